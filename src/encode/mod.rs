@@ -1,0 +1,15 @@
+//! The two vocabularies and their bytes: families for Prometheus, points for InfluxDB.
+//!
+//! Collectors call [`FamilyWriter`] and [`PointWriter`], which own everything that is easy to get wrong; encoders
+//! below them turn what is left into bytes.
+
+pub mod by_rule;
+pub mod family;
+pub mod line;
+pub mod number;
+pub mod point;
+pub mod protobuf;
+pub mod text;
+
+pub use family::{Family, FamilyWriter, Kind, Pattern, Value};
+pub use point::{Field, Measurement, PointWriter};

@@ -1,0 +1,141 @@
+//! Text 0.0.4 and OpenMetrics 1.0.
+
+use super::family::{FamilyEncoder, Kind, Value};
+use super::number::{push_float, push_integer};
+
+/// Which text format is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    /// Prometheus's text format, version 0.0.4.
+    Plain,
+    /// OpenMetrics 1.0: a counter's family is named without `_total`, and the exposition ends in `# EOF`.
+    OpenMetrics,
+}
+
+/// Writes families as text.
+#[derive(Debug)]
+pub struct TextEncoder {
+    out: Vec<u8>,
+    dialect: Dialect,
+    /// The name that samples of the open family carry.
+    sample_name: Vec<u8>,
+}
+
+impl TextEncoder {
+    /// An encoder that appends to `out`.
+    pub fn new(dialect: Dialect, out: Vec<u8>) -> Self {
+        TextEncoder { out, dialect, sample_name: Vec::new() }
+    }
+
+    /// The exposition.
+    pub fn finish(mut self) -> Vec<u8> {
+        if self.dialect == Dialect::OpenMetrics {
+            self.out.extend_from_slice(b"# EOF\n");
+        }
+        self.out
+    }
+}
+
+impl FamilyEncoder for TextEncoder {
+    fn begin(&mut self, name: &str, kind: Kind, help: &str) {
+        let open_metrics_counter = self.dialect == Dialect::OpenMetrics && kind == Kind::Counter;
+        let family_name = if open_metrics_counter { name.strip_suffix("_total").unwrap_or(name) } else { name };
+        let type_name = match (self.dialect, kind) {
+            (Dialect::OpenMetrics, Kind::Untyped) => "unknown",
+            _ => kind.name(),
+        };
+        self.sample_name.clear();
+        self.sample_name.extend_from_slice(family_name.as_bytes());
+        if open_metrics_counter {
+            self.sample_name.extend_from_slice(b"_total");
+        }
+
+        self.out.extend_from_slice(b"# HELP ");
+        self.out.extend_from_slice(family_name.as_bytes());
+        self.out.push(b' ');
+        // Text 0.0.4 knows no escape for a quote in a help text; OpenMetrics demands one.
+        push_escaped(&mut self.out, help, self.dialect == Dialect::OpenMetrics);
+        self.out.extend_from_slice(b"\n# TYPE ");
+        self.out.extend_from_slice(family_name.as_bytes());
+        self.out.push(b' ');
+        self.out.extend_from_slice(type_name.as_bytes());
+        self.out.push(b'\n');
+    }
+
+    fn sample(&mut self, names: &[&str], values: &[&str], value: Value) {
+        self.out.extend_from_slice(&self.sample_name);
+        let mut separator = b'{';
+        for (name, label) in names.iter().zip(values) {
+            self.out.push(separator);
+            self.out.extend_from_slice(name.as_bytes());
+            self.out.extend_from_slice(b"=\"");
+            push_escaped(&mut self.out, label, true);
+            self.out.push(b'"');
+            separator = b',';
+        }
+        if separator == b',' {
+            self.out.push(b'}');
+        }
+        self.out.push(b' ');
+        match value {
+            Value::Unsigned(value) => push_integer(&mut self.out, value),
+            Value::Signed(value) => push_integer(&mut self.out, value),
+            Value::Float(value) => push_float(&mut self.out, value),
+        }
+        self.out.push(b'\n');
+    }
+
+    fn end(&mut self) {}
+}
+
+fn push_escaped(out: &mut Vec<u8>, text: &str, quotes: bool) {
+    let mut rest = text.as_bytes();
+    while let Some(at) = memchr::memchr3(b'\\', b'\n', b'"', rest) {
+        out.extend_from_slice(&rest[..at]);
+        match rest[at] {
+            b'\\' => out.extend_from_slice(b"\\\\"),
+            b'\n' => out.extend_from_slice(b"\\n"),
+            b'"' if quotes => out.extend_from_slice(b"\\\""),
+            other => out.push(other),
+        }
+        rest = &rest[at + 1..];
+    }
+    out.extend_from_slice(rest);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn encode(dialect: Dialect, write: impl FnOnce(&mut TextEncoder)) -> String {
+        let mut encoder = TextEncoder::new(dialect, Vec::new());
+        write(&mut encoder);
+        String::from_utf8(encoder.finish()).unwrap()
+    }
+
+    #[test]
+    fn open_metrics_names_a_counters_family_without_total() {
+        let text = encode(Dialect::OpenMetrics, |out| {
+            out.begin("forks_total", Kind::Counter, "Forks, \"all\" of them.");
+            out.sample(&[], &[], Value::Unsigned(7));
+            out.end();
+            out.begin("odd", Kind::Untyped, "x");
+            out.sample(&[], &[], Value::Float(f64::NAN));
+            out.end();
+        });
+        assert_eq!(
+            text,
+            "# HELP forks Forks, \\\"all\\\" of them.\n# TYPE forks counter\nforks_total 7\n\
+             # HELP odd x\n# TYPE odd unknown\nodd NaN\n# EOF\n"
+        );
+    }
+
+    #[test]
+    fn a_label_value_cannot_leave_its_quotes() {
+        let text = encode(Dialect::Plain, |out| {
+            out.sample_name = b"m".to_vec();
+            out.sample(&["device"], &["a\"} 1\nb\\"], Value::Signed(-1));
+        });
+        assert_eq!(text, "m{device=\"a\\\"} 1\\nb\\\\\"} -1\n");
+    }
+}

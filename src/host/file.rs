@@ -1,0 +1,163 @@
+//! One file of the host, read again and again.
+
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+use rustix::buffer::spare_capacity;
+use rustix::fs::{self, Mode, OFlags};
+use rustix::io::{self, Errno};
+
+use super::text::{ReadError, Text};
+
+/// The most that is read of one file. The largest that a sound kernel gives stays well below it.
+const MAX_BYTES: usize = 16 << 20;
+const FIRST_READ: usize = 16 << 10;
+
+/// A file that is read at every reading. On procfs and sysfs, where each read from the start makes the content anew,
+/// its descriptor is kept open: opening such a file costs more than reading it.
+#[derive(Debug)]
+pub struct HostFile {
+    path: PathBuf,
+    kept: Option<OwnedFd>,
+}
+
+impl HostFile {
+    /// The file at `path`; it is opened at the first read.
+    pub fn new(path: PathBuf) -> Self {
+        HostFile { path, kept: None }
+    }
+
+    /// Where the file is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Reads the whole file into `buffer`.
+    ///
+    /// # Errors
+    /// [`ReadError::Absent`] if there is no such file or the kernel says that it has no such feature,
+    /// [`ReadError::Unreadable`] otherwise, also for a file of more than 16 MiB.
+    pub fn read<'a>(&'a mut self, buffer: &'a mut Vec<u8>) -> Result<Text<'a>, ReadError> {
+        match self.read_bytes(buffer) {
+            Ok(()) => Ok(Text::new(&self.path, buffer)),
+            Err(error) => Err(ReadError::io(&self.path, error)),
+        }
+    }
+
+    fn read_bytes(&mut self, buffer: &mut Vec<u8>) -> Result<(), Errno> {
+        if let Some(kept) = &self.kept {
+            match read_from_start(kept, buffer) {
+                Ok(()) => return Ok(()),
+                // The device behind the descriptor is gone; one of the same name may have come.
+                Err(_) => self.kept = None,
+            }
+        }
+        let opened = open(&self.path)?;
+        read_from_start(&opened, buffer)?;
+        if makes_content_at_each_read(&opened) {
+            self.kept = Some(opened);
+        }
+        Ok(())
+    }
+}
+
+/// Reads a file that is wanted once, as during a walk.
+///
+/// # Errors
+/// As [`HostFile::read`].
+pub fn read_once<'a>(path: &'a Path, buffer: &'a mut Vec<u8>) -> Result<Text<'a>, ReadError> {
+    match open(path).and_then(|opened| read_from_start(&opened, buffer)) {
+        Ok(()) => Ok(Text::new(path, buffer)),
+        Err(error) => Err(ReadError::io(path, error)),
+    }
+}
+
+/// The names in the directory at `path`, in no order, without `.` and `..`; what is not UTF-8 is left out.
+///
+/// # Errors
+/// As [`HostFile::read`].
+pub fn list(path: &Path) -> Result<Vec<String>, ReadError> {
+    let as_read_error = |error| ReadError::io(path, error);
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let opened = fs::open(path, flags, Mode::empty()).map_err(as_read_error)?;
+    let mut names = Vec::new();
+    for entry in fs::Dir::new(opened).map_err(as_read_error)? {
+        let entry = entry.map_err(as_read_error)?;
+        match entry.file_name().to_str() {
+            Ok("." | "..") | Err(_) => {}
+            Ok(name) => names.push(name.to_owned()),
+        }
+    }
+    Ok(names)
+}
+
+fn open(path: &Path) -> Result<OwnedFd, Errno> {
+    io::retry_on_intr(|| fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()))
+}
+
+fn read_from_start(file: &OwnedFd, buffer: &mut Vec<u8>) -> Result<(), Errno> {
+    buffer.clear();
+    loop {
+        if buffer.capacity() - buffer.len() < FIRST_READ / 2 {
+            buffer.reserve(FIRST_READ.max(buffer.len()));
+        }
+        let offset = buffer.len() as u64;
+        // A short read is not the end: seq_file gives a page at a time.
+        if io::retry_on_intr(|| io::pread(file, spare_capacity(buffer), offset))? == 0 {
+            return Ok(());
+        }
+        if buffer.len() > MAX_BYTES {
+            return Err(Errno::FBIG);
+        }
+    }
+}
+
+/// Whether a live procfs is mounted at `path`.
+pub fn is_procfs(path: &Path) -> bool {
+    fs::statfs(path).is_ok_and(|answer| answer.f_type as i64 == fs::PROC_SUPER_MAGIC as i64)
+}
+
+fn makes_content_at_each_read(file: &OwnedFd) -> bool {
+    const SYSFS_MAGIC: i64 = 0x6265_6572;
+    fs::fstatfs(file).is_ok_and(|answer| {
+        let magic = answer.f_type as i64;
+        magic == fs::PROC_SUPER_MAGIC as i64 || magic == SYSFS_MAGIC
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plain_file_is_opened_anew_and_a_kernel_file_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        let mut buffer = Vec::new();
+        let mut file = HostFile::new(path.clone());
+        assert!(file.read(&mut buffer).unwrap_err().is_absent());
+
+        std::fs::write(&path, "one").unwrap();
+        assert_eq!(file.read(&mut buffer).unwrap().bytes(), b"one");
+        let replacement = folder.path().join("replacement");
+        std::fs::write(&replacement, "two").unwrap();
+        std::fs::rename(&replacement, &path).unwrap();
+        assert_eq!(file.read(&mut buffer).unwrap().bytes(), b"two");
+        assert!(file.kept.is_none());
+
+        let mut uptime = HostFile::new("/proc/uptime".into());
+        uptime.read(&mut buffer).unwrap();
+        assert!(uptime.kept.is_some());
+        assert!(!uptime.read(&mut buffer).unwrap().bytes().is_empty());
+    }
+
+    #[test]
+    fn a_file_longer_than_the_buffer_is_read_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("long");
+        let content = "0123456789".repeat(20_000);
+        std::fs::write(&path, &content).unwrap();
+        let mut buffer = Vec::new();
+        assert_eq!(read_once(&path, &mut buffer).unwrap().bytes(), content.as_bytes());
+    }
+}

@@ -1,0 +1,138 @@
+//! What the kernel says by system calls.
+
+use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rustix::fs::StatVfsMountFlags;
+use rustix::io::Errno;
+use rustix::time::{ClockId, clock_gettime};
+
+use super::links::{self, Link};
+
+/// A moment, in nanoseconds since 1970-01-01 00:00:00 UTC.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Timestamp(pub i64);
+
+impl Timestamp {
+    /// The moment in seconds.
+    pub fn seconds(self) -> f64 {
+        self.0 as f64 / 1e9
+    }
+
+    /// The nearest multiple of `unit`, as Telegraf rounds its timestamps.
+    pub fn rounded_to(self, unit: Duration) -> Timestamp {
+        let unit = i64::try_from(unit.as_nanos()).unwrap_or(i64::MAX).max(1);
+        let down = self.0.rem_euclid(unit);
+        Timestamp(if down * 2 >= unit { self.0 - down + unit } else { self.0 - down })
+    }
+}
+
+impl From<SystemTime> for Timestamp {
+    fn from(time: SystemTime) -> Self {
+        let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+        Timestamp(i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))
+    }
+}
+
+/// The size of a mounted file system, as statfs(2) gives it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FsStat {
+    /// The size of a block, in bytes.
+    pub block_size: u64,
+    /// All blocks.
+    pub blocks: u64,
+    /// Free blocks, those reserved for root among them.
+    pub blocks_free: u64,
+    /// Free blocks for everyone.
+    pub blocks_available: u64,
+    /// All inodes; 0 where the file system has no fixed number.
+    pub files: u64,
+    /// Free inodes.
+    pub files_free: u64,
+    /// Whether the mount is read-only.
+    pub read_only: bool,
+}
+
+/// The part of the host that is not files.
+pub trait Kernel: Send + Sync {
+    /// The wall clock.
+    fn now(&self) -> Timestamp;
+
+    /// A clock that no one sets, from any start: for elapsed times.
+    fn monotonic(&self) -> Duration;
+
+    /// The size of the file system mounted at `path`, a path as Taffrail sees it.
+    ///
+    /// # Errors
+    /// What statfs(2) answers.
+    fn statfs(&self, path: &Path) -> Result<FsStat, Errno>;
+
+    /// The hardware's name, such as `x86_64`: uname(2), `machine`.
+    fn machine(&self) -> String;
+
+    /// The host's name: uname(2), `nodename`.
+    fn hostname(&self) -> String;
+
+    /// The size of a memory page, in bytes.
+    fn page_size(&self) -> u64;
+
+    /// The network interfaces with their counters; nothing where only files tell of them.
+    fn links(&self) -> Option<Vec<Link>>;
+}
+
+/// The running kernel.
+#[derive(Clone, Copy, Debug)]
+pub struct LiveKernel;
+
+impl Kernel for LiveKernel {
+    fn now(&self) -> Timestamp {
+        SystemTime::now().into()
+    }
+
+    fn monotonic(&self) -> Duration {
+        let time = clock_gettime(ClockId::Boottime);
+        Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec as u32)
+    }
+
+    fn statfs(&self, path: &Path) -> Result<FsStat, Errno> {
+        let answer = rustix::fs::statvfs(path)?;
+        Ok(FsStat {
+            block_size: answer.f_frsize,
+            blocks: answer.f_blocks,
+            blocks_free: answer.f_bfree,
+            blocks_available: answer.f_bavail,
+            files: answer.f_files,
+            files_free: answer.f_ffree,
+            read_only: answer.f_flag.contains(StatVfsMountFlags::RDONLY),
+        })
+    }
+
+    fn machine(&self) -> String {
+        rustix::system::uname().machine().to_string_lossy().into_owned()
+    }
+
+    fn hostname(&self) -> String {
+        rustix::system::uname().nodename().to_string_lossy().into_owned()
+    }
+
+    fn page_size(&self) -> u64 {
+        rustix::param::page_size() as u64
+    }
+
+    fn links(&self) -> Option<Vec<Link>> {
+        links::dump().ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timestamps_are_rounded_to_the_nearest_unit() {
+        let second = Duration::from_secs(1);
+        assert_eq!(Timestamp(1_499_999_999).rounded_to(second), Timestamp(1_000_000_000));
+        assert_eq!(Timestamp(1_500_000_000).rounded_to(second), Timestamp(2_000_000_000));
+        assert_eq!(Timestamp(7).rounded_to(Duration::from_nanos(1)), Timestamp(7));
+    }
+}

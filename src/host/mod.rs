@@ -1,0 +1,133 @@
+//! The host as one value: where its trees are mounted, and the few things that the kernel says by a system call
+//! instead of a file. Collectors read through it alone, so a recorded tree is as good a host as a live one.
+
+pub mod file;
+pub mod kernel;
+pub mod links;
+pub mod text;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+pub use file::HostFile;
+pub use kernel::{FsStat, Kernel, LiveKernel, Timestamp};
+pub use text::{Line, ReadError, Text};
+
+/// Where the host's trees are, and its kernel.
+#[derive(Clone)]
+pub struct Host {
+    roots: Roots,
+    /// What is asked by system calls: clocks, file-system sizes, the machine's name.
+    pub kernel: Arc<dyn Kernel>,
+}
+
+/// The mount points of the host's trees as Taffrail sees them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Roots {
+    /// procfs, `/proc` on the host itself.
+    pub proc: PathBuf,
+    /// sysfs, `/sys` on the host itself.
+    pub sys: PathBuf,
+    /// The root file system; it is put before mount points and before `/etc` and `/run`, and taken off again in labels.
+    pub root: PathBuf,
+    /// udev's database, `/run/udev/data` on the host itself.
+    pub udev: PathBuf,
+}
+
+impl Default for Roots {
+    fn default() -> Self {
+        Roots { proc: "/proc".into(), sys: "/sys".into(), root: "/".into(), udev: "/run/udev/data".into() }
+    }
+}
+
+impl fmt::Debug for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.roots.fmt(f)
+    }
+}
+
+impl Host {
+    /// A host whose trees are at `roots` and whose kernel is the running one.
+    pub fn live(roots: Roots) -> Self {
+        Host::new(roots, Arc::new(LiveKernel))
+    }
+
+    /// A host whose trees are at `roots`, with any kernel: a recorded one in tests.
+    pub fn new(roots: Roots, kernel: Arc<dyn Kernel>) -> Self {
+        Host { roots, kernel }
+    }
+
+    /// A file below procfs.
+    pub fn proc(&self, path: impl AsRef<Path>) -> HostFile {
+        HostFile::new(self.roots.proc.join(path))
+    }
+
+    /// A file below sysfs.
+    pub fn sys(&self, path: impl AsRef<Path>) -> HostFile {
+        HostFile::new(self.roots.sys.join(path))
+    }
+
+    /// A file of the host's root file system, named by its path on the host.
+    pub fn root(&self, path: impl AsRef<Path>) -> HostFile {
+        HostFile::new(self.root_path(path))
+    }
+
+    /// A file of udev's database, such as `b8:0`.
+    pub fn udev(&self, path: impl AsRef<Path>) -> HostFile {
+        HostFile::new(self.roots.udev.join(path))
+    }
+
+    /// The path below procfs.
+    pub fn proc_path(&self, path: impl AsRef<Path>) -> PathBuf {
+        self.roots.proc.join(path)
+    }
+
+    /// The path below sysfs.
+    pub fn sys_path(&self, path: impl AsRef<Path>) -> PathBuf {
+        self.roots.sys.join(path)
+    }
+
+    /// The path at which Taffrail sees what the host calls `path`.
+    pub fn root_path(&self, path: impl AsRef<Path>) -> PathBuf {
+        let path = path.as_ref();
+        self.roots.root.join(path.strip_prefix("/").unwrap_or(path))
+    }
+
+    /// The network interfaces by rtnetlink; nothing for a recorded tree, whose `net/dev` tells of another machine.
+    pub fn links(&self) -> Option<Vec<links::Link>> {
+        if !file::is_procfs(&self.roots.proc) {
+            return None;
+        }
+        self.kernel.links()
+    }
+
+    /// What the host calls the mount point that Taffrail sees at `path`: the root prefix is taken off.
+    pub fn name_on_host<'p>(&self, path: &'p str) -> &'p str {
+        let root = self.roots.root.to_str().unwrap_or("/").trim_end_matches('/');
+        match path.strip_prefix(root) {
+            Some("") => "/",
+            Some(rest) if rest.starts_with('/') => rest,
+            _ => path,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mount_points_lose_the_root_prefix_and_nothing_else() {
+        let host = Host::live(Roots { root: "/host".into(), ..Roots::default() });
+        assert_eq!(host.name_on_host("/host"), "/");
+        assert_eq!(host.name_on_host("/host/var"), "/var");
+        assert_eq!(host.name_on_host("/hostile"), "/hostile");
+        assert_eq!(host.root_path("/var"), Path::new("/host/var"));
+
+        let plain = Host::live(Roots::default());
+        assert_eq!(plain.name_on_host("/"), "/");
+        assert_eq!(plain.name_on_host("/var"), "/var");
+        assert_eq!(plain.root_path("/"), Path::new("/"));
+    }
+}

@@ -1,0 +1,6 @@
+//! Taffrail measures hosts and carries what batch jobs report, under the names that people's dashboards already use.
+//!
+//! `docs/architecture.md` describes the house; each module's first lines describe the room.
+
+pub mod encode;
+pub mod host;
