@@ -2,5 +2,7 @@
 //!
 //! `docs/architecture.md` describes the house; each module's first lines describe the room.
 
+pub mod collectors;
+pub mod config;
 pub mod encode;
 pub mod host;

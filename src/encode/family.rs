@@ -179,14 +179,14 @@ impl<'a> FamilyWriter<'a> {
     }
 
     /// Opens a family. Its head is written with its first sample, so that a family without samples is not there at all.
-    pub fn family<const LABELS: usize>(&mut self, family: &'a Family<LABELS>) -> Samples<'_, 'a, LABELS> {
+    pub fn family<'w, const LABELS: usize>(&'w mut self, family: &'w Family<LABELS>) -> Samples<'w, 'a, LABELS> {
         self.name.clear();
         self.name.push_str(family.name);
         Samples { writer: self, kind: family.kind, help: family.help, labels: family.labels, state: State::Unopened }
     }
 
     /// Writes a family of one sample without labels.
-    pub fn value(&mut self, family: &'a Family<0>, value: impl Into<Value>) {
+    pub fn value(&mut self, family: &Family<0>, value: impl Into<Value>) {
         self.family(family).sample([], value);
     }
 

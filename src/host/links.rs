@@ -167,7 +167,8 @@ fn read_link(body: &[u8]) -> Option<Link> {
 
 /// `struct rtnl_link_stats64` of include/uapi/linux/if_link.h; later kernels append to it.
 fn read_counters(payload: &[u8]) -> (Receive, Transmit) {
-    let known: Vec<u64> = payload.chunks_exact(8).map(|c| u64::from_ne_bytes(c.try_into().unwrap_or_default())).collect();
+    let known: Vec<u64> =
+        payload.chunks_exact(8).map(|c| u64::from_ne_bytes(c.try_into().unwrap_or_default())).collect();
     let counter = |index: usize| known.get(index).copied().unwrap_or(0);
     let sum = |indices: &[usize]| indices.iter().fold(0u64, |sum, index| sum.wrapping_add(counter(*index)));
     const NOHANDLER: usize = 23;

@@ -5,6 +5,7 @@ pub mod file;
 pub mod kernel;
 pub mod links;
 pub mod text;
+pub mod watched;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -13,6 +14,7 @@ use std::sync::Arc;
 pub use file::HostFile;
 pub use kernel::{FsStat, Kernel, LiveKernel, Timestamp};
 pub use text::{Line, ReadError, Text};
+pub use watched::Watched;
 
 /// Where the host's trees are, and its kernel.
 #[derive(Clone)]

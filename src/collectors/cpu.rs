@@ -1,0 +1,430 @@
+//! The time that each CPU spent in each mode.
+
+use super::{About, Collector, ReadContext, Reading, Since};
+use crate::config::{Key, Section};
+use crate::encode::point::FieldInfo;
+use crate::encode::{Family, FamilyWriter, Field, Measurement, PointWriter};
+use crate::host::{Host, HostFile, Line, ReadError, file};
+
+/// Ticks per second in `/proc/stat`: USER_HZ, which is 100 for every program on every architecture that counts.
+const TICKS_PER_SECOND: f64 = 100.0;
+
+pub(super) struct Cpu {
+    stat: HostFile,
+    online: HostFile,
+    present: HostFile,
+    isolated: HostFile,
+    throttles: Throttles,
+    last: Vec<CpuTimes>,
+    points: PointSettings,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct PointSettings {
+    percpu: bool,
+    totalcpu: bool,
+    collect_cpu_time: bool,
+    report_active: bool,
+}
+
+const PERCPU: Key<bool> = Key::new("percpu", "true", "A point for each CPU.");
+const TOTALCPU: Key<bool> = Key::new("totalcpu", "true", "A point for all CPUs together, `cpu=cpu-total`.");
+const COLLECT_CPU_TIME: Key<bool> = Key::new("collect_cpu_time", "false", "The `time_*` fields: seconds since boot.");
+const REPORT_ACTIVE: Key<bool> =
+    Key::new("report_active", "false", "The `usage_active` and `time_active` fields: all that is not idle.");
+
+/// The modes in the order of `/proc/stat`'s columns: fs/proc/stat.c, `show_stat`.
+#[derive(Clone, Copy)]
+enum Mode {
+    User,
+    Nice,
+    System,
+    Idle,
+    Iowait,
+    Irq,
+    Softirq,
+    Steal,
+    Guest,
+    GuestNice,
+}
+
+const MODES: usize = 10;
+type Ticks = [u64; MODES];
+
+/// What `/proc/stat` and sysfs say of the CPUs.
+#[derive(Default)]
+pub(super) struct CpuReading {
+    total: Ticks,
+    cpus: Vec<CpuTimes>,
+    online: Vec<(u32, bool)>,
+    isolated: Vec<u32>,
+    throttled_cores: Vec<Throttled>,
+    throttled_packages: Vec<Throttled>,
+    points: PointSettings,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct CpuTimes {
+    number: u32,
+    ticks: Ticks,
+}
+
+/// How often a core or a package was throttled for heat.
+struct Throttled {
+    package: String,
+    core: String,
+    count: u64,
+}
+
+impl Collector for Cpu {
+    const ABOUT: About = About {
+        name: "cpu",
+        summary: "time that each CPU spent in each mode",
+        reads: &["/proc/stat", "/sys/devices/system/cpu"],
+        point_keys: &[PERCPU.info(), TOTALCPU.info(), COLLECT_CPU_TIME.info(), REPORT_ACTIVE.info()],
+        families: &[
+            SECONDS.info(),
+            GUEST_SECONDS.info(),
+            ONLINE.info(),
+            ISOLATED.info(),
+            CORE_THROTTLES.info(),
+            PACKAGE_THROTTLES.info(),
+        ],
+        measurements: &[CPU.info()],
+        ..About::PLAIN
+    };
+    type Reading = CpuReading;
+
+    fn new(host: &Host, section: &mut Section<'_>) -> Self {
+        let mut points = section.table("points");
+        Cpu {
+            stat: host.proc("stat"),
+            online: host.sys("devices/system/cpu/online"),
+            present: host.sys("devices/system/cpu/present"),
+            isolated: host.sys("devices/system/cpu/isolated"),
+            throttles: Throttles::default(),
+            last: Vec::new(),
+            points: PointSettings {
+                percpu: points.get(&PERCPU),
+                totalcpu: points.get(&TOTALCPU),
+                collect_cpu_time: points.get(&COLLECT_CPU_TIME),
+                report_active: points.get(&REPORT_ACTIVE),
+            },
+        }
+    }
+
+    fn read(&mut self, cx: &mut ReadContext<'_>, reading: &mut CpuReading) -> Result<(), ReadError> {
+        *reading = CpuReading { cpus: std::mem::take(&mut reading.cpus), points: self.points, ..CpuReading::default() };
+        reading.cpus.clear();
+        for line in self.stat.read(cx.buffer)?.lines() {
+            let Some(name) = line.fields().next().filter(|name| name.starts_with(b"cpu")) else { break };
+            match read_ticks(line) {
+                Ok(ticks) if name == b"cpu" => reading.total = ticks,
+                Ok(ticks) => {
+                    match crate::host::text::Number::parse(&name[3..]).and_then(|n: u64| u32::try_from(n).ok()) {
+                        Some(number) => reading.cpus.push(CpuTimes { number, ticks }),
+                        None => cx.problems.push(line.malformed("a CPU's number behind cpu", name)),
+                    }
+                }
+                Err(error) => cx.problems.push(error),
+            }
+        }
+        self.keep_from_going_back(&mut reading.cpus);
+        if cx.wanted.families {
+            self.read_sysfs(cx, reading);
+        }
+        Ok(())
+    }
+}
+
+fn read_ticks(line: Line<'_>) -> Result<Ticks, ReadError> {
+    let mut fields = line.fields();
+    fields.next();
+    let mut ticks = Ticks::default();
+    for (column, tick) in ticks.iter_mut().enumerate() {
+        // Kernels before 2.6.33 have fewer columns; no kernel has fewer than user to idle.
+        match fields.optional("a number of ticks")? {
+            Some(value) => *tick = value,
+            None if column > Mode::Idle as usize => break,
+            None => return Err(line.malformed("at least four numbers of ticks", b"")),
+        }
+    }
+    Ok(ticks)
+}
+
+impl Cpu {
+    /// Some kernels let idle and iowait go back a little; a counter that goes back looks like a restart. A CPU whose
+    /// idle time falls by much was taken out and put in again, and starts anew.
+    fn keep_from_going_back(&mut self, cpus: &mut Vec<CpuTimes>) {
+        const NEW_START_TICKS: u64 = 300;
+        for cpu in cpus.iter_mut() {
+            let Some(last) = self.last.iter().find(|last| last.number == cpu.number) else { continue };
+            let idle = Mode::Idle as usize;
+            if cpu.ticks[idle] + NEW_START_TICKS <= last.ticks[idle] {
+                continue;
+            }
+            for (now, before) in cpu.ticks.iter_mut().zip(last.ticks) {
+                *now = before.max(*now);
+            }
+        }
+        self.last.clone_from(cpus);
+    }
+
+    fn read_sysfs(&mut self, cx: &mut ReadContext<'_>, reading: &mut CpuReading) {
+        let mut list = |file: &mut HostFile| {
+            let text = file.read(cx.buffer).ok()?;
+            Some(parse_cpu_list(&text.trimmed()))
+        };
+        let online = list(&mut self.online);
+        if let (Some(present), Some(online)) = (list(&mut self.present), &online) {
+            reading.online = present.into_iter().map(|number| (number, online.contains(&number))).collect();
+        }
+        reading.isolated = list(&mut self.isolated).unwrap_or_default();
+        self.throttles.read(cx, &online.unwrap_or_default(), reading);
+    }
+}
+
+/// A list of CPUs as the kernel prints it, such as `0-3,8`.
+pub(super) fn parse_cpu_list(list: &str) -> Vec<u32> {
+    /// More than any kernel can be built for.
+    const MAX: u32 = 1 << 16;
+    let range = |part: &str| {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        let (first, last) = (first.trim().parse::<u32>().ok()?, last.trim().parse::<u32>().ok()?);
+        Some(first..=last.min(MAX))
+    };
+    list.split(',').filter_map(range).flatten().collect()
+}
+
+/// The throttle counters, one per core and one per package; found again when the online CPUs change.
+#[derive(Default)]
+struct Throttles {
+    of: Vec<u32>,
+    cores: Vec<ThrottleFile>,
+    packages: Vec<ThrottleFile>,
+}
+
+struct ThrottleFile {
+    package: String,
+    core: String,
+    count: HostFile,
+}
+
+impl Throttles {
+    fn read(&mut self, cx: &mut ReadContext<'_>, online: &[u32], reading: &mut CpuReading) {
+        if self.of != online {
+            self.find(cx, online);
+        }
+        let pairs =
+            [(&mut self.cores, &mut reading.throttled_cores), (&mut self.packages, &mut reading.throttled_packages)];
+        for (files, throttled) in pairs {
+            for ThrottleFile { package, core, count } in files {
+                if let Ok(count) = count.read(cx.buffer).and_then(|text| text.number("a count")) {
+                    throttled.push(Throttled { package: package.clone(), core: core.clone(), count });
+                }
+            }
+        }
+    }
+
+    fn find(&mut self, cx: &mut ReadContext<'_>, online: &[u32]) {
+        *self = Throttles { of: online.to_vec(), ..Throttles::default() };
+        for number in online {
+            let cpu = cx.host.sys_path(format!("devices/system/cpu/cpu{number}"));
+            let mut topology = |name: &str| {
+                let path = cpu.join("topology").join(name);
+                file::read_once(&path, cx.buffer).ok().map(|text| text.trimmed().into_owned())
+            };
+            let (Some(package), Some(core)) = (topology("physical_package_id"), topology("core_id")) else { continue };
+            let throttle = cpu.join("thermal_throttle");
+            if !throttle.exists() {
+                continue;
+            }
+            let of_package = |file: &ThrottleFile| file.package == package;
+            if !self.cores.iter().any(|file| of_package(file) && file.core == core) {
+                let count = HostFile::new(throttle.join("core_throttle_count"));
+                self.cores.push(ThrottleFile { package: package.clone(), core, count });
+            }
+            if !self.packages.iter().any(of_package) {
+                let count = HostFile::new(throttle.join("package_throttle_count"));
+                self.packages.push(ThrottleFile { package, core: String::new(), count });
+            }
+        }
+    }
+}
+
+const SECONDS: Family<2> =
+    Family::counter("node_cpu_seconds_total", "Time that each CPU spent in each mode.", ["cpu", "mode"]);
+const GUEST_SECONDS: Family<2> = Family::counter(
+    "node_cpu_guest_seconds_total",
+    "Time that each CPU ran guests in each mode; node_cpu_seconds_total has it too, as user and nice.",
+    ["cpu", "mode"],
+);
+const ONLINE: Family<1> = Family::gauge("node_cpu_online", "Whether the CPU is online.", ["cpu"]);
+const ISOLATED: Family<1> = Family::gauge("node_cpu_isolated", "1 for a CPU that is kept from the scheduler.", ["cpu"]);
+const CORE_THROTTLES: Family<2> = Family::counter(
+    "node_cpu_core_throttles_total",
+    "Times that the core was slowed down for heat.",
+    ["core", "package"],
+);
+const PACKAGE_THROTTLES: Family<1> = Family::counter(
+    "node_cpu_package_throttles_total",
+    "Times that the package was slowed down for heat.",
+    ["package"],
+);
+
+const MODE_LABELS: [(Mode, &str); 8] = [
+    (Mode::User, "user"),
+    (Mode::Nice, "nice"),
+    (Mode::System, "system"),
+    (Mode::Idle, "idle"),
+    (Mode::Iowait, "iowait"),
+    (Mode::Irq, "irq"),
+    (Mode::Softirq, "softirq"),
+    (Mode::Steal, "steal"),
+];
+
+impl Reading for CpuReading {
+    fn families(&self, out: &mut FamilyWriter<'_>) {
+        let mut digits = itoa::Buffer::new();
+        let seconds = |ticks: u64| ticks as f64 / TICKS_PER_SECOND;
+        let mut family = out.family(&SECONDS);
+        for cpu in &self.cpus {
+            let number = digits.format(cpu.number);
+            for (mode, label) in MODE_LABELS {
+                family.sample([number, label], seconds(cpu.ticks[mode as usize]));
+            }
+        }
+        drop(family);
+        let mut family = out.family(&GUEST_SECONDS);
+        for cpu in &self.cpus {
+            let number = digits.format(cpu.number);
+            family.sample([number, "user"], seconds(cpu.ticks[Mode::Guest as usize]));
+            family.sample([number, "nice"], seconds(cpu.ticks[Mode::GuestNice as usize]));
+        }
+        drop(family);
+        let mut family = out.family(&ONLINE);
+        self.online.iter().for_each(|(number, online)| family.sample([digits.format(*number)], *online));
+        drop(family);
+        let mut family = out.family(&ISOLATED);
+        self.isolated.iter().for_each(|number| family.sample([digits.format(*number)], 1u64));
+        drop(family);
+        let mut family = out.family(&CORE_THROTTLES);
+        self.throttled_cores.iter().for_each(|t| family.sample([&t.core, &t.package], t.count));
+        drop(family);
+        let mut family = out.family(&PACKAGE_THROTTLES);
+        self.throttled_packages.iter().for_each(|t| family.sample([&t.package], t.count));
+    }
+
+    fn points(&self, since: Option<Since<'_, Self>>, out: &mut PointWriter<'_>) {
+        if self.points.percpu {
+            for cpu in &self.cpus {
+                let last = since.and_then(|since| since.previous.cpus.iter().find(|last| last.number == cpu.number));
+                let name = format!("cpu{}", cpu.number);
+                write_point(&name, self.points, &cpu.ticks, last.map(|last| &last.ticks), out);
+            }
+        }
+        if self.points.totalcpu && !self.cpus.is_empty() {
+            let last = since.map(|since| &since.previous.total);
+            write_point("cpu-total", self.points, &self.total, last, out);
+        }
+    }
+}
+
+fn write_point(name: &str, settings: PointSettings, ticks: &Ticks, last: Option<&Ticks>, out: &mut PointWriter<'_>) {
+    let mut point = out.point(&CPU, [name]);
+    if settings.collect_cpu_time {
+        for ((_, time), part) in PARTS.iter().zip(parts(ticks)) {
+            point.field(time, part / TICKS_PER_SECOND);
+        }
+        if settings.report_active {
+            point.field(&TIME_ACTIVE, (total(ticks) - ticks[Mode::Idle as usize] as f64) / TICKS_PER_SECOND);
+        }
+    }
+    let Some(last) = last else { return };
+    let elapsed = total(ticks) - total(last);
+    if elapsed <= 0.0 {
+        return;
+    }
+    for ((usage, _), (now, before)) in PARTS.iter().zip(parts(ticks).into_iter().zip(parts(last))) {
+        point.field(usage, 100.0 * (now - before) / elapsed);
+    }
+    if settings.report_active {
+        let idle = ticks[Mode::Idle as usize] as f64 - last[Mode::Idle as usize] as f64;
+        point.field(&USAGE_ACTIVE, 100.0 * (elapsed - idle) / elapsed);
+    }
+}
+
+/// All time; guests' is in user and nice.
+fn total(ticks: &Ticks) -> f64 {
+    ticks[..Mode::Guest as usize].iter().sum::<u64>() as f64
+}
+
+/// The ticks in the order of [`PARTS`], with guests' taken out of user and nice.
+fn parts(ticks: &Ticks) -> [f64; MODES] {
+    let mut parts = ticks.map(|ticks| ticks as f64);
+    parts[Mode::User as usize] -= parts[Mode::Guest as usize];
+    parts[Mode::Nice as usize] -= parts[Mode::GuestNice as usize];
+    parts
+}
+
+const PARTS: [(Field<f64>, Field<f64>); MODES] = [
+    (Field::new("usage_user", "% in user mode, without guests"), Field::new("time_user", "seconds")),
+    (Field::new("usage_nice", "% in user mode at low priority, without guests"), Field::new("time_nice", "seconds")),
+    (Field::new("usage_system", "% in the kernel"), Field::new("time_system", "seconds")),
+    (Field::new("usage_idle", "% idle"), Field::new("time_idle", "seconds")),
+    (Field::new("usage_iowait", "% idle while I/O was under way"), Field::new("time_iowait", "seconds")),
+    (Field::new("usage_irq", "% serving interrupts"), Field::new("time_irq", "seconds")),
+    (Field::new("usage_softirq", "% serving soft interrupts"), Field::new("time_softirq", "seconds")),
+    (Field::new("usage_steal", "% taken by the hypervisor"), Field::new("time_steal", "seconds")),
+    (Field::new("usage_guest", "% running guests"), Field::new("time_guest", "seconds")),
+    (Field::new("usage_guest_nice", "% running guests at low priority"), Field::new("time_guest_nice", "seconds")),
+];
+const USAGE_ACTIVE: Field<f64> = Field::new("usage_active", "% not idle; with `report_active`");
+const TIME_ACTIVE: Field<f64> = Field::new("time_active", "seconds; with `report_active` and `collect_cpu_time`");
+
+const CPU: Measurement<1> = Measurement::new("cpu", ["cpu"], &CPU_FIELDS);
+const CPU_FIELDS: [FieldInfo; 2 * MODES + 2] = {
+    let mut fields = [USAGE_ACTIVE.info(); 2 * MODES + 2];
+    let mut mode = 0;
+    while mode < MODES {
+        fields[mode] = PARTS[mode].0.info();
+        fields[MODES + 1 + mode] = PARTS[mode].1.info();
+        mode += 1;
+    }
+    fields[2 * MODES + 1] = TIME_ACTIVE.info();
+    fields
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_of_cpus_are_read_as_the_kernel_prints_them() {
+        assert_eq!(parse_cpu_list("0-3,8,10-11\n"), [0, 1, 2, 3, 8, 10, 11]);
+        assert_eq!(parse_cpu_list(""), []);
+        assert_eq!(parse_cpu_list("x,1-"), []);
+        assert!(parse_cpu_list("0-4294967295").len() <= 70_000);
+    }
+
+    #[test]
+    fn a_counter_that_goes_back_a_little_stands_and_a_cpu_put_in_again_starts_anew() {
+        let document = crate::config::Document::parse("", "", &|_| None).unwrap();
+        let host = Host::live(crate::host::Roots::default());
+        let mut cpu = crate::config::Section::check(&document, |section| Cpu::new(&host, section)).unwrap();
+        let times = |idle, iowait| {
+            let mut ticks = Ticks::default();
+            (ticks[Mode::Idle as usize], ticks[Mode::Iowait as usize]) = (idle, iowait);
+            CpuTimes { number: 0, ticks }
+        };
+        let mut after = |idle, iowait| {
+            let mut cpus = vec![times(idle, iowait)];
+            cpu.keep_from_going_back(&mut cpus);
+            cpus[0]
+        };
+        assert_eq!(after(1000, 50), times(1000, 50));
+        assert_eq!(after(999, 40), times(1000, 50));
+        assert_eq!(after(1100, 60), times(1100, 60));
+        assert_eq!(after(5, 1), times(5, 1));
+    }
+}

@@ -1,0 +1,383 @@
+//! Sizes of mounted file systems.
+
+use std::collections::HashSet;
+use std::path::Path;
+use std::time::Duration;
+
+use regex::Regex;
+
+use super::statfs::{Answer, Asker};
+use super::{About, Collector, ReadContext, Reading, Since, Vocabularies};
+use crate::config::{Filter, Key, Section};
+use crate::encode::{Family, FamilyWriter, Field, Measurement, PointWriter};
+use crate::host::{FsStat, Host, HostFile, Line, ReadError, file};
+
+pub(super) struct Filesystem {
+    init_mounts: HostFile,
+    own_mounts: HostFile,
+    mount_points: Filter,
+    types: Filter,
+    points: PointSettings,
+    asker: Asker,
+}
+
+const MOUNT_POINTS_EXCLUDE: Key<Regex> = Key::new(
+    "mount_points_exclude",
+    "'^/(dev|proc|run/credentials/.+|sys|var/lib/docker/.+|var/lib/containers/storage/.+)($|/)'",
+    "Mount points without families.",
+);
+const MOUNT_POINTS_INCLUDE: Key<Regex> =
+    Key::optional("mount_points_include", "Only these mount points have families; instead of `mount_points_exclude`.");
+const FS_TYPES_EXCLUDE: Key<Regex> = Key::new(
+    "fs_types_exclude",
+    "'^(autofs|binfmt_misc|bpf|cgroup2?|configfs|debugfs|devpts|devtmpfs|fusectl|hugetlbfs|iso9660|mqueue|nsfs|overlay|proc|procfs|pstore|rpc_pipefs|securityfs|selinuxfs|squashfs|erofs|sysfs|tracefs)$'",
+    "File-system types without families.",
+);
+const FS_TYPES_INCLUDE: Key<Regex> =
+    Key::optional("fs_types_include", "Only these file-system types have families; instead of `fs_types_exclude`.");
+const MOUNT_TIMEOUT: Key<Duration> = Key::new(
+    "mount_timeout",
+    "\"2s\"",
+    "How long network file systems are waited for, all together; one that does not answer has `device_error`.",
+);
+const MOUNT_POINTS: Key<Vec<String>> =
+    Key::new("mount_points", "[]", "The mount points that have points; all, by default.");
+const IGNORE_FS: Key<Vec<String>> = Key::new(
+    "ignore_fs",
+    r#"["tmpfs", "devtmpfs", "devfs", "iso9660", "overlay", "aufs", "squashfs"]"#,
+    "File-system types without points.",
+);
+const IGNORE_MOUNT_OPTS: Key<Vec<String>> = Key::new(
+    "ignore_mount_opts",
+    "[]",
+    "Mounts with one of these options have no points; `bind` stands for a mount of a folder of a file system.",
+);
+
+struct PointSettings {
+    mount_points: Vec<String>,
+    ignore_fs: Vec<String>,
+    ignore_mount_opts: Vec<String>,
+}
+
+/// `/proc/1/mountinfo`, proc_pid_mountinfo(5), and statfs(2) of what it lists.
+#[derive(Default)]
+pub(super) struct FilesystemReading {
+    mounts: Vec<Mount>,
+}
+
+struct Mount {
+    number: (u32, u32),
+    /// The folder of the file system that is mounted.
+    folder: String,
+    mount_point: String,
+    options: String,
+    file_system: String,
+    device: String,
+    read_only: bool,
+    shown: Vocabularies,
+    size: Answer,
+    /// For points: the device's own name, and the label that udev or the device mapper has for it.
+    device_name: String,
+    label: String,
+}
+
+impl Collector for Filesystem {
+    const ABOUT: About = About {
+        name: "filesystem",
+        summary: "sizes of mounted file systems; pushed as `disk`",
+        reads: &["/proc/1/mountinfo", "statfs(2)", "/sys/dev/block", "/run/udev/data"],
+        keys: &[
+            MOUNT_POINTS_EXCLUDE.info(),
+            MOUNT_POINTS_INCLUDE.info(),
+            FS_TYPES_EXCLUDE.info(),
+            FS_TYPES_INCLUDE.info(),
+            MOUNT_TIMEOUT.info(),
+        ],
+        point_keys: &[MOUNT_POINTS.info(), IGNORE_FS.info(), IGNORE_MOUNT_OPTS.info()],
+        families: &[
+            AVAIL_BYTES.info(),
+            DEVICE_ERROR.info(),
+            FILES.info(),
+            FILES_FREE.info(),
+            FREE_BYTES.info(),
+            MOUNT_INFO.info(),
+            READONLY.info(),
+            SIZE_BYTES.info(),
+        ],
+        measurements: &[DISK.info()],
+        ..About::PLAIN
+    };
+    type Reading = FilesystemReading;
+
+    fn new(host: &Host, section: &mut Section<'_>) -> Self {
+        let mut points = section.table("points");
+        Filesystem {
+            init_mounts: host.proc("1/mountinfo"),
+            own_mounts: host.proc("self/mountinfo"),
+            mount_points: section.include_or_exclude(&MOUNT_POINTS_INCLUDE, &MOUNT_POINTS_EXCLUDE),
+            types: section.include_or_exclude(&FS_TYPES_INCLUDE, &FS_TYPES_EXCLUDE),
+            points: PointSettings {
+                mount_points: points.get(&MOUNT_POINTS),
+                ignore_fs: points.get(&IGNORE_FS),
+                ignore_mount_opts: points.get(&IGNORE_MOUNT_OPTS),
+            },
+            asker: Asker::new(host.kernel.clone(), section.get(&MOUNT_TIMEOUT)),
+        }
+    }
+
+    fn read(&mut self, cx: &mut ReadContext<'_>, reading: &mut FilesystemReading) -> Result<(), ReadError> {
+        reading.mounts.clear();
+        // Only the first process is sure to see the host's mounts; hidepid hides it.
+        let mounts =
+            if self.init_mounts.read(cx.buffer).is_ok() { &mut self.init_mounts } else { &mut self.own_mounts };
+        let text = mounts.read(cx.buffer)?;
+        let mut seen = HashSet::new();
+        for line in text.lines() {
+            match read_mount(line) {
+                Ok(mut mount) => {
+                    mount.mount_point = cx.host.name_on_host(&mount.mount_point).to_owned();
+                    mount.shown = Vocabularies {
+                        families: self.types.wants(&mount.file_system) && self.mount_points.wants(&mount.mount_point),
+                        points: self.points.want(&mount),
+                    }
+                    .and(cx.wanted);
+                    let identity = (mount.device.clone(), mount.mount_point.clone(), mount.file_system.clone());
+                    if mount.shown.any() && seen.insert(identity) {
+                        reading.mounts.push(mount);
+                    }
+                }
+                Err(error) => cx.problems.push(error),
+            }
+        }
+        let mount_points =
+            reading.mounts.iter().map(|mount| (cx.host.root_path(&mount.mount_point), mount.file_system.as_str()));
+        let sizes = self.asker.ask(mount_points.collect());
+        for (mount, size) in reading.mounts.iter_mut().zip(sizes) {
+            mount.size = size;
+            if mount.shown.points {
+                mount.name_device(cx);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl PointSettings {
+    fn want(&self, mount: &Mount) -> bool {
+        let ignores = |option: &str| self.ignore_mount_opts.iter().any(|ignored| ignored == option);
+        let is_bind = mount.folder != "/" && mount.file_system != "btrfs";
+        // Asking an automount point would mount it.
+        mount.file_system != "autofs"
+            && !self.ignore_fs.contains(&mount.file_system)
+            && (self.mount_points.is_empty() || self.mount_points.contains(&mount.mount_point))
+            && !mount.options.split(',').any(ignores)
+            && !(is_bind && ignores("bind"))
+    }
+}
+
+fn read_mount(line: Line<'_>) -> Result<Mount, ReadError> {
+    let mut fields = line.fields();
+    fields.number::<u64>("a mount's number")?;
+    fields.number::<u64>("the parent mount's number")?;
+    let number = fields.required("a device number")?;
+    let number = parse_device_number(number).ok_or_else(|| line.malformed("a device number", number))?;
+    let folder = unescape(fields.required("the mounted folder")?);
+    let mount_point = unescape(fields.required("a mount point")?);
+    let options = String::from_utf8_lossy(fields.required("mount options")?).into_owned();
+    if !fields.any(|field| field == b"-") {
+        return Err(line.malformed("a lone - after the optional fields", b""));
+    }
+    let file_system = unescape(fields.required("a file-system type")?);
+    let device = unescape(fields.required("a device")?);
+    let super_options = fields.next().unwrap_or_default();
+    let is_read_only = |option: &[u8]| option == b"ro" || option == b"emergency_ro";
+    let read_only = options.as_bytes().split(|b| *b == b',').any(is_read_only)
+        || super_options.split(|b| *b == b',').any(is_read_only);
+    Ok(Mount {
+        number,
+        folder,
+        mount_point,
+        options,
+        file_system,
+        device,
+        read_only,
+        shown: Vocabularies::NONE,
+        size: Ok(FsStat::default()),
+        device_name: String::new(),
+        label: String::new(),
+    })
+}
+
+fn parse_device_number(field: &[u8]) -> Option<(u32, u32)> {
+    let (major, minor) = std::str::from_utf8(field).ok()?.split_once(':')?;
+    Some((major.parse().ok()?, minor.parse().ok()?))
+}
+
+/// A field of mountinfo with its octal escapes undone: fs/proc_namespace.c escapes space, tab, line end, backslash, #.
+fn unescape(field: &[u8]) -> String {
+    let mut plain = Vec::with_capacity(field.len());
+    let mut rest = field;
+    while let Some((&byte, after)) = rest.split_first() {
+        let octal = |digits: &[u8; 3]| {
+            let digits = std::str::from_utf8(digits).ok()?;
+            u8::from_str_radix(digits, 8).ok()
+        };
+        match after.first_chunk().and_then(octal).filter(|_| byte == b'\\') {
+            Some(escaped) => {
+                plain.push(escaped);
+                rest = &after[3..];
+            }
+            None => {
+                plain.push(byte);
+                rest = after;
+            }
+        }
+    }
+    String::from_utf8_lossy(&plain).into_owned()
+}
+
+impl Mount {
+    /// The names that Telegraf gives: `/dev/` taken off, the real device for a mapped one, the type where there is none.
+    fn name_device(&mut self, cx: &mut ReadContext<'_>) {
+        let (major, minor) = self.number;
+        let mut name = self.device.strip_prefix("/dev/").unwrap_or(&self.device).to_owned();
+        if name.starts_with("mapper/") || name == "root" {
+            let link = std::fs::read_link(cx.host.sys_path(format!("dev/block/{major}:{minor}")));
+            let target = link.ok().and_then(|target| Some(target.file_name()?.to_string_lossy().into_owned()));
+            name = target.unwrap_or(name);
+        }
+        if major != 0 {
+            let mapper = cx.host.sys_path(Path::new("block").join(&name).join("dm/name"));
+            self.label = match file::read_once(&mapper, cx.buffer) {
+                Ok(text) => text.trimmed().into_owned(),
+                Err(_) => {
+                    let mut udev = cx.host.udev(format!("b{major}:{minor}"));
+                    let properties = udev.read(cx.buffer).map(super::diskstats::read_properties);
+                    properties.ok().and_then(|mut all| all.remove("ID_FS_LABEL")).unwrap_or_default()
+                }
+            };
+        }
+        self.device_name = if name.is_empty() || name == "none" { self.file_system.clone() } else { name };
+    }
+
+    fn mode(&self) -> &'static str {
+        let has = |wanted: &str| self.options.split(',').any(|option| option == wanted);
+        match (has("rw"), has("ro")) {
+            (true, _) => "rw",
+            (_, true) => "ro",
+            _ => "unknown",
+        }
+    }
+}
+
+/// Labels of most of the families. `device_error` says why statfs(2) failed.
+const LABELS: [&str; 4] = ["device", "device_error", "fstype", "mountpoint"];
+const AVAIL_BYTES: Family<4> =
+    Family::gauge("node_filesystem_avail_bytes", "Bytes that are free for everyone.", LABELS);
+const DEVICE_ERROR: Family<4> =
+    Family::gauge("node_filesystem_device_error", "Whether the file system could not be asked.", LABELS);
+const FILES: Family<4> = Family::gauge("node_filesystem_files", "Inodes of the file system.", LABELS);
+const FILES_FREE: Family<4> = Family::gauge("node_filesystem_files_free", "Inodes that are free.", LABELS);
+const FREE_BYTES: Family<4> =
+    Family::gauge("node_filesystem_free_bytes", "Bytes that are free, those reserved for root among them.", LABELS);
+const MOUNT_INFO: Family<4> = Family::gauge(
+    "node_filesystem_mount_info",
+    "The device number behind a mount; always 1.",
+    ["device", "major", "minor", "mountpoint"],
+);
+const READONLY: Family<4> = Family::gauge("node_filesystem_readonly", "Whether the mount is read-only.", LABELS);
+const SIZE_BYTES: Family<4> = Family::gauge("node_filesystem_size_bytes", "Size of the file system.", LABELS);
+
+const TOTAL: Field<u64> = Field::new("total", "bytes");
+const FREE: Field<u64> = Field::new("free", "bytes that are free for everyone");
+const USED: Field<u64> = Field::new("used", "bytes that are not free");
+const USED_PERCENT: Field<f64> =
+    Field::new("used_percent", "% used of what is used or free for everyone, as df has it");
+const INODES_TOTAL: Field<u64> = Field::new("inodes_total", "inodes");
+const INODES_FREE: Field<u64> = Field::new("inodes_free", "inodes that are free");
+const INODES_USED: Field<u64> = Field::new("inodes_used", "inodes that are not free");
+const INODES_USED_PERCENT: Field<f64> = Field::new("inodes_used_percent", "% of the inodes that are not free");
+const DISK: Measurement<5> = Measurement::new(
+    "disk",
+    ["device", "fstype", "label", "mode", "path"],
+    &[
+        TOTAL.info(),
+        FREE.info(),
+        USED.info(),
+        USED_PERCENT.info(),
+        INODES_TOTAL.info(),
+        INODES_FREE.info(),
+        INODES_USED.info(),
+        INODES_USED_PERCENT.info(),
+    ],
+);
+
+impl Reading for FilesystemReading {
+    fn families(&self, out: &mut FamilyWriter<'_>) {
+        let sizes: [(&Family<4>, fn(&FsStat) -> u64); 5] = [
+            (&AVAIL_BYTES, |fs| fs.blocks_available.saturating_mul(fs.block_size)),
+            (&FILES, |fs| fs.files),
+            (&FILES_FREE, |fs| fs.files_free),
+            (&FREE_BYTES, |fs| fs.blocks_free.saturating_mul(fs.block_size)),
+            (&SIZE_BYTES, |fs| fs.blocks.saturating_mul(fs.block_size)),
+        ];
+        let mounts = || self.mounts.iter().filter(|mount| mount.shown.families);
+        for (family, value) in sizes {
+            let mut samples = out.family(family);
+            for mount in mounts() {
+                if let Ok(size) = &mount.size {
+                    samples.sample([&mount.device, "", &mount.file_system, &mount.mount_point], value(size));
+                }
+            }
+        }
+        let states: [(&Family<4>, fn(&Mount) -> bool); 2] =
+            [(&DEVICE_ERROR, |mount| mount.size.is_err()), (&READONLY, |mount| mount.read_only)];
+        for (family, state) in states {
+            let mut samples = out.family(family);
+            for mount in mounts() {
+                let error = mount.size.as_ref().err().map_or("", String::as_str);
+                samples.sample([&mount.device, error, &mount.file_system, &mount.mount_point], state(mount));
+            }
+        }
+        let mut info = out.family(&MOUNT_INFO);
+        let (mut major, mut minor) = (itoa::Buffer::new(), itoa::Buffer::new());
+        for mount in mounts() {
+            let (major, minor) = (major.format(mount.number.0), minor.format(mount.number.1));
+            info.sample([&mount.device, major, minor, &mount.mount_point], 1u64);
+        }
+    }
+
+    fn points(&self, _: Option<Since<'_, Self>>, out: &mut PointWriter<'_>) {
+        for mount in self.mounts.iter().filter(|mount| mount.shown.points) {
+            let Ok(size) = &mount.size else { continue };
+            if size.blocks == 0 {
+                continue;
+            }
+            let bytes = |blocks: u64| blocks.saturating_mul(size.block_size);
+            let used = size.blocks.saturating_sub(size.blocks_free);
+            let inodes_used = size.files.saturating_sub(size.files_free);
+            let tags = [&mount.device_name, &mount.file_system, &mount.label, mount.mode(), &mount.mount_point];
+            let mut point = out.point(&DISK, tags);
+            point.field(&TOTAL, bytes(size.blocks));
+            point.field(&FREE, bytes(size.blocks_available));
+            point.field(&USED, bytes(used));
+            point.field(&USED_PERCENT, super::percent(used, used + size.blocks_available));
+            point.field(&INODES_TOTAL, size.files);
+            point.field(&INODES_FREE, size.files_free);
+            point.field(&INODES_USED, inodes_used);
+            point.field(&INODES_USED_PERCENT, super::percent(inodes_used, size.files));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn octal_escapes_are_undone() {
+        assert_eq!(unescape(br"/a\040b\011c\012d\134e\043"), "/a b\tc\nd\\e#");
+        assert_eq!(unescape(br"/\04 \999 \"), r"/\04 \999 \");
+        assert_eq!(unescape("/\u{fc}".as_bytes()), "/\u{fc}");
+    }
+}

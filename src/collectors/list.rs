@@ -1,0 +1,34 @@
+//! Every collector, in the order of the exposition.
+
+use super::Entry;
+
+/// Everything that Taffrail can read. What lists collectors, documents them or configures them goes by this list.
+pub static COLLECTORS: &[Entry] = &[
+    Entry::of::<super::cpu::Cpu>(),
+    Entry::of::<super::diskstats::Diskstats>(),
+    Entry::of::<super::filefd::Filefd>(),
+    Entry::of::<super::filesystem::Filesystem>(),
+    Entry::of::<super::loadavg::Loadavg>(),
+    Entry::of::<super::meminfo::Meminfo>(),
+    Entry::of::<super::netdev::Netdev>(),
+    Entry::of::<super::netstat::Netstat>(),
+    Entry::of::<super::os::Os>(),
+    Entry::of::<super::pressure::Pressure>(),
+    Entry::of::<super::process::Process>(),
+    Entry::of::<super::processes::Processes>(),
+    Entry::of::<super::sockstat::Sockstat>(),
+    Entry::of::<super::stat::Stat>(),
+    Entry::of::<super::time::Time>(),
+    Entry::of::<super::uname::Uname>(),
+    Entry::of::<super::vmstat::Vmstat>(),
+];
+
+/// The collector of this name.
+pub fn find(name: &str) -> Option<&'static Entry> {
+    COLLECTORS.iter().find(|entry| entry.about.name == name)
+}
+
+/// The names of all collectors.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    COLLECTORS.iter().map(|entry| entry.about.name)
+}

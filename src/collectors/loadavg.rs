@@ -1,0 +1,178 @@
+//! Load averages; for points also uptime, users and the number of CPUs, which Telegraf's `system` has beside them.
+
+use std::collections::HashSet;
+
+use super::{About, Collector, ReadContext, Reading, Since};
+use crate::config::Section;
+use crate::encode::{Family, FamilyWriter, Field, Measurement, PointWriter};
+use crate::host::{Host, HostFile, ReadError, Text, Watched, file};
+
+pub(super) struct Loadavg {
+    loadavg: HostFile,
+    uptime: HostFile,
+    online: HostFile,
+    utmp: Watched<Users>,
+    cpus: Cpus,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Cpus {
+    /// The content of `/sys/devices/system/cpu/online` that the numbers belong to.
+    online: String,
+    logical: i64,
+    physical: i64,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Users {
+    sessions: i64,
+    unique: i64,
+}
+
+/// `/proc/loadavg`, and what `system` asks for besides.
+#[derive(Default)]
+pub(super) struct LoadavgReading {
+    loads: Option<[f64; 3]>,
+    uptime_seconds: Option<u64>,
+    cpus: Option<(i64, i64)>,
+    users: Option<Users>,
+}
+
+impl Collector for Loadavg {
+    const ABOUT: About = About {
+        name: "loadavg",
+        summary: "load averages; pushed with uptime, users and CPU counts as `system`",
+        reads: &["/proc/loadavg", "/proc/uptime", "/sys/devices/system/cpu", "/run/utmp"],
+        families: &[LOAD_FAMILIES[0].info(), LOAD_FAMILIES[1].info(), LOAD_FAMILIES[2].info()],
+        measurements: &[SYSTEM.info()],
+        ..About::PLAIN
+    };
+    type Reading = LoadavgReading;
+
+    fn new(host: &Host, _: &mut Section<'_>) -> Self {
+        Loadavg {
+            loadavg: host.proc("loadavg"),
+            uptime: host.proc("uptime"),
+            online: host.sys("devices/system/cpu/online"),
+            utmp: Watched::new(host.root_path("run/utmp")),
+            cpus: Cpus::default(),
+        }
+    }
+
+    fn read(&mut self, cx: &mut ReadContext<'_>, reading: &mut LoadavgReading) -> Result<(), ReadError> {
+        *reading = LoadavgReading::default();
+        if cx.wanted.points {
+            let uptime =
+                self.uptime.read(cx.buffer).and_then(|text| text.first_line().fields().number::<f64>("seconds"));
+            reading.uptime_seconds = cx.part(uptime).map(|seconds| seconds as u64);
+            reading.users = self.utmp.get(cx.buffer, read_users).ok().copied();
+            reading.cpus = self.count_cpus(cx);
+        }
+        let mut fields = self.loadavg.read(cx.buffer)?.first_line().fields();
+        let mut load = || fields.number("a load average");
+        reading.loads = Some([load()?, load()?, load()?]);
+        Ok(())
+    }
+}
+
+impl Loadavg {
+    fn count_cpus(&mut self, cx: &mut ReadContext<'_>) -> Option<(i64, i64)> {
+        let online = self.online.read(cx.buffer).ok()?.trimmed().into_owned();
+        if online != self.cpus.online {
+            let numbers = super::cpu::parse_cpu_list(&online);
+            let mut topology = |number: u32, name: &str| {
+                let path = cx.host.sys_path(format!("devices/system/cpu/cpu{number}/topology/{name}"));
+                file::read_once(&path, cx.buffer).ok().map(|text| text.trimmed().into_owned())
+            };
+            let cores: HashSet<_> =
+                numbers.iter().map(|n| (topology(*n, "physical_package_id"), topology(*n, "core_id"))).collect();
+            self.cpus = Cpus { online, logical: numbers.len() as i64, physical: cores.len() as i64 };
+        }
+        Some((self.cpus.logical, self.cpus.physical))
+    }
+}
+
+/// Sessions of users in utmp(5): records of `USER_PROCESS`.
+fn read_users(text: Text<'_>) -> Users {
+    const RECORD: usize = 384;
+    const USER_PROCESS: &[u8] = &7u16.to_ne_bytes();
+    let records = text.bytes().chunks_exact(RECORD);
+    let names: Vec<&[u8]> = records.filter(|record| record.starts_with(USER_PROCESS)).map(|r| &r[44..76]).collect();
+    Users { sessions: names.len() as i64, unique: names.iter().collect::<HashSet<_>>().len() as i64 }
+}
+
+const LOAD_FAMILIES: [Family<0>; 3] = [
+    Family::gauge("node_load1", "Load average over 1 minute.", []),
+    Family::gauge("node_load5", "Load average over 5 minutes.", []),
+    Family::gauge("node_load15", "Load average over 15 minutes.", []),
+];
+
+const LOAD_FIELDS: [Field<f64>; 3] = [
+    Field::new("load1", "load average over 1 minute"),
+    Field::new("load5", "load average over 5 minutes"),
+    Field::new("load15", "load average over 15 minutes"),
+];
+const N_CPUS: Field<i64> = Field::new("n_cpus", "CPUs that are online");
+const N_PHYSICAL_CPUS: Field<i64> = Field::new("n_physical_cpus", "cores that are online");
+const N_USERS: Field<i64> = Field::new("n_users", "sessions of users; absent where the system keeps no utmp");
+const N_UNIQUE_USERS: Field<i64> = Field::new("n_unique_users", "users who have a session");
+const UPTIME: Field<u64> = Field::new("uptime", "seconds since boot");
+const UPTIME_FORMAT: Field<str> = Field::new("uptime_format", "time since boot, for people");
+const SYSTEM: Measurement<0> = Measurement::new(
+    "system",
+    [],
+    &[
+        LOAD_FIELDS[0].info(),
+        LOAD_FIELDS[1].info(),
+        LOAD_FIELDS[2].info(),
+        N_CPUS.info(),
+        N_PHYSICAL_CPUS.info(),
+        N_USERS.info(),
+        N_UNIQUE_USERS.info(),
+        UPTIME.info(),
+        UPTIME_FORMAT.info(),
+    ],
+);
+
+impl Reading for LoadavgReading {
+    fn families(&self, out: &mut FamilyWriter<'_>) {
+        for (family, load) in LOAD_FAMILIES.iter().zip(self.loads.into_iter().flatten()) {
+            out.value(family, load);
+        }
+    }
+
+    fn points(&self, _: Option<Since<'_, Self>>, out: &mut PointWriter<'_>) {
+        let mut point = out.point(&SYSTEM, []);
+        for (field, load) in LOAD_FIELDS.iter().zip(self.loads.into_iter().flatten()) {
+            point.field(field, load);
+        }
+        point.some(&N_CPUS, self.cpus.map(|(logical, _)| logical));
+        point.some(&N_PHYSICAL_CPUS, self.cpus.map(|(_, physical)| physical));
+        point.some(&N_USERS, self.users.map(|users| users.sessions));
+        point.some(&N_UNIQUE_USERS, self.users.map(|users| users.unique));
+        if let Some(seconds) = self.uptime_seconds {
+            point.field(&UPTIME, seconds).field(&UPTIME_FORMAT, &for_people(seconds));
+        }
+    }
+}
+
+/// An uptime as Telegraf prints it: `14 days, 11:07`.
+fn for_people(seconds: u64) -> String {
+    let (days, hours, minutes) = (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60);
+    match days {
+        0 => format!("{hours:2}:{minutes:02}"),
+        1 => format!("1 day, {hours:2}:{minutes:02}"),
+        _ => format!("{days} days, {hours:2}:{minutes:02}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_uptime_reads_as_telegraf_prints_it() {
+        let printed = [4020, 86_400 + 3600, 14 * 86_400 + 11 * 3600 + 7 * 60 + 59].map(for_people);
+        assert_eq!(printed, [" 1:07", "1 day,  1:00", "14 days, 11:07"]);
+    }
+}

@@ -1,0 +1,239 @@
+//! What network interfaces received and transmitted.
+
+use regex::Regex;
+
+use super::{About, Collector, ReadContext, Reading, Since, Vocabularies};
+use crate::config::{Filter, Key, Section};
+use crate::encode::{Family, FamilyWriter, Field, Measurement, PointWriter};
+use crate::host::links::{Link, LinkState, Receive, Transmit};
+use crate::host::{Host, HostFile, Line, ReadError, file};
+
+pub(super) struct Netdev {
+    dev: HostFile,
+    in_families: Filter,
+    interfaces: Filter,
+    interfaces_are_named: bool,
+}
+
+const DEVICE_EXCLUDE: Key<Regex> = Key::optional("device_exclude", "Interfaces without families.");
+const DEVICE_INCLUDE: Key<Regex> =
+    Key::optional("device_include", "Only these interfaces have families; instead of `device_exclude`.");
+const INTERFACES: Key<Vec<String>> = Key::new(
+    "interfaces",
+    "[]",
+    "Interfaces that have points, as glob patterns; by default all that are up and not a loopback.",
+);
+
+/// `RTM_GETLINK` of rtnetlink(7), or `/proc/net/dev` where that does not answer.
+#[derive(Default)]
+pub(super) struct NetdevReading {
+    interfaces: Vec<Interface>,
+}
+
+struct Interface {
+    link: Link,
+    shown: Vocabularies,
+    /// Mbit/s; -1 where the kernel does not know.
+    speed: i64,
+}
+
+impl Collector for Netdev {
+    const ABOUT: About = About {
+        name: "netdev",
+        summary: "what network interfaces received and transmitted; pushed as `net`",
+        reads: &["rtnetlink(7)", "/proc/net/dev", "/sys/class/net/*/{flags,speed}"],
+        needs: "the host's network namespace",
+        keys: &[DEVICE_EXCLUDE.info(), DEVICE_INCLUDE.info()],
+        point_keys: &[INTERFACES.info()],
+        families: &FAMILY_INFOS,
+        measurements: &[NET.info()],
+        ..About::PLAIN
+    };
+    type Reading = NetdevReading;
+
+    fn new(host: &Host, section: &mut Section<'_>) -> Self {
+        let (include, exclude) = (section.optional(&DEVICE_INCLUDE), section.optional(&DEVICE_EXCLUDE));
+        if include.is_some() && exclude.is_some() {
+            section.wrong("device_include", "expected either this or device_exclude, found both");
+        }
+        let mut points = section.table("points");
+        Netdev {
+            dev: host.proc("net/dev"),
+            in_families: Filter::new(include, exclude),
+            interfaces_are_named: points.has(&INTERFACES),
+            interfaces: points.globs(&INTERFACES),
+        }
+    }
+
+    fn read(&mut self, cx: &mut ReadContext<'_>, reading: &mut NetdevReading) -> Result<(), ReadError> {
+        reading.interfaces.clear();
+        let links = match cx.host.links() {
+            Some(links) => links,
+            None => self.read_file(cx)?,
+        };
+        for link in links {
+            let in_families = cx.wanted.families && self.in_families.wants(&link.name);
+            let in_points = cx.wanted.points && self.has_points(cx, &link);
+            if in_families || in_points {
+                let speed = if in_points { read_speed(cx, &link.name) } else { -1 };
+                let shown = Vocabularies { families: in_families, points: in_points };
+                reading.interfaces.push(Interface { link, shown, speed });
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Netdev {
+    fn read_file(&mut self, cx: &mut ReadContext<'_>) -> Result<Vec<Link>, ReadError> {
+        const HEAD_LINES: usize = 2;
+        let mut links = Vec::new();
+        for line in self.dev.read(cx.buffer)?.lines().skip(HEAD_LINES) {
+            match read_line(line) {
+                Ok(link) => links.push(link),
+                Err(error) => cx.problems.push(error),
+            }
+        }
+        Ok(links)
+    }
+
+    fn has_points(&mut self, cx: &mut ReadContext<'_>, link: &Link) -> bool {
+        if self.interfaces_are_named {
+            return self.interfaces.wants(&link.name);
+        }
+        let state = link.state.or_else(|| {
+            let path = cx.host.sys_path(format!("class/net/{}/flags", link.name));
+            let text = file::read_once(&path, cx.buffer).ok()?.trimmed().into_owned();
+            Some(LinkState::from_flags(u32::from_str_radix(text.strip_prefix("0x")?, 16).ok()?))
+        });
+        state.is_none_or(|state| state.up && !state.loopback)
+    }
+}
+
+/// `/sys/class/net/*/speed`; reading it fails for interfaces that are down.
+fn read_speed(cx: &mut ReadContext<'_>, name: &str) -> i64 {
+    let path = cx.host.sys_path(format!("class/net/{name}/speed"));
+    file::read_once(&path, cx.buffer).and_then(|text| text.number("Mbit/s")).unwrap_or(-1)
+}
+
+/// A line of `/proc/net/dev`: net/core/net-procfs.c, `dev_seq_printf_stats`.
+fn read_line(line: Line<'_>) -> Result<Link, ReadError> {
+    // A colon in an interface's name is an alias of old; the counters follow the last one.
+    let colon =
+        memchr::memrchr(b':', line.bytes()).ok_or_else(|| line.malformed("an interface with a colon", line.bytes()))?;
+    let name = String::from_utf8_lossy(line.bytes()[..colon].trim_ascii()).into_owned();
+    let mut fields = line.from(colon + 1).fields();
+    let mut next = || fields.number("a count");
+    let receive = Receive {
+        bytes: next()?,
+        packets: next()?,
+        errs: next()?,
+        drop: next()?,
+        fifo: next()?,
+        frame: next()?,
+        compressed: next()?,
+        multicast: next()?,
+        nohandler: None,
+    };
+    let transmit = Transmit {
+        bytes: next()?,
+        packets: next()?,
+        errs: next()?,
+        drop: next()?,
+        fifo: next()?,
+        colls: next()?,
+        carrier: next()?,
+        compressed: next()?,
+    };
+    Ok(Link { name, state: None, receive, transmit })
+}
+
+type Column = (Family<1>, fn(&Link) -> Option<u64>);
+
+const fn column(name: &'static str, help: &'static str, value: fn(&Link) -> Option<u64>) -> Column {
+    (Family::counter(name, help, ["device"]), value)
+}
+
+const COLUMNS: [Column; 17] = [
+    column("node_network_receive_bytes_total", "Bytes received.", |l| Some(l.receive.bytes)),
+    column("node_network_receive_compressed_total", "Compressed packets received.", |l| Some(l.receive.compressed)),
+    column("node_network_receive_drop_total", "Received packets that were dropped.", |l| Some(l.receive.drop)),
+    column("node_network_receive_errs_total", "Errors in receiving.", |l| Some(l.receive.errs)),
+    column("node_network_receive_fifo_total", "Overruns of the receive queue.", |l| Some(l.receive.fifo)),
+    column("node_network_receive_frame_total", "Length, checksum and framing errors in receiving.", |l| {
+        Some(l.receive.frame)
+    }),
+    column("node_network_receive_multicast_total", "Multicast packets received.", |l| Some(l.receive.multicast)),
+    column("node_network_receive_nohandler_total", "Received packets that no protocol took.", |l| l.receive.nohandler),
+    column("node_network_receive_packets_total", "Packets received.", |l| Some(l.receive.packets)),
+    column("node_network_transmit_bytes_total", "Bytes transmitted.", |l| Some(l.transmit.bytes)),
+    column("node_network_transmit_carrier_total", "Lost carrier, aborts, heartbeat and window errors.", |l| {
+        Some(l.transmit.carrier)
+    }),
+    column("node_network_transmit_colls_total", "Collisions.", |l| Some(l.transmit.colls)),
+    column("node_network_transmit_compressed_total", "Compressed packets transmitted.", |l| {
+        Some(l.transmit.compressed)
+    }),
+    column("node_network_transmit_drop_total", "Packets to transmit that were dropped.", |l| Some(l.transmit.drop)),
+    column("node_network_transmit_errs_total", "Errors in transmitting.", |l| Some(l.transmit.errs)),
+    column("node_network_transmit_fifo_total", "Underruns of the transmit queue.", |l| Some(l.transmit.fifo)),
+    column("node_network_transmit_packets_total", "Packets transmitted.", |l| Some(l.transmit.packets)),
+];
+const FAMILY_INFOS: [crate::encode::family::FamilyInfo; COLUMNS.len()] = {
+    let mut infos = [COLUMNS[0].0.info(); COLUMNS.len()];
+    let mut index = 0;
+    while index < COLUMNS.len() {
+        infos[index] = COLUMNS[index].0.info();
+        index += 1;
+    }
+    infos
+};
+
+const BYTES_SENT: Field<u64> = Field::new("bytes_sent", "bytes");
+const BYTES_RECV: Field<u64> = Field::new("bytes_recv", "bytes");
+const PACKETS_SENT: Field<u64> = Field::new("packets_sent", "packets");
+const PACKETS_RECV: Field<u64> = Field::new("packets_recv", "packets");
+const ERR_IN: Field<u64> = Field::new("err_in", "errors in receiving");
+const ERR_OUT: Field<u64> = Field::new("err_out", "errors in transmitting");
+const DROP_IN: Field<u64> = Field::new("drop_in", "received packets that were dropped");
+const DROP_OUT: Field<u64> = Field::new("drop_out", "packets to transmit that were dropped");
+const SPEED: Field<i64> = Field::new("speed", "Mbit/s; -1 where the kernel does not know");
+const NET: Measurement<1> = Measurement::new(
+    "net",
+    ["interface"],
+    &[
+        BYTES_SENT.info(),
+        BYTES_RECV.info(),
+        PACKETS_SENT.info(),
+        PACKETS_RECV.info(),
+        ERR_IN.info(),
+        ERR_OUT.info(),
+        DROP_IN.info(),
+        DROP_OUT.info(),
+        SPEED.info(),
+    ],
+);
+
+impl Reading for NetdevReading {
+    fn families(&self, out: &mut FamilyWriter<'_>) {
+        for (family, value) in &COLUMNS {
+            let mut samples = out.family(family);
+            for interface in self.interfaces.iter().filter(|interface| interface.shown.families) {
+                if let Some(value) = value(&interface.link) {
+                    samples.sample([&interface.link.name], value);
+                }
+            }
+        }
+    }
+
+    fn points(&self, _: Option<Since<'_, Self>>, out: &mut PointWriter<'_>) {
+        for Interface { link, speed, .. } in self.interfaces.iter().filter(|interface| interface.shown.points) {
+            let mut point = out.point(&NET, [&link.name]);
+            point.field(&BYTES_SENT, link.transmit.bytes).field(&BYTES_RECV, link.receive.bytes);
+            point.field(&PACKETS_SENT, link.transmit.packets).field(&PACKETS_RECV, link.receive.packets);
+            point.field(&ERR_IN, link.receive.errs).field(&ERR_OUT, link.transmit.errs);
+            point.field(&DROP_IN, link.receive.drop).field(&DROP_OUT, link.transmit.drop);
+            point.field(&SPEED, *speed);
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! Counters of the network protocols.
+
+use std::sync::Arc;
+
+use regex::Regex;
+
+use super::keys::{Keys, Known};
+use super::{About, Collector, ReadContext, Reading, Since};
+use crate::config::{Key, Section};
+use crate::encode::point::FieldInfo;
+use crate::encode::{FamilyWriter, Kind, Measurement, Pattern, PointWriter};
+use crate::host::{Host, HostFile, Line, ReadError, Text};
+
+pub(super) struct Netstat {
+    tables: [Table; 3],
+    fields: Regex,
+    dump_zeros: bool,
+}
+
+const FIELDS: Key<Regex> = Key::new(
+    "fields",
+    "'^(.*_(InErrors|InErrs)|Ip_Forwarding|Ip(6|Ext)_(InOctets|OutOctets)|Icmp6?_(InMsgs|OutMsgs)|TcpExt_(Listen.*|Syncookies.*|TCPSynRetrans|TCPTimeouts|TCPOFOQueue|TCPRcvQDrop)|Tcp_(ActiveOpens|InSegs|OutSegs|OutRsts|PassiveOpens|RetransSegs|CurrEstab)|Udp6?_(InDatagrams|OutDatagrams|NoPorts|RcvbufErrors|SndbufErrors))$'",
+    "Which counters, as PROTOCOL_NAME, become families. All of them are pushed.",
+);
+const DUMP_ZEROS: Key<bool> = Key::new("dump_zeros", "true", "Push counters that are zero too.");
+
+/// A file and what its lines are known to be.
+struct Table {
+    name: &'static str,
+    file: HostFile,
+    keys: Keys<Names>,
+}
+
+/// What a counter is called; the key itself is the name with its protocol, as `Tcp: InSegs` or `Ip6InOctets`.
+struct Names {
+    /// The split into protocol and name, at this byte.
+    protocol_ends: usize,
+    in_families: bool,
+}
+
+/// `/proc/net/netstat`, `snmp` and `snmp6`: net/ipv4/proc.c and net/ipv6/proc.c.
+#[derive(Default)]
+pub(super) struct NetstatReading {
+    tables: Vec<(&'static str, Vec<(Arc<Known<Names>>, i64)>)>,
+    dump_zeros: bool,
+}
+
+impl Collector for Netstat {
+    const ABOUT: About = About {
+        name: "netstat",
+        summary: "counters of the network protocols; pushed as `nstat`, and as `net` with `interface=all`",
+        reads: &["/proc/net/netstat", "/proc/net/snmp", "/proc/net/snmp6"],
+        needs: "the host's network namespace",
+        keys: &[FIELDS.info()],
+        point_keys: &[DUMP_ZEROS.info()],
+        families: &[NETSTAT.info()],
+        measurements: &[NSTAT.info(), NET.info()],
+        ..About::PLAIN
+    };
+    type Reading = NetstatReading;
+
+    fn new(host: &Host, section: &mut Section<'_>) -> Self {
+        let table = |name| Table { name, file: host.proc(format!("net/{name}")), keys: Keys::default() };
+        Netstat {
+            tables: ["netstat", "snmp", "snmp6"].map(table),
+            fields: section.get(&FIELDS),
+            dump_zeros: section.table("points").get(&DUMP_ZEROS),
+        }
+    }
+
+    fn read(&mut self, cx: &mut ReadContext<'_>, reading: &mut NetstatReading) -> Result<(), ReadError> {
+        reading.dump_zeros = self.dump_zeros;
+        reading.tables.clear();
+        for table in &mut self.tables {
+            let text = match table.file.read(cx.buffer) {
+                // A host without IPv6 has no snmp6.
+                Err(error) if error.is_absent() && table.name == "snmp6" => continue,
+                text => text?,
+            };
+            let mut columns = Columns {
+                keys: &mut table.keys,
+                fields: &self.fields,
+                all: cx.wanted.points,
+                name: String::new(),
+                place: 0,
+                values: Vec::new(),
+            };
+            if table.name == "snmp6" {
+                columns.read_pairs(text, cx.problems);
+            } else {
+                columns.read_head_and_values(text, cx.problems);
+            }
+            reading.tables.push((table.name, columns.values));
+        }
+        Ok(())
+    }
+}
+
+/// The counters of one file, as they are read.
+struct Columns<'a> {
+    keys: &'a mut Keys<Names>,
+    fields: &'a Regex,
+    /// Whether all counters are wanted, or only those that become families.
+    all: bool,
+    name: String,
+    place: usize,
+    values: Vec<(Arc<Known<Names>>, i64)>,
+}
+
+impl Columns<'_> {
+    /// `Tcp: InSegs OutSegs` and below it `Tcp: 1 2`.
+    fn read_head_and_values(&mut self, text: Text<'_>, problems: &mut Vec<ReadError>) {
+        let mut lines = text.lines();
+        while let (Some(head), Some(values)) = (lines.next(), lines.next()) {
+            if let Err(error) = self.read_row(head, values) {
+                problems.push(error);
+            }
+        }
+    }
+
+    fn read_row(&mut self, head: Line<'_>, values: Line<'_>) -> Result<(), ReadError> {
+        let (mut names, mut counts) = (head.fields(), values.fields());
+        let protocol = names.required("a protocol")?;
+        let same = counts.required("a protocol")?;
+        if same != protocol {
+            return Err(values.malformed("the values of the protocol of the line above", same));
+        }
+        let protocol = protocol.strip_suffix(b":").unwrap_or(protocol);
+        for name in names {
+            let count = counts.number("a count for each name in the line above")?;
+            self.push(protocol, name, count);
+        }
+        Ok(())
+    }
+
+    /// `Ip6InOctets 1`: the protocol ends in its 6.
+    fn read_pairs(&mut self, text: Text<'_>, problems: &mut Vec<ReadError>) {
+        for line in text.lines() {
+            let mut fields = line.fields();
+            let Some(key) = fields.next() else { continue };
+            let Some(six) = memchr::memchr(b'6', key) else { continue };
+            let (protocol, name) = key.split_at(six + 1);
+            match fields.number("a count") {
+                Ok(count) => self.push(protocol, name, count),
+                Err(error) => problems.push(error),
+            }
+        }
+    }
+
+    fn push(&mut self, protocol: &[u8], name: &[u8], count: i64) {
+        self.name.clear();
+        self.name.push_str(&String::from_utf8_lossy(protocol));
+        let protocol_ends = self.name.len();
+        self.name.push('_');
+        self.name.push_str(&String::from_utf8_lossy(name));
+        let make = |name: &str| Names { protocol_ends, in_families: self.fields.is_match(name) };
+        let known = self.keys.at(self.place, self.name.as_bytes(), make);
+        self.place += 1;
+        if known.made.in_families || self.all {
+            self.values.push((known, count));
+        }
+    }
+}
+
+const NETSTAT: Pattern = Pattern::new("node_netstat_", "", Kind::Untyped, "node_netstat_PROTOCOL_KEY")
+    .help("{} of /proc/net/netstat, snmp or snmp6.");
+const NSTAT: Measurement<1> = Measurement::new(
+    "nstat",
+    ["name"],
+    &[FieldInfo { name: "PROTOCOLKEY", help: "each counter of the file in `name`", type_name: "integer" }],
+);
+const NET: Measurement<1> = Measurement::new(
+    "net",
+    ["interface"],
+    &[FieldInfo {
+        name: "protocol_key",
+        help: "each counter of /proc/net/snmp in lower case, such as tcp_retranssegs; with `interface=all`",
+        type_name: "integer",
+    }],
+);
+
+impl Reading for NetstatReading {
+    fn families(&self, out: &mut FamilyWriter<'_>) {
+        for (known, count) in self.tables.iter().flat_map(|(_, values)| values) {
+            if known.made.in_families {
+                out.keyed(&NETSTAT, &known.key, *count);
+            }
+        }
+    }
+
+    fn points(&self, _: Option<Since<'_, Self>>, out: &mut PointWriter<'_>) {
+        for (name, values) in &self.tables {
+            let mut point = out.point(&NSTAT, [name]);
+            for (known, count) in values.iter().filter(|(_, count)| self.dump_zeros || *count != 0) {
+                let (protocol, key) = known.key.split_at(known.made.protocol_ends);
+                point.free_field::<i64>(&[protocol, &key[1..]], *count);
+            }
+        }
+        if let Some((_, values)) = self.tables.iter().find(|(name, _)| *name == "snmp") {
+            let mut point = out.point(&NET, ["all"]);
+            for (known, count) in values {
+                point.free_field::<i64>(&[&known.key.to_ascii_lowercase()], *count);
+            }
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! How long tasks waited for CPU, memory, I/O and interrupts: pressure stall information.
+
+use super::{About, Collector, ReadContext, Reading, Since};
+use crate::config::Section;
+use crate::encode::{Family, FamilyWriter, Field, Measurement, PointWriter};
+use crate::host::{Host, HostFile, Line, ReadError};
+
+pub(super) struct Pressure {
+    files: [HostFile; RESOURCES.len()],
+}
+
+const RESOURCES: [&str; 4] = ["cpu", "memory", "io", "irq"];
+
+/// `/proc/pressure/*`: Documentation/accounting/psi.rst.
+#[derive(Default)]
+pub(super) struct PressureReading {
+    /// By resource; some: at least one task waited, full: all did.
+    stalls: [Stalls; RESOURCES.len()],
+}
+
+#[derive(Clone, Copy, Default)]
+struct Stalls {
+    some: Option<Stall>,
+    full: Option<Stall>,
+}
+
+#[derive(Clone, Copy)]
+struct Stall {
+    /// Share of the last 10, 60 and 300 seconds, in %.
+    averages: [f64; 3],
+    total_microseconds: u64,
+}
+
+impl Collector for Pressure {
+    const ABOUT: About = About {
+        name: "pressure",
+        summary: "how long tasks waited for CPU, memory, I/O and interrupts",
+        reads: &["/proc/pressure"],
+        needs: "a kernel with pressure stall information: Linux 4.20, CONFIG_PSI, not booted with psi=0",
+        families: &[
+            FAMILIES[0].info(),
+            FAMILIES[1].info(),
+            FAMILIES[2].info(),
+            FAMILIES[3].info(),
+            FAMILIES[4].info(),
+            FAMILIES[5].info(),
+        ],
+        measurements: &[PRESSURE.info()],
+        ..About::PLAIN
+    };
+    type Reading = PressureReading;
+
+    fn new(host: &Host, _: &mut Section<'_>) -> Self {
+        Pressure { files: RESOURCES.map(|resource| host.proc(format!("pressure/{resource}"))) }
+    }
+
+    fn read(&mut self, cx: &mut ReadContext<'_>, reading: &mut PressureReading) -> Result<(), ReadError> {
+        *reading = PressureReading::default();
+        let mut absent = None;
+        let mut found = false;
+        for (file, stalls) in self.files.iter_mut().zip(&mut reading.stalls) {
+            match file.read(cx.buffer) {
+                Ok(text) => {
+                    found = true;
+                    for line in text.lines() {
+                        if let Err(error) = stalls.read_line(line) {
+                            cx.problems.push(error);
+                        }
+                    }
+                }
+                // Kernels add resources: irq came with Linux 6.1, and not to every configuration.
+                Err(error) if error.is_absent() => absent = absent.or(Some(error)),
+                Err(error) => cx.problems.push(error),
+            }
+        }
+        absent.filter(|_| !found).map_or(Ok(()), Err)
+    }
+}
+
+impl Stalls {
+    fn read_line(&mut self, line: Line<'_>) -> Result<(), ReadError> {
+        let mut fields = line.fields();
+        let kind = fields.required("some or full")?;
+        let mut stall = Stall { averages: [0.0; 3], total_microseconds: 0 };
+        for field in fields {
+            let malformed = || line.malformed("avg10=, avg60=, avg300= or total= and a number", field);
+            let text = std::str::from_utf8(field).map_err(|_| malformed())?;
+            let (name, value) = text.split_once('=').ok_or_else(malformed)?;
+            match name {
+                "total" => stall.total_microseconds = value.parse().map_err(|_| malformed())?,
+                "avg10" => stall.averages[0] = value.parse().map_err(|_| malformed())?,
+                "avg60" => stall.averages[1] = value.parse().map_err(|_| malformed())?,
+                "avg300" => stall.averages[2] = value.parse().map_err(|_| malformed())?,
+                _ => {}
+            }
+        }
+        match kind {
+            b"some" => self.some = Some(stall),
+            b"full" => self.full = Some(stall),
+            other => return Err(line.malformed("some or full", other)),
+        }
+        Ok(())
+    }
+}
+
+const FAMILIES: [Family<0>; 6] = [
+    Family::counter("node_pressure_cpu_waiting_seconds_total", "Time in which a task waited for a CPU.", []),
+    Family::counter(
+        "node_pressure_io_stalled_seconds_total",
+        "Time in which no task could go on for waiting for I/O.",
+        [],
+    ),
+    Family::counter("node_pressure_io_waiting_seconds_total", "Time in which a task waited for I/O.", []),
+    Family::counter("node_pressure_irq_stalled_seconds_total", "Time in which no task could go on for interrupts.", []),
+    Family::counter(
+        "node_pressure_memory_stalled_seconds_total",
+        "Time in which no task could go on for waiting for memory.",
+        [],
+    ),
+    Family::counter("node_pressure_memory_waiting_seconds_total", "Time in which a task waited for memory.", []),
+];
+
+const TOTAL: Field<u64> = Field::new("total", "microseconds of waiting since boot");
+const AVERAGES: [Field<f64>; 3] = [
+    Field::new("avg10", "% of the last 10 seconds"),
+    Field::new("avg60", "% of the last 60 seconds"),
+    Field::new("avg300", "% of the last 300 seconds"),
+];
+const PRESSURE: Measurement<2> = Measurement::new(
+    "pressure",
+    ["resource", "type"],
+    &[TOTAL.info(), AVERAGES[0].info(), AVERAGES[1].info(), AVERAGES[2].info()],
+);
+
+impl Reading for PressureReading {
+    fn families(&self, out: &mut FamilyWriter<'_>) {
+        let [cpu, memory, io, irq] = &self.stalls;
+        let in_order = [cpu.some, io.full, io.some, irq.full, memory.full, memory.some];
+        for (family, stall) in FAMILIES.iter().zip(in_order) {
+            if let Some(stall) = stall {
+                out.value(family, stall.total_microseconds as f64 / 1e6);
+            }
+        }
+    }
+
+    fn points(&self, _: Option<Since<'_, Self>>, out: &mut PointWriter<'_>) {
+        for (resource, stalls) in RESOURCES.into_iter().zip(&self.stalls) {
+            // The kernel's full line for the CPU is always zero.
+            let full = stalls.full.filter(|_| resource != "cpu");
+            for (kind, stall) in [("some", stalls.some), ("full", full)] {
+                let Some(stall) = stall else { continue };
+                let mut point = out.point(&PRESSURE, [resource, kind]);
+                point.field(&TOTAL, stall.total_microseconds);
+                for (field, average) in AVERAGES.iter().zip(stall.averages) {
+                    point.field(field, average);
+                }
+            }
+        }
+    }
+}

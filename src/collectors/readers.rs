@@ -1,0 +1,604 @@
+//! Running the collectors, so that a scrape always answers.
+//!
+//! Collectors are read one after the other by the thread of a *lane*: what they read takes microseconds, and changing
+//! threads would cost more. All start in one shared lane, but those with an interval, which have one of their own and
+//! refresh in the background. When a collector hangs, its lane is stalled; whoever waits notices, leaves the stalled
+//! thread to that collector as a lane of its own, and gives the others a new thread. So one hung collector costs its own
+//! samples until it answers again, and one thread in all, however often it is asked.
+//!
+//! Whoever asks while a round of readings has not begun shares it: two sinks that are due at the same moment cost one
+//! reading.
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{Notify, oneshot};
+use tokio::time::{sleep_until, timeout};
+
+use super::settings::Configured;
+use super::{About, AnyCollector, Failure, Taken, Vocabularies};
+use crate::encode::{Family, FamilyWriter, PointWriter};
+use crate::host::Host;
+
+/// A lane that makes no headway for this long is stalled.
+const STALL: Duration = Duration::from_millis(500);
+
+/// The collectors that are on, with the threads that read them.
+pub struct Readers {
+    host: Host,
+    slots: Vec<Arc<Slot>>,
+}
+
+/// What became of one collector.
+#[derive(Clone)]
+pub struct Answer {
+    /// The collector.
+    pub about: &'static About,
+    /// Its reading, complete or not, or why there is none.
+    pub taken: Result<Arc<Taken>, Failure>,
+    /// How old the reading is, for a collector that refreshes in the background.
+    pub age: Option<Duration>,
+}
+
+impl Readers {
+    /// Takes the collectors on. Threads start when there is something to read.
+    pub fn new(host: Host, configured: Vec<Configured>) -> Self {
+        let shared = Lane::new(None);
+        let slot = |configured: Configured| {
+            let lane = match configured.interval {
+                Some(interval) => Lane::new(Some(interval)),
+                None => shared.clone(),
+            };
+            Arc::new(Slot {
+                about: configured.about,
+                on: configured.on,
+                interval: configured.interval,
+                timeout: configured.timeout,
+                collector: Mutex::new(configured.collector),
+                lane: Mutex::new(lane),
+                state: Mutex::default(),
+                finished: Notify::new(),
+            })
+        };
+        let slots: Vec<_> = configured.into_iter().map(slot).collect();
+        for slot in slots.iter().filter(|slot| slot.interval.is_some()) {
+            let lane = slot.lane();
+            lane.state().refreshes = Some(slot.clone());
+            lane.start(&host, Some(slot.about));
+        }
+        shared.start(&host, None);
+        Readers { host, slots }
+    }
+
+    /// What is on, and for which vocabularies.
+    pub fn on(&self) -> impl Iterator<Item = (&'static About, Vocabularies)> {
+        self.slots.iter().map(|slot| (slot.about, slot.on))
+    }
+
+    /// The host that is read.
+    pub fn host(&self) -> &Host {
+        &self.host
+    }
+
+    /// Readings of all collectors that are on for `wanted` and that `selected` chooses, in their order. It answers
+    /// within `patience` and within each collector's own timeout; a collector that does not is told as failed.
+    pub async fn read(
+        &self,
+        wanted: Vocabularies,
+        selected: impl Fn(&About) -> bool,
+        patience: Duration,
+    ) -> Vec<Answer> {
+        let asked = Instant::now();
+        let wanted_of = |slot: &Slot| if selected(slot.about) { slot.on.and(wanted) } else { Vocabularies::NONE };
+        let slots: Vec<&Arc<Slot>> = self.slots.iter().filter(|slot| wanted_of(slot).any()).collect();
+
+        let mut rounds: Vec<(Arc<Lane>, Vec<Arc<Slot>>)> = Vec::new();
+        for slot in slots.iter().filter(|slot| !slot.serves_from_background()) {
+            let lane = slot.lane();
+            match rounds.iter_mut().find(|(other, _)| Arc::ptr_eq(other, &lane)) {
+                Some((_, members)) => members.push((*slot).clone()),
+                None => rounds.push((lane, vec![(*slot).clone()])),
+            }
+        }
+        let limit = |slot: &Slot| asked + slot.timeout.min(patience);
+        let mut waits = Vec::new();
+        for (lane, members) in rounds {
+            let deadline = members.iter().map(|slot| limit(slot)).max().unwrap_or(asked);
+            waits.push((lane.ask(members, wanted), lane, deadline));
+        }
+        for (answered, lane, deadline) in waits {
+            self.wait_for_lane(answered, &lane, deadline).await;
+        }
+
+        let mut answers = Vec::with_capacity(slots.len());
+        for slot in slots {
+            answers.push(slot.answer(asked, limit(slot)).await);
+        }
+        answers
+    }
+
+    async fn wait_for_lane(&self, mut answered: Option<oneshot::Receiver<()>>, lane: &Arc<Lane>, deadline: Instant) {
+        let Some(answered) = &mut answered else { return };
+        while Instant::now() < deadline {
+            let patience = STALL.min(deadline.saturating_duration_since(Instant::now()));
+            if timeout(patience, &mut *answered).await.is_ok() {
+                return;
+            }
+            lane.rescue(&self.host);
+        }
+    }
+}
+
+impl Drop for Readers {
+    fn drop(&mut self) {
+        for slot in &self.slots {
+            slot.lane().close();
+        }
+    }
+}
+
+/// A collector and what became of its readings.
+struct Slot {
+    about: &'static About,
+    on: Vocabularies,
+    interval: Option<Duration>,
+    timeout: Duration,
+    /// Locked only by the thread of the slot's lane.
+    collector: Mutex<Box<dyn AnyCollector>>,
+    lane: Mutex<Arc<Lane>>,
+    state: Mutex<SlotState>,
+    finished: Notify,
+}
+
+#[derive(Default)]
+struct SlotState {
+    running_since: Option<Instant>,
+    last: Option<Last>,
+    /// The failure that the log last told of.
+    reported: Option<Failure>,
+}
+
+#[derive(Clone)]
+struct Last {
+    began: Instant,
+    taken: Result<Arc<Taken>, Failure>,
+}
+
+impl Slot {
+    fn lane(&self) -> Arc<Lane> {
+        lock(&self.lane).clone()
+    }
+
+    fn serves_from_background(&self) -> bool {
+        self.interval.is_some() && lock(&self.state).last.is_some()
+    }
+
+    fn read(&self, wanted: Vocabularies, host: &Host, buffer: &mut Vec<u8>) {
+        let began = Instant::now();
+        lock(&self.state).running_since = Some(began);
+        let mut collector = lock(&self.collector);
+        let taken = catch_unwind(AssertUnwindSafe(|| collector.take(wanted, host, buffer)));
+        let taken = taken.map(Arc::new).map_err(|panic| Failure { absent: false, message: panic_message(&*panic) });
+        let failure = match &taken {
+            Ok(taken) => taken.failure.clone(),
+            Err(failure) => Some(failure.clone()),
+        };
+        let mut state = lock(&self.state);
+        state.running_since = None;
+        state.last = Some(Last { began, taken });
+        state.report(self.about.name, failure);
+        drop(state);
+        self.finished.notify_waiters();
+    }
+
+    /// The reading that began after `asked`, waited for until `deadline`; for a background collector the last one.
+    async fn answer(&self, asked: Instant, deadline: Instant) -> Answer {
+        loop {
+            let mut finished = std::pin::pin!(self.finished.notified());
+            finished.as_mut().enable();
+            if let Some(answer) = self.answer_now(asked, deadline) {
+                return answer;
+            }
+            tokio::select! {
+                () = finished => {}
+                () = sleep_until(deadline.into()) => {}
+            }
+        }
+    }
+
+    fn answer_now(&self, asked: Instant, deadline: Instant) -> Option<Answer> {
+        let mut state = lock(&self.state);
+        let now = Instant::now();
+        if let Some(last) = state.last.as_ref().filter(|last| last.began >= asked || self.interval.is_some()) {
+            let age = self.interval.map(|_| now.saturating_duration_since(last.began));
+            return Some(Answer { about: self.about, taken: last.taken.clone(), age });
+        }
+        let hanging = state.running_since.map(|since| now.saturating_duration_since(since));
+        let given_up = hanging.is_some_and(|so_far| so_far > self.timeout);
+        if !given_up && now < deadline {
+            return None;
+        }
+        let message = match hanging {
+            Some(so_far) if given_up => format!("no answer for {}", seconds(so_far)),
+            _ => format!("no answer within {}", seconds(deadline.saturating_duration_since(asked))),
+        };
+        let failure = Failure { absent: false, message };
+        let told =
+            Failure { message: "no answer in time; its samples are left out until it answers".to_owned(), ..failure };
+        state.report(self.about.name, Some(told));
+        Some(Answer { about: self.about, taken: Err(Failure { absent: false, message: failure.message }), age: None })
+    }
+}
+
+impl SlotState {
+    /// Tells the log of a failure when it begins, changes or ends, not at each reading.
+    fn report(&mut self, collector: &str, failure: Option<Failure>) {
+        if self.reported == failure {
+            return;
+        }
+        match &failure {
+            Some(failure) if failure.absent => tracing::debug!(collector, "no data: {}", failure.message),
+            Some(failure) => tracing::warn!(collector, "failed: {}", failure.message),
+            None => tracing::info!(collector, "answers again"),
+        }
+        self.reported = failure;
+    }
+}
+
+fn seconds(duration: Duration) -> String {
+    format!("{:.1} s", duration.as_secs_f64())
+}
+
+fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    format!("a defect in Taffrail, please report it: {}", text.unwrap_or("panicked"))
+}
+
+/// Collectors that are read one after the other by one thread.
+struct Lane {
+    /// How often the lane's one collector is refreshed without being asked.
+    interval: Option<Duration>,
+    state: Mutex<LaneState>,
+    wake: Condvar,
+}
+
+#[derive(Default)]
+struct LaneState {
+    /// What was asked and has not begun.
+    asked: Vec<Ask>,
+    /// Those whom the round that is being read is for.
+    in_hand: Vec<Ask>,
+    /// What is still to be read in this round.
+    round: VecDeque<Arc<Slot>>,
+    wanted: Vocabularies,
+    running: Option<(Arc<Slot>, Instant)>,
+    refreshes: Option<Arc<Slot>>,
+    closed: bool,
+}
+
+struct Ask {
+    slots: Vec<Arc<Slot>>,
+    wanted: Vocabularies,
+    answer: Option<oneshot::Sender<()>>,
+}
+
+impl Lane {
+    fn new(interval: Option<Duration>) -> Arc<Lane> {
+        Arc::new(Lane { interval, state: Mutex::default(), wake: Condvar::new() })
+    }
+
+    fn state(&self) -> MutexGuard<'_, LaneState> {
+        lock(&self.state)
+    }
+
+    fn start(self: &Arc<Self>, host: &Host, of: Option<&About>) {
+        let (lane, host) = (self.clone(), host.clone());
+        // The kernel shows 15 characters.
+        let name = of.map_or_else(|| "read".to_owned(), |about| format!("read-{}", about.name));
+        let started = thread::Builder::new().name(name).spawn(move || serve(lane, &host));
+        if let Err(error) = started {
+            tracing::error!("cannot start a thread to read with: {error}");
+        }
+    }
+
+    fn close(&self) {
+        self.state().closed = true;
+        self.wake.notify_all();
+    }
+
+    /// Asks for a round with `slots`. Nothing comes back if the lane hangs and is asked already.
+    fn ask(&self, slots: Vec<Arc<Slot>>, wanted: Vocabularies) -> Option<oneshot::Receiver<()>> {
+        /// More than can be asked while a round is read, unless it hangs.
+        const MAX_WAITING: usize = 256;
+        let mut state = self.state();
+        if state.asked.len() >= MAX_WAITING {
+            return None;
+        }
+        let (answer, answered) = oneshot::channel();
+        state.asked.push(Ask { slots, wanted, answer: Some(answer) });
+        drop(state);
+        self.wake.notify_one();
+        Some(answered)
+    }
+
+    /// If the lane is stalled and others wait in it, leaves its thread to the collector that hangs and starts another.
+    fn rescue(self: &Arc<Self>, host: &Host) {
+        let mut state = self.state();
+        let stalled = state.running.as_ref().is_some_and(|(_, since)| since.elapsed() >= STALL);
+        if !stalled || self.interval.is_some() {
+            return;
+        }
+        let Some((hung, since)) = state.running.take() else { return };
+        let own = Lane::new(None);
+        own.state().running = Some((hung.clone(), since));
+        *lock(&hung.lane) = own;
+        tracing::warn!(collector = hung.about.name, "hangs; it gets a thread of its own");
+        drop(state);
+        self.start(host, None);
+    }
+
+    /// The next collector to read; nothing once the lane is closed.
+    fn next(&self) -> Option<(Arc<Slot>, Vocabularies)> {
+        let mut state = self.state();
+        let mut refresh_at = self.interval.map(|_| Instant::now());
+        loop {
+            if state.closed {
+                return None;
+            }
+            if let Some(slot) = state.round.pop_front() {
+                state.running = Some((slot.clone(), Instant::now()));
+                return Some((slot, state.wanted));
+            }
+            state.answer_those_in_hand();
+            if let (Some(at), Some(slot)) = (refresh_at, state.refreshes.clone())
+                && slot.is_due(at, self.interval.unwrap_or_default())
+            {
+                let wanted = slot.on;
+                state.asked.push(Ask { slots: vec![slot], wanted, answer: None });
+            }
+            if !state.asked.is_empty() {
+                state.begin_round();
+                continue;
+            }
+            state = match self.interval {
+                None => self.wake.wait(state).unwrap_or_else(PoisonError::into_inner),
+                Some(interval) => {
+                    let waited = self.wake.wait_timeout(state, interval.min(Duration::from_secs(1)));
+                    waited.unwrap_or_else(PoisonError::into_inner).0
+                }
+            };
+            refresh_at = self.interval.map(|_| Instant::now());
+        }
+    }
+}
+
+impl Slot {
+    fn is_due(&self, now: Instant, interval: Duration) -> bool {
+        lock(&self.state).last.as_ref().is_none_or(|last| now.saturating_duration_since(last.began) >= interval)
+    }
+}
+
+impl LaneState {
+    fn answer_those_in_hand(&mut self) {
+        for answer in self.in_hand.drain(..).filter_map(|ask| ask.answer) {
+            // Nobody waits any more when the scrape was given up.
+            let _ = answer.send(());
+        }
+    }
+
+    fn begin_round(&mut self) {
+        self.in_hand = std::mem::take(&mut self.asked);
+        self.wanted = self.in_hand.iter().fold(Vocabularies::NONE, |all, ask| all.or(ask.wanted));
+        for slot in self.in_hand.iter().flat_map(|ask| &ask.slots) {
+            if !self.round.iter().any(|other| Arc::ptr_eq(other, slot)) {
+                self.round.push_back(slot.clone());
+            }
+        }
+    }
+}
+
+/// What a lane's thread does.
+fn serve(mut lane: Arc<Lane>, host: &Host) {
+    let mut buffer = Vec::new();
+    while let Some((slot, wanted)) = lane.next() {
+        slot.read(slot.on.and(wanted), host, &mut buffer);
+        // While it hung, this thread may have been left to it.
+        lane = slot.lane();
+        lane.state().running = None;
+    }
+}
+
+fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+const DURATION: Family<1> = Family::gauge(
+    "node_scrape_collector_duration_seconds",
+    "Time that the reading of a collector took.",
+    ["collector"],
+);
+const SUCCESS: Family<1> = Family::gauge(
+    "node_scrape_collector_success",
+    "Whether a collector could be read; 0 also where the host has no such thing.",
+    ["collector"],
+);
+const AGE: Family<1> = Family::gauge(
+    "taffrail_collector_reading_age_seconds",
+    "Age of the reading that is served, of a collector that refreshes in the background.",
+    ["collector"],
+);
+
+/// The families that tell of the collectors themselves.
+pub const FAMILIES: &[crate::encode::family::FamilyInfo] = &[DURATION.info(), SUCCESS.info(), AGE.info()];
+
+/// Names what was read as families, and how the reading went.
+pub fn write_families(answers: &[Answer], out: &mut FamilyWriter<'_>) {
+    for taken in answers.iter().filter_map(|answer| answer.taken.as_ref().ok()) {
+        taken.families(out);
+    }
+    write_own_families(answers, out);
+}
+
+/// Names what was read as points, with differences since the `previous` readings of the same sink.
+pub fn write_points(answers: &[Answer], previous: &[Answer], out: &mut PointWriter<'_>) {
+    for answer in answers {
+        let Ok(taken) = &answer.taken else { continue };
+        let same = |other: &&Answer| std::ptr::eq(other.about, answer.about);
+        let before = previous.iter().find(same).and_then(|before| before.taken.as_ref().ok());
+        taken.points(before.map(|taken| &**taken), out);
+    }
+    super::points_by_rule(|families| write_own_families(answers, families), out);
+}
+
+fn write_own_families(answers: &[Answer], out: &mut FamilyWriter<'_>) {
+    let mut duration = out.family(&DURATION);
+    for answer in answers {
+        let took = answer.taken.as_ref().map_or(0.0, |taken| taken.took.as_secs_f64());
+        duration.sample([answer.about.name], took);
+    }
+    drop(duration);
+    let mut success = out.family(&SUCCESS);
+    for answer in answers {
+        let complete = answer.taken.as_ref().is_ok_and(|taken| taken.failure.is_none());
+        success.sample([answer.about.name], complete);
+    }
+    drop(success);
+    let mut age = out.family(&AGE);
+    for answer in answers {
+        if let Some(seconds) = answer.age {
+            age.sample([answer.about.name], seconds.as_secs_f64());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+    use std::sync::mpsc;
+
+    use super::*;
+    use crate::host::Roots;
+
+    static QUICK: About = About { name: "quick", ..About::PLAIN };
+    static SLOW: About = About { name: "slow", ..About::PLAIN };
+    static LAST: About = About { name: "last", ..About::PLAIN };
+
+    struct Scripted<F>(F);
+
+    impl<F: FnMut() + Send> AnyCollector for Scripted<F> {
+        fn take(&mut self, _: Vocabularies, host: &Host, _: &mut Vec<u8>) -> Taken {
+            (self.0)();
+            let at = host.kernel.now();
+            Taken { at, monotonic: Duration::ZERO, took: Duration::ZERO, failure: None, reading: Arc::new(Nothing) }
+        }
+    }
+
+    #[derive(Default)]
+    struct Nothing;
+
+    impl super::super::Reading for Nothing {
+        fn families(&self, _: &mut FamilyWriter<'_>) {}
+    }
+
+    fn configured(about: &'static About, script: impl FnMut() + Send + 'static) -> Configured {
+        Configured {
+            about,
+            on: Vocabularies::BOTH,
+            interval: None,
+            timeout: Duration::from_secs(2),
+            collector: Box::new(Scripted(script)),
+        }
+    }
+
+    fn block_on<T>(future: impl Future<Output = T>) -> T {
+        tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(future)
+    }
+
+    fn succeeded(answers: &[Answer]) -> Vec<(&'static str, bool)> {
+        answers.iter().map(|answer| (answer.about.name, answer.taken.is_ok())).collect()
+    }
+
+    async fn all(readers: &Readers) -> Vec<(&'static str, bool)> {
+        succeeded(&readers.read(Vocabularies::FAMILIES, |_| true, Duration::from_secs(60)).await)
+    }
+
+    #[test]
+    fn a_hung_collector_costs_its_own_samples_and_one_thread_until_it_answers_again() {
+        let (release, gate) = mpsc::channel::<()>();
+        let count = Arc::new(AtomicUsize::new(0));
+        let counted = count.clone();
+        let slow = move || {
+            counted.fetch_add(1, SeqCst);
+            let _ = gate.recv();
+        };
+        let on = vec![configured(&QUICK, || {}), configured(&SLOW, slow), configured(&LAST, || {})];
+        let readers = Readers::new(Host::live(Roots::default()), on);
+        block_on(async {
+            let without_slow = [("quick", true), ("slow", false), ("last", true)];
+            for _ in 0..5 {
+                assert_eq!(all(&readers).await, without_slow);
+            }
+            assert_eq!(count.load(SeqCst), 1, "it is not asked again while it hangs");
+            drop(release);
+            // The asks that waited are answered at once, then it is as before.
+            while all(&readers).await != [("quick", true), ("slow", true), ("last", true)] {}
+            assert_eq!(Arc::strong_count(&readers.slots[1].lane()), 3, "its lane, its thread, and this look at it");
+        });
+    }
+
+    #[test]
+    fn a_panic_costs_the_collector_its_samples_and_nothing_else() {
+        let mut first = true;
+        let panics_once = move || assert!(!std::mem::take(&mut first), "for the test");
+        let on = vec![configured(&SLOW, panics_once), configured(&LAST, || {})];
+        let readers = Readers::new(Host::live(Roots::default()), on);
+        block_on(async {
+            assert_eq!(all(&readers).await, [("slow", false), ("last", true)]);
+            assert_eq!(all(&readers).await, [("slow", true), ("last", true)]);
+        });
+    }
+
+    #[test]
+    fn those_who_ask_at_the_same_moment_share_a_reading() {
+        let (release, gate) = mpsc::channel::<()>();
+        let (began, has_begun) = mpsc::channel::<()>();
+        let count = Arc::new(AtomicUsize::new(0));
+        let counted = count.clone();
+        let script = move || {
+            counted.fetch_add(1, SeqCst);
+            let _ = began.send(());
+            let _ = gate.recv();
+        };
+        let readers = Readers::new(Host::live(Roots::default()), vec![configured(&QUICK, script)]);
+        block_on(async {
+            let (first, second, third, ()) = tokio::join!(all(&readers), all(&readers), all(&readers), async {
+                // While the first round is read, nobody else's reading begins.
+                has_begun.recv().unwrap();
+                drop(release);
+            });
+            assert_eq!([first, second, third], [const { [("quick", true)] }; 3].map(Vec::from));
+        });
+        assert!(count.load(SeqCst) <= 2, "{count:?} readings for three who asked together");
+    }
+
+    #[test]
+    fn a_collector_with_an_interval_is_served_from_the_background() {
+        let count = Arc::new(AtomicUsize::new(0));
+        let counted = count.clone();
+        let mut slow = configured(&SLOW, move || {
+            counted.fetch_add(1, SeqCst);
+        });
+        slow.interval = Some(Duration::from_secs(3600));
+        let readers = Readers::new(Host::live(Roots::default()), vec![slow]);
+        block_on(async {
+            for _ in 0..10 {
+                let answers = readers.read(Vocabularies::BOTH, |_| true, Duration::from_secs(5)).await;
+                assert!(answers[0].taken.is_ok() && answers[0].age.is_some());
+            }
+        });
+        assert_eq!(count.load(SeqCst), 1);
+    }
+}

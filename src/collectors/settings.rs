@@ -1,0 +1,91 @@
+//! `[collectors]`: which are on, and how each is run.
+
+use std::time::Duration;
+
+use super::list::{COLLECTORS, names};
+use super::{About, AnyCollector, Vocabularies};
+use crate::config::section::closest;
+use crate::config::{Key, KeyInfo, Section};
+use crate::host::Host;
+
+const DEFAULT: Key<bool> = Key::new(
+    "default",
+    "true",
+    "Whether the collectors that are on by default are on; with false, only those that you enable.",
+);
+const ENABLE: Key<Vec<String>> = Key::new("enable", "[]", "Names of collectors to turn on besides.");
+const DISABLE: Key<Vec<String>> = Key::new("disable", "[]", "Names of collectors to turn off.");
+
+/// The settings of `[collectors]` itself.
+pub const KEYS: &[KeyInfo] = &[DEFAULT.info(), ENABLE.info(), DISABLE.info()];
+
+const ENABLED: Key<bool> = Key::optional("enabled", "Turns this collector on or off, whatever `[collectors]` says.");
+const INTERVAL: Key<Duration> = Key::optional(
+    "interval",
+    "Refresh in the background this often, instead of at each scrape and tick; the last reading is then served, with its age.",
+);
+const TIMEOUT: Key<Duration> =
+    Key::new("timeout", "\"5s\"", "How long a scrape or tick waits for this collector before it goes on without.");
+
+/// The settings that every `[collectors.NAME]` has.
+pub const COMMON_KEYS: &[KeyInfo] = &[ENABLED.info(), INTERVAL.info(), TIMEOUT.info()];
+
+/// A collector that is on.
+pub struct Configured {
+    /// What it is.
+    pub about: &'static About,
+    /// For which vocabularies it is on.
+    pub on: Vocabularies,
+    /// How often it refreshes in the background; nothing if it is read when needed.
+    pub interval: Option<Duration>,
+    /// How long it is waited for.
+    pub timeout: Duration,
+    /// The collector.
+    pub collector: Box<dyn AnyCollector>,
+}
+
+/// The collectors that `[collectors]` turns on, in the order of the list.
+pub fn configure(host: &Host, section: &mut Section<'_>) -> Vec<Configured> {
+    let default = section.get(&DEFAULT);
+    let enable = section.get(&ENABLE);
+    let disable = section.get(&DISABLE);
+    for (key, given) in [("enable", &enable), ("disable", &disable)] {
+        for name in given.iter().filter(|given| !names().any(|name| name == **given)) {
+            section.wrong(key, unknown(name));
+        }
+    }
+    let mut configured = Vec::new();
+    for entry in COLLECTORS {
+        let about = entry.about;
+        let mut own = section.table(about.name);
+        let on = match own.optional(&ENABLED) {
+            Some(true) => Vocabularies::BOTH,
+            Some(false) => Vocabularies::NONE,
+            None if disable.iter().any(|name| name == about.name) => Vocabularies::NONE,
+            None if enable.iter().any(|name| name == about.name) => Vocabularies::BOTH,
+            None if default => about.on_by_default,
+            None => Vocabularies::NONE,
+        };
+        let interval = own.optional(&INTERVAL).filter(|interval| !interval.is_zero());
+        let timeout = own.get(&TIMEOUT);
+        if timeout.is_zero() {
+            own.wrong("timeout", "expected a duration above zero");
+        }
+        // Built even when off, so that mistakes in its settings are found.
+        let collector = (entry.build)(host, &mut own);
+        if on.any() {
+            configured.push(Configured { about, on, interval, timeout, collector });
+        }
+    }
+    configured
+}
+
+/// The error for a name that is no collector's.
+pub fn unknown(name: &str) -> String {
+    let hint = match closest(name, names()) {
+        Some(close) => format!("did you mean {close}? "),
+        None => String::new(),
+    };
+    let names = names().collect::<Vec<_>>().join(", ");
+    format!("there is no collector {name:?}; {hint}there are {names}")
+}

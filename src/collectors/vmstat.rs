@@ -1,0 +1,88 @@
+//! The kernel's virtual-memory counters.
+
+use std::sync::Arc;
+
+use regex::Regex;
+
+use super::keys::{Keys, Known};
+use super::{About, Collector, ReadContext, Reading, Since};
+use crate::config::{Key, Section};
+use crate::encode::point::FieldInfo;
+use crate::encode::{FamilyWriter, Kind, Measurement, Pattern, PointWriter};
+use crate::host::{Host, HostFile, ReadError};
+
+pub(super) struct Vmstat {
+    vmstat: HostFile,
+    fields: Regex,
+    keys: Keys<InFamilies>,
+}
+
+type InFamilies = bool;
+
+const FIELDS: Key<Regex> = Key::new(
+    "fields",
+    "'^(oom_kill|pgpg|pswp|pg.*fault).*'",
+    "Which keys of /proc/vmstat become families. All of them are pushed.",
+);
+
+/// `/proc/vmstat`: mm/vmstat.c.
+#[derive(Default)]
+pub(super) struct VmstatReading {
+    values: Vec<(Arc<Known<InFamilies>>, i64)>,
+}
+
+impl Collector for Vmstat {
+    const ABOUT: About = About {
+        name: "vmstat",
+        summary: "virtual-memory counters; pushed as `kernel_vmstat`",
+        reads: &["/proc/vmstat"],
+        keys: &[FIELDS.info()],
+        families: &[VMSTAT.info()],
+        measurements: &[KERNEL_VMSTAT.info()],
+        ..About::PLAIN
+    };
+    type Reading = VmstatReading;
+
+    fn new(host: &Host, section: &mut Section<'_>) -> Self {
+        Vmstat { vmstat: host.proc("vmstat"), fields: section.get(&FIELDS), keys: Keys::default() }
+    }
+
+    fn read(&mut self, cx: &mut ReadContext<'_>, reading: &mut VmstatReading) -> Result<(), ReadError> {
+        reading.values.clear();
+        for (place, line) in self.vmstat.read(cx.buffer)?.lines().enumerate() {
+            let mut fields = line.fields();
+            let Some(key) = fields.next() else { continue };
+            let known = self.keys.at(place, key, |key| self.fields.is_match(key));
+            if !known.made && !cx.wanted.points {
+                continue;
+            }
+            match fields.number("a count") {
+                Ok(value) => reading.values.push((known, value)),
+                Err(error) => cx.problems.push(error),
+            }
+        }
+        Ok(())
+    }
+}
+
+const VMSTAT: Pattern = Pattern::new("node_vmstat_", "", Kind::Untyped, "node_vmstat_KEY").help("{} of /proc/vmstat.");
+const KERNEL_VMSTAT: Measurement<0> = Measurement::new(
+    "kernel_vmstat",
+    [],
+    &[FieldInfo { name: "KEY", help: "each key of /proc/vmstat", type_name: "integer" }],
+);
+
+impl Reading for VmstatReading {
+    fn families(&self, out: &mut FamilyWriter<'_>) {
+        for (known, value) in self.values.iter().filter(|(known, _)| known.made) {
+            out.keyed(&VMSTAT, &known.key, *value);
+        }
+    }
+
+    fn points(&self, _: Option<Since<'_, Self>>, out: &mut PointWriter<'_>) {
+        let mut point = out.point(&KERNEL_VMSTAT, []);
+        for (known, value) in &self.values {
+            point.free_field::<i64>(&[&known.key], *value);
+        }
+    }
+}

@@ -1,0 +1,311 @@
+//! Reading and merging TOML files, with the place of every value kept.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use toml::de::{DeTable, DeValue};
+
+use super::problem::{Place, Problem, Problems, Source};
+
+/// A value with its place.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// Where it stands.
+    pub place: Place,
+    /// What it is.
+    pub value: Value,
+}
+
+/// What a TOML value is.
+#[derive(Clone, Debug)]
+pub enum Value {
+    /// A string, with the environment's values put in.
+    String(String),
+    /// An integer.
+    Integer(i64),
+    /// A float.
+    Float(f64),
+    /// `true` or `false`.
+    Boolean(bool),
+    /// A date or time: no setting takes one.
+    Datetime,
+    /// A list.
+    Array(Vec<Node>),
+    /// A table.
+    Table(Table),
+}
+
+/// A table: its entries by key, each with the place of its key.
+pub type Table = BTreeMap<String, (Place, Node)>;
+
+impl Value {
+    /// The value for an error message: what kind of thing was found.
+    pub fn describe(&self) -> String {
+        match self {
+            Value::String(text) => format!("the string {text:?}"),
+            Value::Integer(number) => format!("the integer {number}"),
+            Value::Float(number) => format!("the number {number}"),
+            Value::Boolean(flag) => format!("{flag}"),
+            Value::Datetime => "a date".to_owned(),
+            Value::Array(_) => "a list".to_owned(),
+            Value::Table(_) => "a table".to_owned(),
+        }
+    }
+
+    /// Whether both say the same, wherever they stand.
+    pub fn same(&self, other: &Value) -> bool {
+        match (self, other) {
+            (Value::String(a), Value::String(b)) => a == b,
+            (Value::Integer(a), Value::Integer(b)) => a == b,
+            (Value::Float(a), Value::Float(b)) => a == b,
+            (Value::Boolean(a), Value::Boolean(b)) => a == b,
+            (Value::Datetime, Value::Datetime) => true,
+            (Value::Array(a), Value::Array(b)) => {
+                a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.value.same(&b.value))
+            }
+            (Value::Table(a), Value::Table(b)) => {
+                a.len() == b.len() && a.iter().zip(b).all(|((k, a), (l, b))| k == l && a.1.value.same(&b.1.value))
+            }
+            _ => false,
+        }
+    }
+}
+
+/// The merged configuration, not yet checked.
+#[derive(Clone, Debug)]
+pub struct Document {
+    /// Everything that was said.
+    pub root: Table,
+    /// The files, for showing mistakes.
+    pub sources: Vec<Source>,
+}
+
+/// Looks an environment variable up.
+pub type Environment<'e> = &'e dyn Fn(&str) -> Option<String>;
+
+impl Document {
+    /// Reads `paths` in order and merges them: later values win, lists of tables append. A directory stands for its
+    /// `*.toml` files in the order of their names.
+    ///
+    /// # Errors
+    /// Every file that cannot be read, every mistake of syntax and every unset variable, together.
+    pub fn load(paths: &[PathBuf], environment: Environment<'_>) -> Result<Document, Problems> {
+        let mut reader = Reader { environment, found: Problems::default(), root: Table::new() };
+        for path in paths {
+            match files_of(path) {
+                Ok(files) => files.iter().for_each(|file| reader.read_file(file)),
+                Err(error) => reader.cannot_read(path, &error),
+            }
+        }
+        reader.finish()
+    }
+
+    /// Reads one text, for the built-in configuration and for tests.
+    ///
+    /// # Errors
+    /// As [`Document::load`].
+    pub fn parse(name: &str, text: &str, environment: Environment<'_>) -> Result<Document, Problems> {
+        let mut reader = Reader { environment, found: Problems::default(), root: Table::new() };
+        reader.read_text(Source { name: name.to_owned(), text: text.to_owned() });
+        reader.finish()
+    }
+
+    /// The table of this name at the top; an empty one if it is not there.
+    pub fn table(&self, name: &str) -> Value {
+        self.root.get(name).map_or_else(|| Value::Table(Table::new()), |(_, node)| node.value.clone())
+    }
+}
+
+fn files_of(path: &Path) -> std::io::Result<Vec<PathBuf>> {
+    if !path.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let entries = fs::read_dir(path)?.map(|entry| entry.map(|e| e.path())).collect::<Result<Vec<_>, _>>()?;
+    let mut files: Vec<PathBuf> = entries.into_iter().filter(|p| p.extension().is_some_and(|e| e == "toml")).collect();
+    files.sort();
+    Ok(files)
+}
+
+struct Reader<'e> {
+    environment: Environment<'e>,
+    found: Problems,
+    root: Table,
+}
+
+impl Reader<'_> {
+    fn cannot_read(&mut self, path: &Path, error: &std::io::Error) {
+        let message = format!("{}: cannot be read: {error}", path.display());
+        self.found.list.push(Problem { place: None, key: String::new(), message });
+    }
+
+    fn read_file(&mut self, path: &Path) {
+        match fs::read_to_string(path) {
+            Ok(text) => self.read_text(Source { name: path.display().to_string(), text }),
+            Err(error) => self.cannot_read(path, &error),
+        }
+    }
+
+    fn read_text(&mut self, source: Source) {
+        let index = self.found.sources.len();
+        let (parsed, errors) = DeTable::parse_recoverable(&source.text);
+        for error in errors {
+            let span = error.span().unwrap_or(0..0);
+            let message = error.message().replace('\n', ", ");
+            let place = Some(Place { source: index, span });
+            self.found.list.push(Problem { place, key: String::new(), message });
+        }
+        let table = self.convert_table(index, parsed.into_inner(), "");
+        self.found.sources.push(source);
+        merge(&mut self.root, table);
+    }
+
+    fn convert_table(&mut self, source: usize, table: DeTable<'_>, path: &str) -> Table {
+        let mut converted = Table::new();
+        for (key, value) in table {
+            let place = Place { source, span: key.span() };
+            let name = key.into_inner().into_owned();
+            let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+            let node_place = Place { source, span: value.span() };
+            let value = self.convert(&node_place, value.into_inner(), &path);
+            converted.insert(name, (place, Node { place: node_place, value }));
+        }
+        converted
+    }
+
+    fn convert(&mut self, place: &Place, value: DeValue<'_>, path: &str) -> Value {
+        match value {
+            DeValue::String(text) => match expand(&text, self.environment) {
+                Ok(expanded) => Value::String(expanded),
+                Err(message) => {
+                    let place = Some(place.clone());
+                    self.found.list.push(Problem { place, key: path.to_owned(), message });
+                    Value::String(String::new())
+                }
+            },
+            DeValue::Integer(number) => {
+                let digits = number.as_str();
+                match i64::from_str_radix(digits, number.radix()) {
+                    Ok(number) => Value::Integer(number),
+                    Err(_) => Value::Float(digits.parse().unwrap_or(f64::INFINITY)),
+                }
+            }
+            DeValue::Float(number) => Value::Float(number.as_str().parse().unwrap_or(f64::NAN)),
+            DeValue::Boolean(flag) => Value::Boolean(flag),
+            DeValue::Datetime(_) => Value::Datetime,
+            DeValue::Array(items) => {
+                let convert_item = |item: toml::Spanned<DeValue<'_>>| {
+                    let place = Place { source: place.source, span: item.span() };
+                    let value = self.convert(&place, item.into_inner(), path);
+                    Node { place, value }
+                };
+                Value::Array(items.into_iter().map(convert_item).collect())
+            }
+            DeValue::Table(table) => Value::Table(self.convert_table(place.source, table, path)),
+        }
+    }
+
+    fn finish(mut self) -> Result<Document, Problems> {
+        self.found.sort();
+        if self.found.list.is_empty() {
+            Ok(Document { root: self.root, sources: self.found.sources })
+        } else {
+            Err(self.found)
+        }
+    }
+}
+
+fn merge(into: &mut Table, from: Table) {
+    for (key, (place, node)) in from {
+        match (into.get_mut(&key).map(|(_, old)| &mut old.value), node.value) {
+            (Some(Value::Table(old)), Value::Table(new)) => merge(old, new),
+            (Some(Value::Array(old)), Value::Array(new)) if are_tables(old) && are_tables(&new) => old.extend(new),
+            (_, value) => {
+                into.insert(key, (place, Node { value, ..node }));
+            }
+        }
+    }
+}
+
+fn are_tables(nodes: &[Node]) -> bool {
+    !nodes.is_empty() && nodes.iter().all(|node| matches!(node.value, Value::Table(_)))
+}
+
+/// Puts the environment's values in for `${NAME}` and `${NAME:-default}`; `$${` stands for a literal `${`.
+fn expand(text: &str, environment: Environment<'_>) -> Result<String, String> {
+    let mut expanded = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find("${") {
+        let (before, reference) = rest.split_at(at);
+        if let Some(escaped) = before.strip_suffix('$') {
+            expanded.push_str(escaped);
+            expanded.push_str("${");
+            rest = &reference[2..];
+            continue;
+        }
+        expanded.push_str(before);
+        let end = reference.find('}').ok_or("expected a closing } after ${; write $${ for a literal ${")?;
+        let (name, default) = match reference[2..end].split_once(":-") {
+            Some((name, default)) => (name, Some(default)),
+            None => (&reference[2..end], None),
+        };
+        let value = environment(name).filter(|value| default.is_none() || !value.is_empty());
+        match (value, default) {
+            (Some(value), _) => expanded.push_str(&value),
+            (None, Some(default)) => expanded.push_str(default),
+            (None, None) => {
+                return Err(format!(
+                    "the environment variable {name} is not set; set it or write ${{{name}:-default}}"
+                ));
+            }
+        }
+        rest = &reference[end + 1..];
+    }
+    expanded.push_str(rest);
+    Ok(expanded)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn environment(name: &str) -> Option<String> {
+        match name {
+            "HOME" => Some("/root".to_owned()),
+            "EMPTY" => Some(String::new()),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn the_environment_is_put_into_strings() {
+        let expanded = |text| expand(text, &environment);
+        assert_eq!(expanded("${HOME}/x").unwrap(), "/root/x");
+        assert_eq!(expanded("${NONE:-a:b}").unwrap(), "a:b");
+        assert_eq!(expanded("${EMPTY:-d}${EMPTY}").unwrap(), "d");
+        assert_eq!(expanded("cost $5 and $${HOME}").unwrap(), "cost $5 and ${HOME}");
+        assert!(expanded("${NONE}").unwrap_err().contains("NONE is not set"));
+        assert!(expanded("${HOME").is_err());
+    }
+
+    #[test]
+    fn later_files_win_and_lists_of_tables_append() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("10.toml"), "a = 1\nlist = [1, 2]\n[t]\nx = 1\ny = 1\n[[s]]\nn = 1").unwrap();
+        fs::write(folder.path().join("20.toml"), "list = [3]\n[t]\ny = 2\n[[s]]\nn = 2").unwrap();
+        fs::write(folder.path().join("notes.txt"), "not [toml").unwrap();
+        let merged = Document::load(&[folder.path().to_owned()], &environment).unwrap();
+        let expected = "a = 1\nlist = [3]\nt = { x = 1, y = 2 }\ns = [{ n = 1 }, { n = 2 }]";
+        let expected = Document::parse("", expected, &environment).unwrap();
+        assert!(Value::Table(merged.root).same(&Value::Table(expected.root)));
+    }
+
+    #[test]
+    fn every_mistake_of_syntax_is_shown_with_its_place() {
+        let problems = Document::parse("some.toml", "a = \n[t]\nb = = 2\n", &environment).unwrap_err();
+        let lines: Vec<String> = problems.lines().collect();
+        assert!(lines.len() >= 2, "{lines:?}");
+        assert!(lines[0].starts_with("some.toml:1:"), "{lines:?}");
+        assert!(lines.iter().any(|line| line.starts_with("some.toml:3:")), "{lines:?}");
+    }
+}
