@@ -2,7 +2,12 @@
 //!
 //! `docs/architecture.md` describes the house; each module's first lines describe the room.
 
+pub mod agent;
 pub mod collectors;
 pub mod config;
 pub mod encode;
 pub mod host;
+pub mod http;
+pub mod settings;
+pub mod sinks;
+pub mod spool;

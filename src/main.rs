@@ -1,2 +1,223 @@
 //! The command line.
-fn main() {}
+
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use taffrail::agent::{self, Origin};
+use taffrail::collectors::readers::Readers;
+use taffrail::collectors::settings::unknown;
+use taffrail::collectors::{Vocabularies, list};
+use taffrail::encode::point::CommonTags;
+use taffrail::settings::Overrides;
+use taffrail::sinks::negotiate::Format;
+use taffrail::sinks::prometheus::Exposition;
+use taffrail::sinks::push::{Schedule, read_points};
+
+/// Measures this host: Prometheus pulls it, InfluxDB gets it pushed.
+///
+/// Without a command, taffrail runs. It needs no configuration: it then listens on port 9100.
+#[derive(Parser)]
+#[command(version, args_conflicts_with_subcommands = true)]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    run: Run,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve /metrics and push to the configured sinks until SIGTERM or SIGINT; SIGHUP reloads the configuration
+    Run(Run),
+    /// Take one reading and print it
+    Print(Print),
+    /// Check a configuration, and show every mistake in it
+    Check(Configuration),
+    /// List the collectors: whether they are on, what they read, and what they need
+    Collectors(Configuration),
+}
+
+#[derive(Args)]
+struct Configuration {
+    /// A configuration file, or a directory of *.toml files; may be given several times, later ones win
+    #[arg(long, value_name = "FILE")]
+    config: Vec<PathBuf>,
+}
+
+#[derive(Args)]
+struct Run {
+    #[command(flatten)]
+    configuration: Configuration,
+    /// Listen here instead of where [http] listen says, such as 127.0.0.1:9100; may be given several times
+    #[arg(long, value_name = "ADDRESS", value_parser = parse_address)]
+    listen: Vec<SocketAddr>,
+    /// How much to log to standard error
+    #[arg(long, value_enum, default_value_t = LogLevel::Info)]
+    log_level: LogLevel,
+}
+
+#[derive(Args)]
+struct Print {
+    #[command(flatten)]
+    configuration: Configuration,
+    /// The format; for influx two readings are taken, [agent] interval apart, so that rates are there
+    #[arg(long, value_enum, default_value_t = PrintFormat::Prometheus)]
+    format: PrintFormat,
+    /// Only these collectors, whether they are on or not; may be given several times
+    #[arg(long, value_name = "NAME", num_args = 1..)]
+    collector: Vec<String>,
+}
+
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
+enum PrintFormat {
+    /// Text 0.0.4
+    Prometheus,
+    /// OpenMetrics 1.0
+    Openmetrics,
+    /// Line protocol
+    Influx,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum LogLevel {
+    Error,
+    Warn,
+    Info,
+    Debug,
+}
+
+type Failure = Box<dyn std::error::Error>;
+
+fn main() -> ExitCode {
+    let line = CommandLine::parse();
+    let done = match line.command.unwrap_or(Command::Run(line.run)) {
+        Command::Run(run) => run.execute(),
+        Command::Print(print) => print.execute(),
+        Command::Check(configuration) => configuration.check(),
+        Command::Collectors(configuration) => configuration.list_collectors(),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) if is_broken_pipe(&*failure) => ExitCode::SUCCESS,
+        Err(failure) => {
+            let text = failure.to_string();
+            let prefix = if text.starts_with("error: ") { "" } else { "error: " };
+            eprintln!("{prefix}{text}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Whether whoever read our output has seen enough.
+fn is_broken_pipe(failure: &(dyn std::error::Error + 'static)) -> bool {
+    failure.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+impl Configuration {
+    fn origin(&self) -> Origin {
+        Origin { paths: self.config.clone(), overrides: Overrides::default() }
+    }
+
+    fn check(&self) -> Result<(), Failure> {
+        let settings = self.origin().load()?;
+        for sink in &settings.influxdb {
+            taffrail::sinks::influxdb::Sink::check(sink)?;
+        }
+        let listen = settings.http.listen.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        let sinks = settings.influxdb.iter().map(|sink| sink.name.as_str()).collect::<Vec<_>>().join(", ");
+        let or_none = |text: String| if text.is_empty() { "none".to_owned() } else { text };
+        let mut out = io::stdout().lock();
+        writeln!(out, "The configuration is sound.")?;
+        writeln!(out, "  listens on  {}", or_none(listen))?;
+        writeln!(out, "  pushes to   {}", or_none(sinks))?;
+        writeln!(out, "  collectors  {} on", settings.collectors.len())?;
+        Ok(())
+    }
+
+    fn list_collectors(&self) -> Result<(), Failure> {
+        let settings = self.origin().load()?;
+        let mut out = io::stdout().lock();
+        writeln!(out, "{:<12} {:<5} {:<5} READS", "COLLECTOR", "PULL", "PUSH")?;
+        for entry in list::COLLECTORS {
+            let about = entry.about;
+            let configured = settings.collectors.iter().find(|configured| configured.about.name == about.name);
+            let on = configured.map_or(Vocabularies::NONE, |configured| configured.on);
+            let state = |on: bool| if on { "on" } else { "off" };
+            let reads = about.reads.join(" ");
+            writeln!(out, "{:<12} {:<5} {:<5} {reads}", about.name, state(on.families), state(on.points))?;
+            writeln!(out, "{:24} {}", "", about.summary)?;
+            if !about.needs.is_empty() {
+                writeln!(out, "{:24} needs {}", "", about.needs)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Run {
+    fn execute(&self) -> Result<(), Failure> {
+        let level = match self.log_level {
+            LogLevel::Error => tracing::Level::ERROR,
+            LogLevel::Warn => tracing::Level::WARN,
+            LogLevel::Info => tracing::Level::INFO,
+            LogLevel::Debug => tracing::Level::DEBUG,
+        };
+        // The journal has the time already, and no use for colours.
+        let log = tracing_subscriber::fmt().with_max_level(level).with_target(false).without_time();
+        log.with_ansi(false).with_writer(io::stderr).init();
+        let mut origin = self.configuration.origin();
+        origin.overrides.listen.clone_from(&self.listen);
+        runtime()?.block_on(agent::run(&origin))
+    }
+}
+
+impl Print {
+    fn execute(&self) -> Result<(), Failure> {
+        for name in &self.collector {
+            list::find(name).ok_or_else(|| unknown(name))?;
+        }
+        let mut origin = self.configuration.origin();
+        origin.overrides.collectors.clone_from(&self.collector);
+        let settings = origin.load()?;
+        let readers = Arc::new(Readers::new(settings.host.clone(), settings.collectors));
+        let exposition = Exposition::new(readers.clone(), 1);
+        let schedule = Schedule { agent: settings.agent };
+        let body = runtime()?.block_on(async {
+            let format = match self.format {
+                PrintFormat::Influx => return print_points(&exposition, &schedule).await,
+                PrintFormat::Prometheus => Format::Text,
+                PrintFormat::Openmetrics => Format::OpenMetrics,
+            };
+            let answers = readers.read(Vocabularies::FAMILIES, |_| true, Duration::from_secs(3600)).await;
+            exposition.render(&answers, format)
+        });
+        io::stdout().lock().write_all(&body)?;
+        Ok(())
+    }
+}
+
+async fn print_points(exposition: &Exposition, schedule: &Schedule) -> Vec<u8> {
+    let tags = CommonTags::new(&schedule.agent.tags);
+    let (_, first) = read_points(exposition, schedule, &tags, &[]).await;
+    let interval = schedule.agent.interval;
+    eprintln!("waiting {} for the second reading", humantime::format_duration(interval));
+    tokio::time::sleep(interval).await;
+    read_points(exposition, schedule, &tags, &first).await.0.bytes().to_vec()
+}
+
+fn runtime() -> io::Result<tokio::runtime::Runtime> {
+    // Without a provider of its own, TLS is ring's.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    tokio::runtime::Builder::new_current_thread().enable_all().build()
+}
+
+fn parse_address(text: &str) -> Result<SocketAddr, String> {
+    use taffrail::config::Setting;
+    use taffrail::config::document::Value;
+    SocketAddr::from_value(&Value::String(text.to_owned())).map_err(|_| format!("expected {}", SocketAddr::EXPECTED))
+}

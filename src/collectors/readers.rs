@@ -46,10 +46,10 @@ pub struct Answer {
 impl Readers {
     /// Takes the collectors on. Threads start when there is something to read.
     pub fn new(host: Host, configured: Vec<Configured>) -> Self {
-        let shared = Lane::new(None);
+        let shared = Lane::new(Serves::Many);
         let slot = |configured: Configured| {
             let lane = match configured.interval {
-                Some(interval) => Lane::new(Some(interval)),
+                Some(interval) => Lane::new(Serves::OneEvery(interval)),
                 None => shared.clone(),
             };
             Arc::new(Slot {
@@ -96,7 +96,7 @@ impl Readers {
         let slots: Vec<&Arc<Slot>> = self.slots.iter().filter(|slot| wanted_of(slot).any()).collect();
 
         let mut rounds: Vec<(Arc<Lane>, Vec<Arc<Slot>>)> = Vec::new();
-        for slot in slots.iter().filter(|slot| !slot.serves_from_background()) {
+        for slot in slots.iter().filter(|slot| !slot.serves_from_background() && !slot.is_given_up()) {
             let lane = slot.lane();
             match rounds.iter_mut().find(|(other, _)| Arc::ptr_eq(other, &lane)) {
                 Some((_, members)) => members.push((*slot).clone()),
@@ -174,6 +174,11 @@ impl Slot {
 
     fn serves_from_background(&self) -> bool {
         self.interval.is_some() && lock(&self.state).last.is_some()
+    }
+
+    /// Whether it has hung for longer than anybody waits for it.
+    fn is_given_up(&self) -> bool {
+        lock(&self.state).running_since.is_some_and(|since| since.elapsed() > self.timeout)
     }
 
     fn read(&self, wanted: Vocabularies, host: &Host, buffer: &mut Vec<u8>) {
@@ -259,10 +264,20 @@ fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
 
 /// Collectors that are read one after the other by one thread.
 struct Lane {
-    /// How often the lane's one collector is refreshed without being asked.
-    interval: Option<Duration>,
+    serves: Serves,
     state: Mutex<LaneState>,
     wake: Condvar,
+}
+
+/// Whom a lane is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Serves {
+    /// All that have no other.
+    Many,
+    /// One that has hung.
+    One,
+    /// One that is refreshed this often without being asked.
+    OneEvery(Duration),
 }
 
 #[derive(Default)]
@@ -286,8 +301,8 @@ struct Ask {
 }
 
 impl Lane {
-    fn new(interval: Option<Duration>) -> Arc<Lane> {
-        Arc::new(Lane { interval, state: Mutex::default(), wake: Condvar::new() })
+    fn new(serves: Serves) -> Arc<Lane> {
+        Arc::new(Lane { serves, state: Mutex::default(), wake: Condvar::new() })
     }
 
     fn state(&self) -> MutexGuard<'_, LaneState> {
@@ -324,15 +339,15 @@ impl Lane {
         Some(answered)
     }
 
-    /// If the lane is stalled and others wait in it, leaves its thread to the collector that hangs and starts another.
+    /// If the shared lane is stalled, leaves its thread to the collector that hangs and starts another.
     fn rescue(self: &Arc<Self>, host: &Host) {
         let mut state = self.state();
         let stalled = state.running.as_ref().is_some_and(|(_, since)| since.elapsed() >= STALL);
-        if !stalled || self.interval.is_some() {
+        if !stalled || self.serves != Serves::Many {
             return;
         }
         let Some((hung, since)) = state.running.take() else { return };
-        let own = Lane::new(None);
+        let own = Lane::new(Serves::One);
         own.state().running = Some((hung.clone(), since));
         *lock(&hung.lane) = own;
         tracing::warn!(collector = hung.about.name, "hangs; it gets a thread of its own");
@@ -343,7 +358,6 @@ impl Lane {
     /// The next collector to read; nothing once the lane is closed.
     fn next(&self) -> Option<(Arc<Slot>, Vocabularies)> {
         let mut state = self.state();
-        let mut refresh_at = self.interval.map(|_| Instant::now());
         loop {
             if state.closed {
                 return None;
@@ -353,31 +367,31 @@ impl Lane {
                 return Some((slot, state.wanted));
             }
             state.answer_those_in_hand();
-            if let (Some(at), Some(slot)) = (refresh_at, state.refreshes.clone())
-                && slot.is_due(at, self.interval.unwrap_or_default())
-            {
-                let wanted = slot.on;
-                state.asked.push(Ask { slots: vec![slot], wanted, answer: None });
-            }
+            let until_refresh = self.ask_for_refresh(&mut state);
             if !state.asked.is_empty() {
                 state.begin_round();
                 continue;
             }
-            state = match self.interval {
+            state = match until_refresh {
                 None => self.wake.wait(state).unwrap_or_else(PoisonError::into_inner),
-                Some(interval) => {
-                    let waited = self.wake.wait_timeout(state, interval.min(Duration::from_secs(1)));
-                    waited.unwrap_or_else(PoisonError::into_inner).0
-                }
+                Some(pause) => self.wake.wait_timeout(state, pause).unwrap_or_else(PoisonError::into_inner).0,
             };
-            refresh_at = self.interval.map(|_| Instant::now());
         }
     }
-}
 
-impl Slot {
-    fn is_due(&self, now: Instant, interval: Duration) -> bool {
-        lock(&self.state).last.as_ref().is_none_or(|last| now.saturating_duration_since(last.began) >= interval)
+    /// Asks for the lane's own refresh if it is due; otherwise, says how long that will be.
+    fn ask_for_refresh(&self, state: &mut LaneState) -> Option<Duration> {
+        let Serves::OneEvery(interval) = self.serves else { return None };
+        let slot = state.refreshes.clone()?;
+        let since_last = lock(&slot.state).last.as_ref().map(|last| last.began.elapsed());
+        match since_last.filter(|since_last| *since_last < interval) {
+            Some(since_last) => Some(interval - since_last),
+            None => {
+                let wanted = slot.on;
+                state.asked.push(Ask { slots: vec![slot], wanted, answer: None });
+                None
+            }
+        }
     }
 }
 
@@ -508,7 +522,7 @@ mod tests {
             about,
             on: Vocabularies::BOTH,
             interval: None,
-            timeout: Duration::from_secs(2),
+            timeout: Duration::from_secs(1),
             collector: Box::new(Scripted(script)),
         }
     }
@@ -545,7 +559,7 @@ mod tests {
             drop(release);
             // The asks that waited are answered at once, then it is as before.
             while all(&readers).await != [("quick", true), ("slow", true), ("last", true)] {}
-            assert_eq!(Arc::strong_count(&readers.slots[1].lane()), 3, "its lane, its thread, and this look at it");
+            assert_eq!(Arc::strong_count(&readers.slots[1].lane()), 3, "the slot's, one thread's, and this one");
         });
     }
 

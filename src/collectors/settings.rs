@@ -44,8 +44,8 @@ pub struct Configured {
     pub collector: Box<dyn AnyCollector>,
 }
 
-/// The collectors that `[collectors]` turns on, in the order of the list.
-pub fn configure(host: &Host, section: &mut Section<'_>) -> Vec<Configured> {
+/// The collectors that `[collectors]` turns on, in the order of the list; only those named in `only`, unless it is empty.
+pub fn configure(host: &Host, only: &[String], section: &mut Section<'_>) -> Vec<Configured> {
     let default = section.get(&DEFAULT);
     let enable = section.get(&ENABLE);
     let disable = section.get(&DISABLE);
@@ -59,6 +59,13 @@ pub fn configure(host: &Host, section: &mut Section<'_>) -> Vec<Configured> {
         let about = entry.about;
         let mut own = section.table(about.name);
         let on = match own.optional(&ENABLED) {
+            _ if !only.is_empty() => {
+                if only.iter().any(|name| name == about.name) {
+                    Vocabularies::BOTH
+                } else {
+                    Vocabularies::NONE
+                }
+            }
             Some(true) => Vocabularies::BOTH,
             Some(false) => Vocabularies::NONE,
             None if disable.iter().any(|name| name == about.name) => Vocabularies::NONE,
@@ -67,10 +74,7 @@ pub fn configure(host: &Host, section: &mut Section<'_>) -> Vec<Configured> {
             None => Vocabularies::NONE,
         };
         let interval = own.optional(&INTERVAL).filter(|interval| !interval.is_zero());
-        let timeout = own.get(&TIMEOUT);
-        if timeout.is_zero() {
-            own.wrong("timeout", "expected a duration above zero");
-        }
+        let timeout = own.above_zero(&TIMEOUT);
         // Built even when off, so that mistakes in its settings are found.
         let collector = (entry.build)(host, &mut own);
         if on.any() {

@@ -1,8 +1,9 @@
 //! Typed settings out of a document, with every mistake gathered.
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::marker::PhantomData;
+use std::time::Duration;
 
 use regex::Regex;
 
@@ -66,7 +67,7 @@ pub struct Section<'d> {
     path: String,
     problems: &'d RefCell<Vec<Problem>>,
     asked: BTreeSet<&'static str>,
-    /// Whether keys that nobody asked for are somebody else's.
+    /// Whether the keys are the user's own.
     open: bool,
 }
 
@@ -116,6 +117,28 @@ impl<'d> Section<'d> {
                 None
             }
         }
+    }
+
+    /// The duration, or its default; zero is a mistake.
+    pub fn above_zero(&mut self, key: &Key<Duration>) -> Duration {
+        let duration = self.get(key);
+        if duration.is_zero() {
+            self.wrong(key.name, "expected a duration above zero, found none");
+        }
+        duration
+    }
+
+    /// All entries, which must be strings: the section is a table of the user's own keys.
+    pub fn strings(mut self) -> BTreeMap<String, String> {
+        self.open = true;
+        let mut strings = BTreeMap::new();
+        for (key, (_, node)) in self.table.into_iter().flatten() {
+            match String::from_value(&node.value) {
+                Ok(text) => drop(strings.insert(key.clone(), text)),
+                Err(_) => self.wrong(key, format!("expected a string, found {}", node.value.describe())),
+            }
+        }
+        strings
     }
 
     /// The filter that includes what `include` matches, or else excludes what `exclude` matches; only one may be there.
@@ -196,11 +219,6 @@ impl<'d> Section<'d> {
         self.report(place.or_else(|| self.place.clone()), &self.path_of(key), message.into());
     }
 
-    /// Leaves keys that nobody asked for unreported: they belong to something that is not known here.
-    pub fn ignore_the_rest(&mut self) {
-        self.open = true;
-    }
-
     fn path_of(&self, key: &str) -> String {
         if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
     }
@@ -251,8 +269,6 @@ fn edit_distance(a: &str, b: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     const INTERVAL: Key<Duration> = Key::new("interval", "\"10s\"", "");

@@ -1,6 +1,5 @@
 //! The types that settings have.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -135,18 +134,6 @@ impl<T: Setting> Setting for Vec<T> {
             Value::Array(items) => items.iter().map(|item| T::from_value(&item.value)).collect(),
             _ => wrong_kind(),
         }
-    }
-}
-
-impl Setting for BTreeMap<String, String> {
-    const EXPECTED: &'static str = "a table of strings";
-
-    fn from_value(value: &Value) -> Result<Self, String> {
-        let Value::Table(table) = value else { return wrong_kind() };
-        let entry = |(key, (_, node)): (&String, &(_, super::document::Node))| {
-            String::from_value(&node.value).map(|text| (key.clone(), text))
-        };
-        table.iter().map(entry).collect()
     }
 }
 

@@ -1,0 +1,198 @@
+//! The process: starts what the configuration asks for, reloads it on SIGHUP, drains on SIGTERM and SIGINT.
+
+use std::future::pending;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::timeout;
+
+use crate::collectors::readers::Readers;
+use crate::config::Problems;
+use crate::http::Server;
+use crate::settings::{Measured, Overrides, Settings};
+use crate::sinks::influxdb::Sink;
+use crate::sinks::prometheus::{Exposition, router};
+
+/// How long requests in flight and last batches may take when the process ends.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// Where the configuration comes from; asked again at each reload.
+#[derive(Clone, Debug)]
+pub struct Origin {
+    /// The files and directories.
+    pub paths: Vec<PathBuf>,
+    /// What the command line says instead.
+    pub overrides: Overrides,
+}
+
+impl Origin {
+    /// Reads and checks the configuration.
+    ///
+    /// # Errors
+    /// Every mistake.
+    pub fn load(&self) -> Result<Settings, Problems> {
+        Settings::load(&self.paths, &self.overrides, &|name| std::env::var(name).ok())
+    }
+}
+
+/// Runs until SIGTERM or SIGINT.
+///
+/// # Errors
+/// What keeps it from starting.
+pub async fn run(origin: &Origin) -> Result<(), Box<dyn std::error::Error>> {
+    // Before anything else: a SIGHUP that nobody handles would end the process.
+    let mut signals = Signals::new()?;
+    let mut agent = Agent::start(origin.load()?).await?;
+    loop {
+        match signals.next().await {
+            Asked::Reload => agent.reload(origin).await,
+            Asked::End(name) => {
+                tracing::info!("{name}: shutting down");
+                agent.drain().await;
+                return Ok(());
+            }
+        }
+    }
+}
+
+struct Signals {
+    hangup: Signal,
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+enum Asked {
+    Reload,
+    End(&'static str),
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Signals {
+            hangup: signal(SignalKind::hangup())?,
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn next(&mut self) -> Asked {
+        tokio::select! {
+            Some(()) = self.terminate.recv() => Asked::End("SIGTERM"),
+            Some(()) = self.interrupt.recv() => Asked::End("SIGINT"),
+            Some(()) = self.hangup.recv() => Asked::Reload,
+            else => pending().await,
+        }
+    }
+}
+
+struct Agent {
+    exposition: Arc<Exposition>,
+    measured: Measured,
+    server: Server,
+    sinks: Vec<Sink>,
+}
+
+impl Agent {
+    async fn start(settings: Settings) -> Result<Agent, Box<dyn std::error::Error>> {
+        let readers = Arc::new(Readers::new(settings.host, settings.collectors));
+        let exposition = Arc::new(Exposition::new(readers, settings.http.max_requests));
+        let mut server = Server::new(&settings.http, router(exposition.clone()));
+        server.apply(&settings.http).await?;
+        for address in server.addresses() {
+            tracing::info!("listening on http://{address}/metrics");
+        }
+        let mut agent = Agent { exposition, measured: settings.measured, server, sinks: Vec::new() };
+        for sink in settings.influxdb {
+            agent.sinks.push(Sink::start(sink, &agent.exposition, None)?);
+        }
+        agent.publish_sinks();
+        if agent.sinks.is_empty() && settings.http.listen.is_empty() {
+            tracing::warn!("nothing to do: [http] listen is empty and there is no sink");
+        }
+        Ok(agent)
+    }
+
+    /// Takes the configuration as it is now. If anything is wrong with it, everything stays as it was.
+    async fn reload(&mut self, origin: &Origin) {
+        let settings = match origin.load() {
+            Ok(settings) => settings,
+            Err(problems) => {
+                for line in problems.lines() {
+                    tracing::error!("{line}");
+                }
+                tracing::error!("the configuration was not reloaded; the one before stays in force");
+                return;
+            }
+        };
+        let sinks_are_sound = settings.influxdb.iter().try_for_each(Sink::check);
+        if let Err(error) = sinks_are_sound {
+            tracing::error!("the configuration was not reloaded; the one before stays in force: {error}");
+            return;
+        }
+        if let Err(error) = self.server.apply(&settings.http).await {
+            tracing::error!("the configuration was not reloaded; the one before stays in force: {error}");
+            return;
+        }
+        self.exposition.max_requests.store(settings.http.max_requests, Relaxed);
+        if settings.measured != self.measured {
+            self.measured = settings.measured;
+            self.exposition.readers.store(Arc::new(Readers::new(settings.host, settings.collectors)));
+        }
+        self.replace_sinks(settings.influxdb).await;
+        tracing::info!("the configuration was reloaded");
+    }
+
+    /// Sinks whose settings have not changed go on undisturbed; what waits in one that has changed goes on in its successor.
+    async fn replace_sinks(&mut self, wanted: Vec<crate::sinks::influxdb::Settings>) {
+        let mut running = std::mem::take(&mut self.sinks);
+        for settings in wanted {
+            let same_name = running.iter().position(|sink| sink.settings.name == settings.name);
+            let old = same_name.map(|index| running.swap_remove(index));
+            let left = match old {
+                Some(old) if old.settings == settings => {
+                    self.sinks.push(old);
+                    continue;
+                }
+                Some(old) => Some(old.stop().await),
+                None => None,
+            };
+            match Sink::start(settings, &self.exposition, left) {
+                Ok(sink) => self.sinks.push(sink),
+                Err(error) => tracing::error!("a sink could not be started: {error}"),
+            }
+        }
+        for sink in running {
+            end(sink).await;
+        }
+        self.publish_sinks();
+    }
+
+    fn publish_sinks(&self) {
+        let stats = self.sinks.iter().map(|sink| (sink.settings.name.clone(), sink.stats.clone()));
+        self.exposition.sinks.store(Arc::new(stats.collect()));
+    }
+
+    async fn drain(self) {
+        self.exposition.draining.store(true, Relaxed);
+        let sinks = async {
+            for sink in self.sinks {
+                end(sink).await;
+            }
+        };
+        let drained = timeout(DRAIN, async { tokio::join!(self.server.drain(), sinks) }).await;
+        if drained.is_err() {
+            tracing::warn!("not everything was drained within {} s", DRAIN.as_secs());
+        }
+    }
+}
+
+async fn end(sink: Sink) {
+    let name = sink.settings.name.clone();
+    let lost = sink.stop().await.points();
+    if lost > 0 {
+        tracing::error!(sink = name, "{lost} points could not be sent, and are lost");
+    }
+}

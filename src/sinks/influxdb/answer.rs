@@ -1,0 +1,138 @@
+//! What a server's answer to a write means for the points that were sent.
+
+use std::time::{Duration, SystemTime};
+
+/// The meaning of an answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// The server has all points.
+    Delivered,
+    /// The server has the points but for some that it will never take; how many, if it says so.
+    Partial { dropped: Option<u64>, message: String },
+    /// The server takes none of these points because one of them is wrong: smaller batches find out which.
+    Rejected { message: String },
+    /// The body is too large: smaller batches may pass.
+    TooLarge,
+    /// The server does not let us write, or does not know the place: somebody has to change something.
+    Refused { message: String },
+    /// It may be better later; after this time, if the server says so.
+    Later { after: Option<Duration>, message: String },
+}
+
+impl Answer {
+    /// The meaning of a status, a `Retry-After` header and a body.
+    pub(super) fn from_response(status: u16, retry_after: Option<&str>, body: &str) -> Answer {
+        let message = format!("status {status}: {}", shorten(body));
+        let is_partial = body.contains("partial write");
+        match status {
+            200..=299 => Answer::Delivered,
+            // InfluxDB 1.x counts what it could not store; 2.x says the same with 422.
+            400 | 500 if is_partial => Answer::Partial { dropped: dropped(body), message },
+            422 => Answer::Partial { dropped: dropped(body), message },
+            // InfluxDB 1.x: the points are fine, the policy is not there.
+            500 if body.contains("retention policy not found") => Answer::Refused { message },
+            // InfluxDB 3 in its 2.x guise says 400 when it is only busy.
+            400 if is_busy(body) => Answer::Later { after: None, message },
+            401 | 403 | 404 => Answer::Refused { message },
+            408 | 429 | 500..=599 => Answer::Later { after: retry_after.and_then(parse_retry_after), message },
+            413 => Answer::TooLarge,
+            // A moved server, or something that is not InfluxDB at all.
+            100..=199 | 300..=399 | 405 => Answer::Refused { message },
+            _ => Answer::Rejected { message },
+        }
+    }
+}
+
+fn is_busy(body: &str) -> bool {
+    ["wal buffer", "write buffer", "too many requests", "request limit"]
+        .iter()
+        .any(|sign| body.to_ascii_lowercase().contains(sign))
+}
+
+/// `dropped=N` in the message of a partial write.
+fn dropped(body: &str) -> Option<u64> {
+    let digits = body.rsplit_once("dropped=")?.1;
+    let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
+    digits[..end].parse().ok()
+}
+
+/// `Retry-After`, in seconds or as a date; RFC 9110, section 10.2.3.
+fn parse_retry_after(value: &str) -> Option<Duration> {
+    const AT_MOST: Duration = Duration::from_secs(600);
+    let pause = match value.trim().parse() {
+        Ok(seconds) => Duration::from_secs(seconds),
+        Err(_) => {
+            let date = httpdate::parse_http_date(value.trim()).ok()?;
+            date.duration_since(SystemTime::now()).unwrap_or_default()
+        }
+    };
+    Some(pause.min(AT_MOST))
+}
+
+/// A body that is fit for one line of a log.
+fn shorten(body: &str) -> String {
+    const SHOWN: usize = 300;
+    let line: String = body.trim().chars().take(SHOWN).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if line.is_empty() { "no reason given".to_owned() } else { line }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kind(status: u16, body: &str) -> &'static str {
+        match Answer::from_response(status, None, body) {
+            Answer::Delivered => "delivered",
+            Answer::Partial { .. } => "partial",
+            Answer::Rejected { .. } => "rejected",
+            Answer::TooLarge => "too large",
+            Answer::Refused { .. } => "refused",
+            Answer::Later { .. } => "later",
+        }
+    }
+
+    #[test]
+    fn every_answer_of_the_servers_has_its_meaning() {
+        let cases = [
+            (204, "", "delivered"),
+            (200, "", "delivered"),
+            (400, r#"{"error":"partial write: field type conflict: input field \"v\" dropped=3"}"#, "partial"),
+            (400, r#"{"error":"unable to parse 'x': missing fields"}"#, "rejected"),
+            (400, r#"{"code":"invalid","message":"write buffer error: WAL buffer full"}"#, "later"),
+            (401, "authorization failed", "refused"),
+            (403, "", "refused"),
+            (404, r#"{"error":"database not found: \"x\""}"#, "refused"),
+            (408, "", "later"),
+            (413, "Request Entity Too Large", "too large"),
+            (422, r#"{"code":"unprocessable entity","message":"dropped=2"}"#, "partial"),
+            (429, "", "later"),
+            (500, "timeout", "later"),
+            (500, "retention policy not found: x", "refused"),
+            (503, "request throttled", "later"),
+            (302, "", "refused"),
+            (405, "", "refused"),
+        ];
+        for (status, body, meaning) in cases {
+            assert_eq!(kind(status, body), meaning, "{status} {body}");
+        }
+    }
+
+    #[test]
+    fn the_number_of_dropped_points_is_found() {
+        assert_eq!(dropped("partial write: points beyond retention policy dropped=12"), Some(12));
+        assert_eq!(dropped(r#"{"error":"… dropped=1"}"#), Some(1));
+        assert_eq!(dropped("partial write: unable to parse"), None);
+    }
+
+    #[test]
+    fn retry_after_may_be_seconds_or_a_date() {
+        let after = |value| match Answer::from_response(503, Some(value), "") {
+            Answer::Later { after, .. } => after,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(after("7"), Some(Duration::from_secs(7)));
+        assert_eq!(after("999999"), Some(Duration::from_secs(600)));
+        assert_eq!(after("Fri, 31 Dec 1999 23:59:59 GMT"), Some(Duration::ZERO));
+        assert_eq!(after("soon"), None);
+    }
+}

@@ -1,0 +1,141 @@
+//! The requests.
+
+use std::error::Error;
+use std::io::Write;
+use std::path::Path;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use reqwest::{Certificate, Client, Url, header};
+
+use super::answer::Answer;
+use super::settings::{Settings, Target};
+
+/// Sends batches to the servers of one sink.
+pub(super) struct Connection {
+    client: Client,
+    write_urls: Vec<Url>,
+    /// The server that is tried first: the last one that answered.
+    preferred: usize,
+    target: Target,
+    gzip: bool,
+}
+
+/// Why there is no client.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// The file of certificates cannot be used.
+    #[error("tls_ca: {path}: {reason}")]
+    Certificates {
+        /// The file.
+        path: String,
+        /// Why not.
+        reason: String,
+    },
+    /// TLS cannot be set up.
+    #[error("cannot set up TLS: {0}")]
+    Tls(String),
+}
+
+impl Connection {
+    pub(super) fn new(settings: &Settings) -> Result<Self, ClientError> {
+        let mut builder = Client::builder()
+            .user_agent(concat!("taffrail/", env!("CARGO_PKG_VERSION")))
+            .timeout(settings.timeout)
+            // A redirected POST would arrive as a GET.
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .tls_danger_accept_invalid_certs(settings.insecure_skip_verify);
+        let needs_tls = settings.urls.iter().any(|url| url.scheme() == "https");
+        if let Some(path) = &settings.tls_ca {
+            builder = builder.tls_certs_only(certificates(path)?);
+        } else if !needs_tls {
+            // The system's certificates are not loaded for nothing.
+            builder = builder.tls_certs_only([]);
+        }
+        let client = builder.build().map_err(|error| ClientError::Tls(reason(&error)))?;
+        let write_urls = settings.urls.iter().map(|url| settings.target.write_url(url)).collect();
+        Ok(Connection { client, write_urls, preferred: 0, target: settings.target.clone(), gzip: settings.gzip })
+    }
+
+    /// Sends `body`; when a server does not answer, to the next one.
+    pub(super) async fn write(&mut self, body: &[u8]) -> Answer {
+        let body = if self.gzip { gzip(body) } else { body.to_vec() };
+        let mut last = Answer::Later { after: None, message: "there is no server".to_owned() };
+        for attempt in 0..self.write_urls.len() {
+            let index = (self.preferred + attempt) % self.write_urls.len();
+            last = self.write_to(&self.write_urls[index], body.clone()).await;
+            if !matches!(last, Answer::Later { .. }) {
+                self.preferred = index;
+                break;
+            }
+        }
+        last
+    }
+
+    async fn write_to(&self, url: &Url, body: Vec<u8>) -> Answer {
+        let mut request = self.client.post(url.clone()).header(header::CONTENT_TYPE, "text/plain; charset=utf-8");
+        if self.gzip {
+            request = request.header(header::CONTENT_ENCODING, "gzip");
+        }
+        request = match &self.target {
+            Target::Database { user: Some((name, password)), .. } => request.basic_auth(name, Some(password.reveal())),
+            Target::Bucket { token: Some(token), .. } => {
+                request.header(header::AUTHORIZATION, format!("Token {}", token.reveal()))
+            }
+            _ => request,
+        };
+        let response = match request.body(body).send().await {
+            Ok(response) => response,
+            Err(error) => return Answer::Later { after: None, message: reason(&error) },
+        };
+        let status = response.status().as_u16();
+        let retry_after = response.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok());
+        let retry_after = retry_after.map(str::to_owned);
+        let body = read_start(response).await;
+        Answer::from_response(status, retry_after.as_deref(), &body)
+    }
+}
+
+/// The start of an answer's body: messages are short, and what is not a message is not wanted.
+async fn read_start(mut response: reqwest::Response) -> String {
+    const AT_MOST: usize = 64 << 10;
+    let mut body = Vec::new();
+    while let Ok(Some(chunk)) = response.chunk().await {
+        body.extend_from_slice(&chunk);
+        if body.len() > AT_MOST {
+            break;
+        }
+    }
+    String::from_utf8_lossy(&body).into_owned()
+}
+
+fn gzip(body: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 4), Compression::fast());
+    let written = encoder.write_all(body).and_then(|()| encoder.finish());
+    written.unwrap_or_default()
+}
+
+fn certificates(path: &Path) -> Result<Vec<Certificate>, ClientError> {
+    let failed = |reason: String| ClientError::Certificates { path: path.display().to_string(), reason };
+    let pem = std::fs::read(path).map_err(|error| failed(error.to_string()))?;
+    let certificates = Certificate::from_pem_bundle(&pem).map_err(|error| failed(reason(&error)))?;
+    if certificates.is_empty() {
+        return Err(failed("expected certificates in PEM form, found none".to_owned()));
+    }
+    Ok(certificates)
+}
+
+/// What went wrong, with its causes, and without the URL: it is long, and the same each time.
+fn reason(error: &reqwest::Error) -> String {
+    let mut parts = Vec::new();
+    if error.is_timeout() {
+        parts.push("no answer in time".to_owned());
+    }
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        parts.push(inner.to_string());
+        cause = inner.source();
+    }
+    if parts.is_empty() { error.to_string() } else { parts.join(": ") }
+}

@@ -1,0 +1,290 @@
+//! A running sink: one task reads at every tick, another sends what waits.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use super::answer::Answer;
+use super::client::{ClientError, Connection};
+use super::settings::Settings;
+use crate::sinks::prometheus::Exposition;
+use crate::sinks::push::{gather, random_up_to};
+use crate::sinks::stats::SinkStats;
+use crate::spool::Queue;
+
+/// A sink that runs.
+pub struct Sink {
+    /// Its settings.
+    pub settings: Settings,
+    /// Its counts.
+    pub stats: Arc<SinkStats>,
+    queue: Arc<Queue>,
+    gathering: Stoppable,
+    sending: Stoppable,
+}
+
+struct Stoppable {
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl Stoppable {
+    fn start<F: Future<Output = ()> + Send + 'static>(task: impl FnOnce(CancellationToken) -> F) -> Self {
+        let stop = CancellationToken::new();
+        Stoppable { task: tokio::spawn(task(stop.clone())), stop }
+    }
+
+    async fn stop(self) {
+        self.stop.cancel();
+        let _ = self.task.await;
+    }
+}
+
+/// What a sink leaves to the one that takes its place at a reload: its waiting points, and its counts.
+pub struct Left {
+    queue: Arc<Queue>,
+    stats: Arc<SinkStats>,
+}
+
+impl Sink {
+    /// Checks that a sink with these settings could run.
+    ///
+    /// # Errors
+    /// That its TLS settings cannot be used.
+    pub fn check(settings: &Settings) -> Result<(), ClientError> {
+        Connection::new(settings).map(drop)
+    }
+
+    /// Starts a sink, with what an earlier one of its name has left.
+    ///
+    /// # Errors
+    /// As [`Sink::check`].
+    pub fn start(settings: Settings, exposition: &Arc<Exposition>, left: Option<Left>) -> Result<Sink, ClientError> {
+        let connection = Connection::new(&settings)?;
+        let (queue, stats) = match left {
+            Some(Left { queue, stats }) => (queue, stats),
+            None => {
+                let stats = Arc::new(SinkStats::default());
+                (Arc::new(Queue::new(settings.buffer_size, stats.clone())), stats)
+            }
+        };
+        queue.set_max_bytes(settings.buffer_size);
+        let arrived = Arc::new(Notify::new());
+        let schedule = settings.schedule.clone();
+        let gathering =
+            Stoppable::start(|stop| gather(schedule, exposition.clone(), queue.clone(), arrived.clone(), stop));
+        let sender = Sender {
+            batch_size: settings.schedule.agent.metric_batch_size,
+            backoff: Backoff::new(settings.retry_min, settings.retry_max),
+            settings: settings.clone(),
+            connection,
+            queue: queue.clone(),
+            stats: stats.clone(),
+            state: State::Fine,
+        };
+        let sending = Stoppable::start(|stop| sender.run(arrived, stop));
+        Ok(Sink { settings, stats, queue, gathering, sending })
+    }
+
+    /// Stops reading, sends what waits as long as the server takes it, and leaves the rest.
+    pub async fn stop(self) -> Left {
+        // In this order, so that what was read last is sent too.
+        self.gathering.stop().await;
+        self.sending.stop().await;
+        Left { queue: self.queue, stats: self.stats }
+    }
+}
+
+impl Left {
+    /// How many points are still waiting.
+    pub fn points(&self) -> usize {
+        self.queue.points()
+    }
+}
+
+struct Sender {
+    settings: Settings,
+    connection: Connection,
+    queue: Arc<Queue>,
+    stats: Arc<SinkStats>,
+    /// Points in the next write; fewer than the setting while large or wrong batches are cut up.
+    batch_size: usize,
+    backoff: Backoff,
+    state: State,
+}
+
+/// What the log was last told of the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Fine,
+    Failing,
+    Refusing,
+}
+
+/// What to do after a write.
+#[derive(Debug, PartialEq, Eq)]
+enum Next {
+    Continue,
+    Pause(Duration),
+}
+
+impl Sender {
+    async fn run(mut self, arrived: Arc<Notify>, stop: CancellationToken) {
+        let mut flush_at = self.next_flush();
+        loop {
+            tokio::select! {
+                () = sleep_until(flush_at) => {}
+                () = arrived.notified() => {
+                    if self.queue.points() < self.settings.schedule.agent.metric_batch_size {
+                        continue;
+                    }
+                }
+                () = stop.cancelled() => break,
+            }
+            while let Some(Next::Pause(pause)) = self.send_all().await {
+                tokio::select! {
+                    () = sleep(pause) => {}
+                    () = stop.cancelled() => break,
+                }
+            }
+            flush_at = self.next_flush();
+        }
+        // The last chance: what the server does not take now waits for the sink's successor, or is lost.
+        let _ = self.send_all().await;
+    }
+
+    fn next_flush(&self) -> Instant {
+        let agent = &self.settings.schedule.agent;
+        Instant::now() + agent.flush_interval + random_up_to(agent.flush_jitter)
+    }
+
+    /// Sends until nothing waits, or the server wants a pause.
+    async fn send_all(&mut self) -> Option<Next> {
+        while let Some(batch) = self.queue.front(self.batch_size) {
+            let count = batch.lines.count();
+            let answer = self.connection.write(batch.lines.bytes()).await;
+            match self.settle(&answer, count) {
+                Settled::Done => self.queue.remove(&batch),
+                Settled::Again(Next::Continue) => {}
+                Settled::Again(pause) => return Some(pause),
+            }
+        }
+        None
+    }
+
+    /// Counts and logs an answer to a batch of `count` points, and says what becomes of the batch.
+    fn settle(&mut self, answer: &Answer, count: usize) -> Settled {
+        let sink = self.settings.name.as_str();
+        match answer {
+            Answer::Delivered => {
+                self.stats.sent.fetch_add(count as u64, Relaxed);
+                self.went_well();
+                Settled::Done
+            }
+            Answer::Partial { dropped, message } => {
+                let dropped = dropped.unwrap_or(1).min(count as u64);
+                self.stats.sent.fetch_add(count as u64 - dropped, Relaxed);
+                self.stats.dropped_rejected.fetch_add(dropped, Relaxed);
+                tracing::warn!(sink, dropped, "the server did not take all points: {message}");
+                self.went_well();
+                Settled::Done
+            }
+            Answer::Rejected { .. } | Answer::TooLarge if count > 1 => {
+                self.batch_size = count.div_ceil(2);
+                Settled::Again(Next::Continue)
+            }
+            Answer::Rejected { .. } | Answer::TooLarge => {
+                let message = match answer {
+                    Answer::Rejected { message } => message,
+                    _ => "the point is larger than the server takes",
+                };
+                self.stats.dropped_rejected.fetch_add(1, Relaxed);
+                tracing::warn!(sink, "a point was dropped: {message}");
+                Settled::Done
+            }
+            Answer::Refused { message } => {
+                self.stats.retries.fetch_add(1, Relaxed);
+                if self.state != State::Refusing {
+                    let pause = humantime::format_duration(self.settings.refused_retry);
+                    tracing::error!(
+                        sink,
+                        "the server refuses writes; the points are kept, and it is tried again every {pause}: {message}"
+                    );
+                    self.state = State::Refusing;
+                }
+                Settled::Again(Next::Pause(self.settings.refused_retry))
+            }
+            Answer::Later { after, message } => {
+                self.stats.retries.fetch_add(1, Relaxed);
+                if self.state == State::Fine {
+                    tracing::warn!(sink, "a write failed; the points are kept, and it is tried again: {message}");
+                    self.state = State::Failing;
+                }
+                Settled::Again(Next::Pause(self.backoff.next().max(after.unwrap_or_default())))
+            }
+        }
+    }
+
+    fn went_well(&mut self) {
+        if self.state != State::Fine {
+            tracing::info!(sink = self.settings.name, "the server takes writes again");
+            self.state = State::Fine;
+        }
+        self.backoff.reset();
+        // Grows back step by step, for the point that made the batch too large may be one of several.
+        let whole = self.settings.schedule.agent.metric_batch_size;
+        self.batch_size = self.batch_size.saturating_mul(2).min(whole);
+    }
+}
+
+enum Settled {
+    /// The batch is done with.
+    Done,
+    /// The batch stays.
+    Again(Next),
+}
+
+/// Pauses that grow, each by chance between half and the whole of its length, so that many agents that failed together
+/// do not come back together.
+struct Backoff {
+    min: Duration,
+    max: Duration,
+    current: Duration,
+}
+
+impl Backoff {
+    fn new(min: Duration, max: Duration) -> Self {
+        Backoff { min, max: max.max(min), current: min }
+    }
+
+    fn next(&mut self) -> Duration {
+        let pause = self.current;
+        self.current = (self.current * 2).min(self.max);
+        pause / 2 + random_up_to(pause / 2)
+    }
+
+    fn reset(&mut self) {
+        self.current = self.min;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_to_their_bound_and_are_jittered() {
+        let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(5));
+        for longest in [1, 2, 4, 5, 5] {
+            let (pause, longest) = (backoff.next(), Duration::from_secs(longest));
+            assert!(pause >= longest / 2 && pause <= longest, "{pause:?} of {longest:?}");
+        }
+        backoff.reset();
+        assert!(backoff.next() <= Duration::from_secs(1));
+    }
+}

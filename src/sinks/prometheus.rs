@@ -1,0 +1,214 @@
+//! `GET /metrics`: readings when Prometheus asks for them.
+
+use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use axum::Router;
+use axum::extract::{RawQuery, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{Html, IntoResponse, Response};
+use axum::routing::get;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+
+use super::negotiate::{Format, accepts_gzip};
+use super::stats::{self, SinkStats};
+use crate::collectors::readers::{Answer, Readers, write_families};
+use crate::collectors::settings::unknown;
+use crate::collectors::{About, Vocabularies, list};
+use crate::encode::family::FamilyInfo;
+use crate::encode::protobuf::ProtobufEncoder;
+use crate::encode::text::{Dialect, TextEncoder};
+use crate::encode::{Family, FamilyWriter};
+
+/// What the endpoints answer from. It outlives reloads; what a reload changes is swapped in.
+pub struct Exposition {
+    /// The collectors that are on.
+    pub readers: ArcSwap<Readers>,
+    /// The push sinks, by name.
+    pub sinks: ArcSwap<Vec<(String, Arc<SinkStats>)>>,
+    /// How many scrapes may be in flight.
+    pub max_requests: AtomicUsize,
+    /// Whether the process is on its way out.
+    pub draining: AtomicBool,
+    in_flight: AtomicUsize,
+    refused_samples: AtomicU64,
+    /// The size of the last body: the next will be about as long.
+    body_size: AtomicUsize,
+}
+
+impl Exposition {
+    /// An exposition of what `readers` read.
+    pub fn new(readers: Arc<Readers>, max_requests: usize) -> Self {
+        Exposition {
+            readers: ArcSwap::new(readers),
+            sinks: ArcSwap::default(),
+            max_requests: AtomicUsize::new(max_requests),
+            draining: AtomicBool::new(false),
+            in_flight: AtomicUsize::new(0),
+            refused_samples: AtomicU64::new(0),
+            body_size: AtomicUsize::new(0),
+        }
+    }
+
+    /// Everything that was read and everything that Taffrail knows of itself, in `format`.
+    pub fn render(&self, answers: &[Answer], format: Format) -> Vec<u8> {
+        let body = Vec::with_capacity(self.body_size.load(Ordering::Relaxed) + 1024);
+        let body = render(format, body, |out| {
+            write_families(answers, out);
+            stats::write_families(&self.sinks.load(), out);
+            let refused = self.refused_samples.fetch_add(out.refused(), Ordering::Relaxed) + out.refused();
+            out.value(&REFUSED_SAMPLES, refused);
+        });
+        self.body_size.store(body.len(), Ordering::Relaxed);
+        body
+    }
+}
+
+/// What `write` writes, as an exposition in `format` appended to `body`.
+pub fn render(format: Format, body: Vec<u8>, write: impl FnOnce(&mut FamilyWriter<'_>)) -> Vec<u8> {
+    match format {
+        Format::Protobuf => {
+            let mut encoder = ProtobufEncoder::new(body);
+            write(&mut FamilyWriter::new(&mut encoder));
+            encoder.finish()
+        }
+        Format::Text | Format::OpenMetrics => {
+            let dialect = if format == Format::Text { Dialect::Plain } else { Dialect::OpenMetrics };
+            let mut encoder = TextEncoder::new(dialect, body);
+            write(&mut FamilyWriter::new(&mut encoder));
+            encoder.finish()
+        }
+    }
+}
+
+const REFUSED_SAMPLES: Family<0> = Family::counter(
+    "taffrail_refused_samples_total",
+    "Samples that were left out of expositions because they repeat a series or a family.",
+    [],
+);
+
+/// The families that tell of the exposition itself.
+pub const FAMILIES: &[FamilyInfo] = &[REFUSED_SAMPLES.info()];
+
+/// The endpoints.
+pub fn router(exposition: Arc<Exposition>) -> Router {
+    Router::new()
+        .route("/", get(landing_page))
+        .route("/metrics", get(metrics))
+        .route("/-/healthy", get(|| async { "Taffrail is healthy.\n" }))
+        .route("/-/ready", get(ready))
+        .with_state(exposition)
+}
+
+async fn landing_page() -> Html<&'static str> {
+    Html(include_str!("landing.html"))
+}
+
+async fn ready(State(exposition): State<Arc<Exposition>>) -> Response {
+    if exposition.draining.load(Ordering::Relaxed) {
+        return (StatusCode::SERVICE_UNAVAILABLE, "Taffrail is shutting down.\n").into_response();
+    }
+    "Taffrail is ready.\n".into_response()
+}
+
+async fn metrics(State(exposition): State<Arc<Exposition>>, RawQuery(query): RawQuery, headers: HeaderMap) -> Response {
+    let Some(_in_flight) = InFlight::enter(&exposition) else {
+        let limit = exposition.max_requests.load(Ordering::Relaxed);
+        let message = format!("there are {limit} scrapes in flight already, the limit of [http] max_requests\n");
+        return (StatusCode::SERVICE_UNAVAILABLE, message).into_response();
+    };
+    let readers = exposition.readers.load_full();
+    let selection = match Selection::from_query(query.as_deref().unwrap_or_default(), &readers) {
+        Ok(selection) => selection,
+        Err(message) => return (StatusCode::BAD_REQUEST, message + "\n").into_response(),
+    };
+    let answers = readers.read(Vocabularies::FAMILIES, |about| selection.has(about), patience(&headers)).await;
+
+    let header = |name: header::HeaderName| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let format = Format::from_accept(header(header::ACCEPT));
+    let body = exposition.render(&answers, format);
+    let vary = (header::VARY, "Accept, Accept-Encoding");
+    let content_type = (header::CONTENT_TYPE, format.content_type());
+    if accepts_gzip(header(header::ACCEPT_ENCODING)) {
+        if let Ok(compressed) = gzip(&body) {
+            return ([content_type, vary, (header::CONTENT_ENCODING, "gzip")], compressed).into_response();
+        }
+    }
+    ([content_type, vary], body).into_response()
+}
+
+/// Prometheus says how long it waits; an answer that comes later is lost whole.
+fn patience(headers: &HeaderMap) -> Duration {
+    const AT_MOST: Duration = Duration::from_secs(3600);
+    /// What is left of Prometheus's time to encode and send the answer.
+    const SHARE: f64 = 0.9;
+    let timeout =
+        headers.get("x-prometheus-scrape-timeout-seconds").and_then(|value| value.to_str().ok()?.parse().ok());
+    let timeout = timeout.filter(|seconds: &f64| *seconds > 0.0);
+    timeout.and_then(|seconds| Duration::try_from_secs_f64(seconds * SHARE).ok()).unwrap_or(AT_MOST).min(AT_MOST)
+}
+
+fn gzip(body: &[u8]) -> std::io::Result<Vec<u8>> {
+    let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 6), Compression::fast());
+    encoder.write_all(body)?;
+    encoder.finish()
+}
+
+/// A scrape in flight.
+struct InFlight<'e>(&'e Exposition);
+
+impl<'e> InFlight<'e> {
+    fn enter(exposition: &'e Exposition) -> Option<Self> {
+        let before = exposition.in_flight.fetch_add(1, Ordering::Relaxed);
+        // Leaves again by being dropped.
+        Some(InFlight(exposition)).filter(|_| before < exposition.max_requests.load(Ordering::Relaxed))
+    }
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Which collectors a scrape wants: `collect[]` or `exclude[]`, as node_exporter has them.
+#[derive(Debug, PartialEq, Eq)]
+enum Selection {
+    Collect(Vec<&'static str>),
+    Exclude(Vec<&'static str>),
+}
+
+impl Selection {
+    fn from_query(query: &str, readers: &Readers) -> Result<Self, String> {
+        let named = |parameter: &str| {
+            let values = form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name == parameter);
+            values.map(|(_, name)| find(&name, readers)).collect::<Result<Vec<_>, String>>()
+        };
+        let (collect, exclude) = (named("collect[]")?, named("exclude[]")?);
+        match (collect.is_empty(), exclude.is_empty()) {
+            (false, false) => Err("expected either collect[] or exclude[], found both".to_owned()),
+            (false, true) => Ok(Selection::Collect(collect)),
+            (true, _) => Ok(Selection::Exclude(exclude)),
+        }
+    }
+
+    fn has(&self, about: &About) -> bool {
+        match self {
+            Selection::Collect(names) => names.contains(&about.name),
+            Selection::Exclude(names) => !names.contains(&about.name),
+        }
+    }
+}
+
+fn find(name: &str, readers: &Readers) -> Result<&'static str, String> {
+    let Some(entry) = list::find(name) else { return Err(unknown(name)) };
+    let on = || readers.on().filter(|(_, on)| on.families).map(|(about, _)| about.name);
+    match on().find(|on| *on == entry.about.name) {
+        Some(name) => Ok(name),
+        None => Err(format!("the collector {name:?} is not on; on are {}", on().collect::<Vec<_>>().join(", "))),
+    }
+}
