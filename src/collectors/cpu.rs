@@ -4,13 +4,13 @@ use super::{About, Collector, ReadContext, Reading, Since};
 use crate::config::{Key, Section};
 use crate::encode::point::FieldInfo;
 use crate::encode::{Family, FamilyWriter, Field, Measurement, PointWriter};
-use crate::host::{Host, HostFile, Line, ReadError, file};
+use crate::host::{Host, HostFile, Line, ReadError, SharedFile, file};
 
 /// Ticks per second in `/proc/stat`: USER_HZ, which is 100 for every program on every architecture that counts.
 const TICKS_PER_SECOND: f64 = 100.0;
 
 pub(super) struct Cpu {
-    stat: HostFile,
+    stat: SharedFile,
     online: HostFile,
     present: HostFile,
     isolated: HostFile,
@@ -98,7 +98,7 @@ impl Collector for Cpu {
     fn new(host: &Host, section: &mut Section<'_>) -> Self {
         let mut points = section.table("points");
         Cpu {
-            stat: host.proc("stat"),
+            stat: host.shared_proc("stat"),
             online: host.sys("devices/system/cpu/online"),
             present: host.sys("devices/system/cpu/present"),
             isolated: host.sys("devices/system/cpu/isolated"),
@@ -116,7 +116,7 @@ impl Collector for Cpu {
     fn read(&mut self, cx: &mut ReadContext<'_>, reading: &mut CpuReading) -> Result<(), ReadError> {
         *reading = CpuReading { cpus: std::mem::take(&mut reading.cpus), points: self.points, ..CpuReading::default() };
         reading.cpus.clear();
-        for line in self.stat.read(cx.buffer)?.lines() {
+        for line in self.stat.read(cx.round, cx.buffer)?.lines() {
             let Some(name) = line.fields().next().filter(|name| name.starts_with(b"cpu")) else { break };
             match read_ticks(line) {
                 Ok(ticks) if name == b"cpu" => reading.total = ticks,

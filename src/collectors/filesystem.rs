@@ -13,8 +13,7 @@ use crate::encode::{Family, FamilyWriter, Field, Measurement, PointWriter};
 use crate::host::{FsStat, Host, HostFile, Line, ReadError, file};
 
 pub(super) struct Filesystem {
-    init_mounts: HostFile,
-    own_mounts: HostFile,
+    mounts: Option<HostFile>,
     mount_points: Filter,
     types: Filter,
     points: PointSettings,
@@ -112,8 +111,7 @@ impl Collector for Filesystem {
     fn new(host: &Host, section: &mut Section<'_>) -> Self {
         let mut points = section.table("points");
         Filesystem {
-            init_mounts: host.proc("1/mountinfo"),
-            own_mounts: host.proc("self/mountinfo"),
+            mounts: None,
             mount_points: section.include_or_exclude(&MOUNT_POINTS_INCLUDE, &MOUNT_POINTS_EXCLUDE),
             types: section.include_or_exclude(&FS_TYPES_INCLUDE, &FS_TYPES_EXCLUDE),
             points: PointSettings {
@@ -127,10 +125,7 @@ impl Collector for Filesystem {
 
     fn read(&mut self, cx: &mut ReadContext<'_>, reading: &mut FilesystemReading) -> Result<(), ReadError> {
         reading.mounts.clear();
-        // Only the first process is sure to see the host's mounts; hidepid hides it.
-        let mounts =
-            if self.init_mounts.read(cx.buffer).is_ok() { &mut self.init_mounts } else { &mut self.own_mounts };
-        let text = mounts.read(cx.buffer)?;
+        let text = self.mounts.get_or_insert_with(|| mounts_of_host(cx)).read(cx.buffer)?;
         let mut seen = HashSet::new();
         for line in text.lines() {
             match read_mount(line) {
@@ -160,6 +155,12 @@ impl Collector for Filesystem {
         }
         Ok(())
     }
+}
+
+/// The first process is sure to see the host's mounts, but may be hidden from us.
+fn mounts_of_host(cx: &mut ReadContext<'_>) -> HostFile {
+    let mut of_init = cx.host.proc("1/mountinfo");
+    if of_init.read(cx.buffer).is_ok() { of_init } else { cx.host.proc("self/mountinfo") }
 }
 
 impl PointSettings {

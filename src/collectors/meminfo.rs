@@ -7,11 +7,11 @@ use super::{About, Collector, ReadContext, Reading, Since};
 use crate::config::Section;
 use crate::encode::point::FieldInfo;
 use crate::encode::{FamilyWriter, Field, Kind, Measurement, Pattern, PointWriter};
-use crate::host::{Host, HostFile, ReadError};
+use crate::host::{Host, HostFile, ReadError, SharedFile};
 
 pub(super) struct Meminfo {
     meminfo: HostFile,
-    vmstat: HostFile,
+    vmstat: SharedFile,
     keys: Keys<Unit>,
 }
 
@@ -41,7 +41,7 @@ impl Collector for Meminfo {
     type Reading = MeminfoReading;
 
     fn new(host: &Host, _: &mut Section<'_>) -> Self {
-        Meminfo { meminfo: host.proc("meminfo"), vmstat: host.proc("vmstat"), keys: Keys::default() }
+        Meminfo { meminfo: host.proc("meminfo"), vmstat: host.shared_proc("vmstat"), keys: Keys::default() }
     }
 
     fn read(&mut self, cx: &mut ReadContext<'_>, reading: &mut MeminfoReading) -> Result<(), ReadError> {
@@ -73,7 +73,7 @@ impl Collector for Meminfo {
 impl Meminfo {
     fn read_swapped(&mut self, cx: &mut ReadContext<'_>, reading: &mut MeminfoReading) -> Result<(), ReadError> {
         let page = cx.host.kernel.page_size();
-        for line in self.vmstat.read(cx.buffer)?.lines() {
+        for line in self.vmstat.read(cx.round, cx.buffer)?.lines() {
             let mut fields = line.fields();
             let swapped = match fields.next() {
                 Some(b"pswpin") => &mut reading.swapped_in_bytes,

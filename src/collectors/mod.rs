@@ -29,7 +29,7 @@ mod vmstat;
 
 use std::any::Any;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::config::{KeyInfo, Section};
 use crate::encode::by_rule::PointsFromFamilies;
@@ -137,6 +137,8 @@ pub trait Collector: Send + Sized + 'static {
 pub struct ReadContext<'a> {
     /// For whom the reading is: what only the other vocabulary has need not be read.
     pub wanted: Vocabularies,
+    /// When the round of readings began: what was read since then is fresh.
+    pub round: Instant,
     /// The host.
     pub host: &'a Host,
     /// Room for a file's content.
@@ -262,8 +264,8 @@ impl<R: Reading> AnyReading for R {
 
 /// A collector of any kind.
 pub trait AnyCollector: Send {
-    /// Takes a reading.
-    fn take(&mut self, wanted: Vocabularies, host: &Host, buffer: &mut Vec<u8>) -> Taken;
+    /// Takes a reading in the round that began at `round`.
+    fn take(&mut self, wanted: Vocabularies, round: Instant, host: &Host, buffer: &mut Vec<u8>) -> Taken;
 }
 
 /// A collector with its last reading, whose allocations serve again once nobody holds it any more.
@@ -273,16 +275,16 @@ struct Runner<C: Collector> {
 }
 
 impl<C: Collector> AnyCollector for Runner<C> {
-    fn take(&mut self, wanted: Vocabularies, host: &Host, buffer: &mut Vec<u8>) -> Taken {
+    fn take(&mut self, wanted: Vocabularies, round: Instant, host: &Host, buffer: &mut Vec<u8>) -> Taken {
         let at = host.kernel.now();
         let monotonic = host.kernel.monotonic();
-        let start = std::time::Instant::now();
+        let start = Instant::now();
         if Arc::get_mut(&mut self.last).is_none() {
             self.last = Arc::default();
         }
         let mut problems = Vec::new();
         if let Some(reading) = Arc::get_mut(&mut self.last) {
-            let mut cx = ReadContext { wanted, host, buffer, problems: &mut problems };
+            let mut cx = ReadContext { wanted, round, host, buffer, problems: &mut problems };
             if let Err(error) = self.collector.read(&mut cx, reading) {
                 problems.push(error);
             }

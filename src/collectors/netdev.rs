@@ -67,7 +67,7 @@ impl Collector for Netdev {
 
     fn read(&mut self, cx: &mut ReadContext<'_>, reading: &mut NetdevReading) -> Result<(), ReadError> {
         reading.interfaces.clear();
-        let links = match cx.host.links() {
+        let links = match cx.host.links(cx.buffer) {
             Some(links) => links,
             None => self.read_file(cx)?,
         };

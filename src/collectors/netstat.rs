@@ -9,7 +9,7 @@ use super::{About, Collector, ReadContext, Reading, Since};
 use crate::config::{Key, Section};
 use crate::encode::point::FieldInfo;
 use crate::encode::{FamilyWriter, Kind, Measurement, Pattern, PointWriter};
-use crate::host::{Host, HostFile, Line, ReadError, Text};
+use crate::host::{Host, Line, ReadError, SharedFile, Text};
 
 pub(super) struct Netstat {
     tables: [Table; 3],
@@ -27,7 +27,7 @@ const DUMP_ZEROS: Key<bool> = Key::new("dump_zeros", "true", "Push counters that
 /// A file and what its lines are known to be.
 struct Table {
     name: &'static str,
-    file: HostFile,
+    file: SharedFile,
     keys: Keys<Names>,
 }
 
@@ -60,7 +60,7 @@ impl Collector for Netstat {
     type Reading = NetstatReading;
 
     fn new(host: &Host, section: &mut Section<'_>) -> Self {
-        let table = |name| Table { name, file: host.proc(format!("net/{name}")), keys: Keys::default() };
+        let table = |name| Table { name, file: host.shared_proc(format!("net/{name}")), keys: Keys::default() };
         Netstat {
             tables: ["netstat", "snmp", "snmp6"].map(table),
             fields: section.get(&FIELDS),
@@ -72,7 +72,7 @@ impl Collector for Netstat {
         reading.dump_zeros = self.dump_zeros;
         reading.tables.clear();
         for table in &mut self.tables {
-            let text = match table.file.read(cx.buffer) {
+            let text = match table.file.read(cx.round, cx.buffer) {
                 // A host without IPv6 has no snmp6.
                 Err(error) if error.is_absent() && table.name == "snmp6" => continue,
                 text => text?,

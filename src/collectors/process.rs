@@ -3,13 +3,13 @@
 use super::{About, Collector, ReadContext, Reading};
 use crate::config::Section;
 use crate::encode::{Family, FamilyWriter};
-use crate::host::{Host, HostFile, ReadError, Text, file};
+use crate::host::{Host, HostFile, ReadError, SharedFile, Text, file};
 
 pub(super) struct Process {
     stat: HostFile,
     limits: HostFile,
-    netstat: HostFile,
-    boot: HostFile,
+    netstat: SharedFile,
+    boot: SharedFile,
     boot_time_seconds: Option<u64>,
 }
 
@@ -32,7 +32,7 @@ impl Collector for Process {
     const ABOUT: About = About {
         name: "process",
         summary: "what Taffrail itself costs, and which build it is",
-        reads: &["/proc/self/{stat,limits,fd,net/netstat}", "/proc/stat"],
+        reads: &["/proc/self/{stat,limits,fd}", "/proc/net/netstat", "/proc/stat"],
         families: &[
             CPU_SECONDS.info(),
             MAX_FDS.info(),
@@ -53,8 +53,8 @@ impl Collector for Process {
         Process {
             stat: host.proc("self/stat"),
             limits: host.proc("self/limits"),
-            netstat: host.proc("self/net/netstat"),
-            boot: host.proc("stat"),
+            netstat: host.shared_proc("net/netstat"),
+            boot: host.shared_proc("stat"),
             boot_time_seconds: None,
         }
     }
@@ -62,18 +62,17 @@ impl Collector for Process {
     fn read(&mut self, cx: &mut ReadContext<'_>, reading: &mut ProcessReading) -> Result<(), ReadError> {
         *reading = ProcessReading::default();
         if self.boot_time_seconds.is_none() {
-            self.boot_time_seconds = self.boot.read(cx.buffer).ok().and_then(boot_time);
+            self.boot_time_seconds = self.boot.read(cx.round, cx.buffer).ok().and_then(boot_time);
         }
         reading.boot_time_seconds = self.boot_time_seconds.unwrap_or(0);
         if let Ok(text) = self.limits.read(cx.buffer) {
             reading.max_fds = limit(text, b"Max open files");
             reading.max_virtual_bytes = limit(text, b"Max address space");
         }
-        if let Ok(text) = self.netstat.read(cx.buffer) {
+        if let Ok(text) = self.netstat.read(cx.round, cx.buffer) {
             (reading.received_bytes, reading.transmitted_bytes) = octets(text);
         }
-        let descriptors = file::list(&cx.host.proc_path("self/fd")).ok();
-        reading.open_fds = descriptors.map(|names| names.len() as u64);
+        reading.open_fds = file::count_entries(&cx.host.proc_path("self/fd")).ok();
         reading.read_stat(self.stat.read(cx.buffer)?, cx.host.kernel.page_size())
     }
 }

@@ -181,11 +181,11 @@ impl Slot {
         lock(&self.state).running_since.is_some_and(|since| since.elapsed() > self.timeout)
     }
 
-    fn read(&self, wanted: Vocabularies, host: &Host, buffer: &mut Vec<u8>) {
+    fn read(&self, wanted: Vocabularies, round: Instant, host: &Host, buffer: &mut Vec<u8>) {
         let began = Instant::now();
         lock(&self.state).running_since = Some(began);
         let mut collector = lock(&self.collector);
-        let taken = catch_unwind(AssertUnwindSafe(|| collector.take(wanted, host, buffer)));
+        let taken = catch_unwind(AssertUnwindSafe(|| collector.take(wanted, round, host, buffer)));
         let taken = taken.map(Arc::new).map_err(|panic| Failure { absent: false, message: panic_message(&*panic) });
         let failure = match &taken {
             Ok(taken) => taken.failure.clone(),
@@ -289,6 +289,7 @@ struct LaneState {
     /// What is still to be read in this round.
     round: VecDeque<Arc<Slot>>,
     wanted: Vocabularies,
+    round_began: Option<Instant>,
     running: Option<(Arc<Slot>, Instant)>,
     refreshes: Option<Arc<Slot>>,
     closed: bool,
@@ -355,16 +356,17 @@ impl Lane {
         self.start(host, None);
     }
 
-    /// The next collector to read; nothing once the lane is closed.
-    fn next(&self) -> Option<(Arc<Slot>, Vocabularies)> {
+    /// The next collector to read, for whom, and when its round began; nothing once the lane is closed.
+    fn next(&self) -> Option<(Arc<Slot>, Vocabularies, Instant)> {
         let mut state = self.state();
         loop {
             if state.closed {
                 return None;
             }
             if let Some(slot) = state.round.pop_front() {
-                state.running = Some((slot.clone(), Instant::now()));
-                return Some((slot, state.wanted));
+                let now = Instant::now();
+                state.running = Some((slot.clone(), now));
+                return Some((slot, state.wanted, state.round_began.unwrap_or(now)));
             }
             state.answer_those_in_hand();
             let until_refresh = self.ask_for_refresh(&mut state);
@@ -404,6 +406,7 @@ impl LaneState {
     }
 
     fn begin_round(&mut self) {
+        self.round_began = Some(Instant::now());
         self.in_hand = std::mem::take(&mut self.asked);
         self.wanted = self.in_hand.iter().fold(Vocabularies::NONE, |all, ask| all.or(ask.wanted));
         for slot in self.in_hand.iter().flat_map(|ask| &ask.slots) {
@@ -417,8 +420,8 @@ impl LaneState {
 /// What a lane's thread does.
 fn serve(mut lane: Arc<Lane>, host: &Host) {
     let mut buffer = Vec::new();
-    while let Some((slot, wanted)) = lane.next() {
-        slot.read(slot.on.and(wanted), host, &mut buffer);
+    while let Some((slot, wanted, round)) = lane.next() {
+        slot.read(slot.on.and(wanted), round, host, &mut buffer);
         // While it hung, this thread may have been left to it.
         lane = slot.lane();
         lane.state().running = None;
@@ -503,7 +506,7 @@ mod tests {
     struct Scripted<F>(F);
 
     impl<F: FnMut() + Send> AnyCollector for Scripted<F> {
-        fn take(&mut self, _: Vocabularies, host: &Host, _: &mut Vec<u8>) -> Taken {
+        fn take(&mut self, _: Vocabularies, _: Instant, host: &Host, _: &mut Vec<u8>) -> Taken {
             (self.0)();
             let at = host.kernel.now();
             Taken { at, monotonic: Duration::ZERO, took: Duration::ZERO, failure: None, reading: Arc::new(Nothing) }

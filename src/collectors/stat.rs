@@ -3,10 +3,10 @@
 use super::{About, Collector, ReadContext, Reading, Since};
 use crate::config::{Key, Section};
 use crate::encode::{Family, FamilyWriter, Field, Measurement, PointWriter};
-use crate::host::{Host, HostFile, Line, ReadError};
+use crate::host::{Host, HostFile, Line, ReadError, SharedFile};
 
 pub(super) struct Stat {
-    stat: HostFile,
+    stat: SharedFile,
     entropy_avail: HostFile,
     softirq: bool,
 }
@@ -48,7 +48,7 @@ impl Collector for Stat {
 
     fn new(host: &Host, section: &mut Section<'_>) -> Self {
         Stat {
-            stat: host.proc("stat"),
+            stat: host.shared_proc("stat"),
             entropy_avail: host.proc("sys/kernel/random/entropy_avail"),
             softirq: section.get(&SOFTIRQ),
         }
@@ -60,7 +60,7 @@ impl Collector for Stat {
             let entropy = self.entropy_avail.read(cx.buffer).and_then(|text| text.number("a number of bits"));
             reading.entropy_avail_bits = cx.part(entropy);
         }
-        for line in self.stat.read(cx.buffer)?.lines() {
+        for line in self.stat.read(cx.round, cx.buffer)?.lines() {
             if let Err(error) = reading.read_line(line, self.softirq) {
                 cx.problems.push(error);
             }

@@ -186,7 +186,7 @@ mod tests {
         fn page_size(&self) -> u64 {
             4096
         }
-        fn links(&self) -> Option<Vec<Link>> {
+        fn links(&self, _: &mut Vec<u8>) -> Option<Vec<Link>> {
             None
         }
     }

@@ -9,10 +9,10 @@ use super::{About, Collector, ReadContext, Reading, Since};
 use crate::config::{Key, Section};
 use crate::encode::point::FieldInfo;
 use crate::encode::{FamilyWriter, Kind, Measurement, Pattern, PointWriter};
-use crate::host::{Host, HostFile, ReadError};
+use crate::host::{Host, ReadError, SharedFile};
 
 pub(super) struct Vmstat {
-    vmstat: HostFile,
+    vmstat: SharedFile,
     fields: Regex,
     keys: Keys<InFamilies>,
 }
@@ -44,12 +44,12 @@ impl Collector for Vmstat {
     type Reading = VmstatReading;
 
     fn new(host: &Host, section: &mut Section<'_>) -> Self {
-        Vmstat { vmstat: host.proc("vmstat"), fields: section.get(&FIELDS), keys: Keys::default() }
+        Vmstat { vmstat: host.shared_proc("vmstat"), fields: section.get(&FIELDS), keys: Keys::default() }
     }
 
     fn read(&mut self, cx: &mut ReadContext<'_>, reading: &mut VmstatReading) -> Result<(), ReadError> {
         reading.values.clear();
-        for (place, line) in self.vmstat.read(cx.buffer)?.lines().enumerate() {
+        for (place, line) in self.vmstat.read(cx.round, cx.buffer)?.lines().enumerate() {
             let mut fields = line.fields();
             let Some(key) = fields.next() else { continue };
             let known = self.keys.at(place, key, |key| self.fields.is_match(key));

@@ -2,6 +2,8 @@
 
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use rustix::buffer::spare_capacity;
 use rustix::fs::{self, Mode, OFlags};
@@ -61,6 +63,45 @@ impl HostFile {
     }
 }
 
+/// A file that several collectors read: whoever comes later in the same round gets what the first has read.
+#[derive(Clone, Debug)]
+pub struct SharedFile {
+    path: PathBuf,
+    content: Arc<Mutex<Content>>,
+}
+
+#[derive(Debug)]
+struct Content {
+    file: HostFile,
+    bytes: Vec<u8>,
+    read_at: Option<Instant>,
+}
+
+impl SharedFile {
+    /// The file at `path`.
+    pub(super) fn new(path: PathBuf) -> Self {
+        let content = Content { file: HostFile::new(path.clone()), bytes: Vec::new(), read_at: None };
+        SharedFile { path, content: Arc::new(Mutex::new(content)) }
+    }
+
+    /// The whole file as it was at `since` or later, copied into `buffer`.
+    ///
+    /// # Errors
+    /// As [`HostFile::read`].
+    pub fn read<'a>(&'a self, since: Instant, buffer: &'a mut Vec<u8>) -> Result<Text<'a>, ReadError> {
+        let mut content = self.content.lock().unwrap_or_else(PoisonError::into_inner);
+        let Content { file, bytes, read_at } = &mut *content;
+        if read_at.is_none_or(|read_at| read_at < since) {
+            let now = Instant::now();
+            *read_at = None;
+            file.read(bytes)?;
+            *read_at = Some(now);
+        }
+        buffer.clone_from(bytes);
+        Ok(Text::new(&self.path, buffer))
+    }
+}
+
 /// Reads a file that is wanted once, as during a walk.
 ///
 /// # Errors
@@ -112,17 +153,27 @@ fn read_from_start(file: &OwnedFd, buffer: &mut Vec<u8>) -> Result<(), Errno> {
     }
 }
 
+/// How many entries the directory at `path` has, without `.` and `..`.
+///
+/// # Errors
+/// As [`HostFile::read`].
+pub fn count_entries(path: &Path) -> Result<u64, ReadError> {
+    // The size of a process's fd directory is its number of descriptors since Linux 6.2; it was 0 before.
+    let stat = fs::stat(path).map_err(|error| ReadError::io(path, error))?;
+    if stat.st_size > 0 && is_procfs(path) {
+        return Ok(stat.st_size as u64);
+    }
+    Ok(list(path)?.len() as u64)
+}
+
 /// Whether a live procfs is mounted at `path`.
 pub fn is_procfs(path: &Path) -> bool {
-    fs::statfs(path).is_ok_and(|answer| answer.f_type as i64 == fs::PROC_SUPER_MAGIC as i64)
+    fs::statfs(path).is_ok_and(|answer| answer.f_type == fs::PROC_SUPER_MAGIC)
 }
 
 fn makes_content_at_each_read(file: &OwnedFd) -> bool {
-    const SYSFS_MAGIC: i64 = 0x6265_6572;
-    fs::fstatfs(file).is_ok_and(|answer| {
-        let magic = answer.f_type as i64;
-        magic == fs::PROC_SUPER_MAGIC as i64 || magic == SYSFS_MAGIC
-    })
+    const SYSFS_MAGIC: fs::FsWord = 0x6265_6572;
+    fs::fstatfs(file).is_ok_and(|answer| answer.f_type == fs::PROC_SUPER_MAGIC || answer.f_type == SYSFS_MAGIC)
 }
 
 #[cfg(test)]
@@ -149,6 +200,21 @@ mod tests {
         uptime.read(&mut buffer).unwrap();
         assert!(uptime.kept.is_some());
         assert!(!uptime.read(&mut buffer).unwrap().bytes().is_empty());
+    }
+
+    #[test]
+    fn a_shared_file_is_read_once_a_round() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        std::fs::write(&path, "one").unwrap();
+        let (shared, mut buffer) = (SharedFile::new(path.clone()), Vec::new());
+        let round = Instant::now();
+        assert_eq!(shared.read(round, &mut buffer).unwrap().bytes(), b"one");
+        std::fs::write(&path, "two").unwrap();
+        assert_eq!(shared.clone().read(round, &mut buffer).unwrap().bytes(), b"one");
+        assert_eq!(shared.read(Instant::now(), &mut buffer).unwrap().bytes(), b"two");
+        std::fs::remove_file(&path).unwrap();
+        assert!(shared.read(Instant::now(), &mut buffer).is_err());
     }
 
     #[test]

@@ -76,8 +76,8 @@ pub trait Kernel: Send + Sync {
     /// The size of a memory page, in bytes.
     fn page_size(&self) -> u64;
 
-    /// The network interfaces with their counters; nothing where only files tell of them.
-    fn links(&self) -> Option<Vec<Link>>;
+    /// The network interfaces with their counters, received into `buffer`; nothing where only files tell of them.
+    fn links(&self, buffer: &mut Vec<u8>) -> Option<Vec<Link>>;
 }
 
 /// The running kernel.
@@ -119,8 +119,8 @@ impl Kernel for LiveKernel {
         rustix::param::page_size() as u64
     }
 
-    fn links(&self) -> Option<Vec<Link>> {
-        links::dump().ok()
+    fn links(&self, buffer: &mut Vec<u8>) -> Option<Vec<Link>> {
+        links::dump(buffer).ok()
     }
 }
 

@@ -90,18 +90,18 @@ const IFINFOMSG: usize = 16;
 /// The kernel gives up to this much at a time, NLMSG_GOODSIZE rounded up.
 const RECEIVE_BUFFER: usize = 64 << 10;
 
-/// All interfaces of this network namespace, in the kernel's order.
+/// All interfaces of this network namespace, in the kernel's order; `buffer` is room for its messages.
 ///
 /// # Errors
 /// What the socket calls answer; `EPROTO` if the kernel's answer is cut short.
-pub fn dump() -> Result<Vec<Link>, Errno> {
+pub fn dump(buffer: &mut Vec<u8>) -> Result<Vec<Link>, Errno> {
     const NETLINK_ROUTE: Option<Protocol> = None;
     let socket = socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, NETLINK_ROUTE)?;
     sockopt::set_socket_timeout(&socket, sockopt::Timeout::Recv, Some(std::time::Duration::from_secs(2)))?;
     sendto(&socket, &get_link_request(), SendFlags::empty(), &SocketAddrNetlink::new(0, 0))?;
 
     let mut links = Vec::new();
-    let mut buffer = vec![0; RECEIVE_BUFFER];
+    buffer.resize(RECEIVE_BUFFER, 0);
     loop {
         let (_, length) = io::retry_on_intr(|| recv(&socket, &mut buffer[..], RecvFlags::empty()))?;
         if read_messages(&buffer[..length.min(RECEIVE_BUFFER)], &mut links)? == Dump::Complete {
@@ -214,7 +214,7 @@ mod tests {
 
     #[test]
     fn the_running_kernel_tells_of_its_loopback_interface() {
-        let links = dump().unwrap();
+        let links = dump(&mut Vec::new()).unwrap();
         let loopback = links.iter().find(|link| link.state.is_some_and(|s| s.loopback)).expect("a loopback interface");
         assert_eq!(loopback.receive.bytes, loopback.transmit.bytes);
     }

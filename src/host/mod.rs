@@ -7,11 +7,12 @@ pub mod links;
 pub mod text;
 pub mod watched;
 
+use std::collections::HashMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-pub use file::HostFile;
+pub use file::{HostFile, SharedFile};
 pub use kernel::{FsStat, Kernel, LiveKernel, Timestamp};
 pub use text::{Line, ReadError, Text};
 pub use watched::Watched;
@@ -20,6 +21,7 @@ pub use watched::Watched;
 #[derive(Clone)]
 pub struct Host {
     roots: Roots,
+    shared: Arc<Mutex<HashMap<PathBuf, SharedFile>>>,
     /// What is asked by system calls: clocks, file-system sizes, the machine's name.
     pub kernel: Arc<dyn Kernel>,
 }
@@ -57,12 +59,19 @@ impl Host {
 
     /// A host whose trees are at `roots`, with any kernel: a recorded one in tests.
     pub fn new(roots: Roots, kernel: Arc<dyn Kernel>) -> Self {
-        Host { roots, kernel }
+        Host { roots, shared: Arc::default(), kernel }
     }
 
     /// A file below procfs.
     pub fn proc(&self, path: impl AsRef<Path>) -> HostFile {
         HostFile::new(self.roots.proc.join(path))
+    }
+
+    /// A file below procfs that several collectors read.
+    pub fn shared_proc(&self, path: impl AsRef<Path>) -> SharedFile {
+        let path = self.proc_path(path);
+        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        shared.entry(path.clone()).or_insert_with(|| SharedFile::new(path)).clone()
     }
 
     /// A file below sysfs.
@@ -97,11 +106,11 @@ impl Host {
     }
 
     /// The network interfaces by rtnetlink; nothing for a recorded tree, whose `net/dev` tells of another machine.
-    pub fn links(&self) -> Option<Vec<links::Link>> {
+    pub fn links(&self, buffer: &mut Vec<u8>) -> Option<Vec<links::Link>> {
         if !file::is_procfs(&self.roots.proc) {
             return None;
         }
-        self.kernel.links()
+        self.kernel.links(buffer)
     }
 
     /// What the host calls the mount point that Taffrail sees at `path`: the root prefix is taken off.
