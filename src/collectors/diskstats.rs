@@ -1,6 +1,7 @@
 //! Reads, writes, discards and flushes of block devices.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use regex::Regex;
 
@@ -34,7 +35,7 @@ const DEVICES: Key<Vec<String>> =
 struct DeviceFiles {
     number: (u32, u32),
     rotational: HostFile,
-    udev: Watched<Properties>,
+    udev: Watched<Arc<Properties>>,
     wwid: String,
     seen: bool,
 }
@@ -54,7 +55,7 @@ struct Disk {
     shown: Vocabularies,
     columns: Columns,
     rotational: bool,
-    udev: Properties,
+    udev: Arc<Properties>,
     wwid: String,
 }
 
@@ -135,8 +136,8 @@ impl Diskstats {
         disk.wwid.clone_from(&files.wwid);
         if disk.shown.families {
             disk.rotational = files.rotational.read(cx.buffer).is_ok_and(|text| text.trimmed() == "1");
-            if let Ok(properties) = files.udev.get(cx.buffer, read_properties) {
-                disk.udev.clone_from(properties);
+            if let Ok(properties) = files.udev.get(cx.buffer, |text| Arc::new(read_properties(text))) {
+                disk.udev = properties.clone();
             }
         }
     }
@@ -154,7 +155,7 @@ fn read_disk(line: Line<'_>) -> Result<Disk, ReadError> {
     if columns.known <= WEIGHTED_IO_MS {
         return Err(line.malformed("at least 11 columns behind the name", b""));
     }
-    let (shown, rotational, udev, wwid) = (Vocabularies::NONE, false, Properties::new(), String::new());
+    let (shown, rotational, udev, wwid) = (Vocabularies::NONE, false, Arc::default(), String::new());
     Ok(Disk { name, number, shown, columns, rotational, udev, wwid })
 }
 

@@ -93,9 +93,9 @@ impl MeminfoReading {
 }
 
 const MEMORY_BYTES: Pattern =
-    Pattern::new("node_memory_", "_bytes", Kind::Gauge, "node_memory_KEY_bytes").help("{} of /proc/meminfo, in bytes.");
+    Pattern::new("node_memory_", "_bytes", Kind::Gauge, "node_memory_KEY_bytes").help(" of /proc/meminfo, in bytes.");
 const MEMORY_COUNT: Pattern =
-    Pattern::new("node_memory_", "", Kind::Gauge, "node_memory_KEY").help("{} of /proc/meminfo, a number of pages.");
+    Pattern::new("node_memory_", "", Kind::Gauge, "node_memory_KEY").help(" of /proc/meminfo, a number of pages.");
 
 /// Fields with their keys in `/proc/meminfo`; a key that the kernel lacks counts as 0, as with Telegraf.
 const FROM_KEYS: [(Field<u64>, &str); 28] = [

@@ -163,7 +163,7 @@ impl Columns<'_> {
 }
 
 const NETSTAT: Pattern = Pattern::new("node_netstat_", "", Kind::Untyped, "node_netstat_PROTOCOL_KEY")
-    .help("{} of /proc/net/netstat, snmp or snmp6.");
+    .help(" of /proc/net/netstat, snmp or snmp6.");
 const NSTAT: Measurement<1> = Measurement::new(
     "nstat",
     ["name"],

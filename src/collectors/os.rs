@@ -1,6 +1,7 @@
 //! Which distribution the host runs.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::{About, Collector, ReadContext, Reading};
 use crate::config::Section;
@@ -8,7 +9,7 @@ use crate::encode::{Family, FamilyWriter};
 use crate::host::{Host, ReadError, Text, Watched};
 
 pub(super) struct Os {
-    files: [Watched<Release>; 2],
+    files: [Watched<Arc<Release>>; 2],
 }
 
 /// os-release(5): its variables by name.
@@ -17,7 +18,7 @@ type Release = HashMap<String, String>;
 /// What `/etc/os-release` says.
 #[derive(Default)]
 pub(super) struct OsReading {
-    release: Release,
+    release: Arc<Release>,
 }
 
 impl Collector for Os {
@@ -41,19 +42,19 @@ impl Collector for Os {
             Err(error) if error.is_absent() => usr_lib.get(cx.buffer, read_release),
             release => release,
         };
-        reading.release.clear();
-        reading.release.clone_from(release?);
+        reading.release = Arc::default();
+        reading.release = release?.clone();
         Ok(())
     }
 }
 
-fn read_release(text: Text<'_>) -> Release {
+fn read_release(text: Text<'_>) -> Arc<Release> {
     let assignment = |line: crate::host::Line<'_>| {
         let line = String::from_utf8_lossy(line.bytes().trim_ascii()).into_owned();
         let (name, value) = line.split_once('=').filter(|_| !line.starts_with('#'))?;
         Some((name.to_owned(), unquote(value)))
     };
-    text.lines().filter_map(assignment).collect()
+    Arc::new(text.lines().filter_map(assignment).collect())
 }
 
 /// A value with its shell quoting taken off.

@@ -67,7 +67,7 @@ fn read_line(line: Line<'_>) -> Result<(&[u8], Vec<(String, u64)>), ReadError> {
 }
 
 const SOCKSTAT: Pattern = Pattern::new("node_sockstat_", "", Kind::Gauge, "node_sockstat_PROTOCOL_KEY")
-    .help("{} of /proc/net/sockstat and sockstat6; mem in pages, mem_bytes in bytes.");
+    .help(" of /proc/net/sockstat and sockstat6; mem in pages, mem_bytes in bytes.");
 
 impl Reading for SockstatReading {
     fn families(&self, out: &mut FamilyWriter<'_>) {

@@ -65,7 +65,7 @@ impl Collector for Vmstat {
     }
 }
 
-const VMSTAT: Pattern = Pattern::new("node_vmstat_", "", Kind::Untyped, "node_vmstat_KEY").help("{} of /proc/vmstat.");
+const VMSTAT: Pattern = Pattern::new("node_vmstat_", "", Kind::Untyped, "node_vmstat_KEY").help(" of /proc/vmstat.");
 const KERNEL_VMSTAT: Measurement<0> = Measurement::new(
     "kernel_vmstat",
     [],

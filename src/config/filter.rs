@@ -10,7 +10,7 @@ use regex::Regex;
 pub struct Filter {
     include: Option<Regex>,
     exclude: Option<Regex>,
-    answers: HashMap<String, bool>,
+    answers: HashMap<String, bool, foldhash::fast::RandomState>,
 }
 
 impl Filter {
@@ -19,7 +19,7 @@ impl Filter {
 
     /// Wants what `include` matches, if it is there, and `exclude` does not.
     pub fn new(include: Option<Regex>, exclude: Option<Regex>) -> Self {
-        Filter { include, exclude, answers: HashMap::new() }
+        Filter { include, exclude, answers: HashMap::default() }
     }
 
     /// Wants what any of `globs` matches; without a glob, everything.

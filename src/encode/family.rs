@@ -107,7 +107,7 @@ pub struct Pattern {
     prefix: &'static str,
     suffix: &'static str,
     kind: Kind,
-    /// `{}` stands for the key.
+    /// What follows the key in the help text.
     help: &'static str,
     documented_as: &'static str,
 }
@@ -118,7 +118,7 @@ impl Pattern {
         Pattern { prefix, suffix, kind, help: "", documented_as }
     }
 
-    /// The same with a help text, in which `{}` stands for the key.
+    /// The same with a help text: the key, followed by `help`.
     pub const fn help(self, help: &'static str) -> Self {
         Pattern { help, ..self }
     }
@@ -136,7 +136,7 @@ pub struct FamilyInfo {
     pub name: &'static str,
     /// The type.
     pub kind: Kind,
-    /// What it says.
+    /// What it says; of a pattern, what follows the key.
     pub help: &'static str,
     /// Its label names.
     pub labels: &'static [&'static str],
@@ -163,8 +163,12 @@ pub struct FamilyWriter<'a> {
     /// two that differ and hash alike are not to be expected in the life of a host.
     written: HashSet<u64, BuildHasherDefault<Identity>>,
     name: String,
+    help: String,
     refused: u64,
 }
+
+/// About how many families and series a plain host has.
+const USUAL_SERIES: usize = 800;
 
 impl<'a> FamilyWriter<'a> {
     /// A writer of one exposition.
@@ -172,8 +176,9 @@ impl<'a> FamilyWriter<'a> {
         FamilyWriter {
             encoder,
             hasher: foldhash::fast::RandomState::default(),
-            written: HashSet::default(),
+            written: HashSet::with_capacity_and_hasher(USUAL_SERIES, BuildHasherDefault::default()),
             name: String::new(),
+            help: String::new(),
             refused: 0,
         }
     }
@@ -197,10 +202,11 @@ impl<'a> FamilyWriter<'a> {
         let valid = |c: char| if c.is_ascii_alphanumeric() || c == '_' { c } else { '_' };
         self.name.extend(key.chars().map(valid));
         self.name.push_str(pattern.suffix);
-        let (before, after) = pattern.help.split_once("{}").unwrap_or((pattern.help, ""));
-        let help = [before, if after.is_empty() { "" } else { key }, after].concat();
-        let samples = Samples { writer: self, kind: pattern.kind, help: &help, labels: [], state: State::Unopened };
-        { samples }.sample([], value);
+        let mut help = std::mem::take(&mut self.help);
+        help.clear();
+        help.extend([key, pattern.help]);
+        Samples { writer: self, kind: pattern.kind, help: &help, labels: [], state: State::Unopened }.sample([], value);
+        self.help = help;
     }
 
     /// How many samples were left out because they broke a rule.
@@ -290,7 +296,7 @@ mod tests {
 
     const REQUESTS: Family<2> = Family::counter("requests_total", "Requests.", ["method", "path"]);
     const UP: Family<0> = Family::gauge("up", "Whether it is up.", []);
-    const KEYS: Pattern = Pattern::new("node_vmstat_", "", Kind::Untyped, "node_vmstat_KEY").help("Key {} of it.");
+    const KEYS: Pattern = Pattern::new("node_vmstat_", "", Kind::Untyped, "node_vmstat_KEY").help(" of it.");
 
     fn text(write: impl FnOnce(&mut FamilyWriter)) -> (String, u64) {
         let mut encoder = TextEncoder::new(Dialect::Plain, Vec::new());
@@ -327,7 +333,7 @@ mod tests {
         assert_eq!(
             text,
             "# HELP up Whether it is up.\n# TYPE up gauge\nup 1\n\
-             # HELP node_vmstat_a_b Key a b of it.\n# TYPE node_vmstat_a_b untyped\nnode_vmstat_a_b 1\n"
+             # HELP node_vmstat_a_b a b of it.\n# TYPE node_vmstat_a_b untyped\nnode_vmstat_a_b 1\n"
         );
         assert_eq!(refused, 2);
     }

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use rustix::buffer::spare_capacity;
 use rustix::fs::{self, Mode, OFlags};
 use rustix::io::{self, Errno};
 
@@ -13,7 +12,8 @@ use super::text::{ReadError, Text};
 
 /// The most that is read of one file. The largest that a sound kernel gives stays well below it.
 const MAX_BYTES: usize = 16 << 20;
-const FIRST_READ: usize = 16 << 10;
+const SMALLEST_READ: usize = 256;
+const FIRST_READ: usize = 4 << 10;
 
 /// A file that is read at every reading. On procfs and sysfs, where each read from the start makes the content anew,
 /// its descriptor is kept open: opening such a file costs more than reading it.
@@ -21,12 +21,14 @@ const FIRST_READ: usize = 16 << 10;
 pub struct HostFile {
     path: PathBuf,
     kept: Option<OwnedFd>,
+    /// How long the content was last time, and so about how long it will be.
+    length: usize,
 }
 
 impl HostFile {
     /// The file at `path`; it is opened at the first read.
     pub fn new(path: PathBuf) -> Self {
-        HostFile { path, kept: None }
+        HostFile { path, kept: None, length: 0 }
     }
 
     /// Where the file is.
@@ -48,14 +50,18 @@ impl HostFile {
 
     fn read_bytes(&mut self, buffer: &mut Vec<u8>) -> Result<(), Errno> {
         if let Some(kept) = &self.kept {
-            match read_from_start(kept, buffer) {
-                Ok(()) => return Ok(()),
+            match read_from_start(kept, self.length, buffer) {
+                Ok(()) => {
+                    self.length = buffer.len();
+                    return Ok(());
+                }
                 // The device behind the descriptor is gone; one of the same name may have come.
                 Err(_) => self.kept = None,
             }
         }
         let opened = open(&self.path)?;
-        read_from_start(&opened, buffer)?;
+        read_from_start(&opened, self.length, buffer)?;
+        self.length = buffer.len();
         if makes_content_at_each_read(&opened) {
             self.kept = Some(opened);
         }
@@ -107,7 +113,7 @@ impl SharedFile {
 /// # Errors
 /// As [`HostFile::read`].
 pub fn read_once<'a>(path: &'a Path, buffer: &'a mut Vec<u8>) -> Result<Text<'a>, ReadError> {
-    match open(path).and_then(|opened| read_from_start(&opened, buffer)) {
+    match open(path).and_then(|opened| read_from_start(&opened, 0, buffer)) {
         Ok(()) => Ok(Text::new(path, buffer)),
         Err(error) => Err(ReadError::io(path, error)),
     }
@@ -136,20 +142,29 @@ fn open(path: &Path) -> Result<OwnedFd, Errno> {
     io::retry_on_intr(|| fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()))
 }
 
-fn read_from_start(file: &OwnedFd, buffer: &mut Vec<u8>) -> Result<(), Errno> {
-    buffer.clear();
+/// Reads the whole file, which is about `expected` bytes long. What is asked for at a time is little more than that:
+/// for some files the kernel allocates and clears as much as it is asked for, however little it then has to say.
+fn read_from_start(file: &OwnedFd, expected: usize, buffer: &mut Vec<u8>) -> Result<(), Errno> {
+    let likely = if expected == 0 { FIRST_READ } else { expected + expected / 4 };
+    let mut length = 0;
+    let mut step = likely.max(SMALLEST_READ);
     loop {
-        if buffer.capacity() - buffer.len() < FIRST_READ / 2 {
-            buffer.reserve(FIRST_READ.max(buffer.len()));
+        if buffer.len() < length + step {
+            buffer.resize(length + step, 0);
         }
-        let offset = buffer.len() as u64;
+        let room = &mut buffer[length..length + step];
         // A short read is not the end: seq_file gives a page at a time.
-        if io::retry_on_intr(|| io::pread(file, spare_capacity(buffer), offset))? == 0 {
+        let read = io::retry_on_intr(|| io::pread(file, &mut *room, length as u64))?;
+        if read == 0 {
+            buffer.truncate(length);
             return Ok(());
         }
-        if buffer.len() > MAX_BYTES {
+        length += read;
+        if length > MAX_BYTES {
             return Err(Errno::FBIG);
         }
+        let was_full = read == step;
+        step = if was_full { length.max(FIRST_READ) } else { likely.saturating_sub(length).max(SMALLEST_READ) };
     }
 }
 
