@@ -313,9 +313,12 @@ const DISK: Measurement<5> = Measurement::new(
     ],
 );
 
+/// How a value is taken from what has it.
+type Of<From, Value> = fn(&From) -> Value;
+
 impl Reading for FilesystemReading {
     fn families(&self, out: &mut FamilyWriter<'_>) {
-        let sizes: [(&Family<4>, fn(&FsStat) -> u64); 5] = [
+        let sizes: [(&Family<4>, Of<FsStat, u64>); 5] = [
             (&AVAIL_BYTES, |fs| fs.blocks_available.saturating_mul(fs.block_size)),
             (&FILES, |fs| fs.files),
             (&FILES_FREE, |fs| fs.files_free),
@@ -331,7 +334,7 @@ impl Reading for FilesystemReading {
                 }
             }
         }
-        let states: [(&Family<4>, fn(&Mount) -> bool); 2] =
+        let states: [(&Family<4>, Of<Mount, bool>); 2] =
             [(&DEVICE_ERROR, |mount| mount.size.is_err()), (&READONLY, |mount| mount.read_only)];
         for (family, state) in states {
             let mut samples = out.family(family);

@@ -275,7 +275,9 @@ mod tests {
     const SIZE: Key<usize> = Key::new("size", "5", "");
     const NAME: Key<String> = Key::optional("name", "");
 
-    fn check(text: &str) -> Result<(Duration, usize, Vec<Option<String>>), Vec<String>> {
+    type Checked = (Duration, usize, Vec<Option<String>>);
+
+    fn check(text: &str) -> Result<Checked, Vec<String>> {
         let document = Document::parse("t.toml", text, &|_| None).unwrap();
         let checked = Section::check(&document, |root| {
             let mut agent = root.table("agent");

@@ -133,10 +133,10 @@ async fn metrics(State(exposition): State<Arc<Exposition>>, RawQuery(query): Raw
     let body = exposition.render(&answers, format);
     let vary = (header::VARY, "Accept, Accept-Encoding");
     let content_type = (header::CONTENT_TYPE, format.content_type());
-    if accepts_gzip(header(header::ACCEPT_ENCODING)) {
-        if let Ok(compressed) = gzip(&body) {
-            return ([content_type, vary, (header::CONTENT_ENCODING, "gzip")], compressed).into_response();
-        }
+    if accepts_gzip(header(header::ACCEPT_ENCODING))
+        && let Ok(compressed) = gzip(&body)
+    {
+        return ([content_type, vary, (header::CONTENT_ENCODING, "gzip")], compressed).into_response();
     }
     ([content_type, vary], body).into_response()
 }

@@ -41,7 +41,8 @@ pub const FAMILIES: &[FamilyInfo] =
 
 /// Names the counts of all sinks as families.
 pub fn write_families(sinks: &[(String, Arc<SinkStats>)], out: &mut FamilyWriter<'_>) {
-    let plain: [(&Family<1>, fn(&SinkStats) -> &AtomicU64); 4] = [
+    type CountOf = fn(&SinkStats) -> &AtomicU64;
+    let plain: [(&Family<1>, CountOf); 4] = [
         (&SENT, |stats| &stats.sent),
         (&RETRIES, |stats| &stats.retries),
         (&QUEUED_POINTS, |stats| &stats.queued_points),
