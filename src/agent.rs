@@ -171,7 +171,7 @@ impl Agent {
     }
 
     fn publish_sinks(&self) {
-        let stats = self.sinks.iter().map(|sink| (sink.settings.name.clone(), sink.stats.clone()));
+        let stats = self.sinks.iter().map(|sink| (sink.settings.name.clone(), sink.state.clone()));
         self.exposition.sinks.store(Arc::new(stats.collect()));
     }
 
@@ -191,7 +191,7 @@ impl Agent {
 
 async fn end(sink: Sink) {
     let name = sink.settings.name.clone();
-    let lost = sink.stop().await.points();
+    let lost = sink.stop().await.queue.counts().points;
     if lost > 0 {
         tracing::error!(sink = name, "{lost} points could not be sent, and are lost");
     }

@@ -16,7 +16,8 @@ use taffrail::encode::point::CommonTags;
 use taffrail::settings::Overrides;
 use taffrail::sinks::negotiate::Format;
 use taffrail::sinks::prometheus::Exposition;
-use taffrail::sinks::push::{Schedule, read_points};
+use taffrail::sinks::push::read_points;
+use taffrail::sinks::schedule::Schedule;
 
 /// Measures this host: Prometheus pulls it, InfluxDB gets it pushed.
 ///
@@ -186,7 +187,7 @@ impl Print {
         let settings = origin.load()?;
         let readers = Arc::new(Readers::new(settings.host.clone(), settings.collectors));
         let exposition = Exposition::new(readers.clone(), 1);
-        let schedule = Schedule { agent: settings.agent };
+        let schedule = settings.schedule;
         let body = runtime()?.block_on(async {
             let format = match self.format {
                 PrintFormat::Influx => return print_points(&exposition, &schedule).await,
@@ -202,9 +203,9 @@ impl Print {
 }
 
 async fn print_points(exposition: &Exposition, schedule: &Schedule) -> Vec<u8> {
-    let tags = CommonTags::new(&schedule.agent.tags);
+    let tags = CommonTags::new(&schedule.tags);
     let (_, first) = read_points(exposition, schedule, &tags, &[]).await;
-    let interval = schedule.agent.interval;
+    let interval = schedule.interval;
     eprintln!("waiting {} for the second reading", humantime::format_duration(interval));
     tokio::time::sleep(interval).await;
     read_points(exposition, schedule, &tags, &first).await.0.bytes().to_vec()

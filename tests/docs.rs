@@ -12,7 +12,7 @@ use taffrail::config::{Document, KeyInfo};
 use taffrail::encode::family::FamilyInfo;
 use taffrail::encode::point::MeasurementInfo;
 use taffrail::settings::{self, Overrides, Settings};
-use taffrail::sinks::{influxdb, prometheus, stats};
+use taffrail::sinks::{influxdb, prometheus, schedule, state};
 
 #[test]
 fn the_documentation_is_what_the_code_says() {
@@ -48,7 +48,7 @@ fn metrics() -> String {
     }
     out.push_str("\n## Taffrail about itself\n\nIn every exposition, whichever collectors are on. The families of sinks are there when there are sinks.\n");
     write_families(&mut out, readers::FAMILIES);
-    write_families(&mut out, stats::FAMILIES);
+    write_families(&mut out, state::FAMILIES);
     write_families(&mut out, prometheus::FAMILIES);
     out
 }
@@ -100,7 +100,7 @@ fn write_measurement(out: &mut String, measurement: &MeasurementInfo) {
 fn sections() -> Vec<(String, String, &'static [KeyInfo])> {
     let mut sections = vec![
         ("[http]".to_owned(), "Where and how Taffrail is pulled.".to_owned(), taffrail::http::KEYS),
-        ("[agent]".into(), "When push sinks read and write.".into(), settings::AGENT_KEYS),
+        ("[agent]".into(), "When push sinks read and write.".into(), schedule::KEYS),
         ("[tags]".into(), "Tags of every point that is pushed: any key, with a string.".into(), &[]),
         ("[host]".into(), "Where the host's trees are mounted.".into(), settings::HOST_KEYS),
         (
@@ -182,7 +182,7 @@ fn section_of_default_configuration(head: &str) -> Vec<&'static str> {
 fn the_default_configuration_changes_nothing() {
     let default = load(settings::BUILT_IN).unwrap();
     let nothing = load("").unwrap();
-    assert_eq!(default.agent, nothing.agent);
+    assert_eq!(default.schedule, nothing.schedule);
     assert_eq!(default.http, nothing.http);
     assert_eq!(default.influxdb, nothing.influxdb);
     assert_eq!(names(&default), names(&nothing));
@@ -203,7 +203,7 @@ fn every_setting_that_the_default_configuration_shows_is_sound() {
     let text = settings::BUILT_IN.lines().map(uncomment).collect::<Vec<_>>().join("\n");
     let settings = load(&text).unwrap_or_else(|problems| panic!("{problems}"));
     assert_eq!(settings.influxdb.len(), 1);
-    assert_eq!(settings.influxdb[0].schedule.agent.tags["datacenter"], "fra1");
+    assert_eq!(settings.influxdb[0].schedule.tags["datacenter"], "fra1");
 }
 
 fn load(text: &str) -> Result<Settings, taffrail::config::Problems> {
@@ -217,7 +217,7 @@ fn names(settings: &Settings) -> Vec<&'static str> {
 
 #[test]
 fn every_family_has_one_owner_and_a_name_that_both_text_formats_can_tell_apart() {
-    let own = [readers::FAMILIES, stats::FAMILIES, prometheus::FAMILIES];
+    let own = [readers::FAMILIES, state::FAMILIES, prometheus::FAMILIES];
     let all = COLLECTORS.iter().map(|entry| entry.about.families).chain(own).flatten();
     let mut seen = BTreeSet::new();
     for family in all {

@@ -4,4 +4,5 @@ pub mod influxdb;
 pub mod negotiate;
 pub mod prometheus;
 pub mod push;
-pub mod stats;
+pub mod schedule;
+pub mod state;

@@ -15,7 +15,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 
 use super::negotiate::{Format, accepts_gzip};
-use super::stats::{self, SinkStats};
+use super::state::{self, SinkState};
 use crate::collectors::readers::{Answer, Readers, write_families};
 use crate::collectors::settings::unknown;
 use crate::collectors::{About, Vocabularies, list};
@@ -29,7 +29,7 @@ pub struct Exposition {
     /// The collectors that are on.
     pub readers: ArcSwap<Readers>,
     /// The push sinks, by name.
-    pub sinks: ArcSwap<Vec<(String, Arc<SinkStats>)>>,
+    pub sinks: ArcSwap<Vec<(String, Arc<SinkState>)>>,
     /// How many scrapes may be in flight.
     pub max_requests: AtomicUsize,
     /// Whether the process is on its way out.
@@ -59,7 +59,7 @@ impl Exposition {
         let body = Vec::with_capacity(self.body_size.load(Ordering::Relaxed) + 1024);
         let body = render(format, body, |out| {
             write_families(answers, out);
-            stats::write_families(&self.sinks.load(), out);
+            state::write_families(&self.sinks.load(), out);
             let refused = self.refused_samples.fetch_add(out.refused(), Ordering::Relaxed) + out.refused();
             out.value(&REFUSED_SAMPLES, refused);
         });

@@ -1,38 +1,28 @@
-//! What all push sinks share: when they read, and how points get into their queue.
+//! What all push sinks share: how points get into their queue.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::prometheus::Exposition;
-use super::stats;
+use super::schedule::Schedule;
+use super::state::{self, SinkState};
 use crate::collectors::readers::{Answer, write_points};
 use crate::collectors::{Vocabularies, points_by_rule};
 use crate::encode::PointWriter;
 use crate::encode::point::{CommonTags, Lines};
-use crate::host::Timestamp;
-use crate::settings::Agent;
-use crate::spool::Queue;
 
-/// When a sink reads, and what its points carry.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Schedule {
-    /// As in `[agent]`, or as the sink has it.
-    pub agent: Agent,
-}
-
-/// Reads at every tick, and puts the points into `queue`; ends when told to `stop`.
+/// Reads at every tick, and puts the points into the queue of `sink`; ends when told to `stop`.
 pub async fn gather(
     schedule: Schedule,
     exposition: Arc<Exposition>,
-    queue: Arc<Queue>,
+    sink: Arc<SinkState>,
     arrived: Arc<Notify>,
     stop: CancellationToken,
 ) {
-    let tags = CommonTags::new(&schedule.agent.tags);
+    let tags = CommonTags::new(&schedule.tags);
     let mut previous: Vec<Answer> = Vec::new();
     loop {
         let now = exposition.readers.load().host().kernel.now();
@@ -42,7 +32,7 @@ pub async fn gather(
         }
         let (lines, answers) = read_points(&exposition, &schedule, &tags, &previous).await;
         keep_as_previous(&mut previous, answers);
-        queue.push(lines);
+        sink.queue.push(lines);
         arrived.notify_one();
     }
 }
@@ -56,11 +46,11 @@ pub async fn read_points(
 ) -> (Lines, Vec<Answer>) {
     let readers = exposition.readers.load_full();
     let time = readers.host().kernel.now().rounded_to(schedule.precision());
-    let answers = readers.read(Vocabularies::POINTS, |_| true, schedule.agent.interval).await;
+    let answers = readers.read(Vocabularies::POINTS, |_| true, schedule.interval).await;
     let mut lines = Lines::default();
     let mut out = PointWriter::new(&mut lines, tags, time);
     write_points(&answers, previous, &mut out);
-    points_by_rule(|families| stats::write_families(&exposition.sinks.load(), families), &mut out);
+    points_by_rule(|families| state::write_families(&exposition.sinks.load(), families), &mut out);
     (lines, answers)
 }
 
@@ -72,72 +62,5 @@ fn keep_as_previous(previous: &mut Vec<Answer>, answers: Vec<Answer>) {
             Some(_) => {}
             None => previous.push(answer),
         }
-    }
-}
-
-impl Schedule {
-    /// The unit that timestamps are rounded to, which follows from the interval as with Telegraf.
-    pub fn precision(&self) -> Duration {
-        let units = [Duration::from_secs(1), Duration::from_millis(1), Duration::from_micros(1)];
-        units.into_iter().find(|unit| self.agent.interval >= *unit).unwrap_or(Duration::from_nanos(1))
-    }
-
-    fn until_next_tick(&self, now: Timestamp) -> Duration {
-        let interval = self.agent.interval;
-        let until_tick = if self.agent.round_interval {
-            let nanoseconds = interval.as_nanos().max(1) as i64;
-            Duration::from_nanos((nanoseconds - now.0.rem_euclid(nanoseconds)).unsigned_abs())
-        } else {
-            interval
-        };
-        until_tick + random_up_to(self.agent.collection_jitter)
-    }
-}
-
-/// A random time up to `most`.
-pub fn random_up_to(most: Duration) -> Duration {
-    most.mul_f64(fastrand::f64())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn schedule(interval: Duration) -> Schedule {
-        let agent = Agent {
-            interval,
-            round_interval: true,
-            collection_jitter: Duration::ZERO,
-            flush_interval: interval,
-            flush_jitter: Duration::ZERO,
-            metric_batch_size: 1,
-            tags: Default::default(),
-        };
-        Schedule { agent }
-    }
-
-    #[test]
-    fn ticks_fall_on_multiples_of_the_interval() {
-        let ten = schedule(Duration::from_secs(10));
-        assert_eq!(ten.until_next_tick(Timestamp(1_003_500_000_000)), Duration::from_millis(6500));
-        assert_eq!(ten.until_next_tick(Timestamp(1_000_000_000_000)), Duration::from_secs(10));
-    }
-
-    #[test]
-    fn jitter_puts_a_tick_off_and_never_forward() {
-        let mut jittered = schedule(Duration::from_secs(10));
-        jittered.agent.collection_jitter = Duration::from_secs(2);
-        for _ in 0..100 {
-            let wait = jittered.until_next_tick(Timestamp(0));
-            assert!(wait >= Duration::from_secs(10) && wait <= Duration::from_secs(12), "{wait:?}");
-        }
-    }
-
-    #[test]
-    fn precision_follows_from_the_interval() {
-        let of = |interval| schedule(interval).precision();
-        assert_eq!(of(Duration::from_secs(10)), Duration::from_secs(1));
-        assert_eq!(of(Duration::from_millis(500)), Duration::from_millis(1));
-        assert_eq!(of(Duration::from_nanos(10)), Duration::from_nanos(1));
     }
 }

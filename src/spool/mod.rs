@@ -4,22 +4,29 @@
 //! that a batch that was acknowledged takes out its own points and no others, whatever was dropped in the meantime.
 
 use std::collections::VecDeque;
-use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::encode::point::Lines;
-use crate::sinks::stats::SinkStats;
 
 /// Points that wait, oldest first.
 pub struct Queue {
-    stats: Arc<SinkStats>,
     state: Mutex<State>,
+}
+
+/// What a queue holds, and what it could not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Points that wait.
+    pub points: usize,
+    /// Their bytes.
+    pub bytes: usize,
+    /// Points that were dropped, since the queue was made, because it was full.
+    pub dropped: u64,
 }
 
 struct State {
     waiting: VecDeque<Lines>,
-    points: usize,
-    bytes: usize,
+    counts: Counts,
     max_bytes: usize,
     /// The number of the first point that waits.
     first: u64,
@@ -36,21 +43,18 @@ pub struct Batch {
 
 impl Queue {
     /// An empty queue of at most `max_bytes`.
-    pub fn new(max_bytes: usize, stats: Arc<SinkStats>) -> Self {
-        let state = State { waiting: VecDeque::new(), points: 0, bytes: 0, max_bytes, first: 0 };
-        Queue { stats, state: Mutex::new(state) }
+    pub fn new(max_bytes: usize) -> Self {
+        let state = State { waiting: VecDeque::new(), counts: Counts::default(), max_bytes, first: 0 };
+        Queue { state: Mutex::new(state) }
     }
 
-    /// Adds points at the end. Returns how many of the oldest were dropped to make room.
-    pub fn push(&self, lines: Lines) -> usize {
+    /// Adds points at the end. If the queue is full then, the oldest are dropped.
+    pub fn push(&self, lines: Lines) {
         let mut state = self.state();
-        state.points += lines.count();
-        state.bytes += lines.bytes().len();
+        state.counts.points += lines.count();
+        state.counts.bytes += lines.bytes().len();
         state.waiting.push_back(lines);
-        let dropped = state.drop_oldest();
-        self.stats.dropped_overflow.fetch_add(dropped as u64, Relaxed);
-        self.publish(&state);
-        dropped
+        state.drop_oldest();
     }
 
     /// Changes the bound; what is too much is dropped at the next push.
@@ -58,9 +62,9 @@ impl Queue {
         self.state().max_bytes = max_bytes;
     }
 
-    /// How many points wait.
-    pub fn points(&self) -> usize {
-        self.state().points
+    /// What it holds, and what it dropped.
+    pub fn counts(&self) -> Counts {
+        self.state().counts
     }
 
     /// A copy of the oldest points, `count` at the most; nothing if there are none.
@@ -99,33 +103,25 @@ impl Queue {
                 state.waiting.push_front(oldest);
             }
         }
-        self.publish(&state);
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-
-    fn publish(&self, state: &State) {
-        self.stats.queued_points.store(state.points as u64, Relaxed);
-        self.stats.queued_bytes.store(state.bytes as u64, Relaxed);
-    }
 }
 
 impl State {
-    fn drop_oldest(&mut self) -> usize {
-        let mut dropped = 0;
-        while self.bytes > self.max_bytes {
+    fn drop_oldest(&mut self) {
+        while self.counts.bytes > self.max_bytes {
             let Some(oldest) = self.waiting.pop_front() else { break };
-            dropped += oldest.count();
+            self.counts.dropped += oldest.count() as u64;
             self.forget(&oldest);
         }
-        dropped
     }
 
     fn forget(&mut self, lines: &Lines) {
-        self.points -= lines.count();
-        self.bytes -= lines.bytes().len();
+        self.counts.points -= lines.count();
+        self.counts.bytes -= lines.bytes().len();
         self.first += lines.count() as u64;
     }
 }
@@ -168,18 +164,18 @@ mod tests {
     proptest! {
         #[test]
         fn it_behaves_like_a_list_of_which_the_oldest_are_dropped(actions in proptest::collection::vec(action(), 1..60)) {
-            let stats = Arc::new(SinkStats::default());
-            let queue = Queue::new(600, stats.clone());
+            let queue = Queue::new(600);
             let (mut model, mut next, mut dropped) = (VecDeque::new(), 0, 0);
             let mut in_flight: Option<Batch> = None;
             for action in actions {
                 match action {
                     Action::Push(count) => {
                         model.extend(next..next + count);
-                        dropped += queue.push(points(next..next + count)) as u64;
+                        queue.push(points(next..next + count));
                         next += count;
-                        while model.len() > queue.points() {
+                        while model.len() > queue.counts().points {
                             model.pop_front();
+                            dropped += 1;
                         }
                     }
                     Action::Take(count) => {
@@ -195,9 +191,9 @@ mod tests {
                         }
                     }
                 }
-                prop_assert_eq!(queue.points(), model.len());
-                prop_assert!(stats.queued_bytes.load(Relaxed) <= 600);
-                prop_assert_eq!(stats.dropped_overflow.load(Relaxed), dropped);
+                prop_assert_eq!(queue.counts().points, model.len());
+                prop_assert!(queue.counts().bytes <= 600);
+                prop_assert_eq!(queue.counts().dropped, dropped);
             }
             let rest = queue.front(usize::MAX).map(|batch| numbers(&batch.lines)).unwrap_or_default();
             prop_assert_eq!(rest, model.into_iter().collect::<Vec<_>>());

@@ -13,17 +13,16 @@ use super::answer::Answer;
 use super::client::{ClientError, Connection};
 use super::settings::Settings;
 use crate::sinks::prometheus::Exposition;
-use crate::sinks::push::{gather, random_up_to};
-use crate::sinks::stats::SinkStats;
-use crate::spool::Queue;
+use crate::sinks::push::gather;
+use crate::sinks::schedule::random_up_to;
+use crate::sinks::state::SinkState;
 
 /// A sink that runs.
 pub struct Sink {
     /// Its settings.
     pub settings: Settings,
-    /// Its counts.
-    pub stats: Arc<SinkStats>,
-    queue: Arc<Queue>,
+    /// What it holds and counts. At a reload it is left to the sink that takes this one's place.
+    pub state: Arc<SinkState>,
     gathering: Stoppable,
     sending: Stoppable,
 }
@@ -45,12 +44,6 @@ impl Stoppable {
     }
 }
 
-/// What a sink leaves to the one that takes its place at a reload: its waiting points, and its counts.
-pub struct Left {
-    queue: Arc<Queue>,
-    stats: Arc<SinkStats>,
-}
-
 impl Sink {
     /// Checks that a sink with these settings could run.
     ///
@@ -64,63 +57,52 @@ impl Sink {
     ///
     /// # Errors
     /// As [`Sink::check`].
-    pub fn start(settings: Settings, exposition: &Arc<Exposition>, left: Option<Left>) -> Result<Sink, ClientError> {
+    pub fn start(
+        settings: Settings,
+        exposition: &Arc<Exposition>,
+        left: Option<Arc<SinkState>>,
+    ) -> Result<Sink, ClientError> {
         let connection = Connection::new(&settings)?;
-        let (queue, stats) = match left {
-            Some(Left { queue, stats }) => (queue, stats),
-            None => {
-                let stats = Arc::new(SinkStats::default());
-                (Arc::new(Queue::new(settings.buffer_size, stats.clone())), stats)
-            }
-        };
-        queue.set_max_bytes(settings.buffer_size);
+        let state = left.unwrap_or_else(|| Arc::new(SinkState::new(settings.buffer_size)));
+        state.queue.set_max_bytes(settings.buffer_size);
         let arrived = Arc::new(Notify::new());
         let schedule = settings.schedule.clone();
         let gathering =
-            Stoppable::start(|stop| gather(schedule, exposition.clone(), queue.clone(), arrived.clone(), stop));
+            Stoppable::start(|stop| gather(schedule, exposition.clone(), state.clone(), arrived.clone(), stop));
         let sender = Sender {
-            batch_size: settings.schedule.agent.metric_batch_size,
+            batch_size: settings.schedule.metric_batch_size,
             backoff: Backoff::new(settings.retry_min, settings.retry_max),
             settings: settings.clone(),
             connection,
-            queue: queue.clone(),
-            stats: stats.clone(),
-            state: State::Fine,
+            sink: state.clone(),
+            told: Told::Fine,
         };
         let sending = Stoppable::start(|stop| sender.run(arrived, stop));
-        Ok(Sink { settings, stats, queue, gathering, sending })
+        Ok(Sink { settings, state, gathering, sending })
     }
 
     /// Stops reading, sends what waits as long as the server takes it, and leaves the rest.
-    pub async fn stop(self) -> Left {
+    pub async fn stop(self) -> Arc<SinkState> {
         // In this order, so that what was read last is sent too.
         self.gathering.stop().await;
         self.sending.stop().await;
-        Left { queue: self.queue, stats: self.stats }
-    }
-}
-
-impl Left {
-    /// How many points are still waiting.
-    pub fn points(&self) -> usize {
-        self.queue.points()
+        self.state
     }
 }
 
 struct Sender {
     settings: Settings,
     connection: Connection,
-    queue: Arc<Queue>,
-    stats: Arc<SinkStats>,
+    sink: Arc<SinkState>,
     /// Points in the next write; fewer than the setting while large or wrong batches are cut up.
     batch_size: usize,
     backoff: Backoff,
-    state: State,
+    told: Told,
 }
 
 /// What the log was last told of the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+enum Told {
     Fine,
     Failing,
     Refusing,
@@ -140,7 +122,7 @@ impl Sender {
             tokio::select! {
                 () = sleep_until(flush_at) => {}
                 () = arrived.notified() => {
-                    if self.queue.points() < self.settings.schedule.agent.metric_batch_size {
+                    if self.sink.queue.counts().points < self.settings.schedule.metric_batch_size {
                         continue;
                     }
                 }
@@ -159,17 +141,17 @@ impl Sender {
     }
 
     fn next_flush(&self) -> Instant {
-        let agent = &self.settings.schedule.agent;
-        Instant::now() + agent.flush_interval + random_up_to(agent.flush_jitter)
+        let schedule = &self.settings.schedule;
+        Instant::now() + schedule.flush_interval + random_up_to(schedule.flush_jitter)
     }
 
     /// Sends until nothing waits, or the server wants a pause.
     async fn send_all(&mut self) -> Option<Next> {
-        while let Some(batch) = self.queue.front(self.batch_size) {
+        while let Some(batch) = self.sink.queue.front(self.batch_size) {
             let count = batch.lines.count();
             let answer = self.connection.write(batch.lines.bytes()).await;
             match self.settle(&answer, count) {
-                Settled::Done => self.queue.remove(&batch),
+                Settled::Done => self.sink.queue.remove(&batch),
                 Settled::Again(Next::Continue) => {}
                 Settled::Again(pause) => return Some(pause),
             }
@@ -182,14 +164,14 @@ impl Sender {
         let sink = self.settings.name.as_str();
         match answer {
             Answer::Delivered => {
-                self.stats.sent.fetch_add(count as u64, Relaxed);
+                self.sink.sent.fetch_add(count as u64, Relaxed);
                 self.went_well();
                 Settled::Done
             }
             Answer::Partial { dropped, message } => {
                 let dropped = dropped.unwrap_or(1).min(count as u64);
-                self.stats.sent.fetch_add(count as u64 - dropped, Relaxed);
-                self.stats.dropped_rejected.fetch_add(dropped, Relaxed);
+                self.sink.sent.fetch_add(count as u64 - dropped, Relaxed);
+                self.sink.dropped_rejected.fetch_add(dropped, Relaxed);
                 tracing::warn!(sink, dropped, "the server did not take all points: {message}");
                 self.went_well();
                 Settled::Done
@@ -203,27 +185,27 @@ impl Sender {
                     Answer::Rejected { message } => message,
                     _ => "the point is larger than the server takes",
                 };
-                self.stats.dropped_rejected.fetch_add(1, Relaxed);
+                self.sink.dropped_rejected.fetch_add(1, Relaxed);
                 tracing::warn!(sink, "a point was dropped: {message}");
                 Settled::Done
             }
             Answer::Refused { message } => {
-                self.stats.retries.fetch_add(1, Relaxed);
-                if self.state != State::Refusing {
+                self.sink.retries.fetch_add(1, Relaxed);
+                if self.told != Told::Refusing {
                     let pause = humantime::format_duration(self.settings.refused_retry);
                     tracing::error!(
                         sink,
                         "the server refuses writes; the points are kept, and it is tried again every {pause}: {message}"
                     );
-                    self.state = State::Refusing;
+                    self.told = Told::Refusing;
                 }
                 Settled::Again(Next::Pause(self.settings.refused_retry))
             }
             Answer::Later { after, message } => {
-                self.stats.retries.fetch_add(1, Relaxed);
-                if self.state == State::Fine {
+                self.sink.retries.fetch_add(1, Relaxed);
+                if self.told == Told::Fine {
                     tracing::warn!(sink, "a write failed; the points are kept, and it is tried again: {message}");
-                    self.state = State::Failing;
+                    self.told = Told::Failing;
                 }
                 Settled::Again(Next::Pause(self.backoff.next().max(after.unwrap_or_default())))
             }
@@ -231,13 +213,13 @@ impl Sender {
     }
 
     fn went_well(&mut self) {
-        if self.state != State::Fine {
+        if self.told != Told::Fine {
             tracing::info!(sink = self.settings.name, "the server takes writes again");
-            self.state = State::Fine;
+            self.told = Told::Fine;
         }
         self.backoff.reset();
         // Grows back step by step, for the point that made the batch too large may be one of several.
-        let whole = self.settings.schedule.agent.metric_batch_size;
+        let whole = self.settings.schedule.metric_batch_size;
         self.batch_size = self.batch_size.saturating_mul(2).min(whole);
     }
 }

@@ -7,8 +7,7 @@ use reqwest::Url;
 
 use crate::config::setting::ByteSize;
 use crate::config::{Key, KeyInfo, Secret, Section};
-use crate::settings::Agent;
-use crate::sinks::push::Schedule;
+use crate::sinks::schedule::Schedule;
 
 /// A sink's settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -143,8 +142,8 @@ pub const TABLES: &[(&str, &str)] = &[("tags", "Tags of every point that this si
 
 impl Settings {
     /// The settings of all sinks of this kind.
-    pub fn all(sinks: &mut Section<'_>, agent: &Agent) -> Vec<Settings> {
-        let all: Vec<Settings> = sinks.tables("influxdb").iter_mut().map(|one| Settings::new(one, agent)).collect();
+    pub fn all(sinks: &mut Section<'_>, common: &Schedule) -> Vec<Settings> {
+        let all: Vec<Settings> = sinks.tables("influxdb").iter_mut().map(|one| Settings::new(one, common)).collect();
         for (index, sink) in all.iter().enumerate() {
             if all[..index].iter().any(|other| other.name == sink.name) {
                 sinks.wrong("influxdb", format!("two sinks are called {:?}; give one of them another name", sink.name));
@@ -153,18 +152,18 @@ impl Settings {
         all
     }
 
-    fn new(section: &mut Section<'_>, agent: &Agent) -> Settings {
+    fn new(section: &mut Section<'_>, common: &Schedule) -> Settings {
         let urls = urls(section);
         let target = Target::new(section);
-        let mut tags = agent.tags.clone();
+        let mut tags = common.tags.clone();
         tags.extend(section.table("tags").strings());
-        let agent = Agent {
-            interval: section.optional(&INTERVAL).filter(|interval| !interval.is_zero()).unwrap_or(agent.interval),
-            flush_interval: section.optional(&FLUSH_INTERVAL).unwrap_or(agent.flush_interval),
-            flush_jitter: section.optional(&FLUSH_JITTER).unwrap_or(agent.flush_jitter),
-            metric_batch_size: section.optional(&METRIC_BATCH_SIZE).unwrap_or(agent.metric_batch_size),
+        let schedule = Schedule {
+            interval: section.optional(&INTERVAL).filter(|interval| !interval.is_zero()).unwrap_or(common.interval),
+            flush_interval: section.optional(&FLUSH_INTERVAL).unwrap_or(common.flush_interval),
+            flush_jitter: section.optional(&FLUSH_JITTER).unwrap_or(common.flush_jitter),
+            metric_batch_size: section.optional(&METRIC_BATCH_SIZE).unwrap_or(common.metric_batch_size),
             tags,
-            ..agent.clone()
+            ..common.clone()
         };
         let content_encoding = section.get(&CONTENT_ENCODING);
         if !["gzip", "identity"].contains(&content_encoding.as_str()) {
@@ -176,7 +175,7 @@ impl Settings {
             name: section.optional(&NAME).unwrap_or(default_name),
             urls,
             target,
-            schedule: Schedule { agent },
+            schedule,
             gzip: content_encoding == "gzip",
             timeout: section.above_zero(&TIMEOUT),
             buffer_size: section.get(&BUFFER_SIZE).0,
@@ -318,7 +317,7 @@ mod tests {
         let sink = &load("[[sinks.influxdb]]\nbucket = 'b'\norg = 'o'\ntags = { room = 'x' }").unwrap()[0];
         let url = "http://127.0.0.1:8086/api/v2/write?org=o&bucket=b&precision=ns";
         assert_eq!(sink.target.write_url(&sink.urls[0]).as_str(), url);
-        assert_eq!(sink.schedule.agent.tags["room"], "x");
-        assert!(sink.schedule.agent.tags.contains_key("host"));
+        assert_eq!(sink.schedule.tags["room"], "x");
+        assert!(sink.schedule.tags.contains_key("host"));
     }
 }

@@ -1,26 +1,30 @@
-//! What push sinks tell of themselves.
+//! What a push sink holds, and what it tells of itself.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use crate::encode::family::FamilyInfo;
 use crate::encode::{Family, FamilyWriter};
+use crate::spool::Queue;
 
-/// The counts of one push sink. They live as long as the process, also across reloads.
-#[derive(Debug, Default)]
-pub struct SinkStats {
+/// What one push sink holds and counts. It lives as long as the process, also across reloads.
+pub struct SinkState {
+    /// The points that wait.
+    pub queue: Queue,
     /// Points that the server has.
     pub sent: AtomicU64,
-    /// Points that were dropped, the oldest first, because the buffer was full.
-    pub dropped_overflow: AtomicU64,
     /// Points that the server refused for good.
     pub dropped_rejected: AtomicU64,
     /// Writes that failed and were, or will be, tried again.
     pub retries: AtomicU64,
-    /// Points that wait.
-    pub queued_points: AtomicU64,
-    /// Their bytes.
-    pub queued_bytes: AtomicU64,
+}
+
+impl SinkState {
+    /// A sink that has done nothing yet, and may hold `max_bytes`.
+    pub fn new(max_bytes: usize) -> Self {
+        let [sent, dropped_rejected, retries] = [const { AtomicU64::new(0) }; 3];
+        SinkState { queue: Queue::new(max_bytes), sent, dropped_rejected, retries }
+    }
 }
 
 const SENT: Family<1> = Family::counter("taffrail_sink_points_sent_total", "Points that the server has.", ["sink"]);
@@ -40,23 +44,23 @@ pub const FAMILIES: &[FamilyInfo] =
     &[SENT.info(), DROPPED.info(), RETRIES.info(), QUEUED_POINTS.info(), QUEUED_BYTES.info()];
 
 /// Names the counts of all sinks as families.
-pub fn write_families(sinks: &[(String, Arc<SinkStats>)], out: &mut FamilyWriter<'_>) {
-    type CountOf = fn(&SinkStats) -> &AtomicU64;
+pub fn write_families(sinks: &[(String, Arc<SinkState>)], out: &mut FamilyWriter<'_>) {
+    type CountOf = fn(&SinkState) -> u64;
     let plain: [(&Family<1>, CountOf); 4] = [
-        (&SENT, |stats| &stats.sent),
-        (&RETRIES, |stats| &stats.retries),
-        (&QUEUED_POINTS, |stats| &stats.queued_points),
-        (&QUEUED_BYTES, |stats| &stats.queued_bytes),
+        (&SENT, |sink| sink.sent.load(Relaxed)),
+        (&RETRIES, |sink| sink.retries.load(Relaxed)),
+        (&QUEUED_POINTS, |sink| sink.queue.counts().points as u64),
+        (&QUEUED_BYTES, |sink| sink.queue.counts().bytes as u64),
     ];
     for (family, count) in plain {
         let mut samples = out.family(family);
-        for (sink, stats) in sinks {
-            samples.sample([sink], count(stats).load(Relaxed));
+        for (name, sink) in sinks {
+            samples.sample([name], count(sink));
         }
     }
     let mut dropped = out.family(&DROPPED);
-    for (sink, stats) in sinks {
-        dropped.sample(["overflow", sink], stats.dropped_overflow.load(Relaxed));
-        dropped.sample(["rejected", sink], stats.dropped_rejected.load(Relaxed));
+    for (name, sink) in sinks {
+        dropped.sample(["overflow", name], sink.queue.counts().dropped);
+        dropped.sample(["rejected", name], sink.dropped_rejected.load(Relaxed));
     }
 }
