@@ -1,0 +1,278 @@
+//! Recorded hosts, as the tests read them.
+//!
+//! A host is a folder below `tests/hosts`; its README says what is in it.
+
+// Each test uses its own part of this module.
+#![allow(dead_code, unreachable_pub)]
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use rustix::io::Errno;
+use taffrail::collectors::readers::{Answer, Readers};
+use taffrail::collectors::settings::{Configured, configure};
+use taffrail::collectors::{Vocabularies, readers};
+use taffrail::config::{Document, Section};
+use taffrail::encode::point::{CommonTags, Lines};
+use taffrail::encode::text::{Dialect, TextEncoder};
+use taffrail::encode::{FamilyWriter, PointWriter};
+use taffrail::host::links::Link;
+use taffrail::host::{FsStat, Host, Kernel, Roots, Timestamp};
+use toml::de::{DeTable, DeValue};
+
+/// The folders of all recorded hosts, in the order of their names.
+pub fn recorded_hosts() -> Vec<PathBuf> {
+    let entries = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/hosts")).unwrap();
+    let mut folders: Vec<_> = entries.map(|entry| entry.unwrap().path()).filter(|path| path.is_dir()).collect();
+    folders.sort();
+    folders
+}
+
+/// The recorded host called `name`.
+pub fn recorded_host(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/hosts").join(name)
+}
+
+/// The host recorded in `tree`, a `before` or an `after`.
+pub fn host_of(tree: &Path) -> Host {
+    let roots = roots_of(tree, &tree.with_file_name("after"));
+    let kernel = RecordedKernel::new(tree, &roots.root);
+    Host::new(roots, Arc::new(kernel))
+}
+
+fn roots_of(changing: &Path, fixed: &Path) -> Roots {
+    Roots {
+        proc: changing.join("proc"),
+        sys: changing.join("sys"),
+        root: fixed.join("root"),
+        udev: fixed.join("udev/data"),
+    }
+}
+
+/// A kernel that answers as `kernel.toml` says.
+pub struct RecordedKernel {
+    root: PathBuf,
+    told: Mutex<Told>,
+}
+
+struct Told {
+    now: Timestamp,
+    machine: String,
+    hostname: String,
+    page_size: u64,
+    sizes: BTreeMap<PathBuf, FsStat>,
+}
+
+impl RecordedKernel {
+    /// The kernel that `tree` tells of; paths that it is asked for begin with `root`.
+    pub fn new(tree: &Path, root: &Path) -> Self {
+        RecordedKernel { root: root.to_owned(), told: Mutex::new(Told::read(tree)) }
+    }
+
+    /// From here on it answers as `tree` tells.
+    pub fn go_on_to(&self, tree: &Path) {
+        *self.told.lock().unwrap() = Told::read(tree);
+    }
+}
+
+impl Told {
+    fn read(tree: &Path) -> Told {
+        let path = tree.join("kernel.toml");
+        let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let parsed = DeTable::parse(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let table = parsed.get_ref();
+        let statfs = match table.get("statfs").map(toml::Spanned::get_ref) {
+            Some(DeValue::Array(mounts)) => mounts.iter().map(|mount| size_of(mount.get_ref())).collect(),
+            _ => BTreeMap::new(),
+        };
+        Told {
+            now: timestamp(number(table, "now").expect("now")),
+            machine: string(table, "machine"),
+            hostname: string(table, "hostname"),
+            page_size: number(table, "page_size").map_or(4096, |size| size.parse().unwrap()),
+            sizes: statfs,
+        }
+    }
+}
+
+fn size_of(mount: &DeValue<'_>) -> (PathBuf, FsStat) {
+    let DeValue::Table(mount) = mount else { panic!("statfs is not a list of tables") };
+    let count = |key| number(mount, key).unwrap_or("0").parse().unwrap();
+    let size = FsStat {
+        block_size: count("block_size"),
+        blocks: count("blocks"),
+        blocks_free: count("blocks_free"),
+        blocks_available: count("blocks_available"),
+        files: count("files"),
+        files_free: count("files_free"),
+        read_only: false,
+    };
+    (string(mount, "path").into(), size)
+}
+
+fn string(table: &DeTable<'_>, key: &str) -> String {
+    match table.get(key).map(toml::Spanned::get_ref) {
+        Some(DeValue::String(text)) => text.to_string(),
+        other => panic!("{key} is {other:?}"),
+    }
+}
+
+fn number<'t>(table: &'t DeTable<'_>, key: &str) -> Option<&'t str> {
+    match table.get(key)?.get_ref() {
+        DeValue::Integer(number) => Some(number.as_str()),
+        DeValue::Float(number) => Some(number.as_str()),
+        other => panic!("{key} is {other:?}"),
+    }
+}
+
+/// Seconds with up to nine digits behind the point, exactly.
+fn timestamp(seconds: &str) -> Timestamp {
+    let (whole, fraction) = seconds.split_once('.').unwrap_or((seconds, ""));
+    Timestamp(format!("{whole}{fraction:0<9.9}").parse().unwrap())
+}
+
+impl Kernel for RecordedKernel {
+    fn now(&self) -> Timestamp {
+        self.told.lock().unwrap().now
+    }
+
+    fn monotonic(&self) -> Duration {
+        Duration::from_nanos(self.now().0.unsigned_abs())
+    }
+
+    fn statfs(&self, path: &Path) -> Result<FsStat, Errno> {
+        let below = path.strip_prefix(&self.root).map_err(|_| Errno::NOENT)?;
+        self.told.lock().unwrap().sizes.get(&Path::new("/").join(below)).copied().ok_or(Errno::ACCESS)
+    }
+
+    fn machine(&self) -> String {
+        self.told.lock().unwrap().machine.clone()
+    }
+
+    fn hostname(&self) -> String {
+        self.told.lock().unwrap().hostname.clone()
+    }
+
+    fn page_size(&self) -> u64 {
+        self.told.lock().unwrap().page_size
+    }
+
+    fn links(&self) -> Option<Vec<Link>> {
+        None
+    }
+}
+
+/// A recorded host that is read twice by the same collectors: as it was before, then as it was after.
+pub struct Replay {
+    /// The host; its trees are at the end of a symbolic link.
+    pub host: Host,
+    kernel: Arc<RecordedKernel>,
+    recording: PathBuf,
+    link: PathBuf,
+    _temporary: tempfile::TempDir,
+}
+
+impl Replay {
+    /// The host in the folder `recording`, as it was before, if that was recorded.
+    pub fn new(recording: &Path) -> Self {
+        let temporary = tempfile::tempdir().unwrap();
+        let link = temporary.path().join("host");
+        let after = recording.join("after");
+        let first = Some(recording.join("before")).filter(|before| before.is_dir()).unwrap_or_else(|| after.clone());
+        symlink(&first, &link).unwrap();
+        let roots = roots_of(&link, &after);
+        let kernel = Arc::new(RecordedKernel::new(&first, &roots.root));
+        let host = Host::new(roots, kernel.clone());
+        Replay { host, kernel, recording: recording.to_owned(), link, _temporary: temporary }
+    }
+
+    /// Whether it was recorded twice.
+    pub fn has_before(&self) -> bool {
+        self.recording.join("before").is_dir()
+    }
+
+    /// From here on it is as it was after.
+    pub fn go_on(&self) {
+        let after = self.recording.join("after");
+        fs::remove_file(&self.link).unwrap();
+        symlink(&after, &self.link).unwrap();
+        self.kernel.go_on_to(&after);
+    }
+
+    /// `text` with the paths of the trees replaced by `HOST`.
+    pub fn without_paths(&self, text: &str) -> String {
+        let fixed = self.recording.join("after");
+        text.replace(&*self.link.to_string_lossy(), "HOST").replace(&*fixed.to_string_lossy(), "HOST")
+    }
+}
+
+/// All collectors, on for both vocabularies, as `toml` sets them.
+pub fn collectors(host: &Host, toml: &str) -> Vec<Configured> {
+    let document = Document::parse("test", toml, &|_| None).unwrap();
+    Section::check(&document, |root| configure(host, &mut root.table("collectors"))).unwrap()
+}
+
+/// Turns on what is off by default.
+pub const ALL_ON: &str = "[collectors]\nenable = [\"processes\"]\n";
+
+/// One reading by all collectors.
+pub fn read(readers: &Readers) -> Vec<Answer> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    runtime.block_on(readers.read(Vocabularies::BOTH, |_| true, Duration::from_secs(60)))
+}
+
+/// The readings as a text exposition.
+pub fn exposition(answers: &[Answer], dialect: Dialect) -> String {
+    let mut encoder = TextEncoder::new(dialect, Vec::new());
+    readers::write_families(answers, &mut FamilyWriter::new(&mut encoder));
+    String::from_utf8(encoder.finish()).unwrap()
+}
+
+/// The readings as line protocol, with what has changed since `previous`.
+pub fn line_protocol(answers: &[Answer], previous: &[Answer], host: &Host) -> String {
+    let tags = CommonTags::new(&BTreeMap::from([("host".to_owned(), host.kernel.hostname())]));
+    let at = host.kernel.now().rounded_to(Duration::from_secs(1));
+    let mut lines = Lines::default();
+    readers::write_points(answers, previous, &mut PointWriter::new(&mut lines, &tags, at));
+    String::from_utf8(lines.bytes().to_vec()).unwrap()
+}
+
+/// Copies the folder `from` to `to`.
+pub fn copy_tree(from: &Path, to: &Path, wanted: &impl Fn(&OsStr) -> bool) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap().map(Result::unwrap).filter(|entry| wanted(&entry.file_name())) {
+        let target = to.join(entry.file_name());
+        match entry.file_type().unwrap().is_dir() {
+            true => copy_tree(&entry.path(), &target, wanted),
+            false => drop(fs::copy(entry.path(), target).unwrap()),
+        }
+    }
+}
+
+/// The lines in which `expected` and `actual` differ, each with its number; nothing if they are the same.
+pub fn line_diff(expected: &str, actual: &str) -> String {
+    let (old, new): (Vec<_>, Vec<_>) = (expected.lines().collect(), actual.lines().collect());
+    let mut common = vec![vec![0u32; new.len() + 1]; old.len() + 1];
+    for (i, j) in (0..old.len()).rev().flat_map(|i| (0..new.len()).rev().map(move |j| (i, j))) {
+        let skipped = common[i + 1][j].max(common[i][j + 1]);
+        common[i][j] = if old[i] == new[j] { common[i + 1][j + 1] + 1 } else { skipped };
+    }
+    let (mut i, mut j, mut diff) = (0, 0, String::new());
+    while i < old.len() || j < new.len() {
+        if i < old.len() && j < new.len() && old[i] == new[j] {
+            (i, j) = (i + 1, j + 1);
+        } else if j == new.len() || (i < old.len() && common[i + 1][j] >= common[i][j + 1]) {
+            diff += &format!("  {:5} - {}\n", i + 1, old[i]);
+            i += 1;
+        } else {
+            diff += &format!("  {:5} + {}\n", j + 1, new[j]);
+            j += 1;
+        }
+    }
+    diff
+}
