@@ -162,7 +162,7 @@ impl Kernel for RecordedKernel {
         self.told.lock().unwrap().page_size
     }
 
-    fn links(&self) -> Option<Vec<Link>> {
+    fn links(&self, _: &mut Vec<u8>) -> Option<Vec<Link>> {
         None
     }
 }
@@ -214,7 +214,7 @@ impl Replay {
 /// All collectors, on for both vocabularies, as `toml` sets them.
 pub fn collectors(host: &Host, toml: &str) -> Vec<Configured> {
     let document = Document::parse("test", toml, &|_| None).unwrap();
-    Section::check(&document, |root| configure(host, &mut root.table("collectors"))).unwrap()
+    Section::check(&document, |root| configure(host, &[], &mut root.table("collectors"))).unwrap()
 }
 
 /// Turns on what is off by default.
