@@ -16,6 +16,7 @@ pub(super) struct Cpu {
     isolated: HostFile,
     throttles: Throttles,
     last: Vec<CpuTimes>,
+    last_total: Option<Ticks>,
     points: PointSettings,
 }
 
@@ -54,7 +55,7 @@ type Ticks = [u64; MODES];
 /// What `/proc/stat` and sysfs say of the CPUs.
 #[derive(Default)]
 pub(super) struct CpuReading {
-    total: Ticks,
+    total: Option<Ticks>,
     cpus: Vec<CpuTimes>,
     online: Vec<(u32, bool)>,
     isolated: Vec<u32>,
@@ -104,6 +105,7 @@ impl Collector for Cpu {
             isolated: host.sys("devices/system/cpu/isolated"),
             throttles: Throttles::default(),
             last: Vec::new(),
+            last_total: None,
             points: PointSettings {
                 percpu: points.get(&PERCPU),
                 totalcpu: points.get(&TOTALCPU),
@@ -116,10 +118,11 @@ impl Collector for Cpu {
     fn read(&mut self, cx: &mut ReadContext<'_>, reading: &mut CpuReading) -> Result<(), ReadError> {
         *reading = CpuReading { cpus: std::mem::take(&mut reading.cpus), points: self.points, ..CpuReading::default() };
         reading.cpus.clear();
-        for line in self.stat.read(cx.round, cx.buffer)?.lines() {
+        let text = self.stat.read(cx.round, cx.buffer)?;
+        for line in text.lines() {
             let Some(name) = line.fields().next().filter(|name| name.starts_with(b"cpu")) else { break };
             match read_ticks(line) {
-                Ok(ticks) if name == b"cpu" => reading.total = ticks,
+                Ok(ticks) if name == b"cpu" => reading.total = Some(ticks),
                 Ok(ticks) => {
                     match crate::host::text::Number::parse(&name[3..]).and_then(|n: u64| u32::try_from(n).ok()) {
                         Some(number) => reading.cpus.push(CpuTimes { number, ticks }),
@@ -129,7 +132,10 @@ impl Collector for Cpu {
                 Err(error) => cx.problems.push(error),
             }
         }
-        self.keep_from_going_back(&mut reading.cpus);
+        if reading.cpus.is_empty() {
+            cx.problems.push(text.first_line().malformed("lines of CPUs", text.first_line().bytes()));
+        }
+        self.keep_from_going_back(reading);
         if cx.wanted.families {
             self.read_sysfs(cx, reading);
         }
@@ -153,21 +159,17 @@ fn read_ticks(line: Line<'_>) -> Result<Ticks, ReadError> {
 }
 
 impl Cpu {
-    /// Some kernels let idle and iowait go back a little; a counter that goes back looks like a restart. A CPU whose
-    /// idle time falls by much was taken out and put in again, and starts anew.
-    fn keep_from_going_back(&mut self, cpus: &mut Vec<CpuTimes>) {
-        const NEW_START_TICKS: u64 = 300;
-        for cpu in cpus.iter_mut() {
-            let Some(last) = self.last.iter().find(|last| last.number == cpu.number) else { continue };
-            let idle = Mode::Idle as usize;
-            if cpu.ticks[idle] + NEW_START_TICKS <= last.ticks[idle] {
-                continue;
-            }
-            for (now, before) in cpu.ticks.iter_mut().zip(last.ticks) {
-                *now = before.max(*now);
+    fn keep_from_going_back(&mut self, reading: &mut CpuReading) {
+        for cpu in &mut reading.cpus {
+            if let Some(last) = self.last.iter().find(|last| last.number == cpu.number) {
+                keep_from_going_back(&mut cpu.ticks, &last.ticks);
             }
         }
-        self.last.clone_from(cpus);
+        if let (Some(total), Some(last)) = (&mut reading.total, &self.last_total) {
+            keep_from_going_back(total, last);
+        }
+        self.last.clone_from(&reading.cpus);
+        self.last_total = reading.total;
     }
 
     fn read_sysfs(&mut self, cx: &mut ReadContext<'_>, reading: &mut CpuReading) {
@@ -181,6 +183,16 @@ impl Cpu {
         }
         reading.isolated = list(&mut self.isolated).unwrap_or_default();
         self.throttles.read(cx, &online.unwrap_or_default(), reading);
+    }
+}
+
+/// Some kernels let idle and iowait go back a little; a counter that goes back looks like a restart. A CPU whose idle
+/// time falls by much was taken out and put in again, and starts anew.
+fn keep_from_going_back(now: &mut Ticks, last: &Ticks) {
+    const NEW_START_TICKS: u64 = 300;
+    let idle = Mode::Idle as usize;
+    if last[idle].saturating_sub(now[idle]) < NEW_START_TICKS {
+        now.iter_mut().zip(last).for_each(|(now, last)| *now = *last.max(now));
     }
 }
 
@@ -323,9 +335,9 @@ impl Reading for CpuReading {
                 write_point(&name, self.points, &cpu.ticks, last.map(|last| &last.ticks), out);
             }
         }
-        if self.points.totalcpu && !self.cpus.is_empty() {
-            let last = since.map(|since| &since.previous.total);
-            write_point("cpu-total", self.points, &self.total, last, out);
+        if let Some(total) = self.total.as_ref().filter(|_| self.points.totalcpu) {
+            let last = since.and_then(|since| since.previous.total.as_ref());
+            write_point("cpu-total", self.points, total, last, out);
         }
     }
 }
@@ -340,31 +352,38 @@ fn write_point(name: &str, settings: PointSettings, ticks: &Ticks, last: Option<
             point.field(&TIME_ACTIVE, (total(ticks) - ticks[Mode::Idle as usize] as f64) / TICKS_PER_SECOND);
         }
     }
-    let Some(last) = last else { return };
-    let elapsed = total(ticks) - total(last);
-    if elapsed <= 0.0 {
+    let Some(grown) = last.and_then(|last| grown_since(ticks, last)) else { return };
+    let elapsed = total(&grown);
+    if elapsed == 0.0 {
         return;
     }
-    for ((usage, _), (now, before)) in PARTS.iter().zip(parts(ticks).into_iter().zip(parts(last))) {
-        point.field(usage, 100.0 * (now - before) / elapsed);
+    for ((usage, _), part) in PARTS.iter().zip(parts(&grown)) {
+        point.field(usage, 100.0 * part / elapsed);
     }
     if settings.report_active {
-        let idle = ticks[Mode::Idle as usize] as f64 - last[Mode::Idle as usize] as f64;
-        point.field(&USAGE_ACTIVE, 100.0 * (elapsed - idle) / elapsed);
+        point.field(&USAGE_ACTIVE, 100.0 * (elapsed - grown[Mode::Idle as usize] as f64) / elapsed);
     }
+}
+
+/// The ticks between two readings; nothing if any went back: the CPU started anew.
+fn grown_since(now: &Ticks, last: &Ticks) -> Option<Ticks> {
+    let went_back = now.iter().zip(last).any(|(now, last)| now < last);
+    (!went_back).then(|| std::array::from_fn(|mode| now[mode] - last[mode]))
 }
 
 /// All time; guests' is in user and nice.
 fn total(ticks: &Ticks) -> f64 {
-    ticks[..Mode::Guest as usize].iter().sum::<u64>() as f64
+    ticks[..Mode::Guest as usize].iter().map(|ticks| *ticks as f64).sum()
 }
 
 /// The ticks in the order of [`PARTS`], with guests' taken out of user and nice.
 fn parts(ticks: &Ticks) -> [f64; MODES] {
-    let mut parts = ticks.map(|ticks| ticks as f64);
-    parts[Mode::User as usize] -= parts[Mode::Guest as usize];
-    parts[Mode::Nice as usize] -= parts[Mode::GuestNice as usize];
-    parts
+    let mut parts = *ticks;
+    for (mode, guests) in [(Mode::User, Mode::Guest), (Mode::Nice, Mode::GuestNice)] {
+        // The kernel rounds each down on its own.
+        parts[mode as usize] = parts[mode as usize].saturating_sub(ticks[guests as usize]);
+    }
+    parts.map(|ticks| ticks as f64)
 }
 
 const PARTS: [(Field<f64>, Field<f64>); MODES] = [
@@ -409,22 +428,30 @@ mod tests {
 
     #[test]
     fn a_counter_that_goes_back_a_little_stands_and_a_cpu_put_in_again_starts_anew() {
-        let document = crate::config::Document::parse("", "", &|_| None).unwrap();
-        let host = Host::live(crate::host::Roots::default());
-        let mut cpu = crate::config::Section::check(&document, |section| Cpu::new(&host, section)).unwrap();
-        let times = |idle, iowait| {
-            let mut ticks = Ticks::default();
-            (ticks[Mode::Idle as usize], ticks[Mode::Iowait as usize]) = (idle, iowait);
-            CpuTimes { number: 0, ticks }
+        let last = ticks(1000, 50);
+        let after = |idle, iowait| {
+            let mut now = ticks(idle, iowait);
+            keep_from_going_back(&mut now, &last);
+            now
         };
-        let mut after = |idle, iowait| {
-            let mut cpus = vec![times(idle, iowait)];
-            cpu.keep_from_going_back(&mut cpus);
-            cpus[0]
-        };
-        assert_eq!(after(1000, 50), times(1000, 50));
-        assert_eq!(after(999, 40), times(1000, 50));
-        assert_eq!(after(1100, 60), times(1100, 60));
-        assert_eq!(after(5, 1), times(5, 1));
+        assert_eq!(after(999, 40), ticks(1000, 50));
+        assert_eq!(after(1100, 60), ticks(1100, 60));
+        assert_eq!(after(5, 1), ticks(5, 1));
+        assert_eq!(grown_since(&after(1100, 60), &last), Some(ticks(100, 10)));
+        assert_eq!(grown_since(&after(5, 1), &last), None);
+    }
+
+    #[test]
+    fn sums_of_any_ticks_are_not_negative() {
+        let mut most = [u64::MAX; MODES];
+        assert_eq!(total(&most), 8.0 * u64::MAX as f64);
+        most[Mode::User as usize] = 7;
+        assert_eq!(parts(&most)[..2], [0.0, 0.0]);
+    }
+
+    fn ticks(idle: u64, iowait: u64) -> Ticks {
+        let mut ticks = Ticks::default();
+        (ticks[Mode::Idle as usize], ticks[Mode::Iowait as usize]) = (idle, iowait);
+        ticks
     }
 }

@@ -365,7 +365,7 @@ impl Reading for FilesystemReading {
             point.field(&TOTAL, bytes(size.blocks));
             point.field(&FREE, bytes(size.blocks_available));
             point.field(&USED, bytes(used));
-            point.field(&USED_PERCENT, super::percent(used, used + size.blocks_available));
+            point.field(&USED_PERCENT, super::percent(used, used.saturating_add(size.blocks_available)));
             point.field(&INODES_TOTAL, size.files);
             point.field(&INODES_FREE, size.files_free);
             point.field(&INODES_USED, inodes_used);

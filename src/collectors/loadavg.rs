@@ -20,7 +20,8 @@ struct Cpus {
     /// The content of `/sys/devices/system/cpu/online` that the numbers belong to.
     online: String,
     logical: i64,
-    physical: i64,
+    /// Unknown where sysfs does not tell which CPUs share a core.
+    physical: Option<i64>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -34,7 +35,7 @@ struct Users {
 pub(super) struct LoadavgReading {
     loads: Option<[f64; 3]>,
     uptime_seconds: Option<u64>,
-    cpus: Option<(i64, i64)>,
+    cpus: Option<(i64, Option<i64>)>,
     users: Option<Users>,
 }
 
@@ -76,7 +77,7 @@ impl Collector for Loadavg {
 }
 
 impl Loadavg {
-    fn count_cpus(&mut self, cx: &mut ReadContext<'_>) -> Option<(i64, i64)> {
+    fn count_cpus(&mut self, cx: &mut ReadContext<'_>) -> Option<(i64, Option<i64>)> {
         let online = self.online.read(cx.buffer).ok()?.trimmed().into_owned();
         if online != self.cpus.online {
             let numbers = super::cpu::parse_cpu_list(&online);
@@ -84,9 +85,9 @@ impl Loadavg {
                 let path = cx.host.sys_path(format!("devices/system/cpu/cpu{number}/topology/{name}"));
                 file::read_once(&path, cx.buffer).ok().map(|text| text.trimmed().into_owned())
             };
-            let cores: HashSet<_> =
-                numbers.iter().map(|n| (topology(*n, "physical_package_id"), topology(*n, "core_id"))).collect();
-            self.cpus = Cpus { online, logical: numbers.len() as i64, physical: cores.len() as i64 };
+            let mut core_of = |number| Some((topology(number, "physical_package_id")?, topology(number, "core_id")?));
+            let cores: Option<HashSet<_>> = numbers.iter().map(|number| core_of(*number)).collect();
+            self.cpus = Cpus { online, logical: numbers.len() as i64, physical: cores.map(|cores| cores.len() as i64) };
         }
         Some((self.cpus.logical, self.cpus.physical))
     }
@@ -113,7 +114,8 @@ const LOAD_FIELDS: [Field<f64>; 3] = [
     Field::new("load15", "load average over 15 minutes"),
 ];
 const N_CPUS: Field<i64> = Field::new("n_cpus", "CPUs that are online");
-const N_PHYSICAL_CPUS: Field<i64> = Field::new("n_physical_cpus", "cores that are online");
+const N_PHYSICAL_CPUS: Field<i64> =
+    Field::new("n_physical_cpus", "cores that are online; absent where sysfs does not tell");
 const N_USERS: Field<i64> = Field::new("n_users", "sessions of users; absent where the system keeps no utmp");
 const N_UNIQUE_USERS: Field<i64> = Field::new("n_unique_users", "users who have a session");
 const UPTIME: Field<u64> = Field::new("uptime", "seconds since boot");
@@ -147,7 +149,7 @@ impl Reading for LoadavgReading {
             point.field(field, load);
         }
         point.some(&N_CPUS, self.cpus.map(|(logical, _)| logical));
-        point.some(&N_PHYSICAL_CPUS, self.cpus.map(|(_, physical)| physical));
+        point.some(&N_PHYSICAL_CPUS, self.cpus.and_then(|(_, physical)| physical));
         point.some(&N_USERS, self.users.map(|users| users.sessions));
         point.some(&N_UNIQUE_USERS, self.users.map(|users| users.unique));
         if let Some(seconds) = self.uptime_seconds {

@@ -48,9 +48,14 @@ impl Collector for Meminfo {
         reading.values.clear();
         (reading.swapped_in_bytes, reading.swapped_out_bytes) = (None, None);
         if cx.wanted.points {
-            self.read_swapped(cx, reading)?;
+            let swapped = self.read_swapped(cx, reading);
+            cx.part(swapped);
         }
-        for (place, line) in self.meminfo.read(cx.buffer)?.lines().enumerate() {
+        let text = self.meminfo.read(cx.buffer)?;
+        if text.bytes().is_empty() {
+            return Err(text.end().malformed("keys with amounts of memory", b""));
+        }
+        for (place, line) in text.lines().enumerate() {
             let Some((key, rest)) = line.key_and_rest() else {
                 cx.problems.push(line.malformed("a key with a colon", line.bytes()));
                 continue;
@@ -98,9 +103,8 @@ const MEMORY_COUNT: Pattern =
     Pattern::new("node_memory_", "", Kind::Gauge, "node_memory_KEY").help(" of /proc/meminfo, a number of pages.");
 
 /// Fields with their keys in `/proc/meminfo`; a key that the kernel lacks counts as 0, as with Telegraf.
-const FROM_KEYS: [(Field<u64>, &str); 28] = [
+const FROM_KEYS: [(Field<u64>, &str); 27] = [
     (Field::new("total", "MemTotal in bytes"), "MemTotal"),
-    (Field::new("available", "MemAvailable in bytes"), "MemAvailable"),
     (Field::new("free", "MemFree in bytes"), "MemFree"),
     (Field::new("buffered", "Buffers in bytes"), "Buffers"),
     (Field::new("active", "Active in bytes"), "Active"),
@@ -130,13 +134,16 @@ const FROM_KEYS: [(Field<u64>, &str); 28] = [
 ];
 const HUGE_PAGES_TOTAL: Field<u64> = Field::new("huge_pages_total", "HugePages_Total, a number of pages");
 const HUGE_PAGES_FREE: Field<u64> = Field::new("huge_pages_free", "HugePages_Free, a number of pages");
+const AVAILABLE: Field<u64> =
+    Field::new("available", "MemAvailable in bytes; before Linux 3.14, which does not tell, free and cached together");
 const CACHED: Field<u64> = Field::new("cached", "Cached and SReclaimable together, in bytes");
 const USED: Field<u64> = Field::new("used", "total less available, in bytes");
 const USED_PERCENT: Field<f64> = Field::new("used_percent", "% of total that is used");
 const AVAILABLE_PERCENT: Field<f64> = Field::new("available_percent", "% of total that is available");
 
 const MEM: Measurement<0> = Measurement::new("mem", [], &MEM_FIELDS);
-const DERIVED: [FieldInfo; 6] = [
+const DERIVED: [FieldInfo; 7] = [
+    AVAILABLE.info(),
     CACHED.info(),
     USED.info(),
     USED_PERCENT.info(),
@@ -184,14 +191,14 @@ impl Reading for MeminfoReading {
     fn points(&self, _: Option<Since<'_, Self>>, out: &mut PointWriter<'_>) {
         let Some(total) = self.get("MemTotal") else { return };
         let bytes = |key| self.get(key).unwrap_or(0);
-        let available = bytes("MemAvailable");
+        let cached = bytes("Cached").saturating_add(bytes("SReclaimable"));
+        let available = self.get("MemAvailable").unwrap_or(bytes("MemFree").saturating_add(cached));
         let used = total.saturating_sub(available);
         let mut point = out.point(&MEM, []);
         for (field, key) in &FROM_KEYS {
             point.field(field, bytes(key));
         }
-        point.field(&CACHED, bytes("Cached").saturating_add(bytes("SReclaimable")));
-        point.field(&USED, used);
+        point.field(&AVAILABLE, available).field(&CACHED, cached).field(&USED, used);
         point.field(&USED_PERCENT, super::percent(used, total));
         point.field(&AVAILABLE_PERCENT, super::percent(available, total));
         point.field(&HUGE_PAGES_TOTAL, bytes("HugePages_Total"));

@@ -38,10 +38,13 @@ struct Names {
     in_families: bool,
 }
 
+/// Counters with their names.
+type Counters = Vec<(Arc<Known<Names>>, i64)>;
+
 /// `/proc/net/netstat`, `snmp` and `snmp6`: net/ipv4/proc.c and net/ipv6/proc.c.
 #[derive(Default)]
 pub(super) struct NetstatReading {
-    tables: Vec<(&'static str, Vec<(Arc<Known<Names>>, i64)>)>,
+    tables: Vec<(&'static str, Counters)>,
     dump_zeros: bool,
 }
 
@@ -73,9 +76,13 @@ impl Collector for Netstat {
         reading.tables.clear();
         for table in &mut self.tables {
             let text = match table.file.read(cx.round, cx.buffer) {
+                Ok(text) => text,
                 // A host without IPv6 has no snmp6.
                 Err(error) if error.is_absent() && table.name == "snmp6" => continue,
-                text => text?,
+                Err(error) => {
+                    cx.problems.push(error);
+                    continue;
+                }
             };
             let mut columns = Columns {
                 keys: &mut table.keys,
@@ -104,14 +111,15 @@ struct Columns<'a> {
     all: bool,
     name: String,
     place: usize,
-    values: Vec<(Arc<Known<Names>>, i64)>,
+    values: Counters,
 }
 
 impl Columns<'_> {
     /// `Tcp: InSegs OutSegs` and below it `Tcp: 1 2`.
     fn read_head_and_values(&mut self, text: Text<'_>, problems: &mut Vec<ReadError>) {
         let mut lines = text.lines();
-        while let (Some(head), Some(values)) = (lines.next(), lines.next()) {
+        while let Some(head) = lines.next() {
+            let values = lines.next().unwrap_or_else(|| text.end());
             if let Err(error) = self.read_row(head, values) {
                 problems.push(error);
             }
@@ -119,18 +127,22 @@ impl Columns<'_> {
     }
 
     fn read_row(&mut self, head: Line<'_>, values: Line<'_>) -> Result<(), ReadError> {
+        const VALUES: &str = "the values of the protocol of the line above";
         let (mut names, mut counts) = (head.fields(), values.fields());
         let protocol = names.required("a protocol")?;
-        let same = counts.required("a protocol")?;
+        let same = counts.required(VALUES)?;
         if same != protocol {
-            return Err(values.malformed("the values of the protocol of the line above", same));
+            return Err(values.malformed(VALUES, same));
         }
         let protocol = protocol.strip_suffix(b":").unwrap_or(protocol);
+        let mut problem = Ok(());
         for name in names {
-            let count = counts.number("a count for each name in the line above")?;
-            self.push(protocol, name, count);
+            match counts.number("a count for each name in the line above") {
+                Ok(count) => self.push(protocol, name, count),
+                Err(error) => problem = problem.and(Err(error)),
+            }
         }
-        Ok(())
+        problem
     }
 
     /// `Ip6InOctets 1`: the protocol ends in its 6.

@@ -81,19 +81,21 @@ impl Stalls {
     fn read_line(&mut self, line: Line<'_>) -> Result<(), ReadError> {
         let mut fields = line.fields();
         let kind = fields.required("some or full")?;
-        let mut stall = Stall { averages: [0.0; 3], total_microseconds: 0 };
+        let (mut averages, mut total_microseconds) = ([0.0; 3], None);
         for field in fields {
             let malformed = || line.malformed("avg10=, avg60=, avg300= or total= and a number", field);
             let text = std::str::from_utf8(field).map_err(|_| malformed())?;
             let (name, value) = text.split_once('=').ok_or_else(malformed)?;
             match name {
-                "total" => stall.total_microseconds = value.parse().map_err(|_| malformed())?,
-                "avg10" => stall.averages[0] = value.parse().map_err(|_| malformed())?,
-                "avg60" => stall.averages[1] = value.parse().map_err(|_| malformed())?,
-                "avg300" => stall.averages[2] = value.parse().map_err(|_| malformed())?,
+                "total" => total_microseconds = Some(value.parse().map_err(|_| malformed())?),
+                "avg10" => averages[0] = value.parse().map_err(|_| malformed())?,
+                "avg60" => averages[1] = value.parse().map_err(|_| malformed())?,
+                "avg300" => averages[2] = value.parse().map_err(|_| malformed())?,
                 _ => {}
             }
         }
+        let total_microseconds = total_microseconds.ok_or_else(|| line.malformed("total= and a number", b""))?;
+        let stall = Stall { averages, total_microseconds };
         match kind {
             b"some" => self.some = Some(stall),
             b"full" => self.full = Some(stall),

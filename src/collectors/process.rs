@@ -91,7 +91,7 @@ impl ProcessReading {
         let (Some(resident), Some(started), Some(size)) = (field(24), field(22), field(23)) else {
             return Err(line.malformed("at least 24 fields", line.bytes()));
         };
-        self.cpu_ticks = field(14).unwrap_or(0) + field(15).unwrap_or(0);
+        self.cpu_ticks = field(14).unwrap_or(0).saturating_add(field(15).unwrap_or(0));
         (self.started_ticks, self.virtual_bytes) = (started, size);
         self.resident_bytes = resident.saturating_mul(page_size);
         Ok(())

@@ -62,7 +62,7 @@ impl Collector for Processes {
             // Processes come and go while they are listed.
             let Some((state, threads)) = read_stat(cx, &folder) else { continue };
             *reading.states.entry(state).or_default() += 1;
-            reading.threads += threads;
+            reading.threads = reading.threads.saturating_add(threads);
             if cx.wanted.families {
                 let tasks = folder.join("task");
                 for task in file::list(&tasks).unwrap_or_default() {

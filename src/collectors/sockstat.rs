@@ -13,11 +13,13 @@ pub(super) struct Sockstat {
     keys: [Keys<()>; 2],
 }
 
+type Pairs = Vec<(String, u64)>;
+
 /// `/proc/net/sockstat` and `sockstat6`: net/ipv4/proc.c, `sockstat_seq_show`.
 #[derive(Default)]
 pub(super) struct SockstatReading {
     /// Each line's protocol and the line's pairs of name and value.
-    lines: Vec<(Arc<Known<()>>, Vec<(String, u64)>)>,
+    lines: Vec<(Arc<Known<()>>, Pairs)>,
     page_size: u64,
 }
 
@@ -40,30 +42,36 @@ impl Collector for Sockstat {
         reading.page_size = cx.host.kernel.page_size();
         for (version, (file, keys)) in self.files.iter_mut().zip(&mut self.keys).enumerate() {
             let text = match file.read(cx.buffer) {
+                Ok(text) => text,
                 // A host without IPv6 has no second file.
                 Err(error) if error.is_absent() && version == 1 => continue,
-                text => text?,
+                Err(error) => {
+                    cx.problems.push(error);
+                    continue;
+                }
             };
             for (place, line) in text.lines().enumerate() {
-                match read_line(line) {
-                    Ok((protocol, pairs)) => reading.lines.push((keys.at(place, protocol, |_| ()), pairs)),
-                    Err(error) => cx.problems.push(error),
+                let Some((protocol, rest)) = line.key_and_rest() else {
+                    cx.problems.push(line.malformed("a protocol with a colon", line.bytes()));
+                    continue;
+                };
+                let mut pairs = Vec::new();
+                if let Err(error) = read_pairs(rest, &mut pairs) {
+                    cx.problems.push(error);
                 }
+                reading.lines.push((keys.at(place, protocol, |_| ()), pairs));
             }
         }
         Ok(())
     }
 }
 
-fn read_line(line: Line<'_>) -> Result<(&[u8], Vec<(String, u64)>), ReadError> {
-    let (protocol, rest) =
-        line.key_and_rest().ok_or_else(|| line.malformed("a protocol with a colon", line.bytes()))?;
-    let mut fields = rest.fields();
-    let mut pairs = Vec::new();
+fn read_pairs(line: Line<'_>, pairs: &mut Vec<(String, u64)>) -> Result<(), ReadError> {
+    let mut fields = line.fields();
     while let Some(name) = fields.next() {
         pairs.push((String::from_utf8_lossy(name).into_owned(), fields.number("a count")?));
     }
-    Ok((protocol, pairs))
+    Ok(())
 }
 
 const SOCKSTAT: Pattern = Pattern::new("node_sockstat_", "", Kind::Gauge, "node_sockstat_PROTOCOL_KEY")

@@ -60,12 +60,16 @@ impl Collector for Stat {
             let entropy = self.entropy_avail.read(cx.buffer).and_then(|text| text.number("a number of bits"));
             reading.entropy_avail_bits = cx.part(entropy);
         }
-        for line in self.stat.read(cx.round, cx.buffer)?.lines() {
+        let text = self.stat.read(cx.round, cx.buffer)?;
+        for line in text.lines() {
             if let Err(error) = reading.read_line(line, self.softirq) {
                 cx.problems.push(error);
             }
         }
-        Ok(())
+        match reading.forks {
+            Some(_) => Ok(()),
+            None => Err(text.end().malformed("a line processes", b"")),
+        }
     }
 }
 

@@ -49,7 +49,11 @@ impl Collector for Vmstat {
 
     fn read(&mut self, cx: &mut ReadContext<'_>, reading: &mut VmstatReading) -> Result<(), ReadError> {
         reading.values.clear();
-        for (place, line) in self.vmstat.read(cx.round, cx.buffer)?.lines().enumerate() {
+        let text = self.vmstat.read(cx.round, cx.buffer)?;
+        if text.bytes().is_empty() {
+            return Err(text.end().malformed("keys with counts", b""));
+        }
+        for (place, line) in text.lines().enumerate() {
             let mut fields = line.fields();
             let Some(key) = fields.next() else { continue };
             let known = self.keys.at(place, key, |key| self.fields.is_match(key));

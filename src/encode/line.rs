@@ -2,11 +2,12 @@
 //!
 //! Servers disagree on a backslash before a character that needs escaping: for some it escapes, for others two make
 //! one. There is no spelling that all read alike, so backslashes directly before such a character, or at the end, are
-//! left out. White space that ends a line cannot stand in a name or a tag at all; it becomes its two-character escape.
+//! left out, and of several in a row one stands. White space that ends a line cannot stand in a name or a tag at all; it
+//! becomes its two-character escape. A `#` that begins a measurement would make the line a comment, and is left out too.
 
 /// Appends a measurement name.
 pub fn push_measurement(out: &mut Vec<u8>, name: &str) {
-    push_name(out, name, b", ");
+    push_name(out, name.trim_start_matches('#'), b", ");
 }
 
 /// Appends a tag key, a tag value or a field key.
@@ -28,18 +29,21 @@ pub fn push_string(out: &mut Vec<u8>, value: &str) {
 
 fn push_name(out: &mut Vec<u8>, name: &str, special: &[u8]) {
     for byte in name.bytes() {
-        match byte {
-            b'\n' => out.extend_from_slice(b"\\n"),
-            b'\r' => out.extend_from_slice(b"\\r"),
-            b'\t' => out.extend_from_slice(b"\\t"),
-            b'\x0c' => out.extend_from_slice(b"\\f"),
-            0 => {}
-            byte if special.contains(&byte) => {
-                trim_backslashes(out);
-                out.extend_from_slice(&[b'\\', byte]);
+        let after_backslash = match byte {
+            b'\n' => b'n',
+            b'\r' => b'r',
+            b'\t' => b't',
+            b'\x0c' => b'f',
+            byte if special.contains(&byte) => byte,
+            0 => continue,
+            b'\\' if out.last() == Some(&b'\\') => continue,
+            byte => {
+                out.push(byte);
+                continue;
             }
-            byte => out.push(byte),
-        }
+        };
+        trim_backslashes(out);
+        out.extend_from_slice(&[b'\\', after_backslash]);
     }
     trim_backslashes(out);
 }
@@ -67,6 +71,7 @@ mod tests {
         assert_eq!(key("ends\\"), "ends");
         assert_eq!(key("before\\, comma"), "before\\,\\ comma");
         assert_eq!(key("C:\\dir"), "C:\\dir");
+        assert_eq!(key("\\\\server\\\\\nshare"), "\\server\\nshare");
         assert_eq!(key("\\"), "");
     }
 

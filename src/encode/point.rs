@@ -312,9 +312,10 @@ impl Point<'_> {
 impl Drop for Point<'_> {
     fn drop(&mut self) {
         let out = &mut self.lines.bytes;
+        let named = !matches!(out.get(self.start), Some(b',' | b' '));
         // A point is at most a few kilobytes, and a batch is closed long before this many bytes.
         let fits = u32::try_from(out.len() + 32).is_ok();
-        if self.separator == b' ' || !fits {
+        if self.separator == b' ' || !named || !fits {
             return out.truncate(self.start);
         }
         out.push(b' ');
@@ -361,6 +362,16 @@ mod tests {
             out.point(&SOME, ["3", ""]).field(&LOAD, 0.5).field(&NAME, "x").some(&USED, None);
         });
         assert_eq!(text, "some,a=1 used=2i 5\nsome,a=3 load=0.5,name=\"x\" 5\n");
+    }
+
+    #[test]
+    fn a_point_without_a_name_is_left_out() {
+        let text = written(&[("host", "h")], |out| {
+            for name in ["", "#", "\\", "a"] {
+                out.free_point(name, [].into_iter()).free_field::<u64>(&["x"], 1);
+            }
+        });
+        assert_eq!(text, "a,host=h x=1i 5\n");
     }
 
     #[test]

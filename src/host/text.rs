@@ -104,6 +104,11 @@ impl<'a> Text<'a> {
         self.lines().next().unwrap_or(Line { path: self.path, number: 1, bytes: b"" })
     }
 
+    /// The empty line behind the last, where something that is missing would stand.
+    pub fn end(self) -> Line<'a> {
+        Line { path: self.path, number: self.lines().count() + 1, bytes: b"" }
+    }
+
     /// The content as one trimmed string, as files of one value hold it.
     pub fn trimmed(self) -> Cow<'a, str> {
         String::from_utf8_lossy(self.bytes.trim_ascii())
