@@ -212,8 +212,6 @@ async fn print_points(exposition: &Exposition, schedule: &Schedule) -> Vec<u8> {
 }
 
 fn runtime() -> io::Result<tokio::runtime::Runtime> {
-    // Without a provider of its own, TLS is ring's.
-    let _ = rustls::crypto::ring::default_provider().install_default();
     tokio::runtime::Builder::new_current_thread().enable_all().build()
 }
 

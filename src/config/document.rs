@@ -136,7 +136,7 @@ struct Reader<'e> {
 impl Reader<'_> {
     fn cannot_read(&mut self, path: &Path, error: &std::io::Error) {
         let message = format!("{}: cannot be read: {error}", path.display());
-        self.found.list.push(Problem { place: None, key: String::new(), message });
+        self.found.list.push(Problem { place: None, key: String::new(), message, secret: false });
     }
 
     fn read_file(&mut self, path: &Path) {
@@ -153,7 +153,7 @@ impl Reader<'_> {
             let span = error.span().unwrap_or(0..0);
             let message = error.message().replace('\n', ", ");
             let place = Some(Place { source: index, span });
-            self.found.list.push(Problem { place, key: String::new(), message });
+            self.found.list.push(Problem { place, key: String::new(), message, secret: false });
         }
         let table = self.convert_table(index, parsed.into_inner(), "");
         self.found.sources.push(source);
@@ -179,7 +179,7 @@ impl Reader<'_> {
                 Ok(expanded) => Value::String(expanded),
                 Err(message) => {
                     let place = Some(place.clone());
-                    self.found.list.push(Problem { place, key: path.to_owned(), message });
+                    self.found.list.push(Problem { place, key: path.to_owned(), message, secret: false });
                     Value::String(String::new())
                 }
             },

@@ -30,6 +30,8 @@ pub struct Problem {
     pub key: String,
     /// What was expected and what was found.
     pub message: String,
+    /// Whether what stands there is not to be shown.
+    pub secret: bool,
 }
 
 /// Every mistake of a configuration, with the sources to show them in.
@@ -63,26 +65,25 @@ impl Problems {
 
     /// Each mistake on one line, as `file:line:column: key: message`, for logs.
     pub fn lines(&self) -> impl Iterator<Item = String> {
-        self.list.iter().map(|problem| {
-            let key = if problem.key.is_empty() { String::new() } else { format!("{}: ", problem.key) };
-            match self.located(problem) {
-                Some(Located { name, line, column, .. }) => {
-                    format!("{name}:{line}:{column}: {key}{}", problem.message)
-                }
-                None => format!("{key}{}", problem.message),
-            }
-        })
+        self.list.iter().map(|problem| self.line(problem))
     }
 
-    /// The line of [`Problems::lines`], and below it the line of the file with the place marked.
-    fn show(&self, problem: &Problem, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let one = Problems { sources: Vec::new(), list: vec![problem.clone()] };
-        let Some(located) = self.located(problem) else {
-            return write!(f, "error: {}", one.lines().next().unwrap_or_default());
-        };
-        let Located { name, line, column, content, width } = located;
+    fn line(&self, problem: &Problem) -> String {
         let key = if problem.key.is_empty() { String::new() } else { format!("{}: ", problem.key) };
-        writeln!(f, "error: {name}:{line}:{column}: {key}{}", problem.message)?;
+        match self.located(problem) {
+            Some(Located { name, line, column, .. }) => format!("{name}:{line}:{column}: {key}{}", problem.message),
+            None => format!("{key}{}", problem.message),
+        }
+    }
+
+    /// The line of [`Problems::lines`], and below it the line of the file with the place marked. What follows the place
+    /// is not shown: behind a misspelt `password` stands one.
+    fn show(&self, problem: &Problem, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(located) = self.located(problem).filter(|_| !problem.secret) else {
+            return write!(f, "error: {}", self.line(problem));
+        };
+        let Located { line, column, content, width, .. } = located;
+        writeln!(f, "error: {}", self.line(problem))?;
         let number = line.to_string();
         writeln!(f, "  {number} | {content}")?;
         write!(f, "  {:pad$} | {:skip$}{:^<width$}", "", "", "", pad = number.len(), skip = column - 1)
@@ -100,7 +101,7 @@ impl Problems {
             name: &source.name,
             line: before.matches('\n').count() + 1,
             column: before[line_start..].chars().count() + 1,
-            content,
+            content: source.text.get(line_start..on_this_line).unwrap_or(content),
             width: source.text.get(start..on_this_line).map_or(1, |marked| marked.chars().count()).max(1),
         })
     }

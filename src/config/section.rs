@@ -67,6 +67,8 @@ pub struct Section<'d> {
     path: String,
     problems: &'d RefCell<Vec<Problem>>,
     asked: BTreeSet<&'static str>,
+    /// Those of them whose values must not be shown.
+    secrets: BTreeSet<&'static str>,
     /// Whether the keys are the user's own.
     open: bool,
 }
@@ -96,7 +98,7 @@ impl<'d> Section<'d> {
         path: String,
         problems: &'d RefCell<Vec<Problem>>,
     ) -> Section<'d> {
-        Section { table, place, path, problems, asked: BTreeSet::new(), open: false }
+        Section { table, place, path, problems, asked: BTreeSet::new(), secrets: BTreeSet::new(), open: false }
     }
 
     /// The setting, or its default.
@@ -107,13 +109,17 @@ impl<'d> Section<'d> {
     /// The setting, if it is there.
     pub fn optional<T: Setting>(&mut self, key: &Key<T>) -> Option<T> {
         self.asked.insert(key.name);
+        if T::SECRET {
+            self.secrets.insert(key.name);
+        }
         let (_, node) = self.table?.get(key.name)?;
         match T::from_value(&node.value) {
             Ok(setting) => Some(setting),
             Err(reason) => {
                 let because = if reason.is_empty() { String::new() } else { format!(" ({reason})") };
-                let message = format!("expected {}, found {}{because}", T::EXPECTED, node.value.describe());
-                self.report(Some(node.place.clone()), &self.path_of(key.name), message);
+                let found = if T::SECRET { "something else".to_owned() } else { node.value.describe() };
+                let message = format!("expected {}, found {found}{because}", T::EXPECTED);
+                self.wrong(key.name, message);
                 None
             }
         }
@@ -216,7 +222,8 @@ impl<'d> Section<'d> {
     /// Reports a mistake in the value of `key`, or in the section if the key is not there.
     pub fn wrong(&self, key: &str, message: impl Into<String>) {
         let place = self.table.and_then(|table| table.get(key)).map(|(_, node)| node.place.clone());
-        self.report(place.or_else(|| self.place.clone()), &self.path_of(key), message.into());
+        let (place, secret) = (place.or_else(|| self.place.clone()), self.secrets.contains(key));
+        self.problems.borrow_mut().push(Problem { place, key: self.path_of(key), message: message.into(), secret });
     }
 
     fn path_of(&self, key: &str) -> String {
@@ -224,7 +231,7 @@ impl<'d> Section<'d> {
     }
 
     fn report(&self, place: Option<Place>, key: &str, message: String) {
-        self.problems.borrow_mut().push(Problem { place, key: key.to_owned(), message });
+        self.problems.borrow_mut().push(Problem { place, key: key.to_owned(), message, secret: false });
     }
 }
 

@@ -15,6 +15,8 @@ pub trait Setting: Sized {
     const EXPECTED: &'static str;
     /// What a list of them is called.
     const EXPECTED_LIST: &'static str = "a list";
+    /// Whether what is configured must not be shown.
+    const SECRET: bool = false;
 
     /// The setting that `value` says, or why it says none beyond its not being [`Setting::EXPECTED`].
     ///
@@ -161,6 +163,7 @@ impl fmt::Debug for Secret {
 
 impl Setting for Secret {
     const EXPECTED: &'static str = "a string";
+    const SECRET: bool = true;
 
     fn from_value(value: &Value) -> Result<Self, String> {
         String::from_value(value).map(Secret)

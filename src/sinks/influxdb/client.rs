@@ -39,6 +39,8 @@ pub enum ClientError {
 
 impl Connection {
     pub(super) fn new(settings: &Settings) -> Result<Self, ClientError> {
+        // TLS is ring's in the whole process; only the first time has an effect.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let mut builder = Client::builder()
             .user_agent(concat!("taffrail/", env!("CARGO_PKG_VERSION")))
             .timeout(settings.timeout)

@@ -76,6 +76,7 @@ impl Sink {
             connection,
             sink: state.clone(),
             told: Told::Fine,
+            told_of_drop: String::new(),
         };
         let sending = Stoppable::start(|stop| sender.run(arrived, stop));
         Ok(Sink { settings, state, gathering, sending })
@@ -98,6 +99,8 @@ struct Sender {
     batch_size: usize,
     backoff: Backoff,
     told: Told,
+    /// Why points were dropped, as the log was last told.
+    told_of_drop: String,
 }
 
 /// What the log was last told of the server.
@@ -172,7 +175,7 @@ impl Sender {
                 let dropped = dropped.unwrap_or(1).min(count as u64);
                 self.sink.sent.fetch_add(count as u64 - dropped, Relaxed);
                 self.sink.dropped_rejected.fetch_add(dropped, Relaxed);
-                tracing::warn!(sink, dropped, "the server did not take all points: {message}");
+                self.tell_of_drop(&format!("the server did not take all points: {message}"));
                 self.went_well();
                 Settled::Done
             }
@@ -186,7 +189,7 @@ impl Sender {
                     _ => "the point is larger than the server takes",
                 };
                 self.sink.dropped_rejected.fetch_add(1, Relaxed);
-                tracing::warn!(sink, "a point was dropped: {message}");
+                self.tell_of_drop(&format!("a point was dropped: {message}"));
                 Settled::Done
             }
             Answer::Refused { message } => {
@@ -209,6 +212,14 @@ impl Sender {
                 }
                 Settled::Again(Next::Pause(self.backoff.next().max(after.unwrap_or_default())))
             }
+        }
+    }
+
+    /// Tells the log why points were dropped, once for each reason that differs from the last. How many is a metric.
+    fn tell_of_drop(&mut self, reason: &str) {
+        if self.told_of_drop != reason {
+            tracing::warn!(sink = self.settings.name, "{reason}");
+            reason.clone_into(&mut self.told_of_drop);
         }
     }
 

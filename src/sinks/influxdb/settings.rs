@@ -143,11 +143,16 @@ pub const TABLES: &[(&str, &str)] = &[("tags", "Tags of every point that this si
 impl Settings {
     /// The settings of all sinks of this kind.
     pub fn all(sinks: &mut Section<'_>, common: &Schedule) -> Vec<Settings> {
-        let all: Vec<Settings> = sinks.tables("influxdb").iter_mut().map(|one| Settings::new(one, common)).collect();
-        for (index, sink) in all.iter().enumerate() {
-            if all[..index].iter().any(|other| other.name == sink.name) {
-                sinks.wrong("influxdb", format!("two sinks are called {:?}; give one of them another name", sink.name));
+        let mut all: Vec<Settings> = Vec::new();
+        for mut section in sinks.tables("influxdb") {
+            let sink = Settings::new(&mut section, common);
+            if all.iter().any(|other| other.name == sink.name) {
+                section.wrong(
+                    "name",
+                    format!("expected another name, found a second sink that is called {:?}", sink.name),
+                );
             }
+            all.push(sink);
         }
         all
     }

@@ -1,0 +1,142 @@
+//! A server that answers writes as a test tells it to, and remembers them.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use flate2::read::GzDecoder;
+
+use super::wait_until;
+
+/// A write as it came.
+#[derive(Clone, Debug)]
+pub struct Post {
+    /// The path with the query.
+    pub target: String,
+    /// Header names in lower case, with their values.
+    pub headers: Vec<(String, String)>,
+    /// The points, decompressed.
+    pub lines: Vec<String>,
+}
+
+impl Post {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+}
+
+/// What to answer to a write.
+pub type Script = dyn Fn(&Post) -> Reply + Send + Sync;
+
+/// An answer: status, further header lines, body.
+#[derive(Clone, Debug)]
+pub struct Reply {
+    pub status: u16,
+    pub headers: String,
+    pub body: String,
+}
+
+/// An answer with this status and body.
+pub fn reply(status: u16, body: &str) -> Reply {
+    Reply { status, headers: String::new(), body: body.to_owned() }
+}
+
+/// The server.
+pub struct FakeInflux {
+    pub address: SocketAddr,
+    writes: Arc<Mutex<Vec<(Post, u16)>>>,
+    script: Arc<Mutex<Arc<Script>>>,
+}
+
+impl FakeInflux {
+    /// A server that answers by `script`.
+    pub fn start(script: impl Fn(&Post) -> Reply + Send + Sync + 'static) -> Self {
+        Self::start_at(SocketAddr::from(([127, 0, 0, 1], 0)), script)
+    }
+
+    /// The same at this address.
+    pub fn start_at(address: SocketAddr, script: impl Fn(&Post) -> Reply + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind(address).unwrap();
+        let address = listener.local_addr().unwrap();
+        let writes = Arc::new(Mutex::new(Vec::new()));
+        let script: Arc<Mutex<Arc<Script>>> = Arc::new(Mutex::new(Arc::new(script)));
+        let (seen, told) = (writes.clone(), script.clone());
+        thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                let (seen, told) = (seen.clone(), told.clone());
+                thread::spawn(move || serve(stream, &seen, &told));
+            }
+        });
+        FakeInflux { address, writes, script }
+    }
+
+    /// A server that takes everything.
+    pub fn agreeable() -> Self {
+        Self::start(|_| reply(204, ""))
+    }
+
+    /// Answers by another script from now on.
+    pub fn answer(&self, script: impl Fn(&Post) -> Reply + Send + Sync + 'static) {
+        *self.script.lock().unwrap() = Arc::new(script);
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// All writes so far, with the status that they got.
+    pub fn writes(&self) -> Vec<(Post, u16)> {
+        self.writes.lock().unwrap().clone()
+    }
+
+    /// The points of all writes that were answered with a status of success, in order.
+    pub fn stored(&self) -> Vec<String> {
+        let stored = self.writes().into_iter().filter(|(_, status)| *status < 300);
+        stored.flat_map(|(write, _)| write.lines).collect()
+    }
+
+    /// Waits until there are `count` writes.
+    pub fn wait_for_writes(&self, count: usize) -> Vec<(Post, u16)> {
+        wait_until(&format!("{count} writes"), || Some(self.writes()).filter(|writes| writes.len() >= count))
+    }
+}
+
+fn serve(stream: TcpStream, seen: &Mutex<Vec<(Post, u16)>>, script: &Mutex<Arc<Script>>) {
+    let mut reader = BufReader::new(stream);
+    while let Some(write) = read_write(&mut reader) {
+        let script = script.lock().unwrap().clone();
+        let reply = script(&write);
+        seen.lock().unwrap().push((write, reply.status));
+        let Reply { status, headers, body } = reply;
+        let answer = format!("HTTP/1.1 {status} x\r\ncontent-length: {}\r\n{headers}\r\n{body}", body.len());
+        if reader.get_mut().write_all(answer.as_bytes()).is_err() {
+            return;
+        }
+    }
+}
+
+/// Reads a request whose body has a length, as Taffrail's have.
+pub fn read_write(reader: &mut impl BufRead) -> Option<Post> {
+    let mut line = String::new();
+    reader.read_line(&mut line).ok().filter(|read| *read > 0)?;
+    let target = line.split(' ').nth(1)?.to_owned();
+    let mut headers = Vec::new();
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line).ok()?;
+        match line.trim_end().split_once(':') {
+            Some((name, value)) => headers.push((name.to_ascii_lowercase(), value.trim().to_owned())),
+            None => break,
+        }
+    }
+    let mut write = Post { target, headers, lines: Vec::new() };
+    let mut body = vec![0; write.header("content-length")?.parse().ok()?];
+    reader.read_exact(&mut body).ok()?;
+    if write.header("content-encoding") == Some("gzip") {
+        let compressed = std::mem::take(&mut body);
+        GzDecoder::new(&compressed[..]).read_to_end(&mut body).ok()?;
+    }
+    write.lines = String::from_utf8(body).ok()?.lines().map(str::to_owned).collect();
+    Some(write)
+}

@@ -1,0 +1,314 @@
+//! What InfluxDB gets, and what becomes of points when it does not take them.
+
+mod harness;
+
+use std::collections::BTreeSet;
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+
+use harness::server::{FakeInflux, Reply, reply};
+use harness::{Taffrail, recorded_host, wait_until};
+use rustix::process::Signal;
+
+/// A configuration that reads and writes several times a second, with one sink of these settings.
+fn config(sink: &str) -> String {
+    format!(
+        "{}[collectors]\ndefault = false\nenable = [\"loadavg\", \"stat\", \"meminfo\"]\n\
+         [agent]\ninterval = \"200ms\"\nflush_interval = \"200ms\"\nhostname = \"web-1\"\n\
+         [tags]\nroom = \"b 12\"\n\
+         [[sinks.influxdb]]\nname = \"central\"\nretry_min = \"50ms\"\nretry_max = \"100ms\"\nrefused_retry = \"200ms\"\n{sink}",
+        recorded_host()
+    )
+}
+
+fn v1(server: &FakeInflux, more: &str) -> String {
+    config(&format!("urls = [\"{}\"]\ndatabase = \"telegraf\"\n{more}", server.url()))
+}
+
+/// The timestamps of the points of `system`, one for each tick.
+fn ticks(lines: &[String]) -> Vec<u64> {
+    let timestamp = |line: &String| line.rsplit(' ').next().unwrap().parse().unwrap();
+    lines.iter().filter(|line| line.starts_with("system,")).map(timestamp).collect()
+}
+
+fn assert_once_each_in_order(ticks: &[u64]) {
+    assert!(ticks.is_sorted(), "{ticks:?}");
+    assert_eq!(ticks.iter().collect::<BTreeSet<_>>().len(), ticks.len(), "{ticks:?}");
+}
+
+#[test]
+fn influxdb_1_gets_points_with_its_parameters() {
+    let server = FakeInflux::agreeable();
+    let sink = "retention_policy = \"week\"\nconsistency = \"any\"\nusername = \"u\"\npassword = \"p\"\n\
+                [sinks.influxdb.tags]\ndatacenter = \"fra1\"\n";
+    let _taffrail = Taffrail::start(&v1(&server, sink));
+    let (write, _) = server.wait_for_writes(1).remove(0);
+    assert_eq!(write.target, "/write?db=telegraf&precision=ns&rp=week&consistency=any");
+    assert_eq!(write.header("authorization"), Some("Basic dTpw"));
+    assert_eq!(write.header("content-encoding"), Some("gzip"));
+    let system = write.lines.iter().find(|line| line.starts_with("system,")).unwrap();
+    assert!(system.starts_with("system,datacenter=fra1,host=web-1,room=b\\ 12 load1="), "{system}");
+    assert!(write.lines.iter().any(|line| line.starts_with("mem,") && line.contains(" total=") && line.contains("i,")));
+}
+
+#[test]
+fn influxdb_2_gets_points_with_its_parameters() {
+    let server = FakeInflux::agreeable();
+    let sink = format!(
+        "urls = [\"{}/base\"]\norg = \"o\"\nbucket = \"b\"\ntoken = \"t\"\ncontent_encoding = \"identity\"\n",
+        server.url()
+    );
+    let _taffrail = Taffrail::start(&config(&sink));
+    let (write, _) = server.wait_for_writes(1).remove(0);
+    assert_eq!(write.target, "/base/api/v2/write?org=o&bucket=b&precision=ns");
+    assert_eq!(write.header("authorization"), Some("Token t"));
+    assert_eq!(write.header("content-encoding"), None);
+}
+
+#[test]
+fn writes_hold_no_more_points_than_the_batch_size() {
+    let server = FakeInflux::agreeable();
+    let _taffrail = Taffrail::start(&v1(&server, "metric_batch_size = 2\n"));
+    let writes = server.wait_for_writes(6);
+    assert!(writes.iter().all(|(write, _)| (1..=2).contains(&write.lines.len())));
+}
+
+#[test]
+fn timestamps_are_on_multiples_of_the_interval() {
+    let server = FakeInflux::agreeable();
+    let config = v1(&server, "").replace("interval = \"200ms\"\nflush", "interval = \"1s\"\nflush");
+    let _taffrail = Taffrail::start(&config);
+    let stored = wait_until("two ticks", || Some(server.stored()).filter(|lines| ticks(lines).len() >= 2));
+    assert!(ticks(&stored).iter().all(|tick| tick % 1_000_000_000 == 0), "{stored:?}");
+}
+
+#[test]
+fn a_partial_write_is_counted_and_not_sent_again() {
+    let server = FakeInflux::start(|_| reply(400, r#"{"error":"partial write: field type conflict dropped=2"}"#));
+    let taffrail = Taffrail::start(&v1(&server, ""));
+    let writes = server.wait_for_writes(3);
+    let all: Vec<String> = writes.into_iter().flat_map(|(write, _)| write.lines).collect();
+    assert_once_each_in_order(&ticks(&all));
+    taffrail.wait_for_log("did not take all points");
+    let scrape = taffrail.get("/metrics");
+    let dropped = scrape.sample("taffrail_sink_points_dropped_total{reason=\"rejected\",sink=\"central\"}").unwrap();
+    assert!(dropped >= 6.0 && dropped % 2.0 == 0.0, "{dropped}");
+}
+
+#[test]
+fn of_a_batch_that_is_rejected_only_the_wrong_point_is_dropped() {
+    let server = FakeInflux::start(|write| {
+        let is_wrong = |line: &String| line.starts_with("kernel,");
+        if write.lines.iter().any(is_wrong) {
+            reply(400, r#"{"code":"invalid","message":"bad"}"#)
+        } else {
+            reply(204, "")
+        }
+    });
+    let taffrail = Taffrail::start(&v1(&server, ""));
+    let stored = wait_until("three ticks", || Some(server.stored()).filter(|lines| ticks(lines).len() >= 3));
+    assert_once_each_in_order(&ticks(&stored));
+    assert!(
+        stored.iter().any(|line| line.starts_with("mem,")) && !stored.iter().any(|line| line.starts_with("kernel,"))
+    );
+    taffrail.wait_for_log("a point was dropped: status 400");
+}
+
+#[test]
+fn a_body_that_is_too_large_is_cut_up() {
+    let server = FakeInflux::start(|write| if write.lines.len() > 2 { reply(413, "") } else { reply(204, "") });
+    let taffrail = Taffrail::start(&v1(&server, ""));
+    let stored = wait_until("three ticks", || Some(server.stored()).filter(|lines| ticks(lines).len() >= 3));
+    assert_once_each_in_order(&ticks(&stored));
+    assert!(taffrail.get("/metrics").text().contains("dropped_total{reason=\"rejected\",sink=\"central\"} 0\n"));
+}
+
+#[test]
+fn a_server_that_refuses_gets_everything_when_it_relents() {
+    for status in [401, 403, 404] {
+        let server = FakeInflux::start(move |_| reply(status, "no"));
+        let taffrail = Taffrail::start(&v1(&server, ""));
+        server.wait_for_writes(4);
+        assert_eq!(taffrail.logged("the server refuses writes"), 1, "{:#?}", taffrail.log());
+        let refused: BTreeSet<u64> = server.writes().iter().flat_map(|(write, _)| ticks(&write.lines)).collect();
+        server.answer(|_| reply(204, ""));
+        let stored = wait_until("the points", || {
+            Some(server.stored()).filter(|lines| refused.is_subset(&ticks(lines).into_iter().collect()))
+        });
+        assert_once_each_in_order(&ticks(&stored));
+        taffrail.wait_for_log("takes writes again");
+    }
+}
+
+#[test]
+fn failed_writes_are_tried_again_and_nothing_is_lost_or_sent_twice() {
+    for status in [429, 500, 503] {
+        let count = AtomicUsize::new(0);
+        let server =
+            FakeInflux::start(move |_| reply(if count.fetch_add(1, SeqCst) % 3 == 2 { 204 } else { status }, "no"));
+        let mut taffrail = Taffrail::start(&v1(&server, ""));
+        wait_until("five ticks", || (ticks(&server.stored()).len() >= 5).then_some(()));
+        server.answer(|_| reply(204, ""));
+        taffrail.signal(Signal::TERM);
+        assert!(taffrail.wait().success());
+        let (stored, seen) = (ticks(&server.stored()), server.writes());
+        assert_once_each_in_order(&stored);
+        let tried: BTreeSet<u64> = seen.iter().flat_map(|(write, _)| ticks(&write.lines)).collect();
+        assert_eq!(tried, stored.into_iter().collect());
+    }
+}
+
+#[test]
+fn retry_after_is_honoured() {
+    let server =
+        FakeInflux::start(|_| Reply { status: 503, headers: "retry-after: 3600\r\n".into(), body: String::new() });
+    let taffrail = Taffrail::start(&v1(&server, ""));
+    server.wait_for_writes(1);
+    // Several ticks later nothing further was sent, though the back-off alone is a tenth of a second.
+    let queued = "taffrail_sink_queued_points{sink=\"central\"}";
+    wait_until("several ticks", || (taffrail.get("/metrics").sample(queued)? > 20.0).then_some(()));
+    assert_eq!(server.writes().len(), 1);
+}
+
+#[test]
+fn a_server_that_is_away_gets_everything_when_it_comes_back() {
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let sink = format!("urls = [\"http://{address}\"]\ndatabase = \"telegraf\"\n");
+    let taffrail = Taffrail::start(&config(&sink));
+    taffrail.wait_for_log("a write failed");
+    let queued = "taffrail_sink_queued_points{sink=\"central\"}";
+    let waiting =
+        wait_until("points to wait", || taffrail.get("/metrics").sample(queued).filter(|points| *points > 10.0));
+    let server = FakeInflux::start_at(address, |_| reply(204, ""));
+    let stored = wait_until("the points", || Some(server.stored()).filter(|lines| lines.len() as f64 > waiting));
+    assert_once_each_in_order(&ticks(&stored));
+    assert_eq!(taffrail.logged("a write failed"), 1, "said once: {:#?}", taffrail.log());
+}
+
+#[test]
+fn another_server_is_tried_when_one_fails() {
+    let away = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let server = FakeInflux::agreeable();
+    let sink = format!("urls = [\"http://{away}\", \"{}\"]\ndatabase = \"telegraf\"\n", server.url());
+    let taffrail = Taffrail::start(&config(&sink));
+    server.wait_for_writes(3);
+    assert_eq!(taffrail.logged("failed"), 0, "{:#?}", taffrail.log());
+}
+
+#[test]
+fn a_full_buffer_drops_the_oldest_and_counts_them() {
+    let server = FakeInflux::start(|_| reply(500, ""));
+    let taffrail = Taffrail::start(&v1(&server, "buffer_size = \"4KiB\"\n"));
+    let dropped = "taffrail_sink_points_dropped_total{reason=\"overflow\",sink=\"central\"}";
+    let scrape = wait_until("an overflow", || {
+        Some(taffrail.get("/metrics")).filter(|scrape| scrape.sample(dropped).is_some_and(|points| points > 10.0))
+    });
+    assert!(scrape.sample("taffrail_sink_queued_bytes{sink=\"central\"}").unwrap() <= 4096.0);
+    let oldest = ticks(&server.writes()[0].0.lines)[0];
+    server.answer(|_| reply(204, ""));
+    let stored = wait_until("the rest", || Some(ticks(&server.stored())).filter(|ticks| ticks.len() > 2));
+    assert!(!stored.contains(&oldest));
+    assert_once_each_in_order(&stored);
+}
+
+#[test]
+fn the_last_batch_is_sent_before_the_process_ends() {
+    let server = FakeInflux::agreeable();
+    let mut taffrail = Taffrail::start(&v1(&server, "flush_interval = \"1h\"\n"));
+    let queued = "taffrail_sink_queued_points{sink=\"central\"}";
+    let waiting =
+        wait_until("points to wait", || taffrail.get("/metrics").sample(queued).filter(|points| *points > 10.0));
+    assert!(server.writes().is_empty());
+    taffrail.signal(Signal::TERM);
+    assert!(taffrail.wait().success());
+    assert!(server.stored().len() as f64 >= waiting);
+}
+
+#[test]
+fn points_that_are_lost_at_the_end_are_said() {
+    let server = FakeInflux::start(|_| reply(500, ""));
+    let mut taffrail = Taffrail::start(&v1(&server, ""));
+    server.wait_for_writes(2);
+    taffrail.signal(Signal::TERM);
+    assert!(taffrail.wait().success());
+    taffrail.wait_for_log("could not be sent, and are lost");
+}
+
+#[test]
+fn waiting_points_survive_a_reload_of_their_sink() {
+    let server = FakeInflux::start(|_| reply(500, ""));
+    let taffrail = Taffrail::start(&v1(&server, ""));
+    server.wait_for_writes(3);
+    let oldest = ticks(&server.writes()[0].0.lines)[0];
+    let elsewhere = FakeInflux::agreeable();
+    taffrail.reload(&v1(&elsewhere, "timeout = \"4s\"\n"));
+    let stored = wait_until("the points", || Some(ticks(&elsewhere.stored())).filter(|ticks| ticks.len() > 3));
+    assert!(stored.contains(&oldest), "{oldest} in {stored:?}");
+    assert_once_each_in_order(&stored);
+}
+
+#[test]
+fn a_dead_sink_does_not_hold_up_another() {
+    // Accepts and never answers.
+    let dead = TcpListener::bind("127.0.0.1:0").unwrap();
+    let server = FakeInflux::agreeable();
+    let other = format!(
+        "[[sinks.influxdb]]\nurls = [\"http://{}\"]\ndatabase = \"x\"\ntimeout = \"10m\"\n",
+        dead.local_addr().unwrap()
+    );
+    let _taffrail = Taffrail::start(&v1(&server, &other));
+    wait_until("ticks", || (ticks(&server.stored()).len() >= 5).then_some(()));
+}
+
+/// Percentages are over each sink's own interval: the recorded host stands still, so the live one is read.
+#[test]
+fn the_first_tick_has_no_rates_and_the_next_ones_have() {
+    let server = FakeInflux::agreeable();
+    let config = format!(
+        "[collectors]\ndefault = false\nenable = [\"cpu\"]\n[agent]\ninterval = \"400ms\"\nflush_interval = \"100ms\"\n\
+         [[sinks.influxdb]]\nurls = [\"{}\"]\ndatabase = \"d\"\n",
+        server.url()
+    );
+    let _taffrail = Taffrail::start(&config);
+    let writes = server.wait_for_writes(2);
+    assert!(!writes[0].0.lines.iter().any(|line| line.starts_with("cpu,")), "{writes:?}");
+    let total = writes[1].0.lines.iter().find(|line| line.starts_with("cpu,cpu=cpu-total,")).unwrap();
+    let fields = total.split(' ').nth(1).unwrap().split(',').map(|field| field.split_once('=').unwrap().1);
+    let sum: f64 = fields.map(|value| value.parse::<f64>().unwrap()).sum();
+    assert!((sum - 100.0).abs() < 1e-6, "{total}");
+}
+
+#[test]
+fn tls_trusts_the_given_certificates_and_no_others() {
+    let tls = harness::tls::Certificates::make();
+    let server = Arc::new(harness::tls::server(&tls));
+    let sink = |more: &str| config(&format!("urls = [\"https://{}\"]\ndatabase = \"d\"\n{more}", server.address));
+
+    let trusting = Taffrail::start(&sink(&format!("tls_ca = \"{}\"\n", tls.authority().display())));
+    wait_until("a write", || (!server.posts().is_empty()).then_some(()));
+    drop(trusting);
+
+    let before = server.posts().len();
+    let strange = tls.other_authority().display().to_string();
+    let distrusting = Taffrail::start(&sink(&format!("tls_ca = \"{strange}\"\n")));
+    let line = distrusting.wait_for_log("a write failed");
+    assert!(line.to_lowercase().contains("certificate"), "{line}");
+    assert_eq!(server.posts().len(), before);
+
+    let careless = Taffrail::start(&sink("insecure_skip_verify = true\n"));
+    wait_until("a write", || (server.posts().len() > before).then_some(()));
+    drop(careless);
+}
+
+#[test]
+fn a_file_of_certificates_that_is_none_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ca.pem");
+    std::fs::write(&path, "not a certificate").unwrap();
+    let sink = format!("urls = [\"https://127.0.0.1:1\"]\ndatabase = \"d\"\ntls_ca = \"{}\"\n", path.display());
+    let mut taffrail = Taffrail::start_with(&config(&sink), &["--listen", "127.0.0.1:0"]);
+    assert_eq!(taffrail.wait().code(), Some(1));
+    let line = taffrail.wait_for_log("tls_ca");
+    assert!(line.contains("ca.pem: expected certificates in PEM form, found none"), "{line}");
+}

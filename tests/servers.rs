@@ -1,0 +1,352 @@
+//! Taffrail with the servers that people run it with, from Debian's packages. `tests/run` installs them and runs these.
+
+mod harness;
+
+use std::collections::BTreeMap;
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use harness::{Taffrail, get, wait_until};
+use serde_json::Value;
+
+/// A server that runs until it is dropped.
+struct Server {
+    child: Child,
+    url: String,
+}
+
+impl Server {
+    /// Starts `command`, which listens on `port`, and waits until `ready` answers.
+    fn start(mut command: Command, port: u16, ready: &str) -> Self {
+        let started = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        let child = started.unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        let server = Server { child, url: format!("http://127.0.0.1:{port}") };
+        let url = format!("{}{ready}", server.url);
+        wait_until(&url, || get(&url, &[]).ok().filter(|answer| answer.status < 300));
+        server
+    }
+
+    fn json(&self, path: &str) -> Value {
+        let answer = get(&format!("{}{path}", self.url), &[]).unwrap();
+        serde_json::from_slice(&answer.body).unwrap_or_else(|error| panic!("{error}: {}", answer.text()))
+    }
+
+    /// The values of an instant query of PromQL, waited for.
+    fn promql(&self, query: &str) -> Vec<f64> {
+        let path = format!("/api/v1/query?query={}", encode(query));
+        wait_until(query, || {
+            let answer = self.json(&path);
+            let values = answer["data"]["result"].as_array()?.iter();
+            let values: Vec<f64> = values.filter_map(|series| series["value"][1].as_str()?.parse().ok()).collect();
+            (!values.is_empty()).then_some(values)
+        })
+    }
+
+    /// The rows of a query of InfluxQL, as values by column.
+    fn influxql(&self, query: &str) -> Vec<BTreeMap<String, Value>> {
+        let answer = self.json(&format!("/query?db=telegraf&q={}", encode(query)));
+        let series = &answer["results"][0]["series"][0];
+        let columns: Vec<String> =
+            series["columns"].as_array().into_iter().flatten().map(|name| name.as_str().unwrap().to_owned()).collect();
+        let rows = series["values"].as_array().into_iter().flatten();
+        rows.map(|row| columns.iter().cloned().zip(row.as_array().unwrap().iter().cloned()).collect()).collect()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+fn encode(text: &str) -> String {
+    form_urlencoded::byte_serialize(text.as_bytes()).collect()
+}
+
+fn prometheus(folder: &Path, target: &str, more: &[&str]) -> Server {
+    let config = format!(
+        "global: {{scrape_interval: 1s, scrape_timeout: 1s}}\n\
+         scrape_configs: [{{job_name: node, static_configs: [{{targets: ['{target}']}}]}}]\n"
+    );
+    std::fs::write(folder.join("prometheus.yml"), config).unwrap();
+    let port = free_port();
+    let mut command = Command::new("prometheus");
+    command.arg(format!("--config.file={}", folder.join("prometheus.yml").display()));
+    command.arg(format!("--storage.tsdb.path={}", folder.join("data").display()));
+    command.arg(format!("--web.listen-address=127.0.0.1:{port}")).args(more);
+    Server::start(command, port, "/-/ready")
+}
+
+fn influxdb(folder: &Path, port: u16) -> Server {
+    let path = |name: &str| folder.join(name).display().to_string();
+    let config = format!(
+        "reporting-disabled = true\nbind-address = \"127.0.0.1:0\"\n[meta]\ndir = \"{}\"\n\
+         [data]\ndir = \"{}\"\nwal-dir = \"{}\"\n[http]\nbind-address = \"127.0.0.1:{port}\"\n",
+        path("meta"),
+        path("data"),
+        path("wal")
+    );
+    std::fs::write(folder.join("influxdb.conf"), config).unwrap();
+    let mut command = Command::new("influxd");
+    command.arg("-config").arg(folder.join("influxdb.conf"));
+    Server::start(command, port, "/ping")
+}
+
+fn post(url: &str, body: &str) -> u16 {
+    ureq::post(url).config().http_status_as_error(false).build().send(body).unwrap().status().as_u16()
+}
+
+/// A configuration that pushes this host every second.
+fn pushing(sink: &str) -> String {
+    format!(
+        "[agent]\ninterval = \"1s\"\nflush_interval = \"500ms\"\nhostname = \"web-1\"\n\
+         [[sinks.influxdb]]\nname = \"central\"\nretry_max = \"1s\"\n{sink}"
+    )
+}
+
+#[test]
+#[ignore = "needs Debian's package prometheus: tests/run"]
+fn with_prometheus_that_scrapes_in_each_format() {
+    let taffrail = Taffrail::start("");
+    // It asks for OpenMetrics by itself, and for protobuf with this feature.
+    for more in [&[][..], &["--enable-feature=native-histograms"]] {
+        let folder = tempfile::tempdir().unwrap();
+        let prometheus = prometheus(folder.path(), &taffrail.addresses()[0], more);
+        assert_eq!(prometheus.promql("up == 1"), [1.0]);
+        prometheus.promql("count_over_time(up[20s]) >= 8");
+        let rates = prometheus.promql("sum by (cpu) (rate(node_cpu_seconds_total[6s]))");
+        assert!(rates.iter().all(|rate| *rate > 0.2 && *rate < 1.8), "{rates:?}");
+        let share = prometheus.promql("node_memory_MemAvailable_bytes / node_memory_MemTotal_bytes")[0];
+        assert!(share > 0.0 && share <= 1.0, "{share}");
+        let full = prometheus.promql("node_filesystem_avail_bytes{mountpoint='/'} / node_filesystem_size_bytes")[0];
+        assert!((0.0..=1.0).contains(&full), "{full}");
+        assert!(prometheus.promql("rate(node_network_receive_bytes_total{device='lo'}[6s])")[0] >= 0.0);
+        assert_eq!(prometheus.promql("node_uname_info"), [1.0]);
+        assert_eq!(prometheus.promql("min(node_scrape_collector_success{collector!='pressure'})"), [1.0]);
+        let target = &prometheus.json("/api/v1/targets")["data"]["activeTargets"][0];
+        assert_eq!((target["health"].as_str(), target["lastError"].as_str()), (Some("up"), Some("")));
+        // Types come with the metadata, also for counters, whose family OpenMetrics names otherwise.
+        let metadata = prometheus.json("/api/v1/targets/metadata?metric=node_load1");
+        assert_eq!(metadata["data"][0]["type"], "gauge");
+    }
+}
+
+#[test]
+#[ignore = "needs Debian's package influxdb: tests/run"]
+fn with_influxdb_that_takes_the_push() {
+    let folder = tempfile::tempdir().unwrap();
+    let influxdb = influxdb(folder.path(), free_port());
+    assert_eq!(post(&format!("{}/query?q={}", influxdb.url, encode("CREATE DATABASE telegraf")), ""), 200);
+    let _taffrail = Taffrail::start(&pushing(&format!("urls = [\"{}\"]\ndatabase = \"telegraf\"\n", influxdb.url)));
+
+    let mean =
+        |query: &str| wait_until(query, || influxdb.influxql(query).first().and_then(|row| row.get("mean")?.as_f64()));
+    let idle = mean("SELECT mean(usage_idle) FROM cpu WHERE cpu = 'cpu-total'");
+    assert!((0.0..=100.0).contains(&idle), "{idle}");
+    assert!(mean("SELECT mean(used_percent) FROM mem") > 0.0);
+    assert!(mean("SELECT mean(used_percent) FROM disk WHERE path = '/'") > 0.0);
+    assert!(mean("SELECT mean(load1) FROM system WHERE host = 'web-1'") >= 0.0);
+    assert!(mean("SELECT mean(tcp_insegs) FROM net WHERE interface = 'all'") > 0.0);
+    assert!(mean("SELECT mean(bytes_recv) FROM net WHERE interface != 'all'") >= 0.0);
+
+    let types: BTreeMap<String, String> = ["cpu", "mem", "disk", "net", "system"]
+        .into_iter()
+        .flat_map(|measurement| {
+            let fields = influxdb.influxql(&format!("SHOW FIELD KEYS FROM {measurement}"));
+            let text = |value: &Value| value.as_str().unwrap().to_owned();
+            fields
+                .into_iter()
+                .map(move |row| (format!("{measurement}.{}", text(&row["fieldKey"])), text(&row["fieldType"])))
+        })
+        .collect();
+    for (field, kind) in [
+        ("cpu.usage_idle", "float"),
+        ("mem.total", "integer"),
+        ("mem.used_percent", "float"),
+        ("disk.inodes_free", "integer"),
+        ("net.speed", "integer"),
+        ("net.tcp_retranssegs", "integer"),
+        ("system.n_cpus", "integer"),
+        ("system.uptime", "integer"),
+        ("system.uptime_format", "string"),
+    ] {
+        assert_eq!(types.get(field).map(String::as_str), Some(kind), "{field}");
+    }
+}
+
+#[test]
+#[ignore = "needs Debian's package influxdb: tests/run"]
+fn with_influxdb_that_knows_a_field_by_another_type() {
+    let folder = tempfile::tempdir().unwrap();
+    let influxdb = influxdb(folder.path(), free_port());
+    post(&format!("{}/query?q={}", influxdb.url, encode("CREATE DATABASE telegraf")), "");
+    assert_eq!(post(&format!("{}/write?db=telegraf", influxdb.url), "mem total=1.5"), 204);
+    let taffrail = Taffrail::start(&pushing(&format!("urls = [\"{}\"]\ndatabase = \"telegraf\"\n", influxdb.url)));
+
+    taffrail.wait_for_log("did not take all points");
+    wait_until("the other points", || influxdb.influxql("SELECT last(load1) FROM system").first().cloned());
+    let dropped = "taffrail_sink_points_dropped_total{reason=\"rejected\",sink=\"central\"}";
+    assert!(taffrail.get("/metrics").sample(dropped).unwrap() >= 1.0);
+}
+
+#[test]
+#[ignore = "needs Debian's package influxdb: tests/run"]
+fn with_influxdb_that_is_away_for_a_while() {
+    let (folder, port) = (tempfile::tempdir().unwrap(), free_port());
+    let first = influxdb(folder.path(), port);
+    post(&format!("{}/query?q={}", first.url, encode("CREATE DATABASE telegraf")), "");
+    let taffrail = Taffrail::start(&pushing(&format!("urls = [\"{}\"]\ndatabase = \"telegraf\"\n", first.url)));
+    let ticks = |influxdb: &Server| {
+        let rows = influxdb.influxql("SELECT load1 FROM system");
+        rows.iter().map(|row| row["time"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    wait_until("two ticks", || (ticks(&first).len() >= 2).then_some(()));
+    drop(first);
+    taffrail.wait_for_log("a write failed");
+    let queued = "taffrail_sink_queued_points{sink=\"central\"}";
+    wait_until("points to wait", || (taffrail.get("/metrics").sample(queued)? > 100.0).then_some(()));
+
+    let second = influxdb(folder.path(), port);
+    wait_until("the queue to be empty", || (taffrail.get("/metrics").sample(queued)? < 100.0).then_some(()));
+    let stored = ticks(&second);
+    let seconds = |time: &String| time[17..19].parse::<i64>().unwrap();
+    let steps = stored.windows(2).map(|pair| (seconds(&pair[1]) - seconds(&pair[0])).rem_euclid(60));
+    assert!(steps.into_iter().all(|step| step == 1), "a tick is missing: {stored:?}");
+}
+
+#[test]
+#[ignore = "needs Debian's package victoria-metrics: tests/run"]
+fn with_victoria_metrics_that_takes_the_push() {
+    let (folder, port) = (tempfile::tempdir().unwrap(), free_port());
+    let mut command = Command::new("victoria-metrics");
+    command.arg(format!("-storageDataPath={}", folder.path().display()));
+    command.arg(format!("-httpListenAddr=127.0.0.1:{port}")).arg("-search.latencyOffset=1ms");
+    let victoria = Server::start(command, port, "/health");
+    let sink = format!("urls = [\"{}\"]\nbucket = \"hosts\"\norg = \"o\"\ntoken = \"t\"\n", victoria.url);
+    let _taffrail = Taffrail::start(&pushing(&sink));
+    assert!(victoria.promql("system_load1{host='web-1'}")[0] >= 0.0);
+    assert!(victoria.promql("mem_total")[0] > 0.0);
+    assert!(victoria.promql("cpu_usage_idle{cpu='cpu-total'}")[0] <= 100.0);
+    assert!(victoria.promql("disk_used_percent{path='/'}")[0] > 0.0);
+}
+
+/// An exposition: types by family, values by series.
+#[derive(Default)]
+struct Exposition {
+    types: BTreeMap<String, String>,
+    values: BTreeMap<String, f64>,
+}
+
+impl Exposition {
+    /// Parses text 0.0.4, with `device_error` taken out of file systems' labels: it is newer than Debian's version.
+    fn parse(text: &str) -> Self {
+        let mut exposition = Exposition::default();
+        for line in text.lines() {
+            if let Some(typed) = line.strip_prefix("# TYPE ") {
+                let (family, kind) = typed.split_once(' ').unwrap();
+                exposition.types.insert(family.to_owned(), kind.to_owned());
+            } else if let Some((series, value)) = line.rsplit_once(' ').filter(|_| !line.starts_with('#')) {
+                let series = series.replace(",device_error=\"\"", "");
+                exposition.values.insert(series, value.parse().unwrap());
+            }
+        }
+        exposition
+    }
+
+    fn is_compared(name: &str) -> bool {
+        let own = ["node_scrape_", "node_exporter_"];
+        name.starts_with("node_") && !own.iter().any(|prefix| name.starts_with(prefix))
+    }
+}
+
+/// What Taffrail has and node_exporter 1.5.0 does not, as later versions of it do.
+const ONLY_OURS: [(&str, &str); 5] = [
+    ("node_cpu_online", "came with 1.8"),
+    ("node_filesystem_mount_info", "came with 1.9"),
+    ("node_netstat_TcpExt_TCPOFOQueue", "among the default fields since 1.6"),
+    ("node_netstat_TcpExt_TCPRcvQDrop", "among the default fields since 1.6"),
+    ("node_disk_info", "has the label rotational since 1.9; compared without its labels"),
+];
+
+fn is_only_ours(series: &str) -> bool {
+    let name = series.split('{').next().unwrap();
+    ONLY_OURS.iter().any(|(known, _)| *known == name)
+}
+
+#[test]
+#[ignore = "needs Debian's package prometheus-node-exporter: tests/run"]
+fn with_prometheus_node_exporter_that_says_the_same() {
+    let taffrail = Taffrail::start("[collectors]\ndisable = [\"processes\"]\n");
+    let port = free_port();
+    let mut command = Command::new("prometheus-node-exporter");
+    command.arg(format!("--web.listen-address=127.0.0.1:{port}")).arg("--collector.disable-defaults");
+    let collectors = taffrail::collectors::list::names().filter(|name| !["process", "processes"].contains(name));
+    command.args(collectors.map(|name| format!("--collector.{name}")));
+    // Debian changes these defaults; these are upstream's, and Taffrail's.
+    let default = |collector: &str, key: &str| {
+        let entry = taffrail::collectors::list::find(collector).unwrap();
+        let key = entry.about.keys.iter().find(|known| known.name == key).unwrap();
+        key.default.trim_matches('\'').to_owned()
+    };
+    command.arg("--collector.netdev.device-exclude=^$");
+    for (collector, flag, key) in [
+        ("filesystem", "mount-points-exclude", "mount_points_exclude"),
+        ("filesystem", "fs-types-exclude", "fs_types_exclude"),
+        ("diskstats", "device-exclude", "device_exclude"),
+    ] {
+        command.arg(format!("--collector.{collector}.{flag}={}", default(collector, key)));
+    }
+    let node_exporter = Server::start(command, port, "/metrics");
+
+    // A gauge may go up and down between two scrapes, so a series need agree in one of several rounds only.
+    let mut disagreeing: Option<BTreeMap<String, String>> = None;
+    for _ in 0..30 {
+        let scrape = |url: &str| Exposition::parse(get(url, &[]).unwrap().text());
+        let before = scrape(&taffrail.url("/metrics"));
+        let theirs = scrape(&format!("{}/metrics", node_exporter.url));
+        let after = scrape(&taffrail.url("/metrics"));
+        assert_same_shape(&theirs, &after);
+        let mut found = disagreements(&before, &theirs, &after);
+        if let Some(earlier) = &disagreeing {
+            found.retain(|series, _| earlier.contains_key(series));
+        }
+        if found.is_empty() {
+            return;
+        }
+        disagreeing = Some(found);
+    }
+    panic!("not equal and not between two readings in any round: {:#?}", disagreeing.unwrap());
+}
+
+/// The same families, of the same types, with the same label sets.
+fn assert_same_shape(theirs: &Exposition, ours: &Exposition) {
+    for (family, kind) in theirs.types.iter().filter(|(family, _)| Exposition::is_compared(family)) {
+        assert_eq!(ours.types.get(family), Some(kind), "the type of {family}");
+    }
+    let series = |of: &Exposition| {
+        let names = of.values.keys().filter(|series| Exposition::is_compared(series) && !is_only_ours(series));
+        names.cloned().collect::<Vec<_>>()
+    };
+    let (theirs, ours) = (series(theirs), series(ours));
+    let missing: Vec<_> = theirs.iter().filter(|series| !ours.contains(series)).collect();
+    let further: Vec<_> = ours.iter().filter(|series| !theirs.contains(series)).collect();
+    assert!(missing.is_empty() && further.is_empty(), "missing: {missing:#?}\nfurther: {further:#?}");
+}
+
+fn disagreements(before: &Exposition, theirs: &Exposition, after: &Exposition) -> BTreeMap<String, String> {
+    let mut found = BTreeMap::new();
+    for (series, value) in theirs.values.iter().filter(|(series, _)| Exposition::is_compared(series)) {
+        let (Some(first), Some(last)) = (before.values.get(series), after.values.get(series)) else { continue };
+        let (low, high) = (first.min(*last), first.max(*last));
+        if !(low..=high).contains(value) {
+            found.insert(series.clone(), format!("{value} is not between {first} and {last}"));
+        }
+    }
+    found
+}
