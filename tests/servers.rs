@@ -343,7 +343,9 @@ fn disagreements(before: &Exposition, theirs: &Exposition, after: &Exposition) -
     let mut found = BTreeMap::new();
     for (series, value) in theirs.values.iter().filter(|(series, _)| Exposition::is_compared(series)) {
         let (Some(first), Some(last)) = (before.values.get(series), after.values.get(series)) else { continue };
-        let (low, high) = (first.min(*last), first.max(*last));
+        // node_exporter multiplies milliseconds by 0.001, which is not exact; Taffrail divides by 1000.
+        let rounding = value.abs() * 1e-12;
+        let (low, high) = (first.min(*last) - rounding, first.max(*last) + rounding);
         if !(low..=high).contains(value) {
             found.insert(series.clone(), format!("{value} is not between {first} and {last}"));
         }

@@ -1,9 +1,8 @@
 //! Line protocol: one point a line, as InfluxDB 1.x, 2.x and 3 and VictoriaMetrics all read it.
 //!
-//! Servers disagree on a backslash before a character that needs escaping: for some it escapes, for others two make
-//! one. There is no spelling that all read alike, so backslashes directly before such a character, or at the end, are
-//! left out, and of several in a row one stands. White space that ends a line cannot stand in a name or a tag at all; it
-//! becomes its two-character escape. A `#` that begins a measurement would make the line a comment, and is left out too.
+//! Servers disagree on a backslash before another one, or before a character that needs escaping: for some it escapes,
+//! for others it stands for itself. There is no spelling that all read alike, so a backslash is kept only where a plain
+//! character follows it. What ends a line cannot stand in a name or a tag at all; it becomes its two-character escape.
 
 /// Appends a measurement name.
 pub fn push_measurement(out: &mut Vec<u8>, name: &str) {
@@ -29,21 +28,25 @@ pub fn push_string(out: &mut Vec<u8>, value: &str) {
 
 fn push_name(out: &mut Vec<u8>, name: &str, special: &[u8]) {
     for byte in name.bytes() {
-        let after_backslash = match byte {
+        let escaped = match byte {
             b'\n' => b'n',
             b'\r' => b'r',
             b'\t' => b't',
             b'\x0c' => b'f',
-            byte if special.contains(&byte) => byte,
             0 => continue,
-            b'\\' if out.last() == Some(&b'\\') => continue,
-            byte => {
-                out.push(byte);
+            byte if special.contains(&byte) => byte,
+            b'\\' => {
+                trim_backslashes(out);
+                out.push(b'\\');
+                continue;
+            }
+            plain => {
+                out.push(plain);
                 continue;
             }
         };
         trim_backslashes(out);
-        out.extend_from_slice(&[b'\\', after_backslash]);
+        out.extend_from_slice(&[b'\\', escaped]);
     }
     trim_backslashes(out);
 }
@@ -73,6 +76,7 @@ mod tests {
         assert_eq!(key("C:\\dir"), "C:\\dir");
         assert_eq!(key("\\\\server\\\\\nshare"), "\\server\\nshare");
         assert_eq!(key("\\"), "");
+        assert_eq!(key("\\\\server\\\nx"), "\\server\\nx");
     }
 
     #[test]

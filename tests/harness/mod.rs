@@ -39,7 +39,9 @@ pub fn recorded_host() -> String {
 /// The `[host]` section for the host in `tree`.
 pub fn host_section(tree: &Path) -> String {
     let tree = tree.display();
-    format!("[host]\nproc = \"{tree}/proc\"\nsys = \"{tree}/sys\"\nroot = \"{tree}/root\"\nudev = \"{tree}/udev\"\n")
+    format!(
+        "[host]\nproc = \"{tree}/proc\"\nsys = \"{tree}/sys\"\nroot = \"{tree}/root\"\nudev = \"{tree}/udev/data\"\n"
+    )
 }
 
 /// Runs Taffrail to its end.

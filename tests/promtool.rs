@@ -1,0 +1,28 @@
+//! Prometheus's own linter reads what we write. `tests/run` installs it and runs this.
+
+mod common;
+
+use std::fs::File;
+use std::process::Command;
+
+use common::recorded_hosts;
+
+/// Names that node_exporter made of the kernel's long ago, and dashboards rely on.
+const HISTORICAL: [&str; 2] = ["node_memory_", "node_netstat_"];
+/// What promtool says of them.
+const COMPLAINT: &str = "metric names should be written in 'snake_case' not 'camelCase'";
+
+#[test]
+#[ignore = "needs promtool, of Debian's package prometheus: tests/run"]
+fn with_prometheus_promtool_that_checks_every_expected_exposition() {
+    for host in recorded_hosts() {
+        let exposition = File::open(host.join("expected.prom")).unwrap();
+        let output = Command::new("promtool").args(["check", "metrics"]).stdin(exposition).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        let is_new = |line: &&str| !HISTORICAL.iter().any(|known| line.starts_with(known) && line.ends_with(COMPLAINT));
+        let complaints: Vec<&str> = said.lines().filter(is_new).collect();
+        assert!(complaints.is_empty(), "{}: {complaints:#?}", host.display());
+        // 3 is promtool's status for lint; anything else means that it could not read the exposition.
+        assert!(matches!(output.status.code(), Some(0 | 3)), "{}: {:?}\n{said}", host.display(), output.status);
+    }
+}

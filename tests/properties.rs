@@ -1,0 +1,360 @@
+//! Whatever a reading holds, what is written reads back to the same, and nothing in it can forge a line.
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use common::{ALL_ON, recorded_host};
+use influxdb_line_protocol::{FieldValue, parse_lines};
+use proptest::prelude::*;
+use prost::Message;
+use taffrail::collectors::readers::Readers;
+use taffrail::encode::family::{Family, FamilyWriter, Value};
+use taffrail::encode::point::{CommonTags, Lines, PointWriter};
+use taffrail::encode::protobuf::ProtobufEncoder;
+use taffrail::encode::text::{Dialect, TextEncoder};
+use taffrail::host::Timestamp;
+
+const GAUGE: Family<2> = Family::gauge("g", "A \"gauge\" with a \\ in it.", ["first", "second"]);
+const COUNTER: Family<2> = Family::counter("c_total", "A counter.", ["first", "second"]);
+
+/// Two label values and a value; series that come again are left out by the writer.
+type Samples = Vec<([String; 2], Value)>;
+
+/// Text with much of what formats treat specially.
+fn odd_text() -> impl Strategy<Value = String> {
+    let special = prop::sample::select(vec![
+        "\\", "\"", "\n", "\r", "\t", ",", "=", " ", "{", "}", "#", "ü", "\u{0}", "\u{7f}", "n", "a",
+    ]);
+    prop_oneof![any::<String>(), prop::collection::vec(special, 0..12).prop_map(|parts| parts.concat())]
+}
+
+fn value() -> impl Strategy<Value = Value> {
+    prop_oneof![
+        any::<u64>().prop_map(Value::Unsigned),
+        any::<i64>().prop_map(Value::Signed),
+        prop::num::f64::ANY.prop_map(Value::Float),
+    ]
+}
+
+fn samples() -> impl Strategy<Value = Samples> {
+    let sample = ([odd_text(), odd_text()], value());
+    prop::collection::btree_map(prop::array::uniform2(odd_text()), sample.prop_map(|(_, value)| value), 0..12)
+        .prop_map(|samples| samples.into_iter().collect())
+}
+
+fn write_families(samples: &Samples, out: &mut FamilyWriter<'_>) {
+    for family in [&GAUGE, &COUNTER] {
+        let mut open = out.family(family);
+        for ([first, second], value) in samples {
+            open.sample([first, second], *value);
+        }
+    }
+}
+
+/// The label values and the value of a sample line, by the grammar of the text formats and nothing else.
+fn parse_sample(line: &str, name: &str) -> Option<([String; 2], String)> {
+    let mut rest = line.strip_prefix(name)?.strip_prefix('{')?;
+    let mut values = Vec::new();
+    for label in ["first", "second"] {
+        rest = rest.strip_prefix(label)?.strip_prefix("=\"")?;
+        let mut value = String::new();
+        let mut characters = rest.char_indices();
+        loop {
+            match characters.next()? {
+                (at, '"') => {
+                    rest = &rest[at + 1..];
+                    break;
+                }
+                (_, '\\') => value.push(match characters.next()?.1 {
+                    'n' => '\n',
+                    escaped @ ('\\' | '"') => escaped,
+                    _ => return None,
+                }),
+                (_, plain) => value.push(plain),
+            }
+        }
+        values.push(value);
+        rest = rest.strip_prefix(',').unwrap_or(rest);
+    }
+    let value = rest.strip_prefix("} ")?;
+    Some((values.try_into().ok()?, value.to_owned()))
+}
+
+fn is_same(text: &str, value: Value) -> bool {
+    match value {
+        Value::Unsigned(value) => text.parse() == Ok(value),
+        Value::Signed(value) => text.parse() == Ok(value),
+        Value::Float(value) if value.is_nan() => text == "NaN",
+        Value::Float(value) => text.parse::<f64>().is_ok_and(|parsed| parsed.to_bits() == value.to_bits()),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn text_reads_back_to_the_same(samples in samples()) {
+        for (dialect, counter_family, tail) in [(Dialect::Plain, "c_total", 0), (Dialect::OpenMetrics, "c", 1)] {
+            let mut encoder = TextEncoder::new(dialect, Vec::new());
+            write_families(&samples, &mut FamilyWriter::new(&mut encoder));
+            let text = String::from_utf8(encoder.finish()).unwrap();
+            // Only a line feed ends a line: other line ends may stand in a label's value.
+            let lines: Vec<&str> = text.split_terminator('\n').collect();
+            let heads = if samples.is_empty() { 0 } else { 2 };
+            prop_assert_eq!(lines.len(), 2 * (heads + samples.len()) + tail);
+            let mut lines = lines.into_iter();
+            for (family, name, kind) in [("g", "g", "gauge"), (counter_family, "c_total", "counter")] {
+                if !samples.is_empty() {
+                    let (help, kind) = (format!("# HELP {family} A "), format!("# TYPE {family} {kind}"));
+                    prop_assert!(lines.next().unwrap().starts_with(&help));
+                    prop_assert_eq!(lines.next().unwrap(), kind);
+                }
+                for (labels, value) in &samples {
+                    let (parsed, text) = parse_sample(lines.next().unwrap(), name).unwrap();
+                    prop_assert_eq!(&parsed, labels);
+                    prop_assert!(is_same(&text, *value), "{} for {:?}", text, value);
+                }
+            }
+            prop_assert_eq!(lines.next(), (tail == 1).then_some("# EOF"));
+        }
+    }
+
+    #[test]
+    fn protobuf_reads_back_to_the_same(samples in samples()) {
+        let mut encoder = ProtobufEncoder::new(Vec::new());
+        write_families(&samples, &mut FamilyWriter::new(&mut encoder));
+        let body = encoder.finish();
+        let mut rest = &body[..];
+        let mut families = Vec::new();
+        while !rest.is_empty() {
+            families.push(proto::MetricFamily::decode_length_delimited(&mut rest).unwrap());
+        }
+        let names: Vec<(&str, i32)> = families.iter().map(|family| (family.name.as_str(), family.kind)).collect();
+        prop_assert_eq!(names, if samples.is_empty() { vec![] } else { vec![("g", 1), ("c_total", 0)] });
+        for family in &families {
+            prop_assert_eq!(family.metric.len(), samples.len());
+            for (metric, (labels, value)) in family.metric.iter().zip(&samples) {
+                let read: Vec<(&str, &str)> = metric.label.iter().map(|l| (l.name.as_str(), l.value.as_str())).collect();
+                prop_assert_eq!(read, vec![("first", labels[0].as_str()), ("second", labels[1].as_str())]);
+                let holder = if family.kind == 1 { &metric.gauge } else { &metric.counter };
+                prop_assert_eq!(holder.as_ref().unwrap().value.to_bits(), value.as_f64().to_bits());
+            }
+        }
+    }
+
+    #[test]
+    fn line_protocol_reads_back_to_the_same(points in prop::collection::vec(point(), 0..8)) {
+        let (mut lines, common) = (Lines::default(), CommonTags::default());
+        let mut out = PointWriter::new(&mut lines, &common, Timestamp(1_700_000_000_123_456_789));
+        for point in &points {
+            point.write(&mut out);
+        }
+        let expected: Vec<&Point> = points.iter().filter(|point| point.is_written()).collect();
+        prop_assert_eq!(lines.count(), expected.len());
+        let text = std::str::from_utf8(lines.bytes()).unwrap();
+        let parsed: Vec<_> = parse_lines(text).collect::<Result<_, _>>().unwrap();
+        prop_assert_eq!(parsed.len(), expected.len());
+        for (line, point) in parsed.iter().zip(expected) {
+            prop_assert_eq!(line.series.measurement.as_str(), "m");
+            prop_assert_eq!(line.timestamp, Some(1_700_000_000_123_456_789));
+            let tags: BTreeMap<String, String> = line.series.tag_set.iter().flatten()
+                .map(|(key, value)| (key.to_string(), value.to_string())).collect();
+            prop_assert_eq!(tags, point.expected_tags());
+            let fields: Vec<(String, FieldValue)> = line.field_set.iter().map(|(k, v)| (k.to_string(), v.clone())).collect();
+            prop_assert_eq!(fields, point.expected_fields());
+        }
+    }
+}
+
+/// A point of any content, under names that are fixed.
+#[derive(Clone, Debug)]
+struct Point {
+    tags: [String; 2],
+    count: u64,
+    share: f64,
+    text: String,
+    has_text: bool,
+}
+
+fn point() -> impl Strategy<Value = Point> {
+    ([odd_text(), odd_text()], any::<u64>(), prop::num::f64::ANY, odd_text(), any::<bool>())
+        .prop_map(|(tags, count, share, text, has_text)| Point { tags, count, share, text, has_text })
+}
+
+impl Point {
+    fn write(&self, out: &mut PointWriter<'_>) {
+        let tags = ["a", "b"].into_iter().zip(self.tags.iter().map(String::as_str));
+        let mut point = out.free_point("m", tags);
+        point.free_field::<f64>(&["share"], self.share);
+        if self.has_text {
+            point.free_field::<u64>(&["count"], self.count).free_field::<str>(&["text"], &self.text);
+        }
+    }
+
+    fn is_written(&self) -> bool {
+        self.share.is_finite() || self.has_text
+    }
+
+    fn expected_tags(&self) -> BTreeMap<String, String> {
+        let tags = ["a", "b"].into_iter().zip(&self.tags);
+        let tags = tags.map(|(key, value)| (key.to_owned(), normalised(value)));
+        tags.filter(|(_, value)| !value.is_empty()).collect()
+    }
+
+    fn expected_fields(&self) -> Vec<(String, FieldValue<'_>)> {
+        let mut fields = Vec::new();
+        if self.share.is_finite() {
+            fields.push(("share".to_owned(), FieldValue::F64(self.share)));
+        }
+        if self.has_text {
+            let count = i64::try_from(self.count).unwrap_or(i64::MAX);
+            fields.push(("count".to_owned(), FieldValue::I64(count)));
+            fields.push(("text".to_owned(), FieldValue::String(self.text.as_str().into())));
+        }
+        fields
+    }
+}
+
+/// What a tag's value becomes, as `src/encode/line.rs` says: line ends and tabs as two characters, and a backslash only
+/// where a plain character follows.
+fn normalised(value: &str) -> String {
+    let value: Vec<char> = value.chars().filter(|c| *c != '\0').collect();
+    let mut normal = String::new();
+    for (index, c) in value.iter().enumerate() {
+        let is_plain = |next: &char| !"\\,= \n\r\t\x0c".contains(*next);
+        match c {
+            '\n' => normal.push_str("\\n"),
+            '\r' => normal.push_str("\\r"),
+            '\t' => normal.push_str("\\t"),
+            '\x0c' => normal.push_str("\\f"),
+            '\\' if !value.get(index + 1).is_some_and(is_plain) => {}
+            c => normal.push(*c),
+        }
+    }
+    normal
+}
+
+/// `io.prometheus.client` as its specification has it, for reading back.
+mod proto {
+    #[derive(Clone, PartialEq, prost::Message)]
+    pub(super) struct MetricFamily {
+        #[prost(string, tag = "1")]
+        pub name: String,
+        #[prost(string, tag = "2")]
+        pub help: String,
+        #[prost(int32, tag = "3")]
+        pub kind: i32,
+        #[prost(message, repeated, tag = "4")]
+        pub metric: Vec<Metric>,
+    }
+
+    #[derive(Clone, PartialEq, prost::Message)]
+    pub(super) struct Metric {
+        #[prost(message, repeated, tag = "1")]
+        pub label: Vec<LabelPair>,
+        #[prost(message, optional, tag = "2")]
+        pub gauge: Option<Number>,
+        #[prost(message, optional, tag = "3")]
+        pub counter: Option<Number>,
+    }
+
+    #[derive(Clone, PartialEq, prost::Message)]
+    pub(super) struct LabelPair {
+        #[prost(string, tag = "1")]
+        pub name: String,
+        #[prost(string, tag = "2")]
+        pub value: String,
+    }
+
+    #[derive(Clone, PartialEq, prost::Message)]
+    pub(super) struct Number {
+        #[prost(double, tag = "1")]
+        pub value: f64,
+    }
+}
+
+/// The files of the recorded host that are mangled, with the collectors that read them.
+const MANGLED: [(&str, &[&str]); 14] = [
+    ("stat", &["cpu", "stat", "process"]),
+    ("meminfo", &["meminfo"]),
+    ("vmstat", &["vmstat", "meminfo"]),
+    ("loadavg", &["loadavg"]),
+    ("diskstats", &["diskstats"]),
+    ("1/mountinfo", &["filesystem"]),
+    ("net/dev", &["netdev"]),
+    ("net/netstat", &["netstat", "process"]),
+    ("net/snmp", &["netstat"]),
+    ("net/snmp6", &["netstat"]),
+    ("net/sockstat", &["sockstat"]),
+    ("pressure/memory", &["pressure"]),
+    ("sys/fs/file-nr", &["filefd"]),
+    ("self/stat", &["process", "processes"]),
+];
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 40, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_mangled_file_costs_only_those_who_read_it(
+        which in 0..MANGLED.len(),
+        cut in 0.0..1.0f64,
+        changes in prop::collection::vec((0.0..1.0f64, any::<u8>()), 0..20),
+    ) {
+        let (file, readers) = MANGLED[which];
+        let tree = Tree::copy(&recorded_host("debian-12-vm").join("after"));
+        let sound = tree.exposition_without(readers);
+        let path = tree.path.join("proc").join(file);
+        let mut bytes = fs::read(&path).unwrap();
+        bytes.truncate((bytes.len() as f64 * (cut + 0.5).min(1.0)) as usize);
+        for (at, byte) in changes.into_iter().filter(|_| !bytes.is_empty()).collect::<Vec<_>>() {
+            let index = ((bytes.len() as f64 * at) as usize).min(bytes.len() - 1);
+            bytes[index] = byte;
+        }
+        fs::write(&path, bytes).unwrap();
+        let mangled = tree.exposition_without(readers);
+        prop_assert_eq!(mangled, sound);
+    }
+}
+
+/// A copy of a recorded host that may be changed.
+struct Tree {
+    path: PathBuf,
+    _folder: tempfile::TempDir,
+}
+
+impl Tree {
+    fn copy(from: &Path) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("after");
+        copy_folder(from, &path);
+        Tree { path, _folder: folder }
+    }
+
+    /// The exposition of everything, read without a panic; what these collectors have to say is left out.
+    fn exposition_without(&self, collectors: &[&str]) -> String {
+        let host = common::host_of(&self.path);
+        let answers = common::read(&Readers::new(host.clone(), common::collectors(&host, ALL_ON)));
+        for answer in &answers {
+            let panicked = answer.taken.as_ref().err();
+            assert!(panicked.is_none(), "{}: {panicked:?}", answer.about.name);
+        }
+        let others: Vec<_> = answers.into_iter().filter(|answer| !collectors.contains(&answer.about.name)).collect();
+        let text = common::exposition(&others, Dialect::Plain);
+        text.lines().filter(|line| !line.contains("_duration_seconds")).collect::<Vec<_>>().join("\n")
+    }
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy_folder(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
