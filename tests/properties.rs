@@ -5,6 +5,7 @@ mod common;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use common::{ALL_ON, recorded_host};
 use influxdb_line_protocol::{FieldValue, parse_lines};
@@ -166,6 +167,26 @@ proptest! {
             let fields: Vec<(String, FieldValue)> = line.field_set.iter().map(|(k, v)| (k.to_string(), v.clone())).collect();
             prop_assert_eq!(fields, point.expected_fields());
         }
+    }
+}
+
+proptest! {
+    // A process for each case.
+    #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    #[ignore = "needs promtool, of Debian's package prometheus: tests/run"]
+    fn with_prometheus_promtool_text_is_read_whatever_it_holds(samples in samples()) {
+        let mut encoder = TextEncoder::new(Dialect::Plain, Vec::new());
+        write_families(&samples, &mut FamilyWriter::new(&mut encoder));
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("exposition");
+        fs::write(&path, encoder.finish()).unwrap();
+        let stdin = fs::File::open(&path).unwrap();
+        let output = Command::new("promtool").args(["check", "metrics"]).stdin(stdin).output().unwrap();
+        // 3 is its status for lint: the names are short. 1 is that it could not read the text.
+        let status = output.status.code();
+        prop_assert!(matches!(status, Some(0 | 3)), "{:?} {}", status, String::from_utf8_lossy(&output.stderr));
     }
 }
 
