@@ -33,7 +33,7 @@ impl Collector for Filefd {
     type Reading = FilefdReading;
 
     fn new(host: &Host, _: &mut Section<'_>) -> Self {
-        Filefd { file_nr: host.proc("sys/fs/file-nr") }
+        Filefd { file_nr: host.proc("sys/fs/file-nr").one_record() }
     }
 
     fn read(&mut self, cx: &mut ReadContext<'_>, reading: &mut FilefdReading) -> Result<(), ReadError> {

@@ -136,8 +136,10 @@ impl Collector for Filesystem {
                         points: self.points.want(&mount),
                     }
                     .and(cx.wanted);
-                    let identity = (mount.device.clone(), mount.mount_point.clone(), mount.file_system.clone());
-                    if mount.shown.any() && seen.insert(identity) {
+                    let is_shown = mount.shown.any();
+                    if is_shown
+                        && seen.insert((mount.device.clone(), mount.mount_point.clone(), mount.file_system.clone()))
+                    {
                         reading.mounts.push(mount);
                     }
                 }

@@ -52,8 +52,8 @@ impl Collector for Loadavg {
 
     fn new(host: &Host, _: &mut Section<'_>) -> Self {
         Loadavg {
-            loadavg: host.proc("loadavg"),
-            uptime: host.proc("uptime"),
+            loadavg: host.proc("loadavg").one_record(),
+            uptime: host.proc("uptime").one_record(),
             online: host.sys("devices/system/cpu/online"),
             utmp: Watched::new(host.root_path("run/utmp")),
             cpus: Cpus::default(),

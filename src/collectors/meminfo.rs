@@ -41,7 +41,11 @@ impl Collector for Meminfo {
     type Reading = MeminfoReading;
 
     fn new(host: &Host, _: &mut Section<'_>) -> Self {
-        Meminfo { meminfo: host.proc("meminfo"), vmstat: host.shared_proc("vmstat"), keys: Keys::default() }
+        Meminfo {
+            meminfo: host.proc("meminfo").one_record(),
+            vmstat: host.shared_proc("vmstat"),
+            keys: Keys::default(),
+        }
     }
 
     fn read(&mut self, cx: &mut ReadContext<'_>, reading: &mut MeminfoReading) -> Result<(), ReadError> {
@@ -64,7 +68,7 @@ impl Collector for Meminfo {
             match fields.number::<u64>("an amount of memory") {
                 Ok(value) => {
                     let unit = if fields.next() == Some(b"kB") { Unit::Bytes } else { Unit::Count };
-                    let known = self.keys.at(place, key, |_| unit);
+                    let known = self.keys.at(place, &[key], |_| unit).clone();
                     let factor = if unit == Unit::Bytes { 1024 } else { 1 };
                     reading.values.push((known, value.saturating_mul(factor)));
                 }

@@ -88,7 +88,6 @@ impl Collector for Netstat {
                 keys: &mut table.keys,
                 fields: &self.fields,
                 all: cx.wanted.points,
-                name: String::new(),
                 place: 0,
                 values: Vec::new(),
             };
@@ -109,7 +108,6 @@ struct Columns<'a> {
     fields: &'a Regex,
     /// Whether all counters are wanted, or only those that become families.
     all: bool,
-    name: String,
     place: usize,
     values: Counters,
 }
@@ -160,16 +158,14 @@ impl Columns<'_> {
     }
 
     fn push(&mut self, protocol: &[u8], name: &[u8], count: i64) {
-        self.name.clear();
-        self.name.push_str(&String::from_utf8_lossy(protocol));
-        let protocol_ends = self.name.len();
-        self.name.push('_');
-        self.name.push_str(&String::from_utf8_lossy(name));
-        let make = |name: &str| Names { protocol_ends, in_families: self.fields.is_match(name) };
-        let known = self.keys.at(self.place, self.name.as_bytes(), make);
+        let make = |key: &str| Names {
+            protocol_ends: String::from_utf8_lossy(protocol).len(),
+            in_families: self.fields.is_match(key),
+        };
+        let known = self.keys.at(self.place, &[protocol, b"_", name], make);
         self.place += 1;
         if known.made.in_families || self.all {
-            self.values.push((known, count));
+            self.values.push((known.clone(), count));
         }
     }
 }

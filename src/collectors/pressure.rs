@@ -51,7 +51,7 @@ impl Collector for Pressure {
     type Reading = PressureReading;
 
     fn new(host: &Host, _: &mut Section<'_>) -> Self {
-        Pressure { files: RESOURCES.map(|resource| host.proc(format!("pressure/{resource}"))) }
+        Pressure { files: RESOURCES.map(|resource| host.proc(format!("pressure/{resource}")).one_record()) }
     }
 
     fn read(&mut self, cx: &mut ReadContext<'_>, reading: &mut PressureReading) -> Result<(), ReadError> {

@@ -51,8 +51,8 @@ impl Collector for Process {
 
     fn new(host: &Host, _: &mut Section<'_>) -> Self {
         Process {
-            stat: host.proc("self/stat"),
-            limits: host.proc("self/limits"),
+            stat: host.proc("self/stat").one_record(),
+            limits: host.proc("self/limits").one_record(),
             netstat: host.shared_proc("net/netstat"),
             boot: host.shared_proc("stat"),
             boot_time_seconds: None,

@@ -44,7 +44,10 @@ impl Collector for Processes {
     type Reading = ProcessesReading;
 
     fn new(host: &Host, _: &mut Section<'_>) -> Self {
-        Processes { threads_max: host.proc("sys/kernel/threads-max"), pid_max: host.proc("sys/kernel/pid_max") }
+        Processes {
+            threads_max: host.proc("sys/kernel/threads-max").one_record(),
+            pid_max: host.proc("sys/kernel/pid_max").one_record(),
+        }
     }
 
     fn read(&mut self, cx: &mut ReadContext<'_>, reading: &mut ProcessesReading) -> Result<(), ReadError> {

@@ -34,7 +34,10 @@ impl Collector for Sockstat {
     type Reading = SockstatReading;
 
     fn new(host: &Host, _: &mut Section<'_>) -> Self {
-        Sockstat { files: [host.proc("net/sockstat"), host.proc("net/sockstat6")], keys: Default::default() }
+        Sockstat {
+            files: ["net/sockstat", "net/sockstat6"].map(|path| host.proc(path).one_record()),
+            keys: Default::default(),
+        }
     }
 
     fn read(&mut self, cx: &mut ReadContext<'_>, reading: &mut SockstatReading) -> Result<(), ReadError> {
@@ -59,7 +62,7 @@ impl Collector for Sockstat {
                 if let Err(error) = read_pairs(rest, &mut pairs) {
                     cx.problems.push(error);
                 }
-                reading.lines.push((keys.at(place, protocol, |_| ()), pairs));
+                reading.lines.push((keys.at(place, &[protocol], |_| ()).clone(), pairs));
             }
         }
         Ok(())

@@ -49,7 +49,7 @@ impl Collector for Stat {
     fn new(host: &Host, section: &mut Section<'_>) -> Self {
         Stat {
             stat: host.shared_proc("stat"),
-            entropy_avail: host.proc("sys/kernel/random/entropy_avail"),
+            entropy_avail: host.proc("sys/kernel/random/entropy_avail").one_record(),
             softirq: section.get(&SOFTIRQ),
         }
     }

@@ -166,10 +166,10 @@ mod tests {
 
     impl Kernel for Gated {
         fn now(&self) -> Timestamp {
-            LiveKernel.now()
+            LiveKernel::default().now()
         }
         fn monotonic(&self) -> Duration {
-            LiveKernel.monotonic()
+            LiveKernel::default().monotonic()
         }
         fn statfs(&self, path: &Path) -> Result<FsStat, Errno> {
             if path.starts_with("/dead") {

@@ -34,7 +34,10 @@ impl Collector for Uname {
 
     fn new(host: &Host, _: &mut Section<'_>) -> Self {
         let files = ["domainname", "hostname", "osrelease", "ostype", "version"];
-        Uname { files: files.map(|name| host.proc(format!("sys/kernel/{name}"))), arch: host.proc("sys/kernel/arch") }
+        Uname {
+            files: files.map(|name| host.proc(format!("sys/kernel/{name}")).one_record()),
+            arch: host.proc("sys/kernel/arch").one_record(),
+        }
     }
 
     fn read(&mut self, cx: &mut ReadContext<'_>, reading: &mut UnameReading) -> Result<(), ReadError> {

@@ -56,12 +56,12 @@ impl Collector for Vmstat {
         for (place, line) in text.lines().enumerate() {
             let mut fields = line.fields();
             let Some(key) = fields.next() else { continue };
-            let known = self.keys.at(place, key, |key| self.fields.is_match(key));
+            let known = self.keys.at(place, &[key], |key| self.fields.is_match(key));
             if !known.made && !cx.wanted.points {
                 continue;
             }
             match fields.number("a count") {
-                Ok(value) => reading.values.push((known, value)),
+                Ok(value) => reading.values.push((known.clone(), value)),
                 Err(error) => cx.problems.push(error),
             }
         }

@@ -23,12 +23,21 @@ pub struct HostFile {
     kept: Option<OwnedFd>,
     /// How long the content was last time, and so about how long it will be.
     length: usize,
+    /// Whether a read that does not fill the room given to it has come to the end.
+    is_one_record: bool,
 }
 
 impl HostFile {
     /// The file at `path`; it is opened at the first read.
     pub fn new(path: PathBuf) -> Self {
-        HostFile { path, kept: None, length: 0 }
+        HostFile { path, kept: None, length: 0, is_one_record: false }
+    }
+
+    /// The same file, known to be one that the kernel makes at one go (`single_open` of fs/seq_file.c, sysctl, sysfs), and
+    /// not record by record: then a short read is the end, and need not be followed by an empty one.
+    #[must_use]
+    pub fn one_record(self) -> Self {
+        HostFile { is_one_record: true, ..self }
     }
 
     /// Where the file is.
@@ -50,7 +59,7 @@ impl HostFile {
 
     fn read_bytes(&mut self, buffer: &mut Vec<u8>) -> Result<(), Errno> {
         if let Some(kept) = &self.kept {
-            match read_from_start(kept, self.length, buffer) {
+            match read_from_start(kept, self.length, self.is_one_record, buffer) {
                 Ok(()) => {
                     self.length = buffer.len();
                     return Ok(());
@@ -60,7 +69,7 @@ impl HostFile {
             }
         }
         let opened = open(&self.path)?;
-        read_from_start(&opened, self.length, buffer)?;
+        read_from_start(&opened, self.length, self.is_one_record, buffer)?;
         self.length = buffer.len();
         if makes_content_at_each_read(&opened) {
             self.kept = Some(opened);
@@ -84,9 +93,13 @@ struct Content {
 }
 
 impl SharedFile {
-    /// The file at `path`.
-    pub(super) fn new(path: PathBuf) -> Self {
-        let content = Content { file: HostFile::new(path.clone()), bytes: Vec::new(), read_at: None };
+    /// The file at `path`, of one record if `is_one_record`.
+    pub(super) fn new(path: PathBuf, is_one_record: bool) -> Self {
+        let content = Content {
+            file: HostFile { is_one_record, ..HostFile::new(path.clone()) },
+            bytes: Vec::new(),
+            read_at: None,
+        };
         SharedFile { path, content: Arc::new(Mutex::new(content)) }
     }
 
@@ -113,7 +126,7 @@ impl SharedFile {
 /// # Errors
 /// As [`HostFile::read`].
 pub fn read_once<'a>(path: &'a Path, buffer: &'a mut Vec<u8>) -> Result<Text<'a>, ReadError> {
-    match open(path).and_then(|opened| read_from_start(&opened, 0, buffer)) {
+    match open(path).and_then(|opened| read_from_start(&opened, 0, false, buffer)) {
         Ok(()) => Ok(Text::new(path, buffer)),
         Err(error) => Err(ReadError::io(path, error)),
     }
@@ -144,7 +157,7 @@ fn open(path: &Path) -> Result<OwnedFd, Errno> {
 
 /// Reads the whole file, which is about `expected` bytes long. What is asked for at a time is little more than that:
 /// for some files the kernel allocates and clears as much as it is asked for, however little it then has to say.
-fn read_from_start(file: &OwnedFd, expected: usize, buffer: &mut Vec<u8>) -> Result<(), Errno> {
+fn read_from_start(file: &OwnedFd, expected: usize, is_one_record: bool, buffer: &mut Vec<u8>) -> Result<(), Errno> {
     let likely = if expected == 0 { FIRST_READ } else { expected + expected / 4 };
     let mut length = 0;
     let mut step = likely.max(SMALLEST_READ);
@@ -153,13 +166,13 @@ fn read_from_start(file: &OwnedFd, expected: usize, buffer: &mut Vec<u8>) -> Res
             buffer.resize(length + step, 0);
         }
         let room = &mut buffer[length..length + step];
-        // A short read is not the end: seq_file gives a page at a time.
+        // A short read is not the end of what is made record by record: seq_file gives a page at a time.
         let read = io::retry_on_intr(|| io::pread(file, &mut *room, length as u64))?;
-        if read == 0 {
+        length += read;
+        if read == 0 || (is_one_record && read < step) {
             buffer.truncate(length);
             return Ok(());
         }
-        length += read;
         if length > MAX_BYTES {
             return Err(Errno::FBIG);
         }
@@ -222,7 +235,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
         std::fs::write(&path, "one").unwrap();
-        let (shared, mut buffer) = (SharedFile::new(path.clone()), Vec::new());
+        let (shared, mut buffer) = (SharedFile::new(path.clone(), false), Vec::new());
         let round = Instant::now();
         assert_eq!(shared.read(round, &mut buffer).unwrap().bytes(), b"one");
         std::fs::write(&path, "two").unwrap();

@@ -1,6 +1,8 @@
 //! What the kernel says by system calls.
 
+use std::os::fd::OwnedFd;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::fs::StatVfsMountFlags;
@@ -81,8 +83,11 @@ pub trait Kernel: Send + Sync {
 }
 
 /// The running kernel.
-#[derive(Clone, Copy, Debug)]
-pub struct LiveKernel;
+#[derive(Debug, Default)]
+pub struct LiveKernel {
+    /// Kept from dump to dump.
+    links: Mutex<Option<OwnedFd>>,
+}
 
 impl Kernel for LiveKernel {
     fn now(&self) -> Timestamp {
@@ -120,7 +125,11 @@ impl Kernel for LiveKernel {
     }
 
     fn links(&self, buffer: &mut Vec<u8>) -> Option<Vec<Link>> {
-        links::dump(buffer).ok()
+        let mut kept = self.links.lock().unwrap_or_else(PoisonError::into_inner);
+        let socket = kept.take().map_or_else(links::open, Ok).ok()?;
+        let dumped = links::dump(&socket, buffer).ok()?;
+        *kept = Some(socket);
+        Some(dumped)
     }
 }
 

@@ -1,6 +1,9 @@
 //! The network interfaces and their counters by one rtnetlink dump: `RTM_GETLINK` of rtnetlink(7). It costs a
 //! hundredth of reading the same from `/sys/class/net`, and has what `/proc/net/dev` leaves out.
 
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
 use rustix::io::{self, Errno};
 use rustix::net::netlink::SocketAddrNetlink;
 use rustix::net::{AddressFamily, Protocol, RecvFlags, SendFlags, SocketFlags, SocketType};
@@ -90,20 +93,29 @@ const IFINFOMSG: usize = 16;
 /// The kernel gives up to this much at a time, NLMSG_GOODSIZE rounded up.
 const RECEIVE_BUFFER: usize = 64 << 10;
 
+/// A socket to ask the kernel with. One whose answer was not read to the end must not be asked again.
+///
+/// # Errors
+/// What the socket calls answer.
+pub fn open() -> Result<OwnedFd, Errno> {
+    const NETLINK_ROUTE: Option<Protocol> = None;
+    const PATIENCE: Option<Duration> = Some(Duration::from_secs(2));
+    let socket = socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, NETLINK_ROUTE)?;
+    sockopt::set_socket_timeout(&socket, sockopt::Timeout::Recv, PATIENCE)?;
+    Ok(socket)
+}
+
 /// All interfaces of this network namespace, in the kernel's order; `buffer` is room for its messages.
 ///
 /// # Errors
 /// What the socket calls answer; `EPROTO` if the kernel's answer is cut short.
-pub fn dump(buffer: &mut Vec<u8>) -> Result<Vec<Link>, Errno> {
-    const NETLINK_ROUTE: Option<Protocol> = None;
-    let socket = socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, NETLINK_ROUTE)?;
-    sockopt::set_socket_timeout(&socket, sockopt::Timeout::Recv, Some(std::time::Duration::from_secs(2)))?;
-    sendto(&socket, &get_link_request(), SendFlags::empty(), &SocketAddrNetlink::new(0, 0))?;
+pub fn dump(socket: &OwnedFd, buffer: &mut Vec<u8>) -> Result<Vec<Link>, Errno> {
+    sendto(socket, &get_link_request(), SendFlags::empty(), &SocketAddrNetlink::new(0, 0))?;
 
     let mut links = Vec::new();
     buffer.resize(RECEIVE_BUFFER, 0);
     loop {
-        let (_, length) = io::retry_on_intr(|| recv(&socket, &mut buffer[..], RecvFlags::empty()))?;
+        let (_, length) = io::retry_on_intr(|| recv(socket, &mut buffer[..], RecvFlags::empty()))?;
         if read_messages(&buffer[..length.min(RECEIVE_BUFFER)], &mut links)? == Dump::Complete {
             return Ok(links);
         }
@@ -214,7 +226,7 @@ mod tests {
 
     #[test]
     fn the_running_kernel_tells_of_its_loopback_interface() {
-        let links = dump(&mut Vec::new()).unwrap();
+        let links = dump(&open().unwrap(), &mut Vec::new()).unwrap();
         let loopback = links.iter().find(|link| link.state.is_some_and(|s| s.loopback)).expect("a loopback interface");
         assert_eq!(loopback.receive.bytes, loopback.transmit.bytes);
     }

@@ -21,6 +21,8 @@ pub use watched::Watched;
 #[derive(Clone)]
 pub struct Host {
     roots: Roots,
+    /// Whether `roots.proc` is a procfs, and not a recorded tree.
+    has_live_proc: bool,
     shared: Arc<Mutex<HashMap<PathBuf, SharedFile>>>,
     /// What is asked by system calls: clocks, file-system sizes, the machine's name.
     pub kernel: Arc<dyn Kernel>,
@@ -54,12 +56,12 @@ impl fmt::Debug for Host {
 impl Host {
     /// A host whose trees are at `roots` and whose kernel is the running one.
     pub fn live(roots: Roots) -> Self {
-        Host::new(roots, Arc::new(LiveKernel))
+        Host::new(roots, Arc::new(LiveKernel::default()))
     }
 
     /// A host whose trees are at `roots`, with any kernel: a recorded one in tests.
     pub fn new(roots: Roots, kernel: Arc<dyn Kernel>) -> Self {
-        Host { roots, shared: Arc::default(), kernel }
+        Host { has_live_proc: file::is_procfs(&roots.proc), roots, shared: Arc::default(), kernel }
     }
 
     /// A file below procfs.
@@ -69,14 +71,16 @@ impl Host {
 
     /// A file below procfs that several collectors read.
     pub fn shared_proc(&self, path: impl AsRef<Path>) -> SharedFile {
+        // All that are shared, but for this one, are made at one go.
+        let is_one_record = path.as_ref() != Path::new("vmstat");
         let path = self.proc_path(path);
         let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
-        shared.entry(path.clone()).or_insert_with(|| SharedFile::new(path)).clone()
+        shared.entry(path.clone()).or_insert_with(|| SharedFile::new(path, is_one_record)).clone()
     }
 
     /// A file below sysfs.
     pub fn sys(&self, path: impl AsRef<Path>) -> HostFile {
-        HostFile::new(self.roots.sys.join(path))
+        HostFile::new(self.roots.sys.join(path)).one_record()
     }
 
     /// A file of the host's root file system, named by its path on the host.
@@ -107,10 +111,7 @@ impl Host {
 
     /// The network interfaces by rtnetlink; nothing for a recorded tree, whose `net/dev` tells of another machine.
     pub fn links(&self, buffer: &mut Vec<u8>) -> Option<Vec<links::Link>> {
-        if !file::is_procfs(&self.roots.proc) {
-            return None;
-        }
-        self.kernel.links(buffer)
+        if self.has_live_proc { self.kernel.links(buffer) } else { None }
     }
 
     /// What the host calls the mount point that Taffrail sees at `path`: the root prefix is taken off.
