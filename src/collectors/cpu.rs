@@ -2,6 +2,7 @@
 
 use super::{About, Collector, ReadContext, Reading, Since};
 use crate::config::{Key, Section};
+use crate::encode::infos::{concat, infos};
 use crate::encode::point::FieldInfo;
 use crate::encode::{Family, FamilyWriter, Field, Measurement, PointWriter};
 use crate::host::{Host, HostFile, Line, ReadError, SharedFile, file};
@@ -402,17 +403,8 @@ const USAGE_ACTIVE: Field<f64> = Field::new("usage_active", "% not idle; with `r
 const TIME_ACTIVE: Field<f64> = Field::new("time_active", "seconds; with `report_active` and `collect_cpu_time`");
 
 const CPU: Measurement<1> = Measurement::new("cpu", ["cpu"], &CPU_FIELDS);
-const CPU_FIELDS: [FieldInfo; 2 * MODES + 2] = {
-    let mut fields = [USAGE_ACTIVE.info(); 2 * MODES + 2];
-    let mut mode = 0;
-    while mode < MODES {
-        fields[mode] = PARTS[mode].0.info();
-        fields[MODES + 1 + mode] = PARTS[mode].1.info();
-        mode += 1;
-    }
-    fields[2 * MODES + 1] = TIME_ACTIVE.info();
-    fields
-};
+const CPU_FIELDS: [FieldInfo; 2 * MODES + 2] =
+    concat(&[&infos!(PARTS.0), &[USAGE_ACTIVE.info()], &infos!(PARTS.1), &[TIME_ACTIVE.info()]]);
 
 #[cfg(test)]
 mod tests {

@@ -7,6 +7,8 @@ use regex::Regex;
 
 use super::{About, Collector, ReadContext, Reading, Since, Vocabularies};
 use crate::config::{Filter, Key, Section};
+use crate::encode::family::FamilyInfo;
+use crate::encode::infos::{concat, infos};
 use crate::encode::point::FieldInfo;
 use crate::encode::{Family, FamilyWriter, Field, Measurement, PointWriter, Value};
 use crate::host::{Host, HostFile, Line, ReadError, Text, Watched, file};
@@ -252,20 +254,11 @@ const ATA: [(Family<1>, &str); 3] = [
         "ID_ATA_ROTATION_RATE_RPM",
     ),
 ];
-const FAMILY_INFOS: [crate::encode::family::FamilyInfo; COLUMNS + 6] = {
-    let mut infos = [INFO.info(); COLUMNS + 6];
-    let mut column = 0;
-    while column < COLUMNS {
-        infos[column] = COLUMN_FAMILIES[column].0.info();
-        column += 1;
-    }
-    infos[COLUMNS + 1] = FILESYSTEM_INFO.info();
-    infos[COLUMNS + 2] = DEVICE_MAPPER_INFO.info();
-    infos[COLUMNS + 3] = ATA[0].0.info();
-    infos[COLUMNS + 4] = ATA[1].0.info();
-    infos[COLUMNS + 5] = ATA[2].0.info();
-    infos
-};
+const FAMILY_INFOS: [FamilyInfo; COLUMNS + 6] = concat(&[
+    &infos!(COLUMN_FAMILIES.0),
+    &[INFO.info(), FILESYSTEM_INFO.info(), DEVICE_MAPPER_INFO.info()],
+    &infos!(ATA.0),
+]);
 
 /// Columns that are fields as they are, and what they are called.
 const FIELDS: [(usize, u64, Field<u64>); COLUMN_FIELDS] = [
@@ -286,17 +279,8 @@ const IO_AWAIT: Field<f64> = Field::new("io_await", "milliseconds that a request
 const IO_SVCTM: Field<f64> = Field::new("io_svctm", "milliseconds that the device was busy for a request, on average");
 const IO_UTIL: Field<f64> = Field::new("io_util", "% of the time in which any request was under way");
 const DISKIO: Measurement<2> = Measurement::new("diskio", ["name", "wwid"], &DISKIO_FIELDS);
-const DISKIO_FIELDS: [FieldInfo; COLUMN_FIELDS + 3] = {
-    let mut fields = [IO_AWAIT.info(); COLUMN_FIELDS + 3];
-    let mut index = 0;
-    while index < COLUMN_FIELDS {
-        fields[index] = FIELDS[index].2.info();
-        index += 1;
-    }
-    fields[COLUMN_FIELDS + 1] = IO_SVCTM.info();
-    fields[COLUMN_FIELDS + 2] = IO_UTIL.info();
-    fields
-};
+const DISKIO_FIELDS: [FieldInfo; COLUMN_FIELDS + 3] =
+    concat(&[&infos!(FIELDS.2), &[IO_AWAIT.info(), IO_SVCTM.info(), IO_UTIL.info()]]);
 
 impl Reading for DiskstatsReading {
     fn families(&self, out: &mut FamilyWriter<'_>) {

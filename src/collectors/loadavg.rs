@@ -4,6 +4,8 @@ use std::collections::HashSet;
 
 use super::{About, Collector, ReadContext, Reading, Since};
 use crate::config::Section;
+use crate::encode::infos::{concat, infos};
+use crate::encode::point::FieldInfo;
 use crate::encode::{Family, FamilyWriter, Field, Measurement, PointWriter};
 use crate::host::{Host, HostFile, ReadError, Text, Watched, file};
 
@@ -44,7 +46,7 @@ impl Collector for Loadavg {
         name: "loadavg",
         summary: "load averages; pushed with uptime, users and CPU counts as `system`",
         reads: &["/proc/loadavg", "/proc/uptime", "/sys/devices/system/cpu", "/run/utmp"],
-        families: &[LOAD_FAMILIES[0].info(), LOAD_FAMILIES[1].info(), LOAD_FAMILIES[2].info()],
+        families: &infos!(LOAD_FAMILIES),
         measurements: &[SYSTEM.info()],
         ..About::PLAIN
     };
@@ -120,21 +122,12 @@ const N_USERS: Field<i64> = Field::new("n_users", "sessions of users; absent whe
 const N_UNIQUE_USERS: Field<i64> = Field::new("n_unique_users", "users who have a session");
 const UPTIME: Field<u64> = Field::new("uptime", "seconds since boot");
 const UPTIME_FORMAT: Field<str> = Field::new("uptime_format", "time since boot, for people");
-const SYSTEM: Measurement<0> = Measurement::new(
-    "system",
-    [],
-    &[
-        LOAD_FIELDS[0].info(),
-        LOAD_FIELDS[1].info(),
-        LOAD_FIELDS[2].info(),
-        N_CPUS.info(),
-        N_PHYSICAL_CPUS.info(),
-        N_USERS.info(),
-        N_UNIQUE_USERS.info(),
-        UPTIME.info(),
-        UPTIME_FORMAT.info(),
-    ],
-);
+const SYSTEM: Measurement<0> = Measurement::new("system", [], &SYSTEM_FIELDS);
+const SYSTEM_FIELDS: [FieldInfo; LOAD_FIELDS.len() + 6] = concat(&[
+    &infos!(LOAD_FIELDS),
+    &[N_CPUS.info(), N_PHYSICAL_CPUS.info(), N_USERS.info(), N_UNIQUE_USERS.info()],
+    &[UPTIME.info(), UPTIME_FORMAT.info()],
+]);
 
 impl Reading for LoadavgReading {
     fn families(&self, out: &mut FamilyWriter<'_>) {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::keys::{Keys, Known};
 use super::{About, Collector, ReadContext, Reading, Since};
 use crate::config::Section;
+use crate::encode::infos::{concat, infos};
 use crate::encode::point::FieldInfo;
 use crate::encode::{FamilyWriter, Field, Kind, Measurement, Pattern, PointWriter};
 use crate::host::{Host, HostFile, ReadError, SharedFile};
@@ -155,18 +156,7 @@ const DERIVED: [FieldInfo; 7] = [
     HUGE_PAGES_TOTAL.info(),
     HUGE_PAGES_FREE.info(),
 ];
-const MEM_FIELDS: [FieldInfo; FROM_KEYS.len() + DERIVED.len()] = {
-    let mut fields = [DERIVED[0]; FROM_KEYS.len() + DERIVED.len()];
-    let mut index = 0;
-    while index < fields.len() {
-        fields[index] = match index < FROM_KEYS.len() {
-            true => FROM_KEYS[index].0.info(),
-            false => DERIVED[index - FROM_KEYS.len()],
-        };
-        index += 1;
-    }
-    fields
-};
+const MEM_FIELDS: [FieldInfo; FROM_KEYS.len() + DERIVED.len()] = concat(&[&infos!(FROM_KEYS.0), &DERIVED]);
 
 const SWAP_TOTAL: Field<u64> = Field::new("total", "bytes");
 const SWAP_USED: Field<u64> = Field::new("used", "bytes");

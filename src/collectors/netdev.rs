@@ -4,6 +4,8 @@ use regex::Regex;
 
 use super::{About, Collector, ReadContext, Reading, Since, Vocabularies};
 use crate::config::{Filter, Key, Section};
+use crate::encode::family::FamilyInfo;
+use crate::encode::infos::infos;
 use crate::encode::{Family, FamilyWriter, Field, Measurement, PointWriter};
 use crate::host::links::{Link, LinkState, Receive, Transmit};
 use crate::host::{Host, HostFile, Line, ReadError, file};
@@ -179,15 +181,7 @@ const COLUMNS: [Column; 17] = [
     column("node_network_transmit_fifo_total", "Underruns of the transmit queue.", |l| Some(l.transmit.fifo)),
     column("node_network_transmit_packets_total", "Packets transmitted.", |l| Some(l.transmit.packets)),
 ];
-const FAMILY_INFOS: [crate::encode::family::FamilyInfo; COLUMNS.len()] = {
-    let mut infos = [COLUMNS[0].0.info(); COLUMNS.len()];
-    let mut index = 0;
-    while index < COLUMNS.len() {
-        infos[index] = COLUMNS[index].0.info();
-        index += 1;
-    }
-    infos
-};
+const FAMILY_INFOS: [FamilyInfo; COLUMNS.len()] = infos!(COLUMNS.0);
 
 const BYTES_SENT: Field<u64> = Field::new("bytes_sent", "bytes");
 const BYTES_RECV: Field<u64> = Field::new("bytes_recv", "bytes");

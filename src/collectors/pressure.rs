@@ -2,6 +2,8 @@
 
 use super::{About, Collector, ReadContext, Reading, Since};
 use crate::config::Section;
+use crate::encode::infos::{concat, infos};
+use crate::encode::point::FieldInfo;
 use crate::encode::{Family, FamilyWriter, Field, Measurement, PointWriter};
 use crate::host::{Host, HostFile, Line, ReadError};
 
@@ -37,14 +39,7 @@ impl Collector for Pressure {
         summary: "how long tasks waited for CPU, memory, I/O and interrupts",
         reads: &["/proc/pressure"],
         needs: "a kernel with pressure stall information: Linux 4.20, CONFIG_PSI, not booted with psi=0",
-        families: &[
-            FAMILIES[0].info(),
-            FAMILIES[1].info(),
-            FAMILIES[2].info(),
-            FAMILIES[3].info(),
-            FAMILIES[4].info(),
-            FAMILIES[5].info(),
-        ],
+        families: &infos!(FAMILIES),
         measurements: &[PRESSURE.info()],
         ..About::PLAIN
     };
@@ -128,11 +123,8 @@ const AVERAGES: [Field<f64>; 3] = [
     Field::new("avg60", "% of the last 60 seconds"),
     Field::new("avg300", "% of the last 300 seconds"),
 ];
-const PRESSURE: Measurement<2> = Measurement::new(
-    "pressure",
-    ["resource", "type"],
-    &[TOTAL.info(), AVERAGES[0].info(), AVERAGES[1].info(), AVERAGES[2].info()],
-);
+const PRESSURE: Measurement<2> = Measurement::new("pressure", ["resource", "type"], &PRESSURE_FIELDS);
+const PRESSURE_FIELDS: [FieldInfo; 1 + AVERAGES.len()] = concat(&[&[TOTAL.info()], &infos!(AVERAGES)]);
 
 impl Reading for PressureReading {
     fn families(&self, out: &mut FamilyWriter<'_>) {

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use super::{About, Collector, ReadContext, Reading, Since, Vocabularies};
 use crate::config::Section;
+use crate::encode::infos::{concat, infos};
+use crate::encode::point::FieldInfo;
 use crate::encode::{Family, FamilyWriter, Field, Measurement, PointWriter};
 use crate::host::{Host, HostFile, ReadError, Text, file};
 
@@ -124,24 +126,9 @@ const PARKED: Field<i64> = Field::new("parked", "parked threads of the kernel; o
 const UNKNOWN: Field<i64> = Field::new("unknown", "processes in any other state");
 const TOTAL: Field<i64> = Field::new("total", "processes");
 const TOTAL_THREADS: Field<i64> = Field::new("total_threads", "threads of all processes");
-const PROCESSES: Measurement<0> = Measurement::new(
-    "processes",
-    [],
-    &[
-        BY_STATE[0].1.info(),
-        BY_STATE[1].1.info(),
-        BY_STATE[2].1.info(),
-        BY_STATE[3].1.info(),
-        BY_STATE[4].1.info(),
-        BY_STATE[5].1.info(),
-        BY_STATE[6].1.info(),
-        BY_STATE[7].1.info(),
-        PARKED.info(),
-        UNKNOWN.info(),
-        TOTAL.info(),
-        TOTAL_THREADS.info(),
-    ],
-);
+const PROCESSES: Measurement<0> = Measurement::new("processes", [], &PROCESSES_FIELDS);
+const PROCESSES_FIELDS: [FieldInfo; BY_STATE.len() + 4] =
+    concat(&[&infos!(BY_STATE.1), &[PARKED.info(), UNKNOWN.info(), TOTAL.info(), TOTAL_THREADS.info()]]);
 
 impl Reading for ProcessesReading {
     fn families(&self, out: &mut FamilyWriter<'_>) {

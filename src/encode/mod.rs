@@ -5,6 +5,7 @@
 
 pub mod by_rule;
 pub mod family;
+pub(crate) mod infos;
 pub mod line;
 pub mod number;
 pub mod point;
