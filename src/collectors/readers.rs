@@ -7,7 +7,7 @@
 //! samples until it answers again, and one thread in all, however often it is asked.
 //!
 //! Whoever asks while a round of readings has not begun shares it: two sinks that are due at the same moment cost one
-//! reading.
+//! reading. Everyone gets what was read in his own round, for a later one may have been for the other vocabulary.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -109,26 +109,38 @@ impl Readers {
             let deadline = members.iter().map(|slot| limit(slot)).max().unwrap_or(asked);
             waits.push((lane.ask(members, wanted), lane, deadline));
         }
+        let mut taken: Vec<Outcome> = Vec::new();
         for (answered, lane, deadline) in waits {
-            self.wait_for_lane(answered, &lane, deadline).await;
+            taken.extend(self.wait_for_lane(answered, &lane, deadline).await);
         }
 
         let mut answers = Vec::with_capacity(slots.len());
         for slot in slots {
-            answers.push(slot.answer(asked, limit(slot)).await);
+            let outcome = taken.iter().find(|outcome| Arc::ptr_eq(&outcome.slot, slot));
+            answers.push(match outcome {
+                Some(Outcome { last, .. }) => slot.answer_with(last),
+                None => slot.answer(asked, limit(slot)).await,
+            });
         }
         answers
     }
 
-    async fn wait_for_lane(&self, mut answered: Option<oneshot::Receiver<()>>, lane: &Arc<Lane>, deadline: Instant) {
-        let Some(answered) = &mut answered else { return };
+    /// What the lane has read by the deadline; what hangs is not among it.
+    async fn wait_for_lane(
+        &self,
+        answered: Option<oneshot::Receiver<Vec<Outcome>>>,
+        lane: &Arc<Lane>,
+        deadline: Instant,
+    ) -> Vec<Outcome> {
+        let Some(mut answered) = answered else { return Vec::new() };
         while Instant::now() < deadline {
             let patience = STALL.min(deadline.saturating_duration_since(Instant::now()));
-            if timeout(patience, &mut *answered).await.is_ok() {
-                return;
+            if let Ok(outcomes) = timeout(patience, &mut answered).await {
+                return outcomes.unwrap_or_default();
             }
             lane.rescue(&self.host);
         }
+        Vec::new()
     }
 }
 
@@ -178,10 +190,10 @@ impl Slot {
 
     /// Whether it has hung for longer than anybody waits for it.
     fn is_given_up(&self) -> bool {
-        lock(&self.state).running_since.is_some_and(|since| since.elapsed() > self.timeout)
+        lock(&self.state).has_hung_for(self.timeout)
     }
 
-    fn read(&self, wanted: Vocabularies, round: Instant, host: &Host, buffer: &mut Vec<u8>) {
+    fn read(&self, wanted: Vocabularies, round: Instant, host: &Host, buffer: &mut Vec<u8>) -> Last {
         let began = Instant::now();
         lock(&self.state).running_since = Some(began);
         let mut collector = lock(&self.collector);
@@ -191,12 +203,19 @@ impl Slot {
             Ok(taken) => taken.failure.clone(),
             Err(failure) => Some(failure.clone()),
         };
+        let last = Last { began, taken };
         let mut state = lock(&self.state);
         state.running_since = None;
-        state.last = Some(Last { began, taken });
+        state.last = Some(last.clone());
         state.report(self.about.name, failure);
         drop(state);
         self.finished.notify_waiters();
+        last
+    }
+
+    fn answer_with(&self, last: &Last) -> Answer {
+        let age = self.interval.map(|_| last.began.elapsed());
+        Answer { about: self.about, taken: last.taken.clone(), age }
     }
 
     /// The reading that began after `asked`, waited for until `deadline`; for a background collector the last one.
@@ -218,27 +237,23 @@ impl Slot {
         let mut state = lock(&self.state);
         let now = Instant::now();
         if let Some(last) = state.last.as_ref().filter(|last| last.began >= asked || self.interval.is_some()) {
-            let age = self.interval.map(|_| now.saturating_duration_since(last.began));
-            return Some(Answer { about: self.about, taken: last.taken.clone(), age });
+            return Some(self.answer_with(last));
         }
-        let hanging = state.running_since.map(|since| now.saturating_duration_since(since));
-        let given_up = hanging.is_some_and(|so_far| so_far > self.timeout);
-        if !given_up && now < deadline {
+        if now < deadline && !state.has_hung_for(self.timeout) {
             return None;
         }
-        let message = match hanging {
-            Some(so_far) if given_up => format!("no answer for {}", seconds(so_far)),
-            _ => format!("no answer within {}", seconds(deadline.saturating_duration_since(asked))),
-        };
+        let message = "no answer in time; its samples are left out until it answers".to_owned();
         let failure = Failure { absent: false, message };
-        let told =
-            Failure { message: "no answer in time; its samples are left out until it answers".to_owned(), ..failure };
-        state.report(self.about.name, Some(told));
-        Some(Answer { about: self.about, taken: Err(Failure { absent: false, message: failure.message }), age: None })
+        state.report(self.about.name, Some(failure.clone()));
+        Some(Answer { about: self.about, taken: Err(failure), age: None })
     }
 }
 
 impl SlotState {
+    fn has_hung_for(&self, time: Duration) -> bool {
+        self.running_since.is_some_and(|since| since.elapsed() > time)
+    }
+
     /// Tells the log of a failure when it begins, changes or ends, not at each reading.
     fn report(&mut self, collector: &str, failure: Option<Failure>) {
         if self.reported == failure {
@@ -251,10 +266,6 @@ impl SlotState {
         }
         self.reported = failure;
     }
-}
-
-fn seconds(duration: Duration) -> String {
-    format!("{:.1} s", duration.as_secs_f64())
 }
 
 fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
@@ -298,7 +309,15 @@ struct LaneState {
 struct Ask {
     slots: Vec<Arc<Slot>>,
     wanted: Vocabularies,
-    answer: Option<oneshot::Sender<()>>,
+    /// What was read of it; it goes out when the round is complete.
+    outcomes: Vec<Outcome>,
+    answer: Option<oneshot::Sender<Vec<Outcome>>>,
+}
+
+/// What one round read of one collector.
+struct Outcome {
+    slot: Arc<Slot>,
+    last: Last,
 }
 
 impl Lane {
@@ -326,7 +345,7 @@ impl Lane {
     }
 
     /// Asks for a round with `slots`. Nothing comes back if the lane hangs and is asked already.
-    fn ask(&self, slots: Vec<Arc<Slot>>, wanted: Vocabularies) -> Option<oneshot::Receiver<()>> {
+    fn ask(&self, slots: Vec<Arc<Slot>>, wanted: Vocabularies) -> Option<oneshot::Receiver<Vec<Outcome>>> {
         /// More than can be asked while a round is read, unless it hangs.
         const MAX_WAITING: usize = 256;
         let mut state = self.state();
@@ -334,7 +353,7 @@ impl Lane {
             return None;
         }
         let (answer, answered) = oneshot::channel();
-        state.asked.push(Ask { slots, wanted, answer: Some(answer) });
+        state.asked.push(Ask { slots, wanted, outcomes: Vec::new(), answer: Some(answer) });
         drop(state);
         self.wake.notify_one();
         Some(answered)
@@ -390,7 +409,7 @@ impl Lane {
             Some(since_last) => Some(interval - since_last),
             None => {
                 let wanted = slot.on;
-                state.asked.push(Ask { slots: vec![slot], wanted, answer: None });
+                state.asked.push(Ask { slots: vec![slot], wanted, outcomes: Vec::new(), answer: None });
                 None
             }
         }
@@ -399,9 +418,18 @@ impl Lane {
 
 impl LaneState {
     fn answer_those_in_hand(&mut self) {
-        for answer in self.in_hand.drain(..).filter_map(|ask| ask.answer) {
+        for Ask { outcomes, answer, .. } in self.in_hand.drain(..) {
             // Nobody waits any more when the scrape was given up.
-            let _ = answer.send(());
+            let _ = answer.map(|answer| answer.send(outcomes));
+        }
+    }
+
+    fn finished(&mut self, slot: &Arc<Slot>, last: &Last) {
+        self.running = None;
+        for ask in &mut self.in_hand {
+            if ask.slots.iter().any(|asked| Arc::ptr_eq(asked, slot)) {
+                ask.outcomes.push(Outcome { slot: slot.clone(), last: last.clone() });
+            }
         }
     }
 
@@ -421,10 +449,10 @@ impl LaneState {
 fn serve(mut lane: Arc<Lane>, host: &Host) {
     let mut buffer = Vec::new();
     while let Some((slot, wanted, round)) = lane.next() {
-        slot.read(slot.on.and(wanted), round, host, &mut buffer);
+        let last = slot.read(slot.on.and(wanted), round, host, &mut buffer);
         // While it hung, this thread may have been left to it.
         lane = slot.lane();
-        lane.state().running = None;
+        lane.state().finished(&slot, &last);
     }
 }
 
@@ -497,6 +525,7 @@ mod tests {
     use std::sync::mpsc;
 
     use super::*;
+    use crate::encode::text::{Dialect, TextEncoder};
     use crate::host::Roots;
 
     static QUICK: About = About { name: "quick", ..About::PLAIN };
@@ -506,18 +535,30 @@ mod tests {
     struct Scripted<F>(F);
 
     impl<F: FnMut() + Send> AnyCollector for Scripted<F> {
-        fn take(&mut self, _: Vocabularies, _: Instant, host: &Host, _: &mut Vec<u8>) -> Taken {
+        fn take(&mut self, wanted: Vocabularies, _: Instant, host: &Host, _: &mut Vec<u8>) -> Taken {
             (self.0)();
             let at = host.kernel.now();
-            Taken { at, monotonic: Duration::ZERO, took: Duration::ZERO, failure: None, reading: Arc::new(Nothing) }
+            Taken {
+                at,
+                monotonic: Duration::ZERO,
+                took: Duration::ZERO,
+                failure: None,
+                reading: Arc::new(Nothing(wanted)),
+            }
         }
     }
 
+    /// A reading that holds nothing but for whom it is.
     #[derive(Default)]
-    struct Nothing;
+    struct Nothing(Vocabularies);
 
     impl super::super::Reading for Nothing {
-        fn families(&self, _: &mut FamilyWriter<'_>) {}
+        fn families(&self, out: &mut FamilyWriter<'_>) {
+            const FOR: Family<1> = Family::gauge("for", "", ["vocabulary"]);
+            let mut samples = out.family(&FOR);
+            samples.sample(["families"], self.0.families);
+            samples.sample(["points"], self.0.points);
+        }
     }
 
     fn configured(about: &'static About, script: impl FnMut() + Send + 'static) -> Configured {
@@ -599,6 +640,29 @@ mod tests {
             assert_eq!([first, second, third], [const { [("quick", true)] }; 3].map(Vec::from));
         });
         assert!(count.load(SeqCst) <= 2, "{count:?} readings for three who asked together");
+    }
+
+    #[test]
+    fn everyone_gets_a_reading_for_his_own_vocabulary() {
+        let readers = Readers::new(Host::live(Roots::default()), vec![configured(&QUICK, || {})]);
+        let wants = |wanted: Vocabularies, name: &'static str| {
+            let readers = &readers;
+            async move {
+                let answers = readers.read(wanted, |_| true, Duration::from_secs(60)).await;
+                let mut encoder = TextEncoder::new(Dialect::Plain, Vec::new());
+                answers[0].taken.as_ref().unwrap().families(&mut FamilyWriter::new(&mut encoder));
+                let text = String::from_utf8(encoder.finish()).unwrap();
+                assert!(text.contains(&format!("for{{vocabulary=\"{name}\"}} 1")), "{text}");
+            }
+        };
+        block_on(async {
+            for _ in 0..200 {
+                let families = || wants(Vocabularies::FAMILIES, "families");
+                let points = || wants(Vocabularies::POINTS, "points");
+                tokio::join!(families(), points(), families(), families(), points());
+                tokio::join!(points(), families());
+            }
+        });
     }
 
     #[test]
