@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::collectors::readers::Readers;
@@ -156,7 +157,7 @@ impl Agent {
                     self.sinks.push(old);
                     continue;
                 }
-                Some(old) => Some(old.stop().await),
+                Some(old) => Some(old.hand_over().await),
                 None => None,
             };
             match Sink::start(settings, &self.exposition, left) {
@@ -177,21 +178,18 @@ impl Agent {
 
     async fn drain(self) {
         self.exposition.draining.store(true, Relaxed);
-        let sinks = async {
-            for sink in self.sinks {
-                end(sink).await;
-            }
-        };
-        let drained = timeout(DRAIN, async { tokio::join!(self.server.drain(), sinks) }).await;
-        if drained.is_err() {
-            tracing::warn!("not everything was drained within {} s", DRAIN.as_secs());
+        let mut sinks: JoinSet<()> = self.sinks.into_iter().map(end).collect();
+        let sinks = async { while sinks.join_next().await.is_some() {} };
+        let (requests, ()) = tokio::join!(timeout(DRAIN, self.server.drain()), sinks);
+        if requests.is_err() {
+            tracing::warn!("not all requests in flight were answered within {} s", DRAIN.as_secs());
         }
     }
 }
 
 async fn end(sink: Sink) {
     let name = sink.settings.name.clone();
-    let lost = sink.stop().await.queue.counts().points;
+    let lost = sink.stop(DRAIN).await.queue.counts().points;
     if lost > 0 {
         tracing::error!(sink = name, "{lost} points could not be sent, and are lost");
     }

@@ -249,6 +249,19 @@ fn waiting_points_survive_a_reload_of_their_sink() {
 }
 
 #[test]
+fn a_reload_does_not_wait_for_a_server_that_does_not_answer() {
+    let dead = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("urls = [\"http://{}\"]\ndatabase = \"d\"\n", dead.local_addr().unwrap());
+    let mut taffrail = Taffrail::start(&config(&format!("{url}timeout = \"10m\"\n")));
+    let (_hanging, _) = dead.accept().unwrap();
+    let server = FakeInflux::agreeable();
+    taffrail.reload(&v1(&server, ""));
+    wait_until("ticks", || (ticks(&server.stored()).len() >= 2).then_some(()));
+    taffrail.signal(Signal::TERM);
+    assert!(taffrail.wait().success());
+}
+
+#[test]
 fn a_dead_sink_does_not_hold_up_another() {
     // Accepts and never answers.
     let dead = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::answer::Answer;
@@ -41,6 +41,15 @@ impl Stoppable {
     async fn stop(self) {
         self.stop.cancel();
         let _ = self.task.await;
+    }
+
+    /// Stops, and does not wait any longer than this.
+    async fn stop_within(mut self, time: Duration) {
+        self.stop.cancel();
+        if timeout(time, &mut self.task).await.is_err() {
+            self.task.abort();
+            let _ = self.task.await;
+        }
     }
 }
 
@@ -82,12 +91,18 @@ impl Sink {
         Ok(Sink { settings, state, gathering, sending })
     }
 
-    /// Stops reading, sends what waits as long as the server takes it, and leaves the rest.
-    pub async fn stop(self) -> Arc<SinkState> {
+    /// Stops reading, sends what waits as long as the server takes it, but no longer than `time`, and leaves the rest.
+    pub async fn stop(self, time: Duration) -> Arc<SinkState> {
         // In this order, so that what was read last is sent too.
         self.gathering.stop().await;
-        self.sending.stop().await;
+        self.sending.stop_within(time).await;
         self.state
+    }
+
+    /// Stops, and leaves what waits to the sink that takes this one's place. A write that is under way is broken off: its
+    /// points wait until they are acknowledged.
+    pub async fn hand_over(self) -> Arc<SinkState> {
+        self.stop(Duration::ZERO).await
     }
 }
 
