@@ -192,6 +192,12 @@ impl Lines {
         std::mem::replace(self, rest)
     }
 
+    /// Gives back the room that no point takes.
+    pub fn shrink_to_fit(&mut self) {
+        self.bytes.shrink_to_fit();
+        self.ends.shrink_to_fit();
+    }
+
     /// Appends the points of `more`.
     pub fn append(&mut self, more: &Lines) {
         let start = self.bytes.len() as u32;

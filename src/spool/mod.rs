@@ -49,7 +49,8 @@ impl Queue {
     }
 
     /// Adds points at the end. If the queue is full then, the oldest are dropped.
-    pub fn push(&self, lines: Lines) {
+    pub fn push(&self, mut lines: Lines) {
+        lines.shrink_to_fit();
         let mut state = self.state();
         state.counts.points += lines.count();
         state.counts.bytes += lines.bytes().len();
