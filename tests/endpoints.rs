@@ -50,6 +50,14 @@ fn an_answer_is_compressed_where_that_is_accepted() {
 }
 
 #[test]
+fn a_head_request_gets_the_headers_alone() {
+    let taffrail = Taffrail::start(&recorded_host());
+    let answer = ureq::head(taffrail.url("/metrics")).call().unwrap();
+    assert_eq!(answer.headers()["content-type"], "text/plain; version=0.0.4; charset=utf-8");
+    assert_eq!(answer.into_body().read_to_vec().unwrap(), b"");
+}
+
+#[test]
 fn a_scrape_can_choose_collectors() {
     let taffrail = Taffrail::start(&recorded_host());
     let chosen = taffrail.get("/metrics?collect[]=loadavg&collect%5B%5D=uname");
@@ -216,6 +224,20 @@ fn a_scrape_in_flight_is_answered_before_the_process_ends() {
 }
 
 #[test]
+fn connections_without_a_request_do_not_put_the_end_off() {
+    let mut taffrail = Taffrail::start(&recorded_host());
+    // One never asks, one does not come to the end of its question, one has been answered and stays.
+    let connect = || TcpStream::connect(&taffrail.addresses()[0]).unwrap();
+    let (_silent, mut halfway, mut answered) = (connect(), connect(), connect());
+    halfway.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\n").unwrap();
+    answered.write_all(b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+    assert!(answered.read(&mut [0; 100]).unwrap() > 0);
+    taffrail.signal(Signal::TERM);
+    assert_eq!(taffrail.wait().code(), Some(0));
+    assert_eq!(taffrail.logged("not all requests were answered"), 0, "{:#?}", taffrail.log());
+}
+
+#[test]
 fn sigint_ends_it_too() {
     let mut taffrail = Taffrail::start(&recorded_host());
     taffrail.signal(Signal::INT);
@@ -257,6 +279,28 @@ fn a_reload_opens_new_addresses_and_closes_old_ones() {
     taffrail.reload(&format!("{}[http]\nlisten = [\"{}\"]\n", recorded_host(), taken.local_addr().unwrap()));
     taffrail.wait_for_log("cannot listen on");
     assert_eq!(get(&new, &[]).unwrap().status, 200);
+}
+
+#[test]
+fn a_reload_may_keep_the_port_and_change_the_address() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let listen = |address: &str| format!("{}[http]\nlisten = [\"{address}:{free}\"]\n", recorded_host());
+    let taffrail = Taffrail::start_with(&listen("0.0.0.0"), &[]);
+    taffrail.wait_for_log("listening on");
+    let health = |address: &str| get(&format!("http://{address}:{free}/-/healthy"), &[]);
+
+    taffrail.reload(&listen("127.0.0.1"));
+    assert_eq!(health("127.0.0.1").unwrap().status, 200, "{:#?}", taffrail.log());
+    assert!(health("127.0.0.2").is_err());
+
+    // Somebody else is in the way: what was closed for it is opened again.
+    let somebody = std::net::TcpListener::bind(("127.0.0.2", free)).unwrap();
+    taffrail.reload(&listen("0.0.0.0"));
+    taffrail.wait_for_log("cannot listen on 0.0.0.0");
+    assert_eq!(health("127.0.0.1").unwrap().status, 200, "{:#?}", taffrail.log());
+    drop(somebody);
+    taffrail.reload(&listen("0.0.0.0"));
+    assert_eq!(health("127.0.0.2").unwrap().status, 200, "{:#?}", taffrail.log());
 }
 
 #[test]

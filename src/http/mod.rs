@@ -1,13 +1,15 @@
 //! Listeners that every endpoint shares, with bounds on connections and on how slow a peer may be.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use axum::Router;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
@@ -75,7 +77,8 @@ pub struct Server {
 struct Listener {
     address: SocketAddr,
     stop: CancellationToken,
-    task: JoinHandle<()>,
+    /// Ends with the connections that are still open.
+    accepting: JoinHandle<JoinSet<()>>,
 }
 
 impl Server {
@@ -84,29 +87,59 @@ impl Server {
         Server { listeners: HashMap::new(), limits: Arc::new(ArcSwap::from_pointee(settings.clone())), router }
     }
 
-    /// Opens what `settings` asks for and is not open, then closes what it does not ask for. An address that stays keeps
+    /// Opens what `settings` asks for and is not open, and closes what it does not ask for. An address that stays keeps
     /// its connections.
     ///
     /// # Errors
-    /// That an address cannot be bound; everything is then as before.
+    /// That an address cannot be bound; what listened before listens then.
     pub async fn apply(&mut self, settings: &Settings) -> Result<(), BindError> {
-        let mut bound = Vec::new();
-        for &address in &settings.listen {
-            if !self.listeners.contains_key(&address) {
-                let bind = async { TcpListener::bind(address).await.and_then(|l| Ok((l.local_addr()?, l))) };
-                let (local, listener) = bind.await.map_err(|reason| BindError { address, reason })?;
-                bound.push((address, local, listener));
+        let is_unwanted = |open: &SocketAddr| !settings.listen.contains(open);
+        let is_missing = |address: &&SocketAddr| !self.listeners.contains_key(*address);
+        let missing: BTreeSet<SocketAddr> = settings.listen.iter().filter(is_missing).copied().collect();
+        let (mut bound, mut given_up) = (Vec::new(), Vec::new());
+        for address in missing {
+            // 0.0.0.0:9100 is in the way of 127.0.0.1:9100.
+            given_up.extend(self.close(|open| is_unwanted(open) && open.port() == address.port()).await);
+            match TcpListener::bind(address).await.and_then(|listener| Ok((listener.local_addr()?, listener))) {
+                Ok((local, listener)) => bound.push((address, local, listener)),
+                Err(reason) => {
+                    drop(bound);
+                    self.reopen(given_up).await;
+                    return Err(BindError { address, reason });
+                }
             }
         }
         self.limits.store(Arc::new(settings.clone()));
         for (address, local, listener) in bound {
-            let stop = CancellationToken::new();
-            let task = tokio::spawn(accept(listener, self.limits.clone(), self.router.clone(), stop.clone()));
-            self.listeners.insert(address, Listener { address: local, stop, task });
+            self.open(address, local, listener);
         }
-        let unwanted = self.listeners.extract_if(|address, _| !settings.listen.contains(address));
-        unwanted.for_each(|(_, listener)| drop(tokio::spawn(listener.close())));
+        self.close(is_unwanted).await;
         Ok(())
+    }
+
+    fn open(&mut self, asked: SocketAddr, address: SocketAddr, listener: TcpListener) {
+        let stop = CancellationToken::new();
+        let accepting = tokio::spawn(accept(listener, self.limits.clone(), self.router.clone(), stop.clone()));
+        self.listeners.insert(asked, Listener { address, stop, accepting });
+    }
+
+    /// Closes these addresses, and says which they were; their requests in flight are still answered.
+    async fn close(&mut self, which: impl Fn(&SocketAddr) -> bool) -> Vec<SocketAddr> {
+        let mut closed = Vec::new();
+        for (address, listener) in self.listeners.extract_if(|address, _| which(address)) {
+            tokio::spawn(wait_for_all(listener.close().await));
+            closed.push(address);
+        }
+        closed
+    }
+
+    async fn reopen(&mut self, addresses: Vec<SocketAddr>) {
+        for address in addresses {
+            match TcpListener::bind(address).await {
+                Ok(listener) => self.open(address, address, listener),
+                Err(error) => tracing::error!("cannot listen on {address} again: {error}"),
+            }
+        }
     }
 
     /// The addresses that are listened on, with the ports that the kernel chose.
@@ -116,8 +149,8 @@ impl Server {
 
     /// Stops accepting, and waits until the requests in flight are answered.
     pub async fn drain(self) {
-        let mut closing: JoinSet<()> = self.listeners.into_values().map(Listener::close).collect();
-        while closing.join_next().await.is_some() {}
+        let close = |listener: Listener| async { wait_for_all(listener.close().await).await };
+        wait_for_all(self.listeners.into_values().map(close).collect()).await;
     }
 }
 
@@ -132,13 +165,23 @@ pub struct BindError {
 }
 
 impl Listener {
-    async fn close(self) {
+    /// Stops accepting. What comes back are the connections that are still open.
+    async fn close(self) -> JoinSet<()> {
         self.stop.cancel();
-        let _ = self.task.await;
+        self.accepting.await.unwrap_or_default()
     }
 }
 
-async fn accept(listener: TcpListener, limits: Arc<ArcSwap<Settings>>, router: Router, stop: CancellationToken) {
+async fn wait_for_all(mut tasks: JoinSet<()>) {
+    while tasks.join_next().await.is_some() {}
+}
+
+async fn accept(
+    listener: TcpListener,
+    limits: Arc<ArcSwap<Settings>>,
+    router: Router,
+    stop: CancellationToken,
+) -> JoinSet<()> {
     let mut connections = JoinSet::new();
     loop {
         let limits = limits.load_full();
@@ -155,26 +198,34 @@ async fn accept(listener: TcpListener, limits: Arc<ArcSwap<Settings>>, router: R
                 }
             },
             Some(_) = connections.join_next() => {}
-            () = stop.cancelled() => break,
+            () = stop.cancelled() => return connections,
         }
     }
-    drop(listener);
-    while connections.join_next().await.is_some() {}
 }
 
 async fn serve_connection(stream: TcpStream, limits: Arc<Settings>, router: Router, stop: CancellationToken) {
     let _ = stream.set_nodelay(true);
     let mut stream = Box::pin(TimeoutStream::new(stream));
     stream.as_mut().set_write_timeout_pinned(Some(limits.write_timeout));
+    let was_asked = AtomicBool::new(false);
+    let router = TowerToHyperService::new(router);
+    let service = service_fn(|request| {
+        was_asked.store(true, Ordering::Relaxed);
+        router.call(request)
+    });
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.idle_timeout)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+        .serve_connection(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection);
     // An error here is the peer's: it went away, or sent what is not HTTP.
     tokio::select! {
+        biased;
         _ = connection.as_mut() => return,
         () = stop.cancelled() => connection.as_mut().graceful_shutdown(),
     }
-    let _ = connection.await;
+    // One that has asked nothing yet would be waited for until it does.
+    if was_asked.load(Ordering::Relaxed) {
+        let _ = connection.await;
+    }
 }
