@@ -145,6 +145,7 @@ fn collectors_are_listed_with_what_they_read_and_need() {
     let line = |name: &str| {
         listed.lines().find(|line| line.starts_with(&format!("{name} "))).unwrap_or_else(|| panic!("{listed}"))
     };
+    taffrail::collectors::list::names().for_each(|name| assert!(!line(name).is_empty()));
     assert!(line("cpu").contains("on    on") && line("cpu").contains("/proc/stat"));
     assert!(line("processes").contains("off   on"));
     assert!(line("vmstat").contains("off   off"));
