@@ -234,7 +234,7 @@ fn connections_without_a_request_do_not_put_the_end_off() {
     assert!(answered.read(&mut [0; 100]).unwrap() > 0);
     taffrail.signal(Signal::TERM);
     assert_eq!(taffrail.wait().code(), Some(0));
-    assert_eq!(taffrail.logged("not all requests were answered"), 0, "{:#?}", taffrail.log());
+    assert_eq!(taffrail.logged("not all requests in flight were answered"), 0, "{:#?}", taffrail.log());
 }
 
 #[test]

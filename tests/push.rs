@@ -274,6 +274,43 @@ fn a_dead_sink_does_not_hold_up_another() {
     wait_until("ticks", || (ticks(&server.stored()).len() >= 5).then_some(()));
 }
 
+/// A sink whose server accepts connections and never answers.
+fn dead_sink() -> (TcpListener, String) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    (listener, format!("urls = [\"{url}\"]\ndatabase = \"x\"\ntimeout = \"10m\"\n"))
+}
+
+#[test]
+fn a_dead_sink_does_not_cost_another_its_last_batch() {
+    let (_dead, dead) = dead_sink();
+    let server = FakeInflux::agreeable();
+    let other = format!(
+        "[[sinks.influxdb]]\nurls = [\"{}\"]\ndatabase = \"d\"\nflush_interval = \"1h\"\nname = \"other\"\n",
+        server.url()
+    );
+    let mut taffrail = Taffrail::start(&config(&format!("{dead}{other}")));
+    let queued = "taffrail_sink_queued_points{sink=\"other\"}";
+    let waiting =
+        wait_until("points to wait", || taffrail.get("/metrics").sample(queued).filter(|points| *points > 10.0));
+    taffrail.signal(Signal::TERM);
+    assert!(taffrail.wait().success());
+    assert!(server.stored().len() as f64 >= waiting, "{:#?}", taffrail.log());
+    let line = taffrail.wait_for_log("could not be sent, and are lost");
+    assert!(line.contains("central"), "{line}");
+}
+
+#[test]
+fn a_point_that_is_too_large_by_itself_is_dropped_and_the_others_are_stored() {
+    let is_large = |line: &String| line.starts_with("mem,");
+    let server =
+        FakeInflux::start(move |write| if write.lines.iter().any(is_large) { reply(413, "") } else { reply(204, "") });
+    let taffrail = Taffrail::start(&v1(&server, ""));
+    let stored = wait_until("three ticks", || Some(server.stored()).filter(|lines| ticks(lines).len() >= 3));
+    assert_once_each_in_order(&ticks(&stored));
+    taffrail.wait_for_log("a point was dropped: the point is larger than the server takes");
+}
+
 /// Percentages are over each sink's own interval: the recorded host stands still, so the live one is read.
 #[test]
 fn the_first_tick_has_no_rates_and_the_next_ones_have() {
@@ -301,6 +338,12 @@ fn tls_trusts_the_given_certificates_and_no_others() {
     let trusting = Taffrail::start(&sink(&format!("tls_ca = \"{}\"\n", tls.authority().display())));
     wait_until("a write", || (!server.posts().is_empty()).then_some(()));
     drop(trusting);
+
+    // Without tls_ca, those of the system are trusted, and this one is not among them.
+    let plain = Taffrail::start(&sink(""));
+    let line = plain.wait_for_log("a write failed");
+    assert!(line.to_lowercase().contains("certificate"), "{line}");
+    drop(plain);
 
     let before = server.posts().len();
     let strange = tls.other_authority().display().to_string();

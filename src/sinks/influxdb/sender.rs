@@ -17,6 +17,9 @@ use crate::sinks::push::gather;
 use crate::sinks::schedule::random_up_to;
 use crate::sinks::state::SinkState;
 
+/// How long a reading is waited for when its sink stops. A sound one takes milliseconds; one that hangs is left out.
+const LAST_READING: Duration = Duration::from_secs(1);
+
 /// A sink that runs.
 pub struct Sink {
     /// Its settings.
@@ -36,11 +39,6 @@ impl Stoppable {
     fn start<F: Future<Output = ()> + Send + 'static>(task: impl FnOnce(CancellationToken) -> F) -> Self {
         let stop = CancellationToken::new();
         Stoppable { task: tokio::spawn(task(stop.clone())), stop }
-    }
-
-    async fn stop(self) {
-        self.stop.cancel();
-        let _ = self.task.await;
     }
 
     /// Stops, and does not wait any longer than this.
@@ -94,7 +92,7 @@ impl Sink {
     /// Stops reading, sends what waits as long as the server takes it, but no longer than `time`, and leaves the rest.
     pub async fn stop(self, time: Duration) -> Arc<SinkState> {
         // In this order, so that what was read last is sent too.
-        self.gathering.stop().await;
+        self.gathering.stop_within(LAST_READING).await;
         self.sending.stop_within(time).await;
         self.state
     }
