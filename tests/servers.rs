@@ -267,12 +267,12 @@ impl Exposition {
     }
 }
 
-/// What Taffrail has and node_exporter 1.5.0 does not, as later versions of it do.
+/// What Taffrail has, as node_exporter 1.12, and Debian's 1.5 has not.
 const ONLY_OURS: [(&str, &str); 4] = [
-    ("node_cpu_online", "came with 1.8"),
-    ("node_filesystem_mount_info", "came with 1.9"),
-    ("node_netstat_TcpExt_TCPOFOQueue", "among the default fields since 1.6"),
-    ("node_netstat_TcpExt_TCPRcvQDrop", "among the default fields since 1.6"),
+    ("node_cpu_online", "a family of 1.12"),
+    ("node_filesystem_mount_info", "a family of 1.12"),
+    ("node_netstat_TcpExt_TCPOFOQueue", "among the default fields of 1.12"),
+    ("node_netstat_TcpExt_TCPRcvQDrop", "among the default fields of 1.12"),
 ];
 
 fn is_only_ours(series: &str) -> bool {
