@@ -3,21 +3,25 @@
 mod common;
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs;
-use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use common::{ALL_ON, recorded_host};
+use common::{ALL_ON, collectors, copy_tree, exposition, host_of, line_protocol, read, recorded_host};
+use globset::GlobBuilder;
 use influxdb_line_protocol::{FieldValue, parse_lines};
 use proptest::prelude::*;
+use proptest::sample::Index;
+use proptest::test_runner::TestRunner;
 use prost::Message;
-use taffrail::collectors::readers::Readers;
+use taffrail::collectors::About;
+use taffrail::collectors::readers::{Answer, Readers};
 use taffrail::encode::family::{Family, FamilyWriter, Value};
 use taffrail::encode::point::{CommonTags, Lines, PointWriter};
 use taffrail::encode::protobuf::ProtobufEncoder;
 use taffrail::encode::text::{Dialect, TextEncoder};
-use taffrail::host::Timestamp;
+use taffrail::host::{Host, Timestamp};
 
 const GAUGE: Family<2> = Family::gauge("g", "A \"gauge\" with a \\ in it.", ["first", "second"]);
 const COUNTER: Family<2> = Family::counter("c_total", "A counter.", ["first", "second"]);
@@ -298,88 +302,109 @@ mod proto {
     }
 }
 
-/// The files of the recorded host that are mangled, with the collectors that read them.
-const MANGLED: [(&str, &[&str]); 14] = [
-    ("stat", &["cpu", "stat", "process"]),
-    ("meminfo", &["meminfo"]),
-    ("vmstat", &["vmstat", "meminfo"]),
-    ("loadavg", &["loadavg"]),
-    ("diskstats", &["diskstats"]),
-    ("1/mountinfo", &["filesystem"]),
-    ("net/dev", &["netdev"]),
-    ("net/netstat", &["netstat", "process"]),
-    ("net/snmp", &["netstat"]),
-    ("net/snmp6", &["netstat"]),
-    ("net/sockstat", &["sockstat"]),
-    ("pressure/memory", &["pressure"]),
-    ("sys/fs/file-nr", &["filefd"]),
-    ("self/stat", &["process", "processes"]),
-];
+/// What becomes of a file: it ends early, and some of its bytes are others.
+#[derive(Clone, Debug)]
+struct Damage {
+    end: Option<Index>,
+    changes: Vec<(Index, u8)>,
+}
 
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 40, failure_persistence: None, ..ProptestConfig::default() })]
+fn damage() -> impl Strategy<Value = Damage> {
+    let byte = prop_oneof![any::<u8>(), prop::sample::select(b"09-. \n\t:=/()\\\"\xff".to_vec())];
+    (prop::option::of(any::<Index>()), prop::collection::vec((any::<Index>(), byte), 0..20))
+        .prop_map(|(end, changes)| Damage { end, changes })
+}
 
-    #[test]
-    fn a_mangled_file_costs_only_those_who_read_it(
-        which in 0..MANGLED.len(),
-        cut in 0.0..1.0f64,
-        changes in prop::collection::vec((0.0..1.0f64, any::<u8>()), 0..20),
-    ) {
-        let (file, readers) = MANGLED[which];
-        let tree = Tree::copy(&recorded_host("debian-12-vm").join("after"));
-        let sound = tree.exposition_without(readers);
-        let path = tree.path.join("proc").join(file);
-        let mut bytes = fs::read(&path).unwrap();
-        bytes.truncate((bytes.len() as f64 * (cut + 0.5).min(1.0)) as usize);
-        for (at, byte) in changes.into_iter().filter(|_| !bytes.is_empty()).collect::<Vec<_>>() {
-            let index = ((bytes.len() as f64 * at) as usize).min(bytes.len() - 1);
-            bytes[index] = byte;
+impl Damage {
+    fn applied_to(&self, sound: &[u8]) -> Vec<u8> {
+        let end = self.end.map_or(sound.len(), |end| end.index(sound.len() + 1));
+        let mut bytes = sound[..end].to_vec();
+        for (at, byte) in self.changes.iter().filter(|_| end > 0) {
+            bytes[at.index(end)] = *byte;
         }
-        fs::write(&path, bytes).unwrap();
-        let mangled = tree.exposition_without(readers);
-        prop_assert_eq!(mangled, sound);
+        bytes
     }
 }
 
-/// A copy of a recorded host that may be changed.
-struct Tree {
-    path: PathBuf,
-    _folder: tempfile::TempDir,
+#[test]
+fn a_damaged_file_costs_only_those_who_say_that_they_read_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let tree = folder.path().join("after");
+    copy_tree(&recorded_host("debian-12-vm").join("after"), &tree, &is_not_another_process);
+    let host = host_of(&tree);
+    let new_readers = || Readers::new(host.clone(), collectors(&host, ALL_ON));
+    let earlier = host_of(&recorded_host("debian-12-vm").join("before"));
+    let earlier = read(&Readers::new(earlier.clone(), collectors(&earlier, ALL_ON)));
+    let since_earlier = |answers: &[Answer]| -> Vec<_> {
+        answers.iter().zip(&earlier).map(|(answer, earlier)| rendered(answer, earlier, &host)).collect()
+    };
+    let sound = since_earlier(&read(&new_readers()));
+    let config = ProptestConfig { cases: 16, failure_persistence: None, ..ProptestConfig::default() };
+    for path in files_below(&tree) {
+        let name = name_on_host(path.strip_prefix(&tree).unwrap());
+        let content = fs::read(&path).unwrap();
+        let readers = new_readers();
+        let result = TestRunner::new(config.clone()).run(&damage(), |damage| {
+            fs::write(&path, damage.applied_to(&content)).unwrap();
+            let damaged = since_earlier(&read(&readers));
+            prop_assert_eq!(damaged.len(), sound.len());
+            let changed = damaged.iter().zip(&sound).zip(readers.on()).filter(|((damaged, sound), _)| damaged != sound);
+            for (((_, points), _), (about, _)) in changed {
+                prop_assert!(says_that_it_reads(about, &name), "{} is unlike before", about.name);
+                prop_assert!(parse_lines(points).all(|point| point.is_ok()), "{}", points);
+            }
+            Ok(())
+        });
+        fs::write(&path, &content).unwrap();
+        result.unwrap_or_else(|failure| panic!("{name}: {failure}"));
+    }
 }
 
-impl Tree {
-    fn copy(from: &Path) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("after");
-        copy_folder(from, &path);
-        Tree { path, _folder: folder }
-    }
-
-    /// The exposition of everything, read without a panic; what these collectors have to say is left out.
-    fn exposition_without(&self, collectors: &[&str]) -> String {
-        let host = common::host_of(&self.path);
-        let answers = common::read(&Readers::new(host.clone(), common::collectors(&host, ALL_ON)));
-        for answer in &answers {
-            let panicked = answer.taken.as_ref().err();
-            assert!(panicked.is_none(), "{}: {panicked:?}", answer.about.name);
-        }
-        let others: Vec<_> = answers.into_iter().filter(|answer| !collectors.contains(&answer.about.name)).collect();
-        let text = common::exposition(&others, Dialect::Plain);
-        text.lines().filter(|line| !line.contains("_duration_seconds")).collect::<Vec<_>>().join("\n")
-    }
+/// One process is enough.
+fn is_not_another_process(name: &OsStr) -> bool {
+    name == "1" || !name.as_encoded_bytes().iter().all(u8::is_ascii_digit)
 }
 
-fn copy_folder(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
-        let target = to.join(entry.file_name());
+/// All files below `folder`, but `kernel.toml`, which is not the host's.
+fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).unwrap().map(Result::unwrap).filter(|entry| entry.file_name() != "kernel.toml") {
         let kind = entry.file_type().unwrap();
         if kind.is_dir() {
-            copy_folder(&entry.path(), &target);
-        } else if kind.is_symlink() {
-            symlink(fs::read_link(entry.path()).unwrap(), target).unwrap();
-        } else {
-            fs::copy(entry.path(), target).unwrap();
+            files.extend(files_below(&entry.path()));
+        } else if kind.is_file() {
+            files.push(entry.path());
         }
     }
+    files.sort();
+    files
+}
+
+/// What the host calls the file that is recorded as `path`.
+fn name_on_host(path: &Path) -> String {
+    let path = path.to_str().unwrap();
+    match path.split_once('/').unwrap() {
+        ("root", rest) => format!("/{rest}"),
+        ("udev", rest) => format!("/run/udev/{rest}"),
+        _ => format!("/{path}"),
+    }
+}
+
+/// Whether the collector's documentation names the file, or a folder that it is in.
+fn says_that_it_reads(about: &About, name: &str) -> bool {
+    let is_named = |path: &Path, said: &str| {
+        GlobBuilder::new(said).literal_separator(true).build().unwrap().compile_matcher().is_match(path)
+    };
+    Path::new(name).ancestors().any(|path| about.reads.iter().any(|said| is_named(path, said)))
+}
+
+/// What was read by one collector, in both vocabularies.
+fn rendered(answer: &Answer, previous: &Answer, host: &Host) -> (String, String) {
+    assert!(answer.taken.is_ok(), "{}: {:?}", answer.about.name, answer.taken.as_ref().err());
+    let (answer, previous) = (std::slice::from_ref(answer), std::slice::from_ref(previous));
+    let families = exposition(answer, Dialect::Plain);
+    let points = line_protocol(answer, previous, host);
+    let without_duration =
+        |text: &str| text.lines().filter(|line| !line.contains("_duration_seconds")).collect::<Vec<_>>().join("\n");
+    (without_duration(&families), without_duration(&points))
 }

@@ -242,14 +242,18 @@ pub fn line_protocol(answers: &[Answer], previous: &[Answer], host: &Host) -> St
     String::from_utf8(lines.bytes().to_vec()).unwrap()
 }
 
-/// Copies the folder `from` to `to`.
+/// Copies the folder `from` to `to`; links stay links.
 pub fn copy_tree(from: &Path, to: &Path, wanted: &impl Fn(&OsStr) -> bool) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap().map(Result::unwrap).filter(|entry| wanted(&entry.file_name())) {
         let target = to.join(entry.file_name());
-        match entry.file_type().unwrap().is_dir() {
-            true => copy_tree(&entry.path(), &target, wanted),
-            false => drop(fs::copy(entry.path(), target).unwrap()),
+        let kind = entry.file_type().unwrap();
+        if kind.is_dir() {
+            copy_tree(&entry.path(), &target, wanted);
+        } else if kind.is_symlink() {
+            symlink(fs::read_link(entry.path()).unwrap(), target).unwrap();
+        } else {
+            fs::copy(entry.path(), target).unwrap();
         }
     }
 }
