@@ -17,7 +17,7 @@ use proptest::test_runner::TestRunner;
 use prost::Message;
 use taffrail::collectors::About;
 use taffrail::collectors::readers::{Answer, Readers};
-use taffrail::encode::family::{Family, FamilyWriter, Value};
+use taffrail::encode::family::{Family, FamilyInfo, FamilyWriter, Kind, Pattern, Value};
 use taffrail::encode::point::{CommonTags, Lines, PointWriter};
 use taffrail::encode::protobuf::ProtobufEncoder;
 use taffrail::encode::text::{Dialect, TextEncoder};
@@ -25,6 +25,9 @@ use taffrail::host::{Host, Timestamp};
 
 const GAUGE: Family<2> = Family::gauge("g", "A \"gauge\" with a \\ in it.", ["first", "second"]);
 const COUNTER: Family<2> = Family::counter("c_total", "A counter.", ["first", "second"]);
+const GAUGE_INFO: FamilyInfo = GAUGE.info();
+const COUNTER_INFO: FamilyInfo = COUNTER.info();
+const KEYED: Pattern = Pattern::new("k_", "", Kind::Untyped, "k_KEY").help(" of a \"file\".");
 
 /// Two label values and a value; series that come again are left out by the writer.
 type Samples = Vec<([String; 2], Value)>;
@@ -89,6 +92,34 @@ fn parse_sample(line: &str, name: &str) -> Option<([String; 2], String)> {
     Some((values.try_into().ok()?, value.to_owned()))
 }
 
+/// A help text as it was before it was written.
+fn parse_help(text: &str, dialect: Dialect) -> Option<String> {
+    let mut help = String::new();
+    let mut characters = text.chars();
+    while let Some(c) = characters.next() {
+        help.push(match c {
+            '\\' => match characters.next()? {
+                'n' => '\n',
+                '\\' => '\\',
+                '"' if dialect == Dialect::OpenMetrics => '"',
+                _ => return None,
+            },
+            '"' if dialect == Dialect::OpenMetrics => return None,
+            plain => plain,
+        });
+    }
+    Some(help)
+}
+
+/// The families of a body of delimited messages.
+fn parse_protobuf(mut body: &[u8]) -> Vec<proto::MetricFamily> {
+    let mut families = Vec::new();
+    while !body.is_empty() {
+        families.push(proto::MetricFamily::decode_length_delimited(&mut body).unwrap());
+    }
+    families
+}
+
 fn is_same(text: &str, value: Value) -> bool {
     match value {
         Value::Unsigned(value) => text.parse() == Ok(value),
@@ -112,11 +143,11 @@ proptest! {
             let heads = if samples.is_empty() { 0 } else { 2 };
             prop_assert_eq!(lines.len(), 2 * (heads + samples.len()) + tail);
             let mut lines = lines.into_iter();
-            for (family, name, kind) in [("g", "g", "gauge"), (counter_family, "c_total", "counter")] {
+            for (family, name, info) in [("g", "g", GAUGE_INFO), (counter_family, "c_total", COUNTER_INFO)] {
                 if !samples.is_empty() {
-                    let (help, kind) = (format!("# HELP {family} A "), format!("# TYPE {family} {kind}"));
-                    prop_assert!(lines.next().unwrap().starts_with(&help));
-                    prop_assert_eq!(lines.next().unwrap(), kind);
+                    let help = lines.next().unwrap().strip_prefix(&format!("# HELP {family} ")).unwrap();
+                    prop_assert_eq!(parse_help(help, dialect).unwrap(), info.help);
+                    prop_assert_eq!(lines.next().unwrap(), format!("# TYPE {family} {}", info.kind.name()));
                 }
                 for (labels, value) in &samples {
                     let (parsed, text) = parse_sample(lines.next().unwrap(), name).unwrap();
@@ -132,12 +163,7 @@ proptest! {
     fn protobuf_reads_back_to_the_same(samples in samples()) {
         let mut encoder = ProtobufEncoder::new(Vec::new());
         write_families(&samples, &mut FamilyWriter::new(&mut encoder));
-        let body = encoder.finish();
-        let mut rest = &body[..];
-        let mut families = Vec::new();
-        while !rest.is_empty() {
-            families.push(proto::MetricFamily::decode_length_delimited(&mut rest).unwrap());
-        }
+        let families = parse_protobuf(&encoder.finish());
         let names: Vec<(&str, i32)> = families.iter().map(|family| (family.name.as_str(), family.kind)).collect();
         prop_assert_eq!(names, if samples.is_empty() { vec![] } else { vec![("g", 1), ("c_total", 0)] });
         for family in &families {
@@ -152,9 +178,39 @@ proptest! {
     }
 
     #[test]
-    fn line_protocol_reads_back_to_the_same(points in prop::collection::vec(point(), 0..8)) {
-        let (mut lines, common) = (Lines::default(), CommonTags::default());
-        let mut out = PointWriter::new(&mut lines, &common, Timestamp(1_700_000_000_123_456_789));
+    fn a_key_of_the_kernels_stays_in_its_place(key in odd_text(), value in value()) {
+        let name: String = key.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
+        let (name, help) = (format!("k_{name}"), format!("{key} of a \"file\"."));
+        for (dialect, kind, end) in [(Dialect::Plain, "untyped", ""), (Dialect::OpenMetrics, "unknown", "# EOF\n")] {
+            let mut encoder = TextEncoder::new(dialect, Vec::new());
+            FamilyWriter::new(&mut encoder).keyed(&KEYED, &key, value);
+            let text = String::from_utf8(encoder.finish()).unwrap();
+            let (head, rest) = text.split_once('\n').unwrap();
+            let written = head.strip_prefix(&format!("# HELP {name} ")).unwrap();
+            prop_assert_eq!(parse_help(written, dialect).unwrap(), &*help);
+            let sample = rest.strip_prefix(&format!("# TYPE {name} {kind}\n{name} ")).unwrap();
+            let number = sample.strip_suffix(&format!("\n{end}")).unwrap();
+            prop_assert!(is_same(number, value), "{} for {:?}", number, value);
+        }
+        let mut encoder = ProtobufEncoder::new(Vec::new());
+        FamilyWriter::new(&mut encoder).keyed(&KEYED, &key, value);
+        let number = Some(proto::Number { value: value.as_f64() });
+        let metric = vec![proto::Metric { untyped: number, ..Default::default() }];
+        let expected = proto::MetricFamily { name, help, kind: 3, metric };
+        // As text, for NaN is not equal to itself.
+        prop_assert_eq!(format!("{:?}", parse_protobuf(&encoder.finish())), format!("{:?}", [expected]));
+    }
+
+    #[test]
+    fn line_protocol_reads_back_to_the_same(
+        points in prop::collection::vec(point(), 0..8),
+        common in [odd_text(), odd_text()],
+        time in any::<i64>(),
+    ) {
+        // One that the points have too, and one that they do not.
+        let common: BTreeMap<String, String> = ["a", "host"].map(String::from).into_iter().zip(common).collect();
+        let (mut lines, common_tags) = (Lines::default(), CommonTags::new(&common));
+        let mut out = PointWriter::new(&mut lines, &common_tags, Timestamp(time));
         for point in &points {
             point.write(&mut out);
         }
@@ -165,10 +221,10 @@ proptest! {
         prop_assert_eq!(parsed.len(), expected.len());
         for (line, point) in parsed.iter().zip(expected) {
             prop_assert_eq!(line.series.measurement.as_str(), "m");
-            prop_assert_eq!(line.timestamp, Some(1_700_000_000_123_456_789));
-            let tags: BTreeMap<String, String> = line.series.tag_set.iter().flatten()
+            prop_assert_eq!(line.timestamp, Some(time));
+            let tags: Vec<(String, String)> = line.series.tag_set.iter().flatten()
                 .map(|(key, value)| (key.to_string(), value.to_string())).collect();
-            prop_assert_eq!(tags, point.expected_tags());
+            prop_assert_eq!(tags, point.expected_tags(&common).into_iter().collect::<Vec<_>>());
             let fields: Vec<(String, FieldValue)> = line.field_set.iter().map(|(k, v)| (k.to_string(), v.clone())).collect();
             prop_assert_eq!(fields, point.expected_fields());
         }
@@ -224,10 +280,11 @@ impl Point {
         self.share.is_finite() || self.has_text
     }
 
-    fn expected_tags(&self) -> BTreeMap<String, String> {
-        let tags = ["a", "b"].into_iter().zip(&self.tags);
-        let tags = tags.map(|(key, value)| (key.to_owned(), normalised(value)));
-        tags.filter(|(_, value)| !value.is_empty()).collect()
+    /// Its own tags win over those that all points have, unless nothing is left of them.
+    fn expected_tags(&self, common: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+        let own = ["a", "b"].map(String::from).into_iter().zip(&self.tags);
+        let tags = common.iter().map(|(key, value)| (key.clone(), value)).chain(own);
+        tags.map(|(key, value)| (key, normalised(value))).filter(|(_, value)| !value.is_empty()).collect()
     }
 
     fn expected_fields(&self) -> Vec<(String, FieldValue<'_>)> {
@@ -285,6 +342,8 @@ mod proto {
         pub gauge: Option<Number>,
         #[prost(message, optional, tag = "3")]
         pub counter: Option<Number>,
+        #[prost(message, optional, tag = "5")]
+        pub untyped: Option<Number>,
     }
 
     #[derive(Clone, PartialEq, prost::Message)]
