@@ -361,16 +361,19 @@ mod proto {
     }
 }
 
-/// What becomes of a file: it ends early, and some of its bytes are others.
+/// What becomes of a file: it ends early, and other bytes stand where one of its own stood.
 #[derive(Clone, Debug)]
 struct Damage {
     end: Option<Index>,
-    changes: Vec<(Index, u8)>,
+    changes: Vec<(Index, Vec<u8>)>,
 }
 
 fn damage() -> impl Strategy<Value = Damage> {
-    let byte = prop_oneof![any::<u8>(), prop::sample::select(b"09-. \n\t:=/()\\\"\xff".to_vec())];
-    (prop::option::of(any::<Index>()), prop::collection::vec((any::<Index>(), byte), 0..20))
+    let one = prop_oneof![any::<u8>(), prop::sample::select(b"09-. \n\t:=/()\\\"\xff".to_vec())];
+    let extreme =
+        prop::sample::select(vec![" 18446744073709551615 ", " 9223372036854775807 ", " -9223372036854775808 "]);
+    let other = prop_oneof![one.prop_map(|byte| vec![byte]), extreme.prop_map(|number| number.as_bytes().to_vec())];
+    (prop::option::of(any::<Index>()), prop::collection::vec((any::<Index>(), other), 0..20))
         .prop_map(|(end, changes)| Damage { end, changes })
 }
 
@@ -378,8 +381,9 @@ impl Damage {
     fn applied_to(&self, sound: &[u8]) -> Vec<u8> {
         let end = self.end.map_or(sound.len(), |end| end.index(sound.len() + 1));
         let mut bytes = sound[..end].to_vec();
-        for (at, byte) in self.changes.iter().filter(|_| end > 0) {
-            bytes[at.index(end)] = *byte;
+        for (at, other) in self.changes.iter().filter(|_| end > 0) {
+            let at = at.index(bytes.len());
+            bytes.splice(at..=at, other.iter().copied());
         }
         bytes
     }
