@@ -1,6 +1,7 @@
 //! The process: starts what the configuration asks for, reloads it on SIGHUP, drains on SIGTERM and SIGINT.
 
 use std::future::pending;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -12,7 +13,7 @@ use tokio::time::timeout;
 
 use crate::collectors::readers::Readers;
 use crate::config::Problems;
-use crate::http::Server;
+use crate::http::{self, BindError, Server};
 use crate::settings::{Measured, Overrides, Settings};
 use crate::sinks::influxdb::Sink;
 use crate::sinks::prometheus::{Exposition, router};
@@ -101,10 +102,7 @@ impl Agent {
         let readers = Arc::new(Readers::new(settings.host, settings.collectors));
         let exposition = Arc::new(Exposition::new(readers, settings.http.max_requests));
         let mut server = Server::new(&settings.http, router(exposition.clone()));
-        server.apply(&settings.http).await?;
-        for address in server.addresses() {
-            tracing::info!("listening on http://{address}/metrics");
-        }
+        listen(&mut server, &settings.http).await?;
         let mut agent = Agent { exposition, measured: settings.measured, server, sinks: Vec::new() };
         for sink in settings.influxdb {
             agent.sinks.push(Sink::start(sink, &agent.exposition, None)?);
@@ -133,7 +131,7 @@ impl Agent {
             tracing::error!("the configuration was not reloaded; the one before stays in force: {error}");
             return;
         }
-        if let Err(error) = self.server.apply(&settings.http).await {
+        if let Err(error) = listen(&mut self.server, &settings.http).await {
             tracing::error!("the configuration was not reloaded; the one before stays in force: {error}");
             return;
         }
@@ -185,6 +183,16 @@ impl Agent {
             tracing::warn!("not all requests in flight were answered within {} s", DRAIN.as_secs());
         }
     }
+}
+
+/// Listens as `settings` say, and tells the log of addresses that are new.
+async fn listen(server: &mut Server, settings: &http::Settings) -> Result<(), BindError> {
+    let before: Vec<SocketAddr> = server.addresses().collect();
+    server.apply(settings).await?;
+    for address in server.addresses().filter(|address| !before.contains(address)) {
+        tracing::info!("listening on http://{address}/metrics");
+    }
+    Ok(())
 }
 
 async fn end(sink: Sink) {

@@ -272,6 +272,7 @@ fn a_reload_opens_new_addresses_and_closes_old_ones() {
 
     taffrail.reload(&listen("127.0.0.2"));
     assert_eq!(get(&new, &[]).unwrap().status, 200);
+    assert_eq!(taffrail.addresses(), [format!("127.0.0.1:{free}"), format!("127.0.0.2:{free}")]);
     wait_until("the old address to be closed", || get(&old, &[]).is_err().then_some(()));
 
     // An address that cannot be had: everything stays.
