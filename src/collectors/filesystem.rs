@@ -84,7 +84,14 @@ impl Collector for Filesystem {
     const ABOUT: About = About {
         name: "filesystem",
         summary: "sizes of mounted file systems; pushed as `disk`",
-        reads: &["/proc/1/mountinfo", "statfs(2)", "/sys/dev/block", "/sys/block/*/dm/name", "/run/udev/data"],
+        reads: &[
+            "/proc/1/mountinfo",
+            "/proc/self/mountinfo",
+            "statfs(2)",
+            "/sys/dev/block",
+            "/sys/block/*/dm/name",
+            "/run/udev/data",
+        ],
         keys: &[
             MOUNT_POINTS_EXCLUDE.info(),
             MOUNT_POINTS_INCLUDE.info(),

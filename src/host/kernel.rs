@@ -18,7 +18,9 @@ pub struct Timestamp(pub i64);
 impl Timestamp {
     /// The moment in seconds.
     pub fn seconds(self) -> f64 {
-        self.0 as f64 / 1e9
+        const NANOSECONDS: i64 = 1_000_000_000;
+        // Apart, for today's nanoseconds do not fit the digits of a float.
+        self.0.div_euclid(NANOSECONDS) as f64 + self.0.rem_euclid(NANOSECONDS) as f64 / 1e9
     }
 
     /// The nearest multiple of `unit`, as Telegraf rounds its timestamps.
@@ -142,6 +144,7 @@ mod tests {
         let second = Duration::from_secs(1);
         assert_eq!(Timestamp(1_499_999_999).rounded_to(second), Timestamp(1_000_000_000));
         assert_eq!(Timestamp(1_500_000_000).rounded_to(second), Timestamp(2_000_000_000));
+        assert_eq!(Timestamp(1_795_213_214_250_000_000).seconds(), 1_795_213_214.25);
         assert_eq!(Timestamp(7).rounded_to(Duration::from_nanos(1)), Timestamp(7));
     }
 }
