@@ -141,19 +141,22 @@ impl Configuration {
     }
 
     fn list_collectors(&self) -> Result<(), Failure> {
-        let settings = self.origin().load()?;
+        let mut settings = self.origin().load()?;
         let mut out = io::stdout().lock();
         writeln!(out, "{:<12} {:<5} {:<5} READS", "COLLECTOR", "PULL", "PUSH")?;
         for entry in list::COLLECTORS {
             let about = entry.about;
-            let configured = settings.collectors.iter().find(|configured| configured.about.name == about.name);
-            let on = configured.map_or(Vocabularies::NONE, |configured| configured.on);
+            let mut configured = settings.collectors.iter_mut().find(|configured| configured.about.name == about.name);
+            let on = configured.as_ref().map_or(Vocabularies::NONE, |configured| configured.on);
             let state = |on: bool| if on { "on" } else { "off" };
             let reads = about.reads.join(" ");
             writeln!(out, "{:<12} {:<5} {:<5} {reads}", about.name, state(on.families), state(on.points))?;
             writeln!(out, "{:24} {}", "", about.summary)?;
             if !about.needs.is_empty() {
                 writeln!(out, "{:24} needs {}", "", about.needs)?;
+            }
+            for line in configured.iter_mut().flat_map(|configured| configured.collector.report()) {
+                writeln!(out, "{:24} {line}", "")?;
             }
         }
         Ok(())

@@ -7,6 +7,7 @@ pub mod list;
 pub mod readers;
 pub mod settings;
 
+mod container;
 mod cpu;
 mod diskstats;
 mod filefd;
@@ -131,6 +132,11 @@ pub trait Collector: Send + Sized + 'static {
     /// What could not be read. Whatever `reading` holds by then is used; a part that failed alone is better told to
     /// [`ReadContext::problem`], so that the rest is still read.
     fn read(&mut self, cx: &mut ReadContext<'_>, reading: &mut Self::Reading) -> Result<(), ReadError>;
+
+    /// What can be said of this host for `taffrail collectors`, a line each: which optional sources it can use.
+    fn report(&mut self) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// What a collector has at hand while it reads.
@@ -266,6 +272,9 @@ impl<R: Reading> AnyReading for R {
 pub trait AnyCollector: Send {
     /// Takes a reading in the round that began at `round`.
     fn take(&mut self, wanted: Vocabularies, round: Instant, host: &Host, buffer: &mut Vec<u8>) -> Taken;
+
+    /// What [`Collector::report`] says.
+    fn report(&mut self) -> Vec<String>;
 }
 
 /// A collector with its last reading, whose allocations serve again once nobody holds it any more.
@@ -294,6 +303,10 @@ impl<C: Collector> AnyCollector for Runner<C> {
             message: problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "),
         });
         Taken { at, monotonic, took: start.elapsed(), failure, reading: self.last.clone() }
+    }
+
+    fn report(&mut self) -> Vec<String> {
+        self.collector.report()
     }
 }
 

@@ -119,7 +119,7 @@ fn read_speed(cx: &mut ReadContext<'_>, name: &str) -> i64 {
 }
 
 /// A line of `/proc/net/dev`: net/core/net-procfs.c, `dev_seq_printf_stats`.
-fn read_line(line: Line<'_>) -> Result<Link, ReadError> {
+pub(super) fn read_line(line: Line<'_>) -> Result<Link, ReadError> {
     // A colon in an interface's name is an alias of old; the counters follow the last one.
     let colon =
         memchr::memrchr(b':', line.bytes()).ok_or_else(|| line.malformed("an interface with a colon", line.bytes()))?;

@@ -20,17 +20,18 @@ pub(super) struct PressureReading {
     stalls: [Stalls; RESOURCES.len()],
 }
 
-#[derive(Clone, Copy, Default)]
-struct Stalls {
-    some: Option<Stall>,
-    full: Option<Stall>,
+/// One file of pressure, of the host or of a cgroup.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Stalls {
+    pub(super) some: Option<Stall>,
+    pub(super) full: Option<Stall>,
 }
 
-#[derive(Clone, Copy)]
-struct Stall {
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stall {
     /// Share of the last 10, 60 and 300 seconds, in %.
-    averages: [f64; 3],
-    total_microseconds: u64,
+    pub(super) averages: [f64; 3],
+    pub(super) total_microseconds: u64,
 }
 
 impl Collector for Pressure {
@@ -73,7 +74,7 @@ impl Collector for Pressure {
 }
 
 impl Stalls {
-    fn read_line(&mut self, line: Line<'_>) -> Result<(), ReadError> {
+    pub(super) fn read_line(&mut self, line: Line<'_>) -> Result<(), ReadError> {
         let mut fields = line.fields();
         let kind = fields.required("some or full")?;
         let (mut averages, mut total_microseconds) = ([0.0; 3], None);

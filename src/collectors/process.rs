@@ -98,9 +98,17 @@ impl ProcessReading {
     }
 }
 
-fn boot_time(text: Text<'_>) -> Option<u64> {
+/// When the host was booted, in seconds of Unix time: `btime` of `/proc/stat`.
+pub(super) fn boot_time(text: Text<'_>) -> Option<u64> {
     let line = text.lines().find(|line| line.bytes().starts_with(b"btime "))?;
     line.fields().nth(1).and_then(crate::host::text::Number::parse)
+}
+
+/// When a process was started, in ticks since boot: the 22nd field of `/proc/PID/stat`.
+pub(super) fn started_ticks(text: Text<'_>) -> Option<u64> {
+    let line = text.first_line();
+    let name_ends = memchr::memrchr(b')', line.bytes())?;
+    line.from(name_ends + 1).fields().nth(19).and_then(crate::host::text::Number::parse)
 }
 
 /// A soft limit; `unlimited` is the highest number that the kernel has.

@@ -546,6 +546,10 @@ mod tests {
                 reading: Arc::new(Nothing(wanted)),
             }
         }
+
+        fn report(&mut self) -> Vec<String> {
+            Vec::new()
+        }
     }
 
     /// A reading that holds nothing but for whom it is.

@@ -85,7 +85,8 @@ pub struct Family<const LABELS: usize> {
 }
 
 impl<const LABELS: usize> Family<LABELS> {
-    /// A counter; its name ends in `_total`.
+    /// A counter. Its name ends in `_total`, but for a few that the field has always called otherwise; OpenMetrics, which
+    /// would rename those, does not learn that they are counters.
     pub const fn counter(name: &'static str, help: &'static str, labels: [&'static str; LABELS]) -> Self {
         Family { name, kind: Kind::Counter, help, labels }
     }
@@ -249,6 +250,25 @@ impl<const LABELS: usize> Samples<'_, '_, LABELS> {
             self.writer.encoder.end();
             self.state = State::Refused;
         }
+    }
+
+    /// The same with labels besides whose names are not known when Taffrail is built; they must differ from each other
+    /// and from the family's own.
+    pub fn sample_and(&mut self, values: [&str; LABELS], more: &[(String, String)], value: impl Into<Value>) {
+        if more.is_empty() {
+            return self.sample(values, value);
+        }
+        if let State::Unopened = self.state {
+            self.open();
+        }
+        let State::Open { hash } = self.state else { return self.writer.refused += 1 };
+        let names: Vec<&str> = self.labels.into_iter().chain(more.iter().map(|(name, _)| name.as_str())).collect();
+        let values: Vec<&str> = values.into_iter().chain(more.iter().map(|(_, value)| value.as_str())).collect();
+        let series = self.writer.hasher.hash_one((hash, &names, &values));
+        if !self.writer.written.insert(series) {
+            return self.writer.refused += 1;
+        }
+        self.writer.encoder.sample(&names, &values, value.into());
     }
 
     fn open(&mut self) {

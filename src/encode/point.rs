@@ -227,6 +227,12 @@ impl<'a> PointWriter<'a> {
         self.open(of.name, of.tags.into_iter().zip(values), of.fields)
     }
 
+    /// Opens a point of a measurement whose points have tags of their own choice, `tags`, which are in order.
+    pub fn point_tagged<const TAGS: usize>(&mut self, of: &Measurement<TAGS>, tags: &[(&str, &str)]) -> Point<'_> {
+        debug_assert!(tags.is_sorted(), "the tags of {} are out of order: {tags:?}", of.name);
+        self.open(of.name, tags.iter().copied(), of.fields)
+    }
+
     /// Opens a point whose names are not known when Taffrail is built; `tags` are in order.
     pub fn free_point<'t>(&mut self, name: &str, tags: impl Iterator<Item = (&'t str, &'t str)>) -> Point<'_> {
         self.open(name, tags, &[])

@@ -38,10 +38,13 @@ impl TextEncoder {
 
 impl FamilyEncoder for TextEncoder {
     fn begin(&mut self, name: &str, kind: Kind, help: &str) {
-        let open_metrics_counter = self.dialect == Dialect::OpenMetrics && kind == Kind::Counter;
-        let family_name = if open_metrics_counter { name.strip_suffix("_total").unwrap_or(name) } else { name };
-        let type_name = match (self.dialect, kind) {
-            (Dialect::OpenMetrics, Kind::Untyped) => "unknown",
+        let is_open_metrics = self.dialect == Dialect::OpenMetrics;
+        let counted = if kind == Kind::Counter { name.strip_suffix("_total") } else { None };
+        let family_name = counted.filter(|_| is_open_metrics).unwrap_or(name);
+        let open_metrics_counter = is_open_metrics && counted.is_some();
+        let type_name = match kind {
+            Kind::Counter if is_open_metrics && counted.is_none() => "unknown",
+            Kind::Untyped if is_open_metrics => "unknown",
             _ => kind.name(),
         };
         self.sample_name.clear();

@@ -1,6 +1,6 @@
 //! One file of the host, read again and again.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -8,6 +8,7 @@ use std::time::Instant;
 use rustix::fs::{self, Mode, OFlags};
 use rustix::io::{self, Errno};
 
+use super::kernel::Timestamp;
 use super::text::{ReadError, Text};
 
 /// The most that is read of one file. The largest that a sound kernel gives stays well below it.
@@ -132,6 +133,120 @@ pub fn read_once<'a>(path: &'a Path, buffer: &'a mut Vec<u8>) -> Result<Text<'a>
     }
 }
 
+/// A directory that is open: what is read of it is read of it alone, whatever takes its name meanwhile.
+#[derive(Debug)]
+pub struct Directory {
+    opened: OwnedFd,
+    /// Its own path, or that of the file in it that was read last.
+    path: PathBuf,
+    path_is_a_files: bool,
+    /// Its number, by which another of the same name is told apart.
+    pub inode: u64,
+    /// On a file system of the kernel's own making: two more than it has directories.
+    pub links: u64,
+}
+
+impl Directory {
+    /// Opens the directory at `path`.
+    ///
+    /// # Errors
+    /// As [`HostFile::read`].
+    pub fn open(path: PathBuf) -> Result<Self, ReadError> {
+        match Self::open_at(fs::CWD, &path) {
+            Ok((opened, stat)) => Ok(Self::new(opened, path, stat)),
+            Err(error) => Err(ReadError::io(&path, error)),
+        }
+    }
+
+    /// Opens the directory `name`, a relative path, below this one.
+    ///
+    /// # Errors
+    /// As [`HostFile::read`].
+    pub fn below(&self, name: &str) -> Result<Self, ReadError> {
+        match Self::open_at(&self.opened, Path::new(name)) {
+            Ok((opened, stat)) => Ok(Self::new(opened, self.path().join(name), stat)),
+            Err(error) => Err(ReadError::io(&self.path().join(name), error)),
+        }
+    }
+
+    fn open_at(at: impl AsFd, path: &Path) -> Result<(OwnedFd, fs::Stat), Errno> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let opened = fs::openat(at, path, flags, Mode::empty())?;
+        let stat = fs::fstat(&opened)?;
+        Ok((opened, stat))
+    }
+
+    fn new(opened: OwnedFd, path: PathBuf, stat: fs::Stat) -> Self {
+        // The widths differ between architectures.
+        #[allow(clippy::unnecessary_cast)]
+        let (inode, links) = (stat.st_ino as u64, stat.st_nlink as u64);
+        Directory { opened, path, path_is_a_files: false, inode, links }
+    }
+
+    /// Where it was opened.
+    pub fn path(&self) -> &Path {
+        if self.path_is_a_files { self.path.parent().unwrap_or(&self.path) } else { &self.path }
+    }
+
+    /// When the kernel made it, as far as the file system tells: its last change.
+    pub fn changed_at(&self) -> Option<Timestamp> {
+        let stat = fs::fstat(&self.opened).ok()?;
+        #[allow(clippy::unnecessary_cast)]
+        let (seconds, nanoseconds) = (stat.st_mtime as i64, stat.st_mtime_nsec as i64);
+        Some(Timestamp(seconds.checked_mul(1_000_000_000)?.checked_add(nanoseconds)?))
+    }
+
+    /// Whether it is on a file system of the kernel's own making whose [`Directory::links`] count its directories.
+    pub fn is_cgroupfs(&self) -> bool {
+        const MAGICS: [fs::FsWord; 2] = [0x0027_e0eb, 0x6367_7270];
+        fs::fstatfs(&self.opened).is_ok_and(|answer| MAGICS.contains(&answer.f_type))
+    }
+
+    /// Reads the whole file `name` in it into `buffer`; `is_one_record` is as in [`HostFile::one_record`].
+    ///
+    /// # Errors
+    /// As [`HostFile::read`].
+    pub fn read<'a>(
+        &'a mut self,
+        name: &str,
+        is_one_record: bool,
+        buffer: &'a mut Vec<u8>,
+    ) -> Result<Text<'a>, ReadError> {
+        if self.path_is_a_files {
+            self.path.pop();
+        }
+        self.path.push(name);
+        self.path_is_a_files = true;
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        let opened = io::retry_on_intr(|| fs::openat(&self.opened, name, flags, Mode::empty()));
+        match opened.and_then(|opened| read_from_start(&opened, 0, is_one_record, buffer)) {
+            Ok(()) => Ok(Text::new(&self.path, buffer)),
+            Err(error) => Err(ReadError::io(&self.path, error)),
+        }
+    }
+
+    /// The names of the directories in it, in order; what is not UTF-8 is left out.
+    ///
+    /// # Errors
+    /// As [`HostFile::read`].
+    pub fn directories(&self) -> Result<Vec<String>, ReadError> {
+        let as_read_error = |error| ReadError::io(self.path(), error);
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let opened = fs::openat(&self.opened, ".", flags, Mode::empty()).map_err(as_read_error)?;
+        let mut names = Vec::new();
+        for entry in fs::Dir::new(opened).map_err(as_read_error)? {
+            let entry = entry.map_err(as_read_error)?;
+            match entry.file_name().to_str() {
+                Ok("." | "..") | Err(_) => {}
+                Ok(name) if entry.file_type() == fs::FileType::Directory => names.push(name.to_owned()),
+                Ok(_) => {}
+            }
+        }
+        names.sort_unstable();
+        Ok(names)
+    }
+}
+
 /// The names in the directory at `path`, in no order, without `.` and `..`; what is not UTF-8 is left out.
 ///
 /// # Errors
@@ -179,6 +294,16 @@ fn read_from_start(file: &OwnedFd, expected: usize, is_one_record: bool, buffer:
         let was_full = read == step;
         step = if was_full { length.max(FIRST_READ) } else { likely.saturating_sub(length).max(SMALLEST_READ) };
     }
+}
+
+/// The number of the file at `path` on its file system.
+///
+/// # Errors
+/// As [`HostFile::read`].
+pub fn inode(path: &Path) -> Result<u64, ReadError> {
+    // The width differs between architectures.
+    #[allow(clippy::unnecessary_cast)]
+    fs::stat(path).map(|stat| stat.st_ino as u64).map_err(|error| ReadError::io(path, error))
 }
 
 /// How many entries the directory at `path` has, without `.` and `..`.

@@ -12,7 +12,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-pub use file::{HostFile, SharedFile};
+pub use file::{Directory, HostFile, SharedFile};
 pub use kernel::{FsStat, Kernel, LiveKernel, Timestamp};
 pub use text::{Line, ReadError, Text};
 pub use watched::Watched;

@@ -1,0 +1,156 @@
+//! What a cgroup is called, in series and in points.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::identity::{Identity, Kind};
+use super::names::{Named, PodNamed};
+
+/// The names of one cgroup.
+#[derive(Debug, Default)]
+pub(super) struct Labels {
+    pub(super) identity: Identity,
+    /// The cgroup's path.
+    pub(super) id: String,
+    pub(super) container: String,
+    pub(super) image: String,
+    pub(super) name: String,
+    pub(super) namespace: String,
+    pub(super) pod: String,
+    /// What the runtime told, if one did.
+    pub(super) named: Option<Arc<Named>>,
+    /// The runtime's labels as labels of `container_info`.
+    pub(super) info: Vec<(String, String)>,
+    /// The tags of points of a container, in order.
+    pub(super) tags: Vec<(String, String)>,
+}
+
+impl Labels {
+    /// What the cgroup at `path` is called, with what the runtime says of it and what is known of its pod.
+    pub(super) fn new(path: &str, identity: &Identity, named: Option<Arc<Named>>, of_pod: Option<&PodNamed>) -> Self {
+        let told = named.as_deref().cloned().unwrap_or_default();
+        let of_pod = of_pod.cloned().unwrap_or_default();
+        let first = |one: String, other: String| if one.is_empty() { other } else { one };
+        let mut labels = Labels {
+            identity: identity.clone(),
+            id: path.to_owned(),
+            container: if told.is_sandbox { String::new() } else { told.container },
+            // Whoever sums over all containers with an image does not mean the one that only holds a pod's network.
+            image: if told.is_sandbox { String::new() } else { told.image },
+            name: first(told.name, name_of(identity)),
+            namespace: first(told.namespace, of_pod.namespace),
+            pod: first(told.pod, of_pod.pod),
+            named,
+            info: told.labels.into_iter().map(|(key, value)| (label_name(&key), value)).collect(),
+            tags: Vec::new(),
+        };
+        labels.info.dedup_by(|later, earlier| later.0 == earlier.0);
+        labels.tags = labels.all_tags();
+        labels
+    }
+
+    /// The values of [`SERIES_LABELS`].
+    pub(super) fn series(&self) -> [&str; 6] {
+        [&self.container, &self.id, &self.image, &self.name, &self.namespace, &self.pod]
+    }
+
+    /// The tags that Telegraf gives the points of a container, and those of Kubernetes as Docker's labels call them.
+    fn all_tags(&self) -> Vec<(String, String)> {
+        let (image, version) = image_and_version(&self.image);
+        let told = |of: fn(&Named) -> Option<&str>| self.named.as_deref().and_then(of).unwrap_or_default().to_owned();
+        let mut tags = BTreeMap::from([
+            ("container_image".to_owned(), image.to_owned()),
+            ("container_name".to_owned(), self.name.clone()),
+            ("container_status".to_owned(), told(|named| Some(&named.status))),
+            ("container_version".to_owned(), version.to_owned()),
+            ("engine_host".to_owned(), told(|named| named.engine_host.as_deref())),
+            ("io.kubernetes.container.name".to_owned(), self.container.clone()),
+            ("io.kubernetes.pod.name".to_owned(), self.pod.clone()),
+            ("io.kubernetes.pod.namespace".to_owned(), self.namespace.clone()),
+            ("server_version".to_owned(), told(|named| named.server_version.as_deref())),
+        ]);
+        for (key, value) in self.named.iter().flat_map(|named| &named.labels) {
+            tags.entry(key.clone()).or_insert_with(|| value.clone());
+        }
+        tags.retain(|_, value| !value.is_empty());
+        tags.into_iter().collect()
+    }
+}
+
+/// The labels that every series of a cgroup has: the kubelet's.
+pub(super) const SERIES_LABELS: [&str; 6] = ["container", "id", "image", "name", "namespace", "pod"];
+
+/// The name where no runtime tells one. What holds others has none, so that a sum over all names counts nothing twice.
+fn name_of(identity: &Identity) -> String {
+    match identity.kind {
+        Kind::Container if identity.name.is_empty() => identity.container_id.clone(),
+        Kind::Container | Kind::Machine | Kind::Service | Kind::Scope => identity.name.clone(),
+        Kind::Host | Kind::Pod | Kind::Slice | Kind::Other => String::new(),
+    }
+}
+
+/// cAdvisor's name for the label of a runtime's label.
+fn label_name(key: &str) -> String {
+    let valid = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
+    "container_label_".chars().chain(key.chars().map(valid)).collect()
+}
+
+/// The name of an image and its tag or digest; the colon of a registry's port does not count.
+fn image_and_version(image: &str) -> (&str, &str) {
+    if image.is_empty() {
+        return ("", "");
+    }
+    if let Some((name, digest)) = image.split_once('@') {
+        return (name, digest);
+    }
+    match image.rsplit_once(':') {
+        Some((name, version)) if !version.contains('/') => (name, version),
+        _ => (image, "unknown"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::identity::identify;
+    use super::*;
+
+    #[test]
+    fn images_have_a_name_and_a_version() {
+        let cases = [
+            ("", ("", "")),
+            ("redis", ("redis", "unknown")),
+            ("redis:7", ("redis", "7")),
+            ("registry.local:5000/team/app", ("registry.local:5000/team/app", "unknown")),
+            ("registry.local:5000/team/app:1.2", ("registry.local:5000/team/app", "1.2")),
+            ("app@sha256:abc", ("app", "sha256:abc")),
+        ];
+        for (image, parts) in cases {
+            assert_eq!(image_and_version(image), parts, "{image}");
+        }
+    }
+
+    #[test]
+    fn a_container_goes_by_its_id_until_its_names_are_known() {
+        let id = "a".repeat(64);
+        let path = format!("/kubepods/pod8dbc5577-d0e2-4706-8787-57d52c03ddf2/{id}");
+        let labels = Labels::new(&path, &identify(&path), None, None);
+        assert_eq!(labels.series(), ["", &path, "", &id, "", ""]);
+        assert_eq!(labels.tags, [("container_name".to_owned(), id)]);
+
+        let pod = PodNamed { pod: "web-0".to_owned(), namespace: "shop".to_owned() };
+        let named = Named {
+            container: "app".to_owned(),
+            image: "shop/app:2".to_owned(),
+            labels: BTreeMap::from([("app.kubernetes.io/name".to_owned(), "web".to_owned())]),
+            ..Named::default()
+        };
+        let labels = Labels::new(&path, &identify(&path), Some(Arc::new(named.clone())), Some(&pod));
+        assert_eq!(labels.series()[0], "app");
+        assert_eq!((labels.pod.as_str(), labels.namespace.as_str()), ("web-0", "shop"));
+        assert_eq!(labels.info, [("container_label_app_kubernetes_io_name".to_owned(), "web".to_owned())]);
+
+        let sandbox = Named { is_sandbox: true, ..named };
+        let labels = Labels::new(&path, &identify(&path), Some(Arc::new(sandbox)), Some(&pod));
+        assert_eq!((labels.image.as_str(), labels.container.as_str(), labels.pod.as_str()), ("", "", "web-0"));
+    }
+}

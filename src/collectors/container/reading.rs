@@ -1,0 +1,64 @@
+//! What was read of all cgroups at one moment.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::labels::Labels;
+use super::sets::Sets;
+use super::usage::{Device, Usage};
+use crate::host::Timestamp;
+use crate::host::links::Link;
+
+/// All cgroups that are shown, each before those below it.
+#[derive(Default)]
+pub(in super::super) struct ContainerReading {
+    pub(super) measured: Vec<Measured>,
+    /// All that there are, shown or not.
+    pub(super) cgroups: u64,
+    /// Those that were left out because of the limit.
+    pub(super) left_out: u64,
+    pub(super) now: Timestamp,
+    /// The names of block devices: `/dev/sda`.
+    pub(super) device_names: HashMap<(u32, u32), String>,
+    /// The sets of families that are on.
+    pub(super) sets: Sets,
+    /// The host's memory in bytes, if it was asked for.
+    pub(super) memory_total: Option<u64>,
+    /// CPU time of the whole host, idle time included, in nanoseconds; if it was asked for.
+    pub(super) host_cpu_time: Option<u64>,
+}
+
+/// One cgroup.
+pub(super) struct Measured {
+    pub(super) labels: Arc<Labels>,
+    /// The cgroup's number, by which another that takes its name is told apart.
+    pub(super) inode: u64,
+    /// In Unix time.
+    pub(super) started: Option<f64>,
+    pub(super) usage: Usage,
+    pub(super) interfaces: Vec<Link>,
+    pub(super) open_files: Option<OpenFiles>,
+    /// The limit of open files of its first process; nothing if there is none.
+    pub(super) max_open_files: Option<i64>,
+}
+
+impl Measured {
+    /// The devices on which it did anything; on cgroup v1 all others are there too.
+    pub(super) fn busy_devices(&self) -> impl Iterator<Item = &Device> {
+        self.usage.devices.iter().filter(|device| !device.is_idle())
+    }
+}
+
+/// What the processes of a cgroup have open.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct OpenFiles {
+    pub(super) descriptors: u64,
+    pub(super) sockets: u64,
+}
+
+impl ContainerReading {
+    /// The name of a block device; empty where sysfs does not know it.
+    pub(super) fn device_name(&self, number: (u32, u32)) -> &str {
+        self.device_names.get(&number).map_or("", String::as_str)
+    }
+}
