@@ -4,6 +4,7 @@
 //! below them turn what is left into bytes.
 
 pub mod by_rule;
+pub mod drain;
 pub mod family;
 pub(crate) mod infos;
 pub mod line;

@@ -1,5 +1,6 @@
 //! Delimited protobuf: `io.prometheus.client.MetricFamily` of prometheus/client_model, each behind its length.
 
+use super::drain::{CHUNK, Drain, Whole};
 use super::family::{FamilyEncoder, Kind, Value};
 
 const LENGTH_DELIMITED: u8 = 2;
@@ -23,8 +24,9 @@ mod field {
 
 /// Writes families as delimited protobuf.
 #[derive(Debug)]
-pub struct ProtobufEncoder {
+pub struct ProtobufEncoder<D = Whole> {
     out: Vec<u8>,
+    drain: D,
     /// The open family's message, whose length is known when it is complete.
     family: Vec<u8>,
     metric: Vec<u8>,
@@ -34,16 +36,24 @@ pub struct ProtobufEncoder {
 impl ProtobufEncoder {
     /// An encoder that appends to `out`.
     pub fn new(out: Vec<u8>) -> Self {
-        ProtobufEncoder { out, family: Vec::new(), metric: Vec::new(), value_field: field::METRIC_UNTYPED }
+        ProtobufEncoder { out, ..ProtobufEncoder::draining(Whole) }
+    }
+}
+
+impl<D: Drain> ProtobufEncoder<D> {
+    /// An encoder whose exposition `drain` takes as it is written.
+    pub fn draining(drain: D) -> Self {
+        let value_field = field::METRIC_UNTYPED;
+        ProtobufEncoder { out: Vec::new(), drain, family: Vec::new(), metric: Vec::new(), value_field }
     }
 
-    /// The exposition.
+    /// What is left of the exposition: all of it, unless it was drained.
     pub fn finish(self) -> Vec<u8> {
         self.out
     }
 }
 
-impl FamilyEncoder for ProtobufEncoder {
+impl<D: Drain> FamilyEncoder for ProtobufEncoder<D> {
     fn begin(&mut self, name: &str, kind: Kind, help: &str) {
         let (type_number, value_field) = match kind {
             Kind::Counter => (0, field::METRIC_COUNTER),
@@ -77,6 +87,9 @@ impl FamilyEncoder for ProtobufEncoder {
     fn end(&mut self) {
         push_varint(&mut self.out, self.family.len() as u64);
         self.out.extend_from_slice(&self.family);
+        if self.out.len() >= CHUNK {
+            self.drain.take(&mut self.out);
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Text 0.0.4 and OpenMetrics 1.0.
 
+use super::drain::{CHUNK, Drain, Whole};
 use super::family::{FamilyEncoder, Kind, Value};
 use super::number::{push_float, push_integer};
 
@@ -14,8 +15,9 @@ pub enum Dialect {
 
 /// Writes families as text.
 #[derive(Debug)]
-pub struct TextEncoder {
+pub struct TextEncoder<D = Whole> {
     out: Vec<u8>,
+    drain: D,
     dialect: Dialect,
     /// The name that samples of the open family carry.
     sample_name: Vec<u8>,
@@ -24,10 +26,17 @@ pub struct TextEncoder {
 impl TextEncoder {
     /// An encoder that appends to `out`.
     pub fn new(dialect: Dialect, out: Vec<u8>) -> Self {
-        TextEncoder { out, dialect, sample_name: Vec::new() }
+        TextEncoder { out, drain: Whole, dialect, sample_name: Vec::new() }
+    }
+}
+
+impl<D: Drain> TextEncoder<D> {
+    /// An encoder whose exposition `drain` takes as it is written.
+    pub fn draining(dialect: Dialect, drain: D) -> Self {
+        TextEncoder { out: Vec::new(), drain, dialect, sample_name: Vec::new() }
     }
 
-    /// The exposition.
+    /// What is left of the exposition: all of it, unless it was drained.
     pub fn finish(mut self) -> Vec<u8> {
         if self.dialect == Dialect::OpenMetrics {
             self.out.extend_from_slice(b"# EOF\n");
@@ -36,7 +45,7 @@ impl TextEncoder {
     }
 }
 
-impl FamilyEncoder for TextEncoder {
+impl<D: Drain> FamilyEncoder for TextEncoder<D> {
     fn begin(&mut self, name: &str, kind: Kind, help: &str) {
         let is_open_metrics = self.dialect == Dialect::OpenMetrics;
         let counted = if kind == Kind::Counter { name.strip_suffix("_total") } else { None };
@@ -88,7 +97,11 @@ impl FamilyEncoder for TextEncoder {
         self.out.push(b'\n');
     }
 
-    fn end(&mut self) {}
+    fn end(&mut self) {
+        if self.out.len() >= CHUNK {
+            self.drain.take(&mut self.out);
+        }
+    }
 }
 
 fn push_escaped(out: &mut Vec<u8>, text: &str, quotes: bool) {

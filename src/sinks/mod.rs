@@ -4,5 +4,6 @@ pub mod influxdb;
 pub mod negotiate;
 pub mod prometheus;
 pub mod push;
+pub mod render;
 pub mod schedule;
 pub mod state;

@@ -1,27 +1,24 @@
 //! `GET /metrics`: readings when Prometheus asks for them.
 
-use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use axum::Router;
+use axum::body::Body;
 use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
-use flate2::Compression;
-use flate2::write::GzEncoder;
 
 use super::negotiate::{Format, accepts_gzip};
+use super::render;
 use super::state::{self, SinkState};
 use crate::collectors::readers::{Answer, Readers, write_families};
 use crate::collectors::settings::unknown;
 use crate::collectors::{About, Vocabularies, list};
 use crate::encode::family::FamilyInfo;
-use crate::encode::protobuf::ProtobufEncoder;
-use crate::encode::text::{Dialect, TextEncoder};
 use crate::encode::{Family, FamilyWriter};
 
 /// What the endpoints answer from. It outlives reloads; what a reload changes is swapped in.
@@ -36,7 +33,7 @@ pub struct Exposition {
     pub draining: AtomicBool,
     in_flight: AtomicUsize,
     refused_samples: AtomicU64,
-    /// The size of the last body: the next will be about as long.
+    /// The size of the last body before it was compressed: the next will be about as long.
     body_size: AtomicUsize,
 }
 
@@ -50,40 +47,25 @@ impl Exposition {
             draining: AtomicBool::new(false),
             in_flight: AtomicUsize::new(0),
             refused_samples: AtomicU64::new(0),
-            body_size: AtomicUsize::new(0),
+            body_size: AtomicUsize::new(usize::MAX),
         }
     }
 
     /// Everything that was read and everything that Taffrail knows of itself, in `format`.
     pub fn render(&self, answers: &[Answer], format: Format) -> Vec<u8> {
-        let body = Vec::with_capacity(self.body_size.load(Ordering::Relaxed) + 1024);
-        let body = render(format, body, |out| {
-            write_families(answers, out);
-            state::write_families(&self.sinks.load(), out);
-            let refused = self.refused_samples.fetch_add(out.refused(), Ordering::Relaxed) + out.refused();
-            out.value(&REFUSED_SAMPLES, refused);
-        });
-        self.body_size.store(body.len(), Ordering::Relaxed);
-        body
+        render::whole(format, |out| self.write(answers, out))
+    }
+
+    fn write(&self, answers: &[Answer], out: &mut FamilyWriter<'_>) {
+        write_families(answers, out);
+        state::write_families(&self.sinks.load(), out);
+        let refused = self.refused_samples.fetch_add(out.refused(), Ordering::Relaxed) + out.refused();
+        out.value(&REFUSED_SAMPLES, refused);
     }
 }
 
-/// What `write` writes, as an exposition in `format` appended to `body`.
-pub fn render(format: Format, body: Vec<u8>, write: impl FnOnce(&mut FamilyWriter<'_>)) -> Vec<u8> {
-    match format {
-        Format::Protobuf => {
-            let mut encoder = ProtobufEncoder::new(body);
-            write(&mut FamilyWriter::new(&mut encoder));
-            encoder.finish()
-        }
-        Format::Text | Format::OpenMetrics => {
-            let dialect = if format == Format::Text { Dialect::Plain } else { Dialect::OpenMetrics };
-            let mut encoder = TextEncoder::new(dialect, body);
-            write(&mut FamilyWriter::new(&mut encoder));
-            encoder.finish()
-        }
-    }
-}
+/// A body of more bytes than this is sent while it is written; for less, a thread would cost more than memory.
+const LARGE: usize = 512 << 10;
 
 const REFUSED_SAMPLES: Family<0> = Family::counter(
     "taffrail_refused_samples_total",
@@ -116,7 +98,7 @@ async fn ready(State(exposition): State<Arc<Exposition>>) -> Response {
 }
 
 async fn metrics(State(exposition): State<Arc<Exposition>>, RawQuery(query): RawQuery, headers: HeaderMap) -> Response {
-    let Some(_in_flight) = InFlight::enter(&exposition) else {
+    let Some(in_flight) = InFlight::enter(&exposition) else {
         let limit = exposition.max_requests.load(Ordering::Relaxed);
         let message = format!("there are {limit} scrapes in flight already, the limit of [http] max_requests\n");
         return (StatusCode::SERVICE_UNAVAILABLE, message).into_response();
@@ -130,14 +112,23 @@ async fn metrics(State(exposition): State<Arc<Exposition>>, RawQuery(query): Raw
 
     let header = |name: header::HeaderName| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let format = Format::from_accept(header(header::ACCEPT));
-    let body = exposition.render(&answers, format);
     let vary = (header::VARY, "Accept, Accept-Encoding");
     let content_type = (header::CONTENT_TYPE, format.content_type());
     if accepts_gzip(header(header::ACCEPT_ENCODING))
-        && let Ok(compressed) = gzip(&body)
+        && let Ok((compressed, size)) = render::gzipped(format, |out| exposition.write(&answers, out))
     {
+        exposition.body_size.store(size, Ordering::Relaxed);
         return ([content_type, vary, (header::CONTENT_ENCODING, "gzip")], compressed).into_response();
     }
+    if exposition.body_size.load(Ordering::Relaxed) > LARGE {
+        let written = exposition.clone();
+        let write = move |out: &mut FamilyWriter<'_>| written.write(&answers, out);
+        // The scrape is in flight until the last byte is written.
+        let done = move |size| in_flight.0.body_size.store(size, Ordering::Relaxed);
+        return ([content_type, vary], Body::new(render::streamed(format, write, done))).into_response();
+    }
+    let body = exposition.render(&answers, format);
+    exposition.body_size.store(body.len(), Ordering::Relaxed);
     ([content_type, vary], body).into_response()
 }
 
@@ -152,24 +143,18 @@ fn patience(headers: &HeaderMap) -> Duration {
     timeout.and_then(|seconds| Duration::try_from_secs_f64(seconds * SHARE).ok()).unwrap_or(AT_MOST).min(AT_MOST)
 }
 
-fn gzip(body: &[u8]) -> std::io::Result<Vec<u8>> {
-    let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 6), Compression::fast());
-    encoder.write_all(body)?;
-    encoder.finish()
-}
-
 /// A scrape in flight.
-struct InFlight<'e>(&'e Exposition);
+struct InFlight(Arc<Exposition>);
 
-impl<'e> InFlight<'e> {
-    fn enter(exposition: &'e Exposition) -> Option<Self> {
+impl InFlight {
+    fn enter(exposition: &Arc<Exposition>) -> Option<Self> {
         let before = exposition.in_flight.fetch_add(1, Ordering::Relaxed);
         // Leaves again by being dropped.
-        Some(InFlight(exposition)).filter(|_| before < exposition.max_requests.load(Ordering::Relaxed))
+        Some(InFlight(exposition.clone())).filter(|_| before < exposition.max_requests.load(Ordering::Relaxed))
     }
 }
 
-impl Drop for InFlight<'_> {
+impl Drop for InFlight {
     fn drop(&mut self) {
         self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
     }

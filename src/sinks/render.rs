@@ -1,0 +1,148 @@
+//! Readings as the body of an answer: whole, compressed while it is written, or sent while it is written.
+
+use std::convert::Infallible;
+use std::io::Write;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use hyper::body::{Body, Frame};
+use tokio::sync::mpsc;
+
+use super::negotiate::Format;
+use crate::encode::FamilyWriter;
+use crate::encode::drain::{CHUNK, Drain, Whole};
+use crate::encode::protobuf::ProtobufEncoder;
+use crate::encode::text::{Dialect, TextEncoder};
+
+/// What `write` writes, in `format`.
+pub fn whole(format: Format, write: impl FnOnce(&mut FamilyWriter<'_>)) -> Vec<u8> {
+    encode(format, Whole, write)
+}
+
+/// The same compressed, and how long it was before.
+pub fn gzipped(format: Format, write: impl FnOnce(&mut FamilyWriter<'_>)) -> std::io::Result<(Vec<u8>, usize)> {
+    let (mut encoder, mut size) = (GzEncoder::new(Vec::new(), Compression::fast()), 0);
+    let mut compress = |bytes: &[u8]| {
+        size += bytes.len();
+        encoder.write_all(bytes)
+    };
+    let mut written = Ok(());
+    let take = |bytes: &mut Vec<u8>| {
+        written = std::mem::replace(&mut written, Ok(())).and_then(|()| compress(bytes));
+        bytes.clear();
+    };
+    let rest = encode(format, take, write);
+    written.and_then(|()| compress(&rest))?;
+    Ok((encoder.finish()?, size))
+}
+
+/// The same as a body that is written by another thread while it is sent; `done` is told how long it was.
+pub fn streamed(
+    format: Format,
+    write: impl FnOnce(&mut FamilyWriter<'_>) + Send + 'static,
+    done: impl FnOnce(usize) + Send + 'static,
+) -> Streamed {
+    /// Chunks that are written and not sent.
+    const AHEAD: usize = 2;
+    let (chunks, body) = mpsc::channel(AHEAD);
+    tokio::task::spawn_blocking(move || {
+        let mut size = 0;
+        let mut send = |bytes: &mut Vec<u8>| {
+            size += bytes.len();
+            let chunk = std::mem::replace(bytes, Vec::with_capacity(CHUNK));
+            // Whoever asked may have gone; what he does not take is nobody's.
+            let _ = chunks.blocking_send(Bytes::from(chunk));
+        };
+        let mut rest = encode(format, &mut send, write);
+        send(&mut rest);
+        done(size);
+    });
+    Streamed(body)
+}
+
+fn encode<D: Drain>(format: Format, drain: D, write: impl FnOnce(&mut FamilyWriter<'_>)) -> Vec<u8> {
+    match format {
+        Format::Protobuf => {
+            let mut encoder = ProtobufEncoder::draining(drain);
+            write(&mut FamilyWriter::new(&mut encoder));
+            encoder.finish()
+        }
+        Format::Text | Format::OpenMetrics => {
+            let dialect = if format == Format::Text { Dialect::Plain } else { Dialect::OpenMetrics };
+            let mut encoder = TextEncoder::draining(dialect, drain);
+            write(&mut FamilyWriter::new(&mut encoder));
+            encoder.finish()
+        }
+    }
+}
+
+/// A body that arrives in chunks.
+#[derive(Debug)]
+pub struct Streamed(mpsc::Receiver<Bytes>);
+
+impl Body for Streamed {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        self.0.poll_recv(context).map(|chunk| chunk.map(|bytes| Ok(Frame::data(bytes))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use flate2::read::GzDecoder;
+    use http_body_util::BodyExt;
+
+    use super::*;
+    use crate::encode::Family;
+
+    const MANY: Family<1> = Family::gauge("many", "A lot of them.", ["number"]);
+    const FEW: Family<1> = Family::gauge("few", "Some of them.", ["number"]);
+
+    fn write(out: &mut FamilyWriter<'_>) {
+        for (family, count) in [(&MANY, 20_000), (&FEW, 10)] {
+            let mut samples = out.family(family);
+            (0..count).for_each(|number: u64| samples.sample([&number.to_string()], number));
+        }
+    }
+
+    #[test]
+    fn however_it_goes_out_it_is_the_same() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        for format in [Format::Text, Format::OpenMetrics, Format::Protobuf] {
+            let expected = whole(format, write);
+            assert!(expected.len() > 4 * CHUNK);
+
+            let (compressed, size) = gzipped(format, write).unwrap();
+            let mut inflated = Vec::new();
+            GzDecoder::new(compressed.as_slice()).read_to_end(&mut inflated).unwrap();
+            assert!(inflated == expected);
+            assert_eq!(size, expected.len());
+
+            let (told, tell) = std::sync::mpsc::channel();
+            let collected = runtime.block_on(async {
+                let body = streamed(format, write, move |size| told.send(size).unwrap());
+                body.collect().await.unwrap().to_bytes()
+            });
+            assert!(collected == expected);
+            assert_eq!(tell.recv().unwrap(), expected.len());
+        }
+    }
+
+    #[test]
+    fn whoever_goes_away_ends_the_writing() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let (told, tell) = std::sync::mpsc::channel();
+        runtime.block_on(async { drop(streamed(Format::Text, write, move |size| told.send(size).unwrap())) });
+        assert!(tell.recv().unwrap() > CHUNK);
+    }
+}
