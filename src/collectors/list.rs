@@ -10,6 +10,7 @@ pub static COLLECTORS: &[Entry] = &[
     Entry::of::<super::filefd::Filefd>(),
     Entry::of::<super::filesystem::Filesystem>(),
     Entry::of::<super::loadavg::Loadavg>(),
+    Entry::of::<super::machine::Machine>(),
     Entry::of::<super::meminfo::Meminfo>(),
     Entry::of::<super::netdev::Netdev>(),
     Entry::of::<super::netstat::Netstat>(),

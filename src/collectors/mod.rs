@@ -14,6 +14,7 @@ mod filefd;
 mod filesystem;
 mod keys;
 mod loadavg;
+mod machine;
 mod meminfo;
 mod netdev;
 mod netstat;

@@ -253,7 +253,7 @@ const COLUMNS: [Column; 47] = [
         limit(m.usage.threads_max)
     }),
     gauge(Set::Times, "container_start_time_seconds", "When it was started, in Unix time.", |m| {
-        m.started.map(Value::Float)
+        m.started.map(|started| Value::Float(started.seconds()))
     }),
     gauge(Set::Info, "container_health_state", "1 healthy, 0 starting or unhealthy, -1 without a health check.", |m| {
         let named = m.labels.named.as_deref().filter(|named| named.engine_host.is_some())?;
@@ -398,7 +398,7 @@ pub(super) fn write(reading: &ContainerReading, out: &mut FamilyWriter<'_>) {
     if has(Set::Times) {
         let mut samples = out.family(&LAST_SEEN);
         for one in &reading.measured {
-            samples.sample(one.labels.series(), reading.now.seconds());
+            samples.sample(one.labels.series(), reading.now.seconds().floor());
         }
     }
     if has(Set::Info) {

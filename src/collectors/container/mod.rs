@@ -39,7 +39,7 @@ use crate::config::{Filter, Key, KeyInfo, Section};
 use crate::encode::infos::concat;
 use crate::encode::{FamilyWriter, PointWriter};
 use crate::host::text::Number;
-use crate::host::{Directory, Host, HostFile, ReadError, SharedFile, file};
+use crate::host::{Directory, Host, HostFile, ReadError, SharedFile, Timestamp, file};
 
 pub(super) struct Container {
     sys: PathBuf,
@@ -281,7 +281,7 @@ struct Known {
     inode: u64,
     labels: Arc<Labels>,
     shown: bool,
-    started: Option<f64>,
+    started: Option<Timestamp>,
 }
 
 impl Known {
@@ -427,7 +427,7 @@ impl Visit<'_> {
         if !known.identity.container_id.is_empty() && labels.named.is_none() {
             self.unknown.push(labels.clone());
         }
-        let told = labels.named.as_deref().and_then(|named| named.started_at).map(|time| time.seconds());
+        let told = labels.named.as_deref().and_then(|named| named.started_at);
         let (inode, started) = (known.inode, told.or(known.started));
         let measured =
             Measured { labels, inode, started, usage, interfaces: Vec::new(), open_files: None, max_open_files: None };
@@ -448,18 +448,19 @@ impl Visit<'_> {
     }
 
     /// When its first process was started, or else when the cgroup was made.
-    fn started(&mut self, kind: Kind, first_pid: Option<u64>, directory: &Directory) -> Option<f64> {
-        const TICKS_PER_SECOND: f64 = 100.0;
-        let boot_time = self.boot_time? as f64;
+    fn started(&mut self, kind: Kind, first_pid: Option<u64>, directory: &Directory) -> Option<Timestamp> {
+        const NANOSECONDS_PER_TICK: u64 = 10_000_000;
+        let boot_time = self.boot_time?.saturating_mul(1_000_000_000);
+        let since_boot = |nanoseconds| i64::try_from(boot_time.saturating_add(nanoseconds)).ok().map(Timestamp);
         if kind == Kind::Host {
-            return Some(boot_time);
+            return since_boot(0);
         }
         let ticks = first_pid.filter(|pid| *pid > 0).and_then(|pid| {
             let path = self.host.proc_path(format!("{pid}/stat"));
             file::read_once(&path, self.files.buffer).ok().and_then(started_ticks)
         });
-        let by_process = ticks.map(|ticks| boot_time + ticks as f64 / TICKS_PER_SECOND);
-        by_process.or_else(|| directory.changed_at().map(|time| time.seconds()))
+        let by_process = ticks.and_then(|ticks| since_boot(ticks.saturating_mul(NANOSECONDS_PER_TICK)));
+        by_process.or_else(|| directory.changed_at())
     }
 }
 
@@ -468,7 +469,7 @@ fn is_below(path: &str, above: &str) -> bool {
 }
 
 impl ContainerReading {
-    fn clear(&mut self, now: crate::host::Timestamp, sets: Sets) {
+    fn clear(&mut self, now: Timestamp, sets: Sets) {
         let mut measured = std::mem::take(&mut self.measured);
         measured.clear();
         *self = ContainerReading { measured, now, sets, ..ContainerReading::default() };

@@ -11,7 +11,7 @@ use super::identity::Kind;
 use super::reading::Measured;
 use crate::config::Filter;
 use crate::host::links::Link;
-use crate::host::{Host, ReadError, file};
+use crate::host::{Host, ReadError, Timestamp, file};
 
 pub(super) struct Network {
     interfaces: Filter,
@@ -21,7 +21,7 @@ pub(super) struct Network {
 struct Candidate {
     /// Containers of a pod share its namespace; otherwise it is the oldest's, and the others joined it.
     is_pods: bool,
-    started: f64,
+    started: Option<Timestamp>,
     owner: usize,
     pid: u64,
 }
@@ -90,10 +90,10 @@ fn owners(host: &Host, measured: &[Measured]) -> Vec<(PathBuf, Option<usize>)> {
         // The PIDs of another PID namespace are 0.
         if let Some(pid) = one.usage.first_pid.filter(|pid| *pid > 0) {
             let (is_pods, owner) = (own_pod.is_some(), own_pod.unwrap_or(index));
-            candidates.push(Candidate { is_pods, started: one.started.unwrap_or(f64::MAX), owner, pid });
+            candidates.push(Candidate { is_pods, started: one.started, owner, pid });
         }
     }
-    candidates.sort_by(|a, b| b.is_pods.cmp(&a.is_pods).then(a.started.total_cmp(&b.started)));
+    candidates.sort_by_key(|candidate| (!candidate.is_pods, candidate.started.is_none(), candidate.started));
     let of_containers = candidates.into_iter().map(|candidate| (dev(host, candidate.pid), Some(candidate.owner)));
     std::iter::once((dev(host, 1), None)).chain(of_containers).collect()
 }

@@ -313,9 +313,8 @@ fn write_status(reading: &ContainerReading, one: &Measured, out: &mut PointWrite
     point.some(&PID, named.and_then(|named| named.pid).or(first));
     point.some(&EXIT_CODE, named.and_then(|named| named.exit_code));
     point.some(&RESTART_COUNT, named.and_then(|named| named.restart_count));
-    // As Telegraf tells it: nothing that a float of seconds would round away matters here.
-    let started = one.started.map(|seconds| (seconds * 1e9) as i64);
-    point.some(&STARTED_AT, started).some(&UPTIME, started.map(|started| reading.now.0 - started));
+    let started = one.started.map(|started| started.0);
+    point.some(&STARTED_AT, started).some(&UPTIME, started.map(|started| reading.now.0.saturating_sub(started)));
     drop(point);
     if let Some(health) = named.and_then(|named| named.health) {
         let status = match health {

@@ -33,8 +33,7 @@ pub(super) struct Measured {
     pub(super) labels: Arc<Labels>,
     /// The cgroup's number, by which another that takes its name is told apart.
     pub(super) inode: u64,
-    /// In Unix time.
-    pub(super) started: Option<f64>,
+    pub(super) started: Option<Timestamp>,
     pub(super) usage: Usage,
     pub(super) interfaces: Vec<Link>,
     pub(super) open_files: Option<OpenFiles>,
