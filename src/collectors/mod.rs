@@ -7,6 +7,7 @@ pub mod list;
 pub mod readers;
 pub mod settings;
 
+mod container;
 mod cpu;
 mod diskstats;
 mod filefd;

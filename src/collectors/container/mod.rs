@@ -1,0 +1,5 @@
+//! Containers.
+
+#![allow(dead_code)]
+
+mod names;
