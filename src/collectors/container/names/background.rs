@@ -141,6 +141,11 @@ impl Shared {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn wanted_count(&self) -> usize {
+        lock(&self.wanted).ids.len()
+    }
+
     fn question(&self, is_regular: bool) -> Question {
         Question { wanted: lock(&self.wanted).ids.keys().cloned().collect(), is_regular }
     }

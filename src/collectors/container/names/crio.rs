@@ -104,3 +104,40 @@ fn sparse(body: &str) -> Value {
     }
     container
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::collectors::container::names::tests::{Server, block_on};
+
+    const APP: &str = r#"{"name": "k8s_app_web-0_shop_u_0", "pid": 7, "image": "registry.local/app:1.2",
+        "image_ref": "12ab", "created_time": 1795227867000000000, "root": "/x", "sandbox": "5a", "labels":
+        {"io.kubernetes.container.name": "app", "io.kubernetes.pod.name": "web-0", "io.kubernetes.pod.namespace": "shop",
+        "io.kubernetes.pod.uid": "u"}, "annotations": {"io.kubernetes.container.hash": "1"}, "ip_addresses": null}"#;
+
+    #[test]
+    fn what_is_wanted_is_asked_for_once_and_what_is_known_in_each_regular_round() {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("c.sock");
+        let (server, mut crio) = (Server::unix(&socket), Crio::new(socket, Arc::default()));
+        server.json("/info", r#"{"storage_driver": "overlay"}"#);
+        server.json("/containers/1a", APP);
+        server.json("/containers/odd", "[7]");
+        let wanted: HashSet<String> = ["1a", "odd", "unknown", "../info"].map(str::to_owned).into();
+        let question = |is_regular| Question { wanted: wanted.clone(), is_regular };
+        block_on(async {
+            let answer = crio.ask(&question(false)).await.unwrap();
+            let app = &answer.containers["1a"];
+            assert_eq!([&app.pod, &app.namespace, &app.container], ["web-0", "shop", "app"]);
+            assert_eq!((app.name.as_str(), app.pid), ("k8s_app_web-0_shop_u_0", Some(7)));
+            assert_eq!((answer.containers.len(), answer.pods["u"].pod.as_str()), (1, "web-0"));
+
+            crio.ask(&question(false)).await.unwrap();
+            let asked = |id: &str| server.paths().iter().filter(|path| path.ends_with(id)).count();
+            assert_eq!((asked("/1a"), asked("/unknown"), asked("/info")), (1, 2, 0));
+            server.answer("/containers/1a", super::super::tests::Served::Status(404));
+            let answer = crio.ask(&Question { is_regular: true, ..Question::default() }).await.unwrap();
+            assert!(answer.containers.is_empty(), "it has ended");
+        });
+    }
+}

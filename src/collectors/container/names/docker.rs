@@ -211,3 +211,139 @@ fn health(entry: &Value) -> Option<Health> {
     ];
     all.into_iter().find(|(_, is)| *is).map(|(health, _)| health)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::collectors::container::names::tests::{Served, Server, block_on, id};
+    use crate::config::Filter;
+
+    fn docker() -> (tempfile::TempDir, Server, Docker) {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("d.sock");
+        let labels = Labels::new(Some(Filter::from_globs(&["app".to_owned()]).unwrap()));
+        let server = Server::unix(&socket);
+        (folder, server, Docker::new(socket, Arc::new(labels)))
+    }
+
+    fn entry(id: &str, status: &str) -> String {
+        format!(
+            r#"{{"Id": "{id}", "Names": ["/db/alias", "/web"], "Image": "sha256:12", "ImageID": "sha256:12",
+                "Command": "/app", "Created": 1795227867, "Ports": [], "State": "running", "Status": "{status}",
+                "Labels": {{"app": "shop", "other": "x"}}, "HostConfig": {{"NetworkMode": "none"}}, "Mounts": []}}"#
+        )
+    }
+
+    const DETAILS: &str = r#"{"Created": "2026-11-21T02:24:27.788581876Z", "Path": "/app", "RestartCount": 2,
+        "State": {"Status": "running", "Running": true, "OOMKilled": false, "Pid": 3625, "ExitCode": 0, "Error": "",
+        "StartedAt": "2026-11-21T02:24:27.946113322Z", "FinishedAt": "0001-01-01T00:00:00Z"},
+        "Image": "sha256:12", "Name": "/web", "Config": {"Hostname": "a", "Image": "shop:1"}}"#;
+
+    #[test]
+    fn the_list_the_details_and_the_engine_make_a_container() {
+        let (_folder, server, mut docker) = docker();
+        let a = id('a');
+        server.json("/containers/json", format!("[{}]", entry(&a, "Up 4 seconds (healthy)")));
+        server.json(&format!("/containers/{a}/json"), DETAILS);
+        server.json("/info", r#"{"Name": "node-1", "ServerVersion": "20.10.24", "NCPU": 2}"#);
+        let answer = block_on(docker.ask()).unwrap();
+        let expected = Named {
+            name: "web".into(),
+            image: "shop:1".into(),
+            labels: [("app".to_owned(), "shop".to_owned())].into(),
+            status: "running".into(),
+            started_at: Some(Timestamp(1_795_227_867_946_113_322)),
+            restart_count: Some(2),
+            pid: Some(3625),
+            oom_killed: Some(false),
+            exit_code: Some(0),
+            health: Some(Health::Healthy),
+            engine_host: Some("node-1".into()),
+            server_version: Some("20.10.24".into()),
+            ..Named::default()
+        };
+        assert_eq!(answer.containers[&a], expected);
+        assert!(!answer.is_partial);
+    }
+
+    #[test]
+    fn details_are_asked_for_again_when_the_status_has_changed() {
+        let (_folder, server, mut docker) = docker();
+        let path = format!("/containers/{}/json", id('a'));
+        let asked = || server.paths().iter().filter(|asked| **asked == path).count();
+        server.json(&path, DETAILS);
+        for (status, expected) in [
+            ("Up 5 minutes", 1),
+            ("Up 5 minutes (unhealthy)", 1),
+            ("Up 5 minutes", 1),
+            ("Up 2 seconds", 2),
+            ("Up 2 seconds (health: starting)", 2),
+        ] {
+            server.json("/containers/json", format!("[{}]", entry(&id('a'), status)));
+            block_on(docker.ask()).unwrap();
+            // A connection does not outlive its runtime.
+            docker.http = None;
+            assert_eq!(asked(), expected, "{status}");
+        }
+        server.json("/containers/json", "[]");
+        block_on(docker.ask()).unwrap();
+        assert!(docker.details.is_empty());
+        let engine = server.paths().iter().filter(|path| *path == "/info").count();
+        assert_eq!(engine, 1, "the engine is the same, and let nobody ask about it");
+    }
+
+    #[test]
+    fn one_whose_details_hang_keeps_no_other_from_its_turn() {
+        let (_folder, server, mut docker) = docker();
+        let (a, b) = (id('a'), id('b'));
+        server.json("/containers/json", format!("[{},{}]", entry(&a, "Up 1 hour"), entry(&b, "Up 1 hour")));
+        server.answer(&format!("/containers/{a}/json"), Served::Hang);
+        server.json(&format!("/containers/{b}/json"), DETAILS);
+        let (first, second) = block_on(async { (docker.ask().await.unwrap(), docker.ask().await.unwrap()) });
+        assert!(first.is_partial && first.containers[&a].name == "web");
+        assert_eq!((second.containers[&b].pid, second.containers[&a].pid), (Some(3625), None));
+    }
+
+    #[test]
+    fn what_is_odd_costs_itself() {
+        let (_folder, server, mut docker) = docker();
+        let odd = r#"7, {}, {"Id": 1}, {"Id": "../info"}, {"Id": "ok", "Names": 3, "Labels": [], "State": "paused"}"#;
+        server.json("/containers/json", format!("[{odd},{}]", entry(&id('a'), "\\u00fc (healthy")));
+        server.json("/containers/ok/json", "[");
+        server
+            .json(&format!("/containers/{}/json", id('a')), r#"{"State": {"Pid": "1", "StartedAt": 5}, "Config": 0}"#);
+        let answer = block_on(docker.ask()).unwrap();
+        let paused = Named { status: "paused".into(), ..Named::default() };
+        assert_eq!((answer.containers.len(), &answer.containers["ok"]), (2, &paused));
+        assert_eq!(answer.containers[&id('a')].image, "sha256:12");
+        docker.http = None;
+        server.json("/containers/json", "<html>");
+        let failure = block_on(docker.ask()).unwrap_err();
+        assert_eq!(failure.message, "expected a JSON list: expected value at line 1 column 1");
+    }
+
+    #[test]
+    fn labels_of_kubernetes_tell_pods_and_sandboxes() {
+        let (_folder, server, mut docker) = docker();
+        let labels = |container: &str, more: &str| {
+            format!(
+                r#"{{"io.kubernetes.pod.name": "web-0", "io.kubernetes.pod.namespace": "shop",
+                    "io.kubernetes.pod.uid": "u", "io.kubernetes.container.name": "{container}"{more}}}"#
+            )
+        };
+        let (sandbox, app) = (labels("POD", r#", "io.kubernetes.docker.type": "podsandbox""#), labels("app", ""));
+        let list = format!(r#"[{{"Id": "a", "Labels": {sandbox}}}, {{"Id": "b", "Labels": {app}}}]"#);
+        server.json("/containers/json", list);
+        let answer = block_on(docker.ask()).unwrap();
+        let (sandbox, app) = (&answer.containers["a"], &answer.containers["b"]);
+        assert_eq!((sandbox.is_sandbox, sandbox.container.as_str(), sandbox.pod.as_str()), (true, "", "web-0"));
+        assert_eq!((app.is_sandbox, app.container.as_str(), app.namespace.as_str()), (false, "app", "shop"));
+        assert_eq!(answer.pods["u"].pod, "web-0");
+    }
+
+    #[test]
+    fn a_socket_that_is_not_there_is_absent() {
+        let mut docker = Docker::new("/nonexistent/d.sock".into(), Arc::default());
+        assert_eq!(block_on(docker.ask()).unwrap_err(), Failure::absent());
+    }
+}

@@ -181,3 +181,92 @@ fn images(pod: &Value) -> HashMap<String, String> {
 fn entries(list: Option<&Value>) -> &[Value] {
     list.and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::collectors::container::names::tests::{Served, Server, block_on};
+    use crate::config::Filter;
+
+    const WEB: &str = r#"{"metadata": {"name": "web-0", "namespace": "shop", "uid": "6a3c1a52", "labels": {"app": "w"}},
+        "spec": {"nodeName": "n", "containers": [{"name": "app", "image": "app:1"}, {"name": "side", "image": "side:2"}]},
+        "status": {"phase": "Running", "containerStatuses": [
+            {"name": "app", "image": "sha256:12", "imageID": "app@sha256:12", "containerID": "containerd://1a",
+             "ready": true, "restartCount": 3, "state": {"running": {"startedAt": "2026-11-21T02:24:27Z"}}},
+            {"name": "side", "containerID": "cri-o://2b", "restartCount": "x", "state": null},
+            {"name": "waits", "containerID": "", "state": {"waiting": {"reason": "PodInitializing"}}}, 7],
+          "initContainerStatuses": [{"name": "init", "image": "init:1", "containerID": "containerd://3c",
+             "state": {"terminated": {"exitCode": 0}}}],
+          "ephemeralContainerStatuses": [{"name": "debug", "image": "bb", "containerID": "containerd://4d"}]}}"#;
+    const STATIC: &str = r#"{"metadata": {"name": "etcd-n", "namespace": "kube-system", "uid": "u",
+        "annotations": {"kubernetes.io/config.hash": "0123456789abcdef0123456789abcdef"}}, "status": {}}"#;
+
+    fn settings(url: &str) -> Settings {
+        Settings { url: Url::parse(url).unwrap(), node: None, token_file: None, ca_file: None, insecure: false }
+    }
+
+    #[test]
+    fn a_pod_list_tells_containers_and_pods() {
+        let labels = Labels::new(Some(Filter::default()));
+        let mut answer = Answer::default();
+        let body = format!(r#"{{"kind": "PodList", "metadata": {{}}, "items": [7, {{}}, {WEB}, {STATIC}]}}"#);
+        assert_eq!(add_pods(&mut answer, &body, &labels).unwrap(), "");
+        let expected = Named {
+            image: "app:1".into(),
+            pod: "web-0".into(),
+            namespace: "shop".into(),
+            container: "app".into(),
+            labels: [("app".to_owned(), "w".to_owned())].into(),
+            status: "running".into(),
+            started_at: moment(&Value::from("2026-11-21T02:24:27Z"), ""),
+            restart_count: Some(3),
+            ..Named::default()
+        };
+        assert_eq!(answer.containers["1a"], expected);
+        assert_eq!(answer.containers["2b"].image, "side:2");
+        assert_eq!(["3c", "4d"].map(|id| answer.containers[id].container.as_str()), ["init", "debug"]);
+        assert_eq!(answer.containers.len(), 4);
+        for uid in ["u", "0123456789abcdef0123456789abcdef"] {
+            assert_eq!(answer.pods[uid].pod, "etcd-n");
+        }
+        assert_eq!(add_pods(&mut answer, r#"{"items": null, "metadata": 7}"#, &labels).unwrap(), "");
+        assert!(add_pods(&mut answer, r#"{"items": {}}"#, &labels).is_err());
+        assert!(add_pods(&mut answer, "[]", &labels).is_err());
+    }
+
+    #[test]
+    fn the_api_server_is_asked_page_by_page_for_the_pods_of_the_node() {
+        let (server, url) = Server::tcp();
+        let mut source = Kubernetes::new(Settings { node: Some("n/1".into()), ..settings(&url) }, Arc::default());
+        let page = "/api/v1/pods?fieldSelector=spec.nodeName%3Dn%2F1&limit=500";
+        let first = format!(r#"{{"metadata": {{"continue": "a&b"}}, "items": [{WEB}]}}"#);
+        server.json(&format!("{page}&resourceVersion=0"), first);
+        server.json(&format!("{page}&continue=a%26b"), format!(r#"{{"items": [{STATIC}]}}"#));
+        let answer = block_on(source.ask()).unwrap();
+        assert_eq!((answer.containers.len(), answer.pods.len()), (4, 3));
+    }
+
+    #[test]
+    fn the_token_is_read_at_each_request() {
+        let (server, url) = Server::tcp();
+        let folder = tempfile::tempdir().unwrap();
+        let token_file = folder.path().join("token");
+        let mut source =
+            Kubernetes::new(Settings { token_file: Some(token_file.clone()), ..settings(&url) }, Arc::default());
+        server.json("/pods", "{}");
+        block_on(async {
+            source.ask().await.unwrap();
+            std::fs::write(&token_file, "one\n").unwrap();
+            source.ask().await.unwrap();
+            std::fs::write(&token_file, "two").unwrap();
+            source.ask().await.unwrap();
+            assert_eq!(server.authorizations(), ["", "Bearer one", "Bearer two"]);
+            server.answer("/pods", Served::Status(403));
+            let refused = source.ask().await.unwrap_err();
+            let expected = "answered 403 Forbidden; the token's account needs `get` on nodes/pods or nodes/proxy";
+            assert_eq!(refused.message, expected);
+            std::fs::write(&token_file, "\u{1}").unwrap();
+            assert!(source.ask().await.is_err());
+        });
+    }
+}

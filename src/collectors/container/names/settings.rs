@@ -85,7 +85,7 @@ pub(super) const KEYS: &[KeyInfo] = &[
 ];
 
 /// Which sources are asked, how often, and for which labels. The paths are as Taffrail sees them.
-#[derive(Clone, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Settings {
     pub(super) kubernetes: Vec<kubernetes::Settings>,
     pub(super) docker_sockets: Vec<PathBuf>,
