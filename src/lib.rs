@@ -3,6 +3,7 @@
 //! `docs/architecture.md` describes the house; each module's first lines describe the room.
 
 pub mod agent;
+pub mod client;
 pub mod collectors;
 pub mod config;
 pub mod encode;

@@ -413,8 +413,8 @@ mod tests {
     #[test]
     fn lists_of_cpus_are_read_as_the_kernel_prints_them() {
         assert_eq!(parse_cpu_list("0-3,8,10-11\n"), [0, 1, 2, 3, 8, 10, 11]);
-        assert_eq!(parse_cpu_list(""), []);
-        assert_eq!(parse_cpu_list("x,1-"), []);
+        assert!(parse_cpu_list("").is_empty());
+        assert!(parse_cpu_list("x,1-").is_empty());
         assert!(parse_cpu_list("0-4294967295").len() <= 70_000);
     }
 

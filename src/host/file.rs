@@ -252,11 +252,22 @@ impl Directory {
 /// # Errors
 /// As [`HostFile::read`].
 pub fn list(path: &Path) -> Result<Vec<String>, ReadError> {
+    list_up_to(path, usize::MAX)
+}
+
+/// As [`list`], but no more than `most` names: for directories that others than the kernel fill.
+///
+/// # Errors
+/// As [`HostFile::read`].
+pub fn list_up_to(path: &Path, most: usize) -> Result<Vec<String>, ReadError> {
     let as_read_error = |error| ReadError::io(path, error);
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let opened = fs::open(path, flags, Mode::empty()).map_err(as_read_error)?;
     let mut names = Vec::new();
     for entry in fs::Dir::new(opened).map_err(as_read_error)? {
+        if names.len() >= most {
+            break;
+        }
         let entry = entry.map_err(as_read_error)?;
         match entry.file_name().to_str() {
             Ok("." | "..") | Err(_) => {}

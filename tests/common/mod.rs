@@ -218,7 +218,14 @@ pub fn collectors(host: &Host, toml: &str) -> Vec<Configured> {
 }
 
 /// Turns on what is off by default.
-pub const ALL_ON: &str = "[collectors]\nenable = [\"processes\"]\n";
+pub const ALL_ON: &str = r#"
+[collectors]
+enable = ["processes"]
+[collectors.container]
+kinds = ["host", "container", "pod", "machine", "service", "scope", "slice"]
+sets = ["cpu", "cpu_details", "memory", "memory_details", "io", "io_details", "network", "processes", "descriptors",
+    "pressure", "oom", "hugetlb", "spec", "times", "info"]
+"#;
 
 /// One reading by all collectors.
 pub fn read(readers: &Readers) -> Vec<Answer> {

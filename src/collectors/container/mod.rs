@@ -214,7 +214,7 @@ impl Container {
         };
         self.tree.walk(root, &mut visit);
         let unknown = std::mem::take(&mut visit.unknown);
-        self.names.want(&mut unknown.iter().map(|labels| labels.identity.container_id.as_str()));
+        self.names.want(unknown.iter().map(|labels| labels.identity.container_id.as_str()));
     }
 
     /// What is of the whole host, and what a container's share is taken of.

@@ -1,6 +1,5 @@
 //! The requests.
 
-use std::error::Error;
 use std::io::Write;
 use std::path::Path;
 
@@ -10,6 +9,7 @@ use reqwest::{Certificate, Client, Url, header};
 
 use super::answer::Answer;
 use super::settings::{Settings, Target};
+use crate::client;
 
 /// Sends batches to the servers of one sink.
 pub(super) struct Connection {
@@ -39,15 +39,8 @@ pub enum ClientError {
 
 impl Connection {
     pub(super) fn new(settings: &Settings) -> Result<Self, ClientError> {
-        // TLS is ring's in the whole process; only the first time has an effect.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let mut builder = Client::builder()
-            .user_agent(concat!("taffrail/", env!("CARGO_PKG_VERSION")))
-            .timeout(settings.timeout)
-            // A redirected POST would arrive as a GET.
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
-            .tls_danger_accept_invalid_certs(settings.insecure_skip_verify);
+        let mut builder =
+            client::builder().timeout(settings.timeout).tls_danger_accept_invalid_certs(settings.insecure_skip_verify);
         let needs_tls = settings.urls.iter().any(|url| url.scheme() == "https");
         if let Some(path) = &settings.tls_ca {
             builder = builder.tls_certs_only(certificates(path)?);
@@ -55,7 +48,7 @@ impl Connection {
             // The system's certificates are not loaded for nothing.
             builder = builder.tls_certs_only([]);
         }
-        let client = builder.build().map_err(|error| ClientError::Tls(reason(&error)))?;
+        let client = builder.build().map_err(|error| ClientError::Tls(client::reason(&error)))?;
         let write_urls = settings.urls.iter().map(|url| settings.target.write_url(url)).collect();
         Ok(Connection { client, write_urls, preferred: 0, target: settings.target.clone(), gzip: settings.gzip })
     }
@@ -89,7 +82,7 @@ impl Connection {
         };
         let response = match request.body(body).send().await {
             Ok(response) => response,
-            Err(error) => return Answer::Later { after: None, message: reason(&error) },
+            Err(error) => return Answer::Later { after: None, message: client::reason(&error) },
         };
         let status = response.status().as_u16();
         let retry_after = response.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok());
@@ -119,25 +112,5 @@ fn gzip(body: &[u8]) -> Vec<u8> {
 }
 
 fn certificates(path: &Path) -> Result<Vec<Certificate>, ClientError> {
-    let failed = |reason: String| ClientError::Certificates { path: path.display().to_string(), reason };
-    let pem = std::fs::read(path).map_err(|error| failed(error.to_string()))?;
-    let certificates = Certificate::from_pem_bundle(&pem).map_err(|error| failed(reason(&error)))?;
-    if certificates.is_empty() {
-        return Err(failed("expected certificates in PEM form, found none".to_owned()));
-    }
-    Ok(certificates)
-}
-
-/// What went wrong, with its causes, and without the URL: it is long, and the same each time.
-fn reason(error: &reqwest::Error) -> String {
-    let mut parts = Vec::new();
-    if error.is_timeout() {
-        parts.push("no answer in time".to_owned());
-    }
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        parts.push(inner.to_string());
-        cause = inner.source();
-    }
-    if parts.is_empty() { error.to_string() } else { parts.join(": ") }
+    client::certificates(path).map_err(|reason| ClientError::Certificates { path: path.display().to_string(), reason })
 }

@@ -1,0 +1,146 @@
+//! containerd's tasks: `<folder>/<namespace>/<id>/config.json` (the OCI runtime specification), in whose annotations
+//! containerd keeps what Kubernetes, and nerdctl what it itself calls the container.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use super::directory::Directory;
+use super::json::{object, shortened, value};
+use super::source::{Answer, MAX_ENTRIES};
+use super::{Named, PodNamed};
+use crate::host::{ReadError, file};
+
+const REMEDY: &str = "; needs root or CAP_DAC_READ_SEARCH";
+
+/// The tasks in the folder.
+pub(super) fn source(path: PathBuf) -> Directory {
+    let mut tasks = Tasks { path: path.clone(), read: HashMap::new() };
+    Directory::new(path, REMEDY, move || tasks.walk())
+}
+
+struct Tasks {
+    path: PathBuf,
+    /// What was read already, by the task's folder: it does not change.
+    read: HashMap<PathBuf, Task>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Task {
+    named: Named,
+    /// The uid of its pod.
+    pod_uid: String,
+}
+
+impl Tasks {
+    fn walk(&mut self) -> Result<Answer, ReadError> {
+        let (mut answer, mut read) = (Answer::default(), HashMap::new());
+        let mut buffer = Vec::new();
+        for namespace in file::list_up_to(&self.path, MAX_ENTRIES)? {
+            let folder = self.path.join(namespace);
+            for id in list_if_there(&folder)? {
+                if read.len() >= MAX_ENTRIES {
+                    break;
+                }
+                let folder = folder.join(&id);
+                let known =
+                    self.read.remove(&folder).map_or_else(|| read_task(&folder, &mut buffer), |task| Ok(Some(task)));
+                // What is not sound may be half written; it is read again the next time.
+                let Some(task) = known? else { continue };
+                let pod = PodNamed { pod: task.named.pod.clone(), namespace: task.named.namespace.clone() };
+                answer.add_pod(&task.pod_uid, pod);
+                answer.add(&id, task.named.clone());
+                read.insert(folder, task);
+            }
+        }
+        self.read = read;
+        Ok(answer)
+    }
+}
+
+/// Tasks end while they are listed.
+fn list_if_there(path: &Path) -> Result<Vec<String>, ReadError> {
+    file::list_up_to(path, MAX_ENTRIES).or_else(|error| if error.is_absent() { Ok(Vec::new()) } else { Err(error) })
+}
+
+fn read_task(folder: &Path, buffer: &mut Vec<u8>) -> Result<Option<Task>, ReadError> {
+    match file::read_once(&folder.join("config.json"), buffer) {
+        Ok(text) => Ok(parse(&String::from_utf8_lossy(text.bytes()))),
+        Err(error) if error.is_absent() => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn parse(text: &str) -> Option<Task> {
+    let specification = object(text).ok()?;
+    let annotations = specification.get("annotations").map(|raw| value(raw)).unwrap_or_default();
+    let annotation = |name: &str| shortened(annotations.get(name).and_then(Value::as_str).unwrap_or_default());
+    let named = Named {
+        name: annotation("nerdctl/name"),
+        image: annotation("io.kubernetes.cri.image-name"),
+        pod: annotation("io.kubernetes.cri.sandbox-name"),
+        namespace: annotation("io.kubernetes.cri.sandbox-namespace"),
+        container: annotation("io.kubernetes.cri.container-name"),
+        is_sandbox: annotation("io.kubernetes.cri.container-type") == "sandbox",
+        ..Named::default()
+    };
+    Some(Task { named, pod_uid: annotation("io.kubernetes.cri.sandbox-uid") })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OF_KUBERNETES: &str = r#"{"ociVersion": "1.1.0", "process": {"args": ["/app"]}, "annotations": {
+        "io.kubernetes.cri.container-name": "app", "io.kubernetes.cri.container-type": "container",
+        "io.kubernetes.cri.image-name": "registry.local/app:1.2", "io.kubernetes.cri.sandbox-id": "5a",
+        "io.kubernetes.cri.sandbox-name": "web-0", "io.kubernetes.cri.sandbox-namespace": "shop",
+        "io.kubernetes.cri.sandbox-uid": "6a3c1a52-2f1e-4d5b-9a51-0c9d2b7f1e11"}}"#;
+
+    fn tasks(files: &[(&str, &str)]) -> (tempfile::TempDir, Tasks) {
+        let folder = tempfile::tempdir().unwrap();
+        for (task, config) in files {
+            std::fs::create_dir_all(folder.path().join(task)).unwrap();
+            std::fs::write(folder.path().join(task).join("config.json"), config).unwrap();
+        }
+        let tasks = Tasks { path: folder.path().to_owned(), read: HashMap::new() };
+        (folder, tasks)
+    }
+
+    #[test]
+    fn annotations_tell_what_kubernetes_and_nerdctl_call_containers() {
+        let sandbox = r#"{"annotations": {"io.kubernetes.cri.container-type": "sandbox",
+            "io.kubernetes.cri.sandbox-name": "web-0", "io.kubernetes.cri.sandbox-namespace": "shop"}}"#;
+        let (_folder, mut tasks) = tasks(&[
+            ("k8s.io/1a", OF_KUBERNETES),
+            ("k8s.io/5a", sandbox),
+            ("default/2b", r#"{"annotations": {"nerdctl/name": "db"}}"#),
+            ("moby/3c", r#"{"ociVersion": "1.0.2"}"#),
+            ("moby/odd", r#"{"annotations": {"nerdctl/name": 7}}"#),
+            ("moby/odder", r#"{"annotations": ["#),
+        ]);
+        let answer = tasks.walk().unwrap();
+        let app = &answer.containers["1a"];
+        assert_eq!([&app.pod, &app.namespace, &app.container], ["web-0", "shop", "app"]);
+        assert_eq!((app.image.as_str(), app.is_sandbox), ("registry.local/app:1.2", false));
+        assert!(answer.containers["5a"].is_sandbox);
+        assert_eq!(answer.containers["2b"].name, "db");
+        assert_eq!(answer.containers.len(), 3, "nothing is known of the others");
+        assert_eq!(answer.pods["6a3c1a52-2f1e-4d5b-9a51-0c9d2b7f1e11"].pod, "web-0");
+    }
+
+    #[test]
+    fn a_task_is_read_once_and_forgotten_when_it_is_gone() {
+        let (folder, mut tasks) = tasks(&[("k8s.io/1a", OF_KUBERNETES), ("k8s.io/2b", "{")]);
+        assert_eq!(tasks.walk().unwrap().containers.len(), 1);
+        std::fs::write(folder.path().join("k8s.io/1a/config.json"), "{}").unwrap();
+        std::fs::write(folder.path().join("k8s.io/2b/config.json"), OF_KUBERNETES).unwrap();
+        assert_eq!(tasks.walk().unwrap().containers.len(), 2, "the second was half written");
+        std::fs::remove_dir_all(folder.path().join("k8s.io/1a")).unwrap();
+        assert_eq!(tasks.walk().unwrap().containers.len(), 1);
+        assert_eq!(tasks.read.len(), 1);
+        std::fs::remove_dir_all(folder.path()).unwrap();
+        assert!(tasks.walk().unwrap_err().is_absent());
+    }
+}
