@@ -188,8 +188,11 @@ impl Directory {
         if self.path_is_a_files { self.path.parent().unwrap_or(&self.path) } else { &self.path }
     }
 
-    /// When the kernel made it, as far as the file system tells: its last change.
-    pub fn changed_at(&self) -> Option<Timestamp> {
+    /// When the kernel made it, as far as cgroupfs tells: its last change. Elsewhere that tells of a copy.
+    pub fn made_at(&self) -> Option<Timestamp> {
+        if !self.is_cgroupfs() {
+            return None;
+        }
         let stat = fs::fstat(&self.opened).ok()?;
         #[allow(clippy::unnecessary_cast)]
         let (seconds, nanoseconds) = (stat.st_mtime as i64, stat.st_mtime_nsec as i64);

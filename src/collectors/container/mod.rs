@@ -160,6 +160,7 @@ impl Collector for Container {
         self.walk(cx, root, reading);
         self.tell_limit(reading.left_out);
         reading.find_device_names(cx.host);
+        reading.find_starts(cx.host, self.boot_time, cx.buffer);
         if cx.wanted.points || self.sets.has(Set::Network) {
             self.network.read(cx.host, cx.buffer, cx.problems, &mut reading.measured);
         }
@@ -278,9 +279,10 @@ fn wanted(vocabularies: Vocabularies, sets: Sets) -> Wanted {
 struct Known {
     path: String,
     identity: Identity,
-    inode: u64,
     labels: Arc<Labels>,
     shown: bool,
+    made: Option<Timestamp>,
+    /// When its first process was started.
     started: Option<Timestamp>,
 }
 
@@ -380,9 +382,9 @@ impl Visitor<Known> for Visit<'_> {
         let mut known = Known {
             path: path.to_owned(),
             identity: identify(path),
-            inode: directory.inode,
             labels: Arc::default(),
             shown: false,
+            made: directory.made_at(),
             started: None,
         };
         known.name(self.names, self.pods);
@@ -400,7 +402,7 @@ impl Visitor<Known> for Visit<'_> {
         if known.shown && self.reading.measured.len() < self.limit {
             self.roots.read(&known.path, directory, self.wanted, &mut self.files, &mut usage);
             self.add_processes(holder, known.identity.kind, &usage);
-            self.add(known, directory, usage);
+            self.add(known, usage);
         } else {
             self.reading.left_out += u64::from(known.shown);
             if holder.is_some() {
@@ -416,9 +418,12 @@ impl Visitor<Known> for Visit<'_> {
 }
 
 impl Visit<'_> {
-    fn add(&mut self, known: &mut Known, directory: &Directory, usage: Usage) {
+    fn add(&mut self, known: &mut Known, usage: Usage) {
+        if known.identity.kind == Kind::Host {
+            known.started = self.boot_time.and_then(Timestamp::from_seconds);
+        }
         if known.started.is_none() {
-            known.started = self.started(known.identity.kind, usage.first_pid, directory);
+            known.started = started(self.host, self.boot_time, usage.first_pid, self.files.buffer);
         }
         let labels = known.labels.clone();
         if matches!(known.identity.kind, Kind::Container | Kind::Machine | Kind::Service | Kind::Scope) {
@@ -428,10 +433,8 @@ impl Visit<'_> {
             self.unknown.push(labels.clone());
         }
         let told = labels.named.as_deref().and_then(|named| named.started_at);
-        let (inode, started) = (known.inode, told.or(known.started));
-        let measured =
-            Measured { labels, inode, started, usage, interfaces: Vec::new(), open_files: None, max_open_files: None };
-        self.reading.measured.push(measured);
+        let started = told.or(known.started);
+        self.reading.measured.push(Measured { made: known.made, ..Measured::new(labels, started, usage) });
     }
 
     /// Adds the processes of a cgroup to the container that it is a part of.
@@ -446,22 +449,16 @@ impl Visit<'_> {
             of_holder.first_pid = of_holder.first_pid.or(usage.first_pid);
         }
     }
+}
 
-    /// When its first process was started, or else when the cgroup was made.
-    fn started(&mut self, kind: Kind, first_pid: Option<u64>, directory: &Directory) -> Option<Timestamp> {
-        const NANOSECONDS_PER_TICK: u64 = 10_000_000;
-        let boot_time = self.boot_time?.saturating_mul(1_000_000_000);
-        let since_boot = |nanoseconds| i64::try_from(boot_time.saturating_add(nanoseconds)).ok().map(Timestamp);
-        if kind == Kind::Host {
-            return since_boot(0);
-        }
-        let ticks = first_pid.filter(|pid| *pid > 0).and_then(|pid| {
-            let path = self.host.proc_path(format!("{pid}/stat"));
-            file::read_once(&path, self.files.buffer).ok().and_then(started_ticks)
-        });
-        let by_process = ticks.and_then(|ticks| since_boot(ticks.saturating_mul(NANOSECONDS_PER_TICK)));
-        by_process.or_else(|| directory.changed_at())
-    }
+/// When a process was started.
+fn started(host: &Host, boot_time: Option<u64>, pid: Option<u64>, buffer: &mut Vec<u8>) -> Option<Timestamp> {
+    const NANOSECONDS_PER_TICK: u64 = 10_000_000;
+    // The PIDs of another PID namespace are 0.
+    let path = host.proc_path(format!("{}/stat", pid.filter(|pid| *pid > 0)?));
+    let ticks = file::read_once(&path, buffer).ok().and_then(started_ticks)?;
+    let since_boot = i64::try_from(ticks.checked_mul(NANOSECONDS_PER_TICK)?).ok()?;
+    Timestamp::from_seconds(boot_time?)?.0.checked_add(since_boot).map(Timestamp)
 }
 
 fn is_below(path: &str, above: &str) -> bool {
@@ -473,6 +470,13 @@ impl ContainerReading {
         let mut measured = std::mem::take(&mut self.measured);
         measured.clear();
         *self = ContainerReading { measured, now, sets, ..ContainerReading::default() };
+    }
+
+    /// Where the first process is in a cgroup further below, it is only known after the walk.
+    fn find_starts(&mut self, host: &Host, boot_time: Option<u64>, buffer: &mut Vec<u8>) {
+        for one in self.measured.iter_mut().filter(|one| one.started.is_none()) {
+            one.started = started(host, boot_time, one.usage.first_pid, buffer).or(one.made);
+        }
     }
 
     fn find_device_names(&mut self, host: &Host) {

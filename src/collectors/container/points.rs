@@ -208,12 +208,13 @@ pub(super) const INFOS: [MeasurementInfo; 7] =
     [CGROUP.info(), CPU.info(), MEM.info(), NET.info(), BLKIO.info(), STATUS.info(), HEALTH.info()];
 
 pub(super) fn write(reading: &ContainerReading, since: Option<Since<'_, ContainerReading>>, out: &mut PointWriter<'_>) {
-    let mut before: HashMap<u64, &Measured> = HashMap::new();
-    before.extend(since.iter().flat_map(|since| &since.previous.measured).map(|one| (one.inode, one)));
+    let mut before: HashMap<&str, &Measured> = HashMap::new();
+    before.extend(since.iter().flat_map(|since| &since.previous.measured).map(|one| (one.labels.id.as_str(), one)));
     for one in &reading.measured {
         match one.labels.identity.kind {
             Kind::Container => {
-                let before = before.get(&one.inode).filter(|before| before.labels.id == one.labels.id);
+                // One that was restarted counts anew.
+                let before = before.get(one.labels.id.as_str()).filter(|before| before.started == one.started);
                 let since = since.zip(before).map(|(since, before)| (*before, since.elapsed.as_nanos() as f64));
                 write_container(reading, one, since, out);
             }

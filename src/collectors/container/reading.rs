@@ -31,8 +31,9 @@ pub(in super::super) struct ContainerReading {
 /// One cgroup.
 pub(super) struct Measured {
     pub(super) labels: Arc<Labels>,
-    /// The cgroup's number, by which another that takes its name is told apart.
-    pub(super) inode: u64,
+    /// When the cgroup was made.
+    pub(super) made: Option<Timestamp>,
+    /// When the container was started, or its first process, or else when the cgroup was made.
     pub(super) started: Option<Timestamp>,
     pub(super) usage: Usage,
     pub(super) interfaces: Vec<Link>,
@@ -42,6 +43,11 @@ pub(super) struct Measured {
 }
 
 impl Measured {
+    pub(super) fn new(labels: Arc<Labels>, started: Option<Timestamp>, usage: Usage) -> Self {
+        let (made, interfaces, open_files, max_open_files) = (None, Vec::new(), None, None);
+        Measured { labels, made, started, usage, interfaces, open_files, max_open_files }
+    }
+
     /// The devices on which it did anything; on cgroup v1 all others are there too.
     pub(super) fn busy_devices(&self) -> impl Iterator<Item = &Device> {
         self.usage.devices.iter().filter(|device| !device.is_idle())
