@@ -157,6 +157,16 @@ impl Shared {
         answers.get(rank).is_some_and(|answer| wanted.ids.keys().any(|id| !answer.containers.contains_key(id)))
     }
 
+    /// Waits for something to be wanted that was not wanted before and that the source does not know.
+    async fn lacking(&self, rank: usize, newly_wanted: &mut watch::Receiver<()>) {
+        while newly_wanted.changed().await.is_ok() {
+            if self.lacks_wanted(rank) {
+                return;
+            }
+        }
+        std::future::pending().await
+    }
+
     /// Takes a source's answer, and tells the readers if it is news.
     fn take(&self, rank: usize, answer: Answer) {
         let mut answers = lock(&self.answers);
@@ -168,6 +178,21 @@ impl Shared {
         // Within the lock, so that nobody else's answer comes in between.
         if let Some(known) = self.known.load().merge(answers.iter()) {
             self.known.store(Arc::new(known));
+        }
+    }
+
+    fn outcome(&self, rank: usize, asked: Result<Answer, Failure>) -> Outcome {
+        let answer = match asked {
+            Ok(answer) => answer,
+            Err(Failure { kind: FailureKind::Absent, .. }) => return Outcome::Absent,
+            Err(_) => return Outcome::Failed,
+        };
+        let is_partial = answer.is_partial;
+        self.take(rank, answer);
+        match is_partial {
+            true => Outcome::Partial,
+            false if self.lacks_wanted(rank) => Outcome::Lacking,
+            false => Outcome::Complete,
         }
     }
 
@@ -193,36 +218,12 @@ async fn keep_asking(mut source: Source, rank: usize, shared: Arc<Shared>) {
         let question = shared.question(pace.is_regular());
         let asked = source.ask(&question).await;
         condition.follow(&source.place(), asked.as_ref().err());
-        let outcome = match asked {
-            Ok(answer) => {
-                let is_partial = answer.is_partial;
-                shared.take(rank, answer);
-                if is_partial {
-                    Outcome::Partial
-                } else if shared.lacks_wanted(rank) {
-                    Outcome::Lacking
-                } else {
-                    Outcome::Complete
-                }
-            }
-            Err(Failure { kind: FailureKind::Absent, .. }) => Outcome::Absent,
-            Err(_) => Outcome::Failed,
-        };
+        let outcome = shared.outcome(rank, asked);
         shared.note_asked(rank);
         let pause = pace.pause_after(outcome);
-        let hurry = async {
-            loop {
-                if newly_wanted.changed().await.is_err() {
-                    std::future::pending::<()>().await;
-                }
-                if shared.lacks_wanted(rank) {
-                    return;
-                }
-            }
-        };
         tokio::select! {
             () = sleep(pause) => {}
-            () = hurry, if outcome != Outcome::Failed => pace.hurry().await,
+            () = shared.lacking(rank, &mut newly_wanted), if outcome != Outcome::Failed => pace.hurry().await,
         }
     }
 }

@@ -2,6 +2,7 @@
 //! containerd keeps what Kubernetes, and nerdctl what it itself calls the container.
 
 use std::collections::HashMap;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -35,33 +36,44 @@ struct Task {
 
 impl Tasks {
     fn walk(&mut self) -> Result<Answer, ReadError> {
-        let (mut answer, mut read) = (Answer::default(), HashMap::new());
+        let (mut answer, mut read, mut failure) = (Answer::default(), HashMap::new(), None);
         let mut buffer = Vec::new();
-        for namespace in file::list_up_to(&self.path, MAX_ENTRIES)? {
-            let folder = self.path.join(namespace);
-            for id in list_if_there(&folder)? {
-                if read.len() >= MAX_ENTRIES {
-                    break;
+        for folder in self.folders(&mut failure)? {
+            let known =
+                self.read.remove(&folder).map_or_else(|| read_task(&folder, &mut buffer), |task| Ok(Some(task)));
+            let task = match known {
+                Ok(Some(task)) => task,
+                // It has ended, or is half written and is read again the next time.
+                Ok(None) => continue,
+                Err(error) => {
+                    failure = Some(error);
+                    continue;
                 }
-                let folder = folder.join(&id);
-                let known =
-                    self.read.remove(&folder).map_or_else(|| read_task(&folder, &mut buffer), |task| Ok(Some(task)));
-                // What is not sound may be half written; it is read again the next time.
-                let Some(task) = known? else { continue };
-                let pod = PodNamed { pod: task.named.pod.clone(), namespace: task.named.namespace.clone() };
-                answer.add_pod(&task.pod_uid, pod);
-                answer.add(&id, task.named.clone());
-                read.insert(folder, task);
-            }
+            };
+            let id = folder.file_name().and_then(OsStr::to_str).unwrap_or_default();
+            let pod = PodNamed { pod: task.named.pod.clone(), namespace: task.named.namespace.clone() };
+            answer.add_pod(&task.pod_uid, pod);
+            answer.add(id, task.named.clone());
+            read.insert(folder, task);
         }
         self.read = read;
-        Ok(answer)
+        // What cannot be read costs itself, unless it is everything.
+        failure.filter(|_| self.read.is_empty()).map_or(Ok(answer), Err)
     }
-}
 
-/// Tasks end while they are listed.
-fn list_if_there(path: &Path) -> Result<Vec<String>, ReadError> {
-    file::list_up_to(path, MAX_ENTRIES).or_else(|error| if error.is_absent() { Ok(Vec::new()) } else { Err(error) })
+    /// The tasks' folders; in `failure`, what keeps some from being found.
+    fn folders(&self, failure: &mut Option<ReadError>) -> Result<Vec<PathBuf>, ReadError> {
+        let mut folders = Vec::new();
+        for namespace in file::list_up_to(&self.path, MAX_ENTRIES)? {
+            let folder = self.path.join(namespace);
+            match file::list_up_to(&folder, MAX_ENTRIES - folders.len()) {
+                Ok(ids) => folders.extend(ids.into_iter().map(|id| folder.join(id))),
+                Err(error) if error.is_absent() => {}
+                Err(error) => *failure = Some(error),
+            }
+        }
+        Ok(folders)
+    }
 }
 
 fn read_task(folder: &Path, buffer: &mut Vec<u8>) -> Result<Option<Task>, ReadError> {
@@ -142,5 +154,15 @@ mod tests {
         assert_eq!(tasks.read.len(), 1);
         std::fs::remove_dir_all(folder.path()).unwrap();
         assert!(tasks.walk().unwrap_err().is_absent());
+    }
+
+    #[test]
+    fn what_cannot_be_read_costs_itself_unless_it_is_everything() {
+        let (folder, mut tasks) = tasks(&[("k8s.io/1a", OF_KUBERNETES)]);
+        // A folder cannot be read as a file, whoever asks.
+        std::fs::create_dir_all(folder.path().join("k8s.io/2b/config.json")).unwrap();
+        assert_eq!(tasks.walk().unwrap().containers.len(), 1);
+        std::fs::remove_dir_all(folder.path().join("k8s.io/1a")).unwrap();
+        assert!(tasks.walk().unwrap_err().to_string().contains("k8s.io/2b/config.json: cannot be read"));
     }
 }

@@ -62,3 +62,22 @@ impl Directory {
         Failure::other(format!("{without_place}{remedy}"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::collectors::container::names::tests::block_on;
+
+    #[test]
+    fn a_refusal_says_where_and_what_helps() {
+        let told = |path: &'static str, reason: &'static str| {
+            let walk = move || Err(ReadError::Unreadable { path: path.into(), reason: reason.to_owned() });
+            let mut directory = Directory::new("/run/tasks".into(), "; needs root", walk);
+            block_on(directory.ask()).unwrap_err().message
+        };
+        assert_eq!(told("/run/tasks", "permission denied"), "cannot be read: permission denied; needs root");
+        let below = "/run/tasks/moby: cannot be read: permission denied; needs root";
+        assert_eq!(told("/run/tasks/moby", "permission denied"), below);
+        assert_eq!(told("/run/tasks", "input/output error"), "cannot be read: input/output error");
+    }
+}

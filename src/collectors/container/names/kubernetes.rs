@@ -184,6 +184,13 @@ fn entries(list: Option<&Value>) -> &[Value] {
 
 #[cfg(test)]
 mod tests {
+    use std::io::BufReader;
+    use std::net::TcpListener;
+
+    use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+    use rustls::pki_types::PrivateKeyDer;
+    use rustls::{ServerConfig, ServerConnection, StreamOwned};
+
     use super::*;
     use crate::collectors::container::names::tests::{Served, Server, block_on};
     use crate::config::Filter;
@@ -267,6 +274,60 @@ mod tests {
             assert_eq!(refused.message, expected);
             std::fs::write(&token_file, "\u{1}").unwrap();
             assert!(source.ask().await.is_err());
+        });
+    }
+
+    /// The server over TLS, as 127.0.0.1, and the PEM file of the authority that signed its certificate.
+    fn over_tls(server: &Server, authority_file: &Path) -> String {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+        std::fs::write(authority_file, authority.pem()).unwrap();
+        let key = KeyPair::generate().unwrap();
+        let params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
+        let certificate = params.signed_by(&key, &authority).unwrap().der().clone();
+        let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let config = ServerConfig::builder().with_no_client_auth().with_single_cert(vec![certificate], key).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("https://{}", listener.local_addr().unwrap());
+        let (server, config) = (server.clone(), Arc::new(config));
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let tls = ServerConnection::new(config.clone()).unwrap();
+                let mut stream = BufReader::new(StreamOwned::new(tls, stream));
+                server.serve_once(&mut stream);
+            }
+        });
+        url
+    }
+
+    #[test]
+    fn certificates_are_checked_unless_told_otherwise_and_read_again_after_a_failure() {
+        let folder = tempfile::tempdir().unwrap();
+        let [own, other, used] = ["own.pem", "other.pem", "used.pem"].map(|name| folder.path().join(name));
+        let server = Server::default();
+        server.json("/pods", format!(r#"{{"items": [{WEB}]}}"#));
+        let url = over_tls(&server, &own);
+        over_tls(&Server::default(), &other);
+        std::fs::copy(&other, &used).unwrap();
+        let with_file = Settings { ca_file: Some(used.clone()), ..settings(&url) };
+        let insecure = Settings { insecure: true, ..with_file.clone() };
+        let mut source = Kubernetes::new(with_file, Arc::default());
+        block_on(async {
+            let refused = source.ask().await.unwrap_err();
+            assert!(refused.message.contains("certificate"), "{}", refused.message);
+            std::fs::write(&used, "").unwrap();
+            let empty = source.ask().await.unwrap_err();
+            assert!(empty.message.ends_with("used.pem: expected certificates in PEM form, found none"), "{empty:?}");
+            std::fs::copy(&own, &used).unwrap();
+            assert_eq!(source.ask().await.unwrap().containers.len(), 4);
+            assert_eq!(Kubernetes::new(insecure, Arc::default()).ask().await.unwrap().containers.len(), 4);
+            let without = Settings { ca_file: Some(folder.path().join("absent")), ..settings(&url) };
+            assert!(
+                Kubernetes::new(without, Arc::default()).ask().await.is_err(),
+                "the system knows no such authority"
+            );
         });
     }
 }

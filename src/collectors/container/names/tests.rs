@@ -80,29 +80,36 @@ impl Server {
         thread::spawn(move || self.serve_connection(reader, writer, &open));
     }
 
-    pub(super) fn serve_connection(&self, mut reader: impl BufRead, mut writer: impl Write, _open: &Sender<()>) {
+    fn serve_connection(&self, mut reader: impl BufRead, mut writer: impl Write, _open: &Sender<()>) {
         while let Some((path, authorization)) = read_request(&mut reader) {
-            self.requests.lock().unwrap().push((path.clone(), authorization));
-            let answer = self.answers.lock().unwrap().get(&path).cloned();
-            let (status, body) = match answer {
-                Some(Served::Json(body)) => (200, body),
-                Some(Served::Status(status)) => (status, String::new()),
-                None => (404, String::new()),
-                Some(Served::Hang) => {
-                    let _ = reader.read(&mut [0]);
-                    return;
-                }
-                Some(Served::Endless) => {
+            let written = match self.served(path, authorization) {
+                Served::Json(body) => writer.write_all(response(200, &body).as_bytes()),
+                Served::Status(status) => writer.write_all(response(status, "").as_bytes()),
+                Served::Hang => reader.read(&mut [0]).map(drop),
+                Served::Endless => {
                     let _ = writer.write_all(b"HTTP/1.1 200 OK\r\n\r\n");
                     while writer.write_all(&[b'['; 1 << 16]).is_ok() {}
                     return;
                 }
             };
-            let head = format!("HTTP/1.1 {status} X\r\nServer: Test/1\r\nContent-Length: {}\r\n\r\n", body.len());
-            if writer.write_all((head + &body).as_bytes()).is_err() {
+            if written.is_err() {
                 return;
             }
         }
+    }
+
+    /// Serves one request on a connection that cannot be split.
+    pub(super) fn serve_once<S: std::io::Read + Write>(&self, stream: &mut BufReader<S>) {
+        let Some((path, authorization)) = read_request(stream) else { return };
+        if let Served::Json(body) = self.served(path, authorization) {
+            let _ = stream.get_mut().write_all(response(200, &body).as_bytes());
+        }
+    }
+
+    fn served(&self, path: String, authorization: String) -> Served {
+        let answer = self.answers.lock().unwrap().get(&path).cloned();
+        self.requests.lock().unwrap().push((path, authorization));
+        answer.unwrap_or(Served::Status(404))
     }
 
     pub(super) fn answer(&self, path: &str, served: Served) {
@@ -132,6 +139,10 @@ impl Server {
     fn docker_container(&self, id: &str, name: &str) {
         self.json("/containers/json", format!(r#"[{{"Id": "{id}", "Names": ["/{name}"], "State": "running"}}]"#));
     }
+}
+
+fn response(status: u16, body: &str) -> String {
+    format!("HTTP/1.1 {status} X\r\nServer: Test/1\r\nContent-Length: {}\r\n\r\n{body}", body.len())
 }
 
 fn read_request(reader: &mut impl BufRead) -> Option<(String, String)> {
