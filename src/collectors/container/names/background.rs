@@ -25,8 +25,6 @@ const REPORT_DEADLINE: Duration = Duration::from_secs(2);
 /// The thread that asks. It ends when this is dropped.
 pub(super) struct Background {
     stop: CancellationToken,
-    /// None if there is no thread to be had.
-    pub(super) thread: Option<thread::JoinHandle<()>>,
 }
 
 impl Background {
@@ -39,10 +37,10 @@ impl Background {
             }
         };
         let thread = thread::Builder::new().name("names".to_owned()).spawn(run);
-        if let Err(error) = &thread {
+        if let Err(error) = thread {
             tracing::warn!("names: no thread to ask with: {error}");
         }
-        Background { stop, thread: thread.ok() }
+        Background { stop }
     }
 }
 

@@ -334,11 +334,11 @@ fn dropping_ends_the_thread_and_closes_the_connections() {
     let (hangs, answers) = (Server::unix(&hanging), Server::unix(&sound));
     hangs.answer("/containers/json", Served::Hang);
     answers.docker_container(&id('a'), "web");
-    let mut names = start(Settings { docker_sockets: vec![hanging, sound], ..settings() });
+    let names = start(Settings { docker_sockets: vec![hanging, sound], ..settings() });
     until("both are asked", || hangs.has_open_connections() && name(&names, &id('a')).is_some());
-    let thread = names.background.as_mut().and_then(|background| background.thread.take()).unwrap();
+    let shared = Arc::downgrade(&names.shared);
     drop(names);
-    thread.join().unwrap();
+    until("the thread has let go of what it shared", || shared.upgrade().is_none());
     until("the connections are closed", || !hangs.has_open_connections() && !answers.has_open_connections());
 }
 
