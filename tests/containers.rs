@@ -5,6 +5,7 @@ mod harness;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io::Write;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::process::Command;
@@ -194,14 +195,13 @@ fn with_docker_io_whose_stats_say_the_same() {
 fn with_docker_io_whose_container_lives_on_after_oom_kills() {
     let _alone = alone();
     let docker = Docker::start();
-    let kill = "busybox cat /dev/zero | busybox head -c 1 >/dev/null; read line; \
-        busybox tail /dev/zero; echo killed; read line; busybox tail /dev/zero; echo killed; busybox sleep 10000";
+    // A child is killed at each line that is sent.
+    let script = "exec </data/fifo; while read line; do busybox tail /dev/zero; echo killed; done";
     let pipe = tempfile::tempdir().unwrap();
     let fifo = pipe.path().join("fifo");
     harness::docker::run("mkfifo", &[&fifo.display().to_string()]);
     let volume = format!("{}:/data", pipe.path().display());
-    let script = format!("exec </data/fifo; {kill}");
-    let hungry = docker.run("hungry", &["--memory", "20m", "--interactive", "--volume", &volume], &script);
+    let hungry = docker.run("hungry", &["--memory", "20m", "--volume", &volume], script);
     let mut order = fs::OpenOptions::new().write(true).open(&fifo).unwrap();
 
     let taffrail = Taffrail::start(&config(Some(&docker.socket()), ""));
@@ -209,7 +209,7 @@ fn with_docker_io_whose_container_lives_on_after_oom_kills() {
     let hierarchies = Hierarchies::live();
     for kills in 0..=2 {
         if kills > 0 {
-            std::io::Write::write_all(&mut order, b"go on\n").unwrap();
+            order.write_all(b"go on\n").unwrap();
         }
         wait_until("the kill", || (docker.docker(&["logs", &hungry.id]).lines().count() == kills).then_some(()));
         let said = hierarchies.oom_kills(&hungry.cgroup).unwrap();
