@@ -22,7 +22,7 @@ use harness::{Taffrail, printed, wait_until};
 
 /// Everything that is compared with the kernel's files.
 const SETS: &str = "sets = [\"cpu\", \"cpu_details\", \"memory\", \"io\", \"network\", \"processes\", \"pressure\", \
-    \"oom\", \"times\", \"info\", \"machine\", \"spec\"]\n";
+    \"oom\", \"times\", \"info\", \"spec\"]\n";
 
 /// A configuration with the names that the Docker behind `socket` knows, if there is one.
 fn config(socket: Option<&Path>, more: &str) -> String {
