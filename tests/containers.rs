@@ -390,7 +390,7 @@ fn with_docker_io_left_out_the_pods_of_kubernetes_have_their_names() {
     let pod = format!("/kubepods/burstable/pod{uid}");
     let [sandbox_id, app_id, alone_id] = [random_id(), random_id(), random_id()];
     let sleep = "busybox sleep 10000";
-    let pause = "echo pause >/proc/self/comm; while :; do busybox sleep 10000; done";
+    let pause = "printf pause >/proc/self/comm; while :; do busybox sleep 10000; done";
     let sandbox = runc.run(&sandbox_id, &format!("{pod}/{sandbox_id}"), None, pause);
     let app = runc.run(&app_id, &format!("{pod}/{app_id}"), Some(&sandbox), sleep);
     // Of guaranteed quality, and without a log.
