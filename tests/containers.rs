@@ -293,7 +293,9 @@ fn with_docker_io_whose_socket_is_there_absent_or_hanging() {
 
     let absent = Taffrail::start(&config(Some(Path::new("/does/not/exist.sock")), ""));
     let ours = good_scrape(&absent);
-    assert!(ours.expect("container_memory_usage_bytes", &[id, ("name", ""), ("image", "")]) > 0.0);
+    // Whatever stands for its name then.
+    assert!(ours.expect("container_memory_usage_bytes", &[id, ("image", "")]) > 0.0);
+    assert!(ours.below(&web.cgroup).count() > 10);
     drop(absent);
 
     let taffrail = Taffrail::start(&config(Some(&docker.socket()), ""));
@@ -310,7 +312,7 @@ fn with_docker_io_whose_socket_is_there_absent_or_hanging() {
     for _ in 0..3 {
         let ours = good_scrape(&taffrail);
         assert!(ours.expect("container_memory_usage_bytes", &[id, ("name", "web.1"), ("image", IMAGE)]) > 0.0);
-        assert!(ours.value("container_processes", &[("id", &unknown), ("name", "")]) == Some(1.0));
+        assert!(ours.value("container_processes", &[("id", &unknown)]) == Some(1.0));
     }
     drop(new);
     docker.answer_again();
