@@ -3,6 +3,9 @@
 // Each test uses its own part of this module.
 #![allow(dead_code, unreachable_pub)]
 
+pub mod cgroups;
+pub mod docker;
+pub mod series;
 pub mod server;
 pub mod tls;
 
