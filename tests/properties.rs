@@ -391,18 +391,35 @@ impl Damage {
 
 #[test]
 fn a_damaged_file_costs_only_those_who_say_that_they_read_it() {
+    damage_each_file("debian-12-vm", 16, &is_not_another_process);
+}
+
+#[test]
+fn a_damaged_file_of_a_cgroup_costs_only_those_who_say_that_they_read_it() {
+    // One pod, with the hierarchy's root, is enough.
+    let is_of_one_pod = |name: &OsStr| {
+        let name = name.to_str().unwrap();
+        !["burstable", "besteffort", ".service", "docker"].iter().any(|other| name.contains(other))
+    };
+    for host in ["kubelet-systemd-v2", "kubelet-cgroupfs-v1"] {
+        damage_each_file(host, 4, &is_of_one_pod);
+    }
+}
+
+/// Damages each file of a recorded host in turn, so many times, and reads it.
+fn damage_each_file(recorded: &str, times: u32, wanted: &impl Fn(&OsStr) -> bool) {
     let folder = tempfile::tempdir().unwrap();
     let tree = folder.path().join("after");
-    copy_tree(&recorded_host("debian-12-vm").join("after"), &tree, &is_not_another_process);
+    copy_tree(&recorded_host(recorded).join("after"), &tree, wanted);
     let host = host_of(&tree);
     let new_readers = || Readers::new(host.clone(), collectors(&host, ALL_ON));
-    let earlier = host_of(&recorded_host("debian-12-vm").join("before"));
+    let earlier = host_of(&recorded_host(recorded).join("before"));
     let earlier = read(&Readers::new(earlier.clone(), collectors(&earlier, ALL_ON)));
     let since_earlier = |answers: &[Answer]| -> Vec<_> {
         answers.iter().zip(&earlier).map(|(answer, earlier)| rendered(answer, earlier, &host)).collect()
     };
     let sound = since_earlier(&read(&new_readers()));
-    let config = ProptestConfig { cases: 16, failure_persistence: None, ..ProptestConfig::default() };
+    let config = ProptestConfig { cases: times, failure_persistence: None, ..ProptestConfig::default() };
     for path in files_below(&tree) {
         let name = name_on_host(path.strip_prefix(&tree).unwrap());
         let content = fs::read(&path).unwrap();

@@ -110,8 +110,8 @@ impl Collector for Container {
         reads: &[
             "/sys/fs/cgroup",
             "/sys/dev/block",
-            "/proc/PID/net/dev",
-            "/proc/PID/{stat,limits,fd}",
+            "/proc/*/net/dev",
+            "/proc/*/{stat,limits,fd}",
             "/proc/stat",
             "/proc/meminfo",
         ],
