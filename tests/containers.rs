@@ -343,6 +343,26 @@ fn churn(runc: &Runc, parent: &str, rounds: usize) {
     }
 }
 
+/// Starts and removes 200 containers while it is scraped without a pause; gives the cgroups that were ever seen.
+fn churn_under_scrapes(runc: &Runc, parent: &str, taffrail: &Taffrail) -> BTreeSet<String> {
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let scraper = scope.spawn(|| {
+            let mut seen = BTreeSet::new();
+            while !done.load(Ordering::Relaxed) {
+                // Good, whatever goes away meanwhile.
+                let ours = good_scrape(taffrail);
+                seen.extend(ours.below(parent).map(|series| series.label("id").to_owned()));
+            }
+            seen
+        });
+        let churned = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| churn(runc, parent, 40)));
+        done.store(true, Ordering::Relaxed);
+        churned.unwrap();
+        scraper.join().unwrap()
+    })
+}
+
 #[test]
 #[ignore = "needs Debian's package docker.io: tests/run"]
 fn with_docker_io_left_out_containers_come_and_go() {
@@ -350,29 +370,10 @@ fn with_docker_io_left_out_containers_come_and_go() {
     let runc = Runc::new();
     let parent = format!("/taffrail-churn-{}", std::process::id());
     let taffrail = Taffrail::start(&config(None, ""));
-    // Until everything that is allocated once is there.
-    churn(&runc, &parent, 5);
-    for _ in 0..20 {
-        good_scrape(&taffrail);
-    }
+    // What is made once, when it is first needed, is there after the first time.
+    churn_under_scrapes(&runc, &parent, &taffrail);
     let (files, threads, memory) = holdings(&taffrail);
-
-    let done = AtomicBool::new(false);
-    let seen = thread::scope(|scope| {
-        let scraper = scope.spawn(|| {
-            let mut seen = BTreeSet::new();
-            while !done.load(Ordering::Relaxed) {
-                // Good, whatever goes away meanwhile.
-                let ours = good_scrape(&taffrail);
-                seen.extend(ours.below(&parent).map(|series| series.label("id").to_owned()));
-            }
-            seen
-        });
-        let churned = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| churn(&runc, &parent, 40)));
-        done.store(true, Ordering::Relaxed);
-        churned.unwrap();
-        scraper.join().unwrap()
-    });
+    let seen = churn_under_scrapes(&runc, &parent, &taffrail);
     remove_cgroup(&parent);
     assert!(seen.len() > 40, "only {} of 200 were ever seen", seen.len());
 
