@@ -365,7 +365,7 @@ fn churn_under_scrapes(runc: &Runc, parent: &str, taffrail: &Taffrail) -> BTreeS
 
 #[test]
 #[ignore = "needs Debian's package docker.io: tests/run"]
-fn with_docker_io_left_out_containers_come_and_go() {
+fn with_docker_io_or_runc_alone_while_containers_come_and_go() {
     let _alone = alone();
     let runc = Runc::new();
     let parent = format!("/taffrail-churn-{}", std::process::id());
@@ -397,7 +397,7 @@ fn with_docker_io_left_out_containers_come_and_go() {
 
 #[test]
 #[ignore = "needs Debian's package docker.io: tests/run"]
-fn with_docker_io_left_out_the_pods_of_kubernetes_have_their_names() {
+fn with_docker_io_or_runc_alone_pods_have_their_names() {
     let _alone = alone();
     let (runc, logs, pods) = (Runc::new(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let uid = "0b3f7a52-1c1e-4a57-9a9d-6c3f1f0e2d4b";
