@@ -12,6 +12,7 @@ use std::sync::LazyLock;
 use harness::cgroups::{Fact, Hierarchies, agree_in_one_of, disagreements};
 use harness::docker::net_dev;
 use harness::series::Exposition;
+use influxdb_line_protocol::{FieldValue, ParsedLine};
 
 /// The folder with what the guest left: one boot for all tests.
 static GUEST: LazyLock<PathBuf> = LazyLock::new(|| {
@@ -181,23 +182,50 @@ fn with_qemu_system_x86_and_no_privileges_nothing_is_missing() {
 
 #[test]
 #[ignore = "needs Debian's package qemu-system-x86: tests/run"]
-fn with_qemu_system_x86_the_points_have_what_the_exposition_has() {
+fn with_qemu_system_x86_whose_units_and_containers_are_pushed() {
     // It says that it waits for its second reading, and nothing else.
     let complaints = text("influx.problems");
     assert!(complaints.lines().all(|line| line.contains("waiting")), "{complaints}");
     let points = text("influx");
     let lines: Vec<_> = influxdb_line_protocol::parse_lines(&points).map(Result::unwrap).collect();
-    let of = |path: &str| {
-        let with =
-            |line: &&influxdb_line_protocol::ParsedLine<'_>| line.tag_value("id").is_some_and(|id| id.as_str() == path);
-        lines.iter().filter(with).collect::<Vec<_>>()
+    let number = |line: &ParsedLine<'_>, field: &str| match line.field_value(field) {
+        Some(FieldValue::I64(value)) => *value as f64,
+        Some(FieldValue::F64(value)) => *value,
+        other => panic!("{field} is {other:?} in {line}"),
     };
-    for path in compared() {
-        assert!(!of(&path).is_empty(), "{path}");
-    }
-    let app = of_pod("b");
-    for (tag, value) in [("namespace", "shop"), ("pod", "web-1"), ("container", "app")] {
-        assert!(of(&app).iter().all(|line| line.tag_value(tag).is_some_and(|found| found.as_str() == value)), "{tag}");
+
+    let unit = |path: &str| {
+        let is_it = |line: &&ParsedLine<'_>| line.tag_value("path").is_some_and(|found| found.as_str() == path);
+        let found: Vec<_> = lines.iter().filter(is_it).collect();
+        assert_eq!(found.len(), 1, "{path}: {found:?}");
+        found[0]
+    };
+    assert!(number(unit(BUSY), "cpu.stat.nr_throttled") > 10.0);
+    assert!(number(unit(HUNGRY), "memory.current") > 0.0);
+    assert!(number(unit("/work.slice/work-batch.slice"), "cpu.stat.usage_usec") > 1e6);
+    unit("/");
+
+    for (digit, names) in [("d", ["", "", ""]), ("b", ["shop", "web-1", "app"])] {
+        let of_container = |measurement: &str| {
+            let is_it = |line: &&ParsedLine<'_>| {
+                line.series.measurement.as_str() == measurement
+                    && matches!(line.field_value("container_id"), Some(FieldValue::String(found)) if found.as_str() == id(digit))
+            };
+            let found: Vec<_> = lines.iter().filter(is_it).collect();
+            assert_eq!(found.len(), 1, "{measurement} of {digit}: {found:?}");
+            found[0]
+        };
+        assert!(number(of_container("docker_container_cpu"), "throttling_throttled_periods") > 0.0);
+        // Between two readings, of what the limit holds at 20.
+        let percent = number(of_container("docker_container_cpu"), "usage_percent");
+        assert!((0.0..=25.0).contains(&percent), "{percent}");
+        assert_eq!(number(of_container("docker_container_mem"), "limit"), f64::from(32 << 20));
+        assert!(number(of_container("docker_container_status"), "pid") > 1.0);
+        let tags = ["io.kubernetes.pod.namespace", "io.kubernetes.pod.name", "io.kubernetes.container.name"];
+        for (tag, name) in tags.into_iter().zip(names) {
+            let found = of_container("docker_container_mem").tag_value(tag).map_or("", |value| value.as_str());
+            assert_eq!(found, name, "{tag}");
+        }
     }
 }
 
