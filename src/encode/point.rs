@@ -88,6 +88,11 @@ impl<T: FieldType + ?Sized> Field<T> {
         Field { name, help, of_type: PhantomData }
     }
 
+    /// The name.
+    pub const fn name(&self) -> &'static str {
+        self.name
+    }
+
     /// The field as the documentation lists it.
     pub const fn info(&self) -> FieldInfo {
         FieldInfo { name: self.name, help: self.help, type_name: T::NAME }

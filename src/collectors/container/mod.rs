@@ -1,7 +1,8 @@
 //! What every cgroup uses: containers, pods, virtual machines, and the units of systemd.
 //!
-//! The tree of cgroups is walked ([`tree`]), each cgroup is identified by its path ([`identity`]) and named by what
-//! runtimes tell in the background ([`names`]); those that are shown are read ([`usage`], [`v1`], [`v2`]).
+//! The tree of cgroups is walked ([`tree`], [`visit`]), each cgroup is identified by its path ([`identity`]) and named by
+//! what runtimes tell in the background ([`names`]); those that are shown ([`selection`]) are read ([`usage`], [`v1`],
+//! [`v2`]).
 
 mod descriptors;
 mod families;
@@ -12,34 +13,34 @@ mod names;
 mod network;
 mod points;
 mod reading;
+mod selection;
 mod sets;
 mod tree;
 mod usage;
 mod v1;
 mod v2;
+mod visit;
 
-use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use regex::Regex;
 
-use self::hierarchy::{Hierarchies, Roots};
-use self::identity::{Identity, Kind, identify};
-use self::labels::Labels;
-use self::names::{Names, PodNamed};
+use self::hierarchy::Hierarchies;
+use self::names::Names;
 use self::network::Network;
-use self::reading::{ContainerReading, Measured};
+use self::reading::ContainerReading;
+use self::selection::Selection;
 use self::sets::{SETS, Set, Sets};
-use self::tree::{Tree, Visitor};
-use self::usage::{Files, UNLIMITED, Usage, Wanted};
-use super::process::{boot_time, started_ticks};
+use self::tree::Tree;
+use self::usage::{Files, UNLIMITED, Wanted};
+use self::visit::{Known, Pods, Visit, started};
+use super::process::boot_time;
 use super::{About, Collector, ReadContext, Reading, Since, Vocabularies};
 use crate::config::{Filter, Key, KeyInfo, Section};
 use crate::encode::infos::concat;
 use crate::encode::{FamilyWriter, PointWriter};
 use crate::host::text::Number;
-use crate::host::{Directory, Host, HostFile, ReadError, SharedFile, Timestamp, file};
+use crate::host::{Directory, Host, HostFile, ReadError, SharedFile, Timestamp};
 
 pub(super) struct Container {
     sys: PathBuf,
@@ -59,21 +60,6 @@ pub(super) struct Container {
     is_over_limit: bool,
 }
 
-const KINDS: Key<Vec<String>> = Key::new(
-    "kinds",
-    "[\"host\", \"container\", \"pod\", \"machine\"]",
-    "Kinds of cgroups that are shown. There are also service, scope and slice for the units of systemd, and other.",
-);
-const NAME_INCLUDE: Key<Regex> = Key::optional("name_include", "Only cgroups whose `name` matches are shown.");
-const NAME_EXCLUDE: Key<Regex> = Key::optional("name_exclude", "Cgroups whose `name` matches are not shown.");
-const NAMESPACE_INCLUDE: Key<Regex> =
-    Key::optional("namespace_include", "Only cgroups whose Kubernetes namespace matches are shown.");
-const NAMESPACE_EXCLUDE: Key<Regex> =
-    Key::optional("namespace_exclude", "Cgroups whose Kubernetes namespace matches are not shown.");
-const IMAGE_INCLUDE: Key<Regex> = Key::optional("image_include", "Only cgroups whose image matches are shown.");
-const IMAGE_EXCLUDE: Key<Regex> = Key::optional("image_exclude", "Cgroups whose image matches are not shown.");
-const PATH_INCLUDE: Key<Regex> = Key::optional("path_include", "Only cgroups whose path matches are shown.");
-const PATH_EXCLUDE: Key<Regex> = Key::optional("path_exclude", "Cgroups whose path matches are not shown.");
 const DEPTH: Key<usize> = Key::new("depth", "32", "How far from the root cgroups are looked for.");
 const LIMIT: Key<usize> = Key::new(
     "limit",
@@ -86,22 +72,9 @@ const INTERFACES_EXCLUDE: Key<Regex> = Key::new(
     "Network interfaces without series.",
 );
 
-const OWN_KEYS: [KeyInfo; 13] = [
-    KINDS.info(),
-    SETS.info(),
-    NAME_INCLUDE.info(),
-    NAME_EXCLUDE.info(),
-    NAMESPACE_INCLUDE.info(),
-    NAMESPACE_EXCLUDE.info(),
-    IMAGE_INCLUDE.info(),
-    IMAGE_EXCLUDE.info(),
-    PATH_INCLUDE.info(),
-    PATH_EXCLUDE.info(),
-    DEPTH.info(),
-    LIMIT.info(),
-    INTERFACES_EXCLUDE.info(),
-];
-const KEYS: [KeyInfo; OWN_KEYS.len() + Names::KEYS.len()] = concat(&[&OWN_KEYS, Names::KEYS]);
+const OWN_KEYS: [KeyInfo; 4] = [SETS.info(), DEPTH.info(), LIMIT.info(), INTERFACES_EXCLUDE.info()];
+const KEYS: [KeyInfo; selection::KEYS.len() + OWN_KEYS.len() + Names::KEYS.len()] =
+    concat(&[&selection::KEYS, &OWN_KEYS, Names::KEYS]);
 
 impl Collector for Container {
     const ABOUT: About = About {
@@ -273,196 +246,6 @@ fn wanted(vocabularies: Vocabularies, sets: Sets) -> Wanted {
         threads_max: has(Set::Spec),
         pressure: points || has(Set::Pressure),
     }
-}
-
-/// What is known of a cgroup as long as it is there.
-struct Known {
-    path: String,
-    identity: Identity,
-    labels: Arc<Labels>,
-    shown: bool,
-    made: Option<Timestamp>,
-    /// When its first process was started.
-    started: Option<Timestamp>,
-}
-
-impl Known {
-    fn name(&mut self, names: &Names, pods: &mut Pods) {
-        let named = Some(&self.identity.container_id).filter(|id| !id.is_empty()).and_then(|id| names.container(id));
-        let uid = &self.identity.pod_uid;
-        if let Some(named) = named.as_deref().filter(|named| !uid.is_empty() && !named.pod.is_empty()) {
-            pods.learn(uid, PodNamed { pod: named.pod.clone(), namespace: named.namespace.clone() });
-        }
-        let pod =
-            if uid.is_empty() { None } else { names.pod(uid).map(|pod| (*pod).clone()).or_else(|| pods.get(uid)) };
-        self.labels = Arc::new(Labels::new(&self.path, &self.identity, named, pod.as_ref()));
-    }
-}
-
-/// The names of pods as their containers tell them.
-#[derive(Default)]
-struct Pods {
-    by_uid: HashMap<String, PodNamed>,
-}
-
-impl Pods {
-    fn learn(&mut self, uid: &str, pod: PodNamed) {
-        self.by_uid.entry(uid.to_owned()).or_insert(pod);
-    }
-
-    fn get(&self, uid: &str) -> Option<PodNamed> {
-        self.by_uid.get(uid).cloned()
-    }
-
-    fn forget(&mut self) {
-        self.by_uid.clear();
-    }
-}
-
-/// Which cgroups are shown.
-struct Selection {
-    kinds: Vec<Kind>,
-    name: Filter,
-    namespace: Filter,
-    image: Filter,
-    path: Filter,
-}
-
-impl Selection {
-    fn from_section(section: &mut Section<'_>) -> Self {
-        let mut kinds = Vec::new();
-        for name in section.get(&KINDS) {
-            match Kind::ALL.into_iter().find(|kind| kind.name() == name) {
-                Some(kind) => kinds.push(kind),
-                None => {
-                    let known = Kind::ALL.map(Kind::name).join(", ");
-                    section.wrong(KINDS.info().name, format!("there is no kind {name:?}; there are {known}"));
-                }
-            }
-        }
-        let mut filter = |include, exclude| Filter::new(section.optional(include), section.optional(exclude));
-        Selection {
-            kinds,
-            name: filter(&NAME_INCLUDE, &NAME_EXCLUDE),
-            namespace: filter(&NAMESPACE_INCLUDE, &NAMESPACE_EXCLUDE),
-            image: filter(&IMAGE_INCLUDE, &IMAGE_EXCLUDE),
-            path: filter(&PATH_INCLUDE, &PATH_EXCLUDE),
-        }
-    }
-
-    fn shows(&mut self, labels: &Labels) -> bool {
-        self.kinds.contains(&labels.identity.kind)
-            && self.path.wants(&labels.id)
-            && self.name.wants(&labels.name)
-            && self.namespace.wants(&labels.namespace)
-            && self.image.wants(&labels.image)
-    }
-}
-
-/// One walk over all cgroups.
-struct Visit<'a> {
-    names: &'a Names,
-    pods: &'a mut Pods,
-    selection: &'a mut Selection,
-    limit: usize,
-    roots: Roots<'a>,
-    wanted: Wanted,
-    boot_time: Option<u64>,
-    host: &'a Host,
-    files: Files<'a>,
-    reading: &'a mut ContainerReading,
-    /// Those that the walk is in and that do not just hold others: processes further below are theirs.
-    leaves: Vec<usize>,
-    /// Containers without a name.
-    unknown: Vec<Arc<Labels>>,
-}
-
-impl Visitor<Known> for Visit<'_> {
-    fn found(&mut self, path: &str, directory: &Directory) -> Known {
-        let mut known = Known {
-            path: path.to_owned(),
-            identity: identify(path),
-            labels: Arc::default(),
-            shown: false,
-            made: directory.made_at(),
-            started: None,
-        };
-        known.name(self.names, self.pods);
-        known.shown = self.selection.shows(&known.labels);
-        known
-    }
-
-    fn visit(&mut self, known: &mut Known, directory: &mut Directory) {
-        self.reading.cgroups += 1;
-        while self.leaves.last().is_some_and(|leaf| !is_below(&known.path, &self.reading.measured[*leaf].labels.id)) {
-            self.leaves.pop();
-        }
-        let holder = self.leaves.last().copied();
-        let mut usage = Usage::default();
-        if known.shown && self.reading.measured.len() < self.limit {
-            self.roots.read(&known.path, directory, self.wanted, &mut self.files, &mut usage);
-            self.add_processes(holder, known.identity.kind, &usage);
-            self.add(known, usage);
-        } else {
-            self.reading.left_out += u64::from(known.shown);
-            if holder.is_some() {
-                self.files.processes(directory, self.wanted, &mut usage);
-                self.add_processes(holder, known.identity.kind, &usage);
-            }
-        }
-    }
-
-    fn failed(&mut self, error: ReadError) {
-        self.files.problem(error);
-    }
-}
-
-impl Visit<'_> {
-    fn add(&mut self, known: &mut Known, usage: Usage) {
-        if known.identity.kind == Kind::Host {
-            known.started = self.boot_time.and_then(Timestamp::from_seconds);
-        }
-        if known.started.is_none() {
-            known.started = started(self.host, self.boot_time, usage.first_pid, self.files.buffer);
-        }
-        let labels = known.labels.clone();
-        if matches!(known.identity.kind, Kind::Container | Kind::Machine | Kind::Service | Kind::Scope) {
-            self.leaves.push(self.reading.measured.len());
-        }
-        if !known.identity.container_id.is_empty() && labels.named.is_none() {
-            self.unknown.push(labels.clone());
-        }
-        let told = labels.named.as_deref().and_then(|named| named.started_at);
-        let started = told.or(known.started);
-        self.reading.measured.push(Measured { made: known.made, ..Measured::new(labels, started, usage) });
-    }
-
-    /// Adds the processes of a cgroup to the container that it is a part of.
-    fn add_processes(&mut self, holder: Option<usize>, kind: Kind, usage: &Usage) {
-        let is_part = !matches!(kind, Kind::Container | Kind::Pod | Kind::Machine);
-        if let Some(holder) = holder.filter(|_| is_part) {
-            let of_holder = &mut self.reading.measured[holder].usage;
-            if let Some(processes) = usage.processes {
-                of_holder.processes = Some(of_holder.processes.unwrap_or(0) + processes);
-            }
-            of_holder.pids.extend_from_slice(&usage.pids);
-            of_holder.first_pid = of_holder.first_pid.or(usage.first_pid);
-        }
-    }
-}
-
-/// When a process was started.
-fn started(host: &Host, boot_time: Option<u64>, pid: Option<u64>, buffer: &mut Vec<u8>) -> Option<Timestamp> {
-    const NANOSECONDS_PER_TICK: u64 = 10_000_000;
-    // The PIDs of another PID namespace are 0.
-    let path = host.proc_path(format!("{}/stat", pid.filter(|pid| *pid > 0)?));
-    let ticks = file::read_once(&path, buffer).ok().and_then(started_ticks)?;
-    let since_boot = i64::try_from(ticks.checked_mul(NANOSECONDS_PER_TICK)?).ok()?;
-    Timestamp::from_seconds(boot_time?)?.0.checked_add(since_boot).map(Timestamp)
-}
-
-fn is_below(path: &str, above: &str) -> bool {
-    path.strip_prefix(above).is_some_and(|rest| rest.starts_with('/'))
 }
 
 impl ContainerReading {

@@ -55,19 +55,7 @@ const MEMORY_FIELDS: [MemoryField; 10] = [
     (Field::new("unevictable", "bytes"), |m| m.unevictable),
 ];
 const MEMORY_FIELD_INFOS: [FieldInfo; MEMORY_FIELDS.len()] = infos!(MEMORY_FIELDS.0);
-const TOTAL_FIELDS: [MemoryField; 10] = [
-    (Field::new("total_active_anon", "on cgroup v1"), |m| m.active_anon),
-    (Field::new("total_active_file", "on cgroup v1"), |m| m.active_file),
-    (Field::new("total_cache", "on cgroup v1"), |m| m.file),
-    (Field::new("total_inactive_anon", "on cgroup v1"), |m| m.inactive_anon),
-    (Field::new("total_inactive_file", "on cgroup v1"), |m| m.inactive_file),
-    (Field::new("total_mapped_file", "on cgroup v1"), |m| m.mapped_file),
-    (Field::new("total_pgfault", "on cgroup v1"), |m| m.page_faults),
-    (Field::new("total_pgmajfault", "on cgroup v1"), |m| m.major_faults),
-    (Field::new("total_rss", "on cgroup v1"), |m| m.anon),
-    (Field::new("total_unevictable", "on cgroup v1"), |m| m.unevictable),
-];
-const TOTAL_FIELD_INFOS: [FieldInfo; TOTAL_FIELDS.len()] = infos!(TOTAL_FIELDS.0);
+const TOTAL_FIELDS: FieldInfo = Field::<u64>::new("total_KEY", "the same, on cgroup v1").info();
 const MEM_LIMIT: Field<u64> = Field::new("limit", "the limit, or the host's memory if there is none, in bytes");
 const MEM_MAX_USAGE: Field<u64> = Field::new("max_usage", "the most that was used at once, in bytes");
 const MEM_USAGE: Field<u64> = Field::new("usage", "without file pages not in use of late, in bytes");
@@ -81,8 +69,8 @@ const MEM_OWN: [FieldInfo; 6] = [
     MEM_USAGE_PERCENT.info(),
     MEM_FAIL_COUNT.info(),
 ];
-const MEM_FIELDS: [FieldInfo; MEM_OWN.len() + MEMORY_FIELDS.len() + TOTAL_FIELDS.len()] =
-    concat(&[&MEM_OWN, &MEMORY_FIELD_INFOS, &TOTAL_FIELD_INFOS]);
+const MEM_FIELDS: [FieldInfo; MEM_OWN.len() + MEMORY_FIELDS.len() + 1] =
+    concat(&[&MEM_OWN, &MEMORY_FIELD_INFOS, &[TOTAL_FIELDS]]);
 const MEM: Measurement<2> =
     Measurement::new("docker_container_mem", ["container_image", "container_name"], &MEM_FIELDS);
 
@@ -268,10 +256,11 @@ fn write_memory(reading: &ContainerReading, one: &Measured, out: &mut PointWrite
     point.some(&MEM_USAGE_PERCENT, usage.zip(limit).map(|(usage, limit)| percent(usage, limit)));
     point.some(&MEM_FAIL_COUNT, memory.limit_hits.filter(|hits| *hits > 0));
     for (field, value) in &MEMORY_FIELDS {
-        point.some(field, value(memory));
-    }
-    for (field, value) in TOTAL_FIELDS.iter().filter(|_| memory.is_v1) {
-        point.some(field, value(memory));
+        let Some(value) = value(memory) else { continue };
+        point.field(field, value);
+        if memory.is_v1 {
+            point.free_field::<u64>(&["total_", field.name()], value);
+        }
     }
 }
 
