@@ -459,7 +459,11 @@ fn with_docker_io_or_runc_alone_pods_have_their_names() {
 /// Prints what the collector gives, as whoever `before` makes of us.
 fn print(before: &[&str], binary: &Path, config: &Path) -> Exposition {
     let mut command = Command::new(before[0]);
-    command.args(&before[1..]).arg(binary).args(["print", "--collector", "container", "--config"]).arg(config);
+    command
+        .args(&before[1..])
+        .arg(binary)
+        .args(["print", "--collector", "container", "machine", "--config"])
+        .arg(config);
     let output = command.output().unwrap();
     let (text, problems) = printed(&output);
     assert!(output.status.success(), "{before:?}: {problems}");
@@ -503,5 +507,6 @@ fn with_docker_io_and_no_privileges_nothing_is_missing() {
     let differing: Vec<_> = root_keys.symmetric_difference(&nobody_keys).collect();
     assert!(differing.is_empty(), "{differing:#?}");
     assert_eq!(root.families("container_"), nobody.families("container_"));
+    assert!(!root.families("machine_").is_empty());
     assert_eq!(root.families("machine_"), nobody.families("machine_"));
 }
