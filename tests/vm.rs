@@ -1,5 +1,5 @@
-//! Taffrail in a Debian guest with systemd and cgroups of version 2, whichever the host has. QEMU emulates it, so it takes
-//! minutes; `tests/vm/scene` is what happens there.
+//! Taffrail in a Debian guest with systemd and cgroups of version 2, whichever the host has. QEMU emulates it, which takes
+//! a minute; `tests/vm/scene` is what happens there.
 
 mod harness;
 
