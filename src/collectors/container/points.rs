@@ -206,7 +206,13 @@ pub(super) fn write(reading: &ContainerReading, since: Option<Since<'_, Containe
                 let since = since.zip(before).map(|(since, before)| (*before, since.elapsed.as_nanos() as f64));
                 write_container(reading, one, since, out);
             }
-            _ => write_cgroup(one, out),
+            kind => {
+                write_cgroup(one, out);
+                // Its containers share it.
+                if kind == Kind::Pod {
+                    write_network(one, out);
+                }
+            }
         }
     }
 }
@@ -269,7 +275,8 @@ fn write_network(one: &Measured, out: &mut PointWriter<'_>) {
         return;
     }
     let mut point = out.point_tagged(&NET, &tags(one, Some(("network", "total"))));
-    point.field(&CONTAINER_ID, &one.labels.identity.container_id);
+    let id = Some(one.labels.identity.container_id.as_str()).filter(|id| !id.is_empty());
+    point.some(&CONTAINER_ID, id);
     for (field, value) in &LINK_FIELDS {
         point.field(field, one.interfaces.iter().map(value).fold(0, u64::saturating_add));
     }
@@ -285,6 +292,9 @@ fn write_block_io(one: &Measured, out: &mut PointWriter<'_>) {
         for (field, value) in &DEVICE_FIELDS {
             point.some(field, value(device));
         }
+    }
+    if devices.is_empty() {
+        return;
     }
     let mut point = out.point_tagged(&BLKIO, &tags(one, Some(("device", "total"))));
     point.field(&CONTAINER_ID, id);
