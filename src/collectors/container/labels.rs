@@ -1,6 +1,5 @@
 //! What a cgroup is called, in series and in points.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::identity::{Identity, Kind};
@@ -21,8 +20,6 @@ pub(super) struct Labels {
     pub(super) named: Option<Arc<Named>>,
     /// The runtime's labels as labels of `container_info`.
     pub(super) info: Vec<(String, String)>,
-    /// The tags of points of a container, in order.
-    pub(super) tags: Vec<(String, String)>,
 }
 
 impl Labels {
@@ -42,10 +39,8 @@ impl Labels {
             pod: first(told.pod, of_pod.pod),
             named,
             info: told.labels.into_iter().map(|(key, value)| (label_name(&key), value)).collect(),
-            tags: Vec::new(),
         };
         labels.info.dedup_by(|later, earlier| later.0 == earlier.0);
-        labels.tags = labels.all_tags();
         labels
     }
 
@@ -54,26 +49,29 @@ impl Labels {
         [&self.container, &self.id, &self.image, &self.name, &self.namespace, &self.pod]
     }
 
-    /// The tags that Telegraf gives the points of a container, and those of Kubernetes as Docker's labels call them.
-    fn all_tags(&self) -> Vec<(String, String)> {
+    /// The tags that Telegraf gives the points of a container, and those of Kubernetes as Docker's labels call them; in
+    /// order, and none that is empty.
+    pub(super) fn tags(&self) -> Vec<(&str, &str)> {
         let (image, version) = image_and_version(&self.image);
-        let told = |of: fn(&Named) -> Option<&str>| self.named.as_deref().and_then(of).unwrap_or_default().to_owned();
-        let mut tags = BTreeMap::from([
-            ("container_image".to_owned(), image.to_owned()),
-            ("container_name".to_owned(), self.name.clone()),
-            ("container_status".to_owned(), told(|named| Some(&named.status))),
-            ("container_version".to_owned(), version.to_owned()),
-            ("engine_host".to_owned(), told(|named| named.engine_host.as_deref())),
-            ("io.kubernetes.container.name".to_owned(), self.container.clone()),
-            ("io.kubernetes.pod.name".to_owned(), self.pod.clone()),
-            ("io.kubernetes.pod.namespace".to_owned(), self.namespace.clone()),
-            ("server_version".to_owned(), told(|named| named.server_version.as_deref())),
-        ]);
-        for (key, value) in self.named.iter().flat_map(|named| &named.labels) {
-            tags.entry(key.clone()).or_insert_with(|| value.clone());
-        }
-        tags.retain(|_, value| !value.is_empty());
-        tags.into_iter().collect()
+        let named = self.named.as_deref();
+        let told = |of: fn(&Named) -> Option<&str>| named.and_then(of).unwrap_or_default();
+        let mut tags = vec![
+            ("container_image", image),
+            ("container_name", self.name.as_str()),
+            ("container_status", told(|named| Some(&named.status))),
+            ("container_version", version),
+            ("engine_host", told(|named| named.engine_host.as_deref())),
+            ("io.kubernetes.container.name", &self.container),
+            ("io.kubernetes.pod.name", &self.pod),
+            ("io.kubernetes.pod.namespace", &self.namespace),
+            ("server_version", told(|named| named.server_version.as_deref())),
+        ];
+        tags.extend(named.iter().flat_map(|named| &named.labels).map(|(key, value)| (key.as_str(), value.as_str())));
+        tags.retain(|(_, value)| !value.is_empty());
+        // A runtime's label does not take the place of one of these.
+        tags.sort_by_key(|(key, _)| *key);
+        tags.dedup_by_key(|(key, _)| *key);
+        tags
     }
 }
 
@@ -111,6 +109,8 @@ fn image_and_version(image: &str) -> (&str, &str) {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::super::identity::identify;
     use super::*;
 
@@ -135,7 +135,7 @@ mod tests {
         let path = format!("/kubepods/pod8dbc5577-d0e2-4706-8787-57d52c03ddf2/{id}");
         let labels = Labels::new(&path, &identify(&path), None, None);
         assert_eq!(labels.series(), ["", &path, "", &id, "", ""]);
-        assert_eq!(labels.tags, [("container_name".to_owned(), id)]);
+        assert_eq!(labels.tags(), [("container_name", id.as_str())]);
 
         let pod = PodNamed { pod: "web-0".to_owned(), namespace: "shop".to_owned() };
         let named = Named {

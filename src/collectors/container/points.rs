@@ -241,9 +241,9 @@ fn write_container(
     write_status(reading, one, out);
 }
 
-/// The tags of a container's points, in order.
+/// The tags of a cgroup's points with one more, in order.
 fn tags<'t>(one: &'t Measured, more: Option<(&'t str, &'t str)>) -> Vec<(&'t str, &'t str)> {
-    let mut tags: Vec<_> = one.labels.tags.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+    let mut tags = one.labels.tags();
     if let Some(more) = more {
         tags.retain(|(key, _)| *key != more.0);
         tags.insert(tags.partition_point(|(key, _)| *key < more.0), more);

@@ -1,6 +1,6 @@
 //! Asking the sources in the background: each at its own pace, so that a slow one delays no other.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -144,8 +144,12 @@ impl Shared {
         lock(&self.wanted).ids.len()
     }
 
-    fn question(&self, is_regular: bool) -> Question {
-        Question { wanted: lock(&self.wanted).ids.keys().cloned().collect(), is_regular }
+    fn question(&self, source: &Source, is_regular: bool) -> Question {
+        let wanted = match source.asks_for_each() {
+            true => lock(&self.wanted).ids.keys().cloned().collect(),
+            false => HashSet::new(),
+        };
+        Question { wanted, is_regular }
     }
 
     /// Whether a container is wanted that the source does not know.
@@ -213,8 +217,9 @@ async fn keep_asking(mut source: Source, rank: usize, shared: Arc<Shared>) {
     let mut condition = Condition::default();
     loop {
         newly_wanted.mark_unchanged();
-        let question = shared.question(pace.is_regular());
+        let question = shared.question(&source, pace.is_regular());
         let asked = source.ask(&question).await;
+        drop(question);
         condition.follow(&source.place(), asked.as_ref().err());
         let outcome = shared.outcome(rank, asked);
         shared.note_asked(rank);

@@ -102,6 +102,11 @@ impl Source {
         }
     }
 
+    /// Whether it is asked for one container after the other, and not for all at once.
+    pub(super) fn asks_for_each(&self) -> bool {
+        matches!(self, Source::Crio(_))
+    }
+
     /// The shortest pause between two questions.
     pub(super) fn shortest_pause(&self) -> Duration {
         match self {
