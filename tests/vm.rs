@@ -211,7 +211,10 @@ fn with_qemu_system_x86_whose_units_and_containers_are_pushed() {
             assert_eq!(found.len(), 1, "{measurement} of {digit}: {found:?}");
             found[0]
         };
-        assert!(number(of_container("docker_container_cpu"), "throttling_throttled_periods") > 0.0);
+        // The other one sleeps.
+        if digit == "d" {
+            assert!(number(of_container("docker_container_cpu"), "throttling_throttled_periods") > 0.0);
+        }
         // Between two readings, of what the limit holds at 20.
         let percent = number(of_container("docker_container_cpu"), "usage_percent");
         assert!((0.0..=25.0).contains(&percent), "{percent}");
