@@ -275,6 +275,9 @@ const ONLY_OURS: [(&str, &str); 4] = [
     ("node_netstat_TcpExt_TCPRcvQDrop", "among the default fields of 1.12"),
 ];
 
+/// Collectors that node_exporter has not, or not by default.
+const NOT_THEIRS: [&str; 4] = ["container", "machine", "process", "processes"];
+
 fn is_only_ours(series: &str) -> bool {
     let name = series.split('{').next().unwrap();
     ONLY_OURS.iter().any(|(known, _)| *known == name)
@@ -283,11 +286,11 @@ fn is_only_ours(series: &str) -> bool {
 #[test]
 #[ignore = "needs Debian's package prometheus-node-exporter: tests/run"]
 fn with_node_exporter_that_says_the_same() {
-    let taffrail = Taffrail::start("[collectors]\ndisable = [\"processes\"]\n");
+    let taffrail = Taffrail::start("[collectors]\ndisable = [\"container\", \"machine\", \"processes\"]\n");
     let port = free_port();
     let mut command = Command::new("prometheus-node-exporter");
     command.arg(format!("--web.listen-address=127.0.0.1:{port}")).arg("--collector.disable-defaults");
-    let collectors = taffrail::collectors::list::names().filter(|name| !["process", "processes"].contains(name));
+    let collectors = taffrail::collectors::list::names().filter(|name| !NOT_THEIRS.contains(name));
     command.args(collectors.map(|name| format!("--collector.{name}")));
     // Debian changes these defaults; these are upstream's, and Taffrail's.
     let default = |collector: &str, key: &str| {
