@@ -7,6 +7,7 @@ pub mod client;
 pub mod collectors;
 pub mod config;
 pub mod encode;
+pub mod gateway;
 pub mod host;
 pub mod http;
 pub mod settings;

@@ -9,8 +9,10 @@ pub mod family;
 pub(crate) mod infos;
 pub mod line;
 pub mod number;
+pub mod parse;
 pub mod point;
 pub mod protobuf;
+pub mod pushed;
 pub mod text;
 
 pub use family::{Family, FamilyWriter, Kind, Pattern, Value};

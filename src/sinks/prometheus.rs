@@ -115,7 +115,7 @@ async fn metrics(State(exposition): State<Arc<Exposition>>, RawQuery(query): Raw
     let vary = (header::VARY, "Accept, Accept-Encoding");
     let content_type = (header::CONTENT_TYPE, format.content_type());
     if accepts_gzip(header(header::ACCEPT_ENCODING))
-        && let Ok((compressed, size)) = render::gzipped(format, |out| exposition.write(&answers, out))
+        && let Ok((compressed, size)) = render::gzipped(render::families(format, |out| exposition.write(&answers, out)))
     {
         exposition.body_size.store(size, Ordering::Relaxed);
         return ([content_type, vary, (header::CONTENT_ENCODING, "gzip")], compressed).into_response();
@@ -125,7 +125,8 @@ async fn metrics(State(exposition): State<Arc<Exposition>>, RawQuery(query): Raw
         let write = move |out: &mut FamilyWriter<'_>| written.write(&answers, out);
         // The scrape is in flight until the last byte is written.
         let done = move |size| in_flight.0.body_size.store(size, Ordering::Relaxed);
-        return ([content_type, vary], Body::new(render::streamed(format, write, done))).into_response();
+        return ([content_type, vary], Body::new(render::streamed(render::families(format, write), done)))
+            .into_response();
     }
     let body = exposition.render(&answers, format);
     exposition.body_size.store(body.len(), Ordering::Relaxed);

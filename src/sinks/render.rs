@@ -22,29 +22,35 @@ pub fn whole(format: Format, write: impl FnOnce(&mut FamilyWriter<'_>)) -> Vec<u
     encode(format, Whole, write)
 }
 
-/// The same compressed, and how long it was before.
-pub fn gzipped(format: Format, write: impl FnOnce(&mut FamilyWriter<'_>)) -> std::io::Result<(Vec<u8>, usize)> {
+/// What makes a body: it hands over what it has made so far, and gives back the rest.
+pub trait Produce: FnOnce(&mut dyn FnMut(&mut Vec<u8>)) -> Vec<u8> {}
+
+impl<P: FnOnce(&mut dyn FnMut(&mut Vec<u8>)) -> Vec<u8>> Produce for P {}
+
+/// What `write` writes, in `format`, as a body that is made.
+pub fn families(format: Format, write: impl FnOnce(&mut FamilyWriter<'_>)) -> impl Produce {
+    move |drain: &mut dyn FnMut(&mut Vec<u8>)| encode(format, |bytes: &mut Vec<u8>| drain(bytes), write)
+}
+
+/// The body compressed, and how long it was before.
+pub fn gzipped(produce: impl Produce) -> std::io::Result<(Vec<u8>, usize)> {
     let (mut encoder, mut size) = (GzEncoder::new(Vec::new(), Compression::fast()), 0);
     let mut compress = |bytes: &[u8]| {
         size += bytes.len();
         encoder.write_all(bytes)
     };
     let mut written = Ok(());
-    let take = |bytes: &mut Vec<u8>| {
+    let mut take = |bytes: &mut Vec<u8>| {
         written = std::mem::replace(&mut written, Ok(())).and_then(|()| compress(bytes));
         bytes.clear();
     };
-    let rest = encode(format, take, write);
+    let rest = produce(&mut take);
     written.and_then(|()| compress(&rest))?;
     Ok((encoder.finish()?, size))
 }
 
-/// The same as a body that is written by another thread while it is sent; `done` is told how long it was.
-pub fn streamed(
-    format: Format,
-    write: impl FnOnce(&mut FamilyWriter<'_>) + Send + 'static,
-    done: impl FnOnce(usize) + Send + 'static,
-) -> Streamed {
+/// A body that is made by another thread while it is sent; `done` is told how long it was.
+pub fn streamed(produce: impl Produce + Send + 'static, done: impl FnOnce(usize) + Send + 'static) -> Streamed {
     /// Chunks that are written and not sent.
     const AHEAD: usize = 2;
     let (chunks, body) = mpsc::channel(AHEAD);
@@ -56,7 +62,7 @@ pub fn streamed(
             // Whoever asked may have gone; what he does not take is nobody's.
             let _ = chunks.blocking_send(Bytes::from(chunk));
         };
-        let mut rest = encode(format, &mut send, write);
+        let mut rest = produce(&mut send);
         send(&mut rest);
         done(size);
     });
@@ -122,7 +128,7 @@ mod tests {
             let expected = whole(format, write);
             assert!(expected.len() > 4 * CHUNK);
 
-            let (compressed, size) = gzipped(format, write).unwrap();
+            let (compressed, size) = gzipped(families(format, write)).unwrap();
             let mut inflated = Vec::new();
             GzDecoder::new(compressed.as_slice()).read_to_end(&mut inflated).unwrap();
             assert!(inflated == expected);
@@ -130,7 +136,7 @@ mod tests {
 
             let (told, tell) = std::sync::mpsc::channel();
             let collected = runtime.block_on(async {
-                let body = streamed(format, write, move |size| told.send(size).unwrap());
+                let body = streamed(families(format, write), move |size| told.send(size).unwrap());
                 body.collect().await.unwrap().to_bytes()
             });
             assert!(collected == expected);
@@ -142,7 +148,7 @@ mod tests {
     fn whoever_goes_away_ends_the_writing() {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let (told, tell) = std::sync::mpsc::channel();
-        runtime.block_on(async { drop(streamed(Format::Text, write, move |size| told.send(size).unwrap())) });
+        runtime.block_on(async { drop(streamed(families(Format::Text, write), move |size| told.send(size).unwrap())) });
         assert!(tell.recv().unwrap() > CHUNK);
     }
 }

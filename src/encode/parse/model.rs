@@ -1,0 +1,146 @@
+//! What an exposition says, whichever format it came in.
+
+use std::borrow::Cow;
+
+/// A label: name and value.
+pub type Label<'a> = (Cow<'a, str>, Cow<'a, str>);
+
+/// All families of an exposition, each once, in the order in which they came.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Exposition<'a> {
+    /// The families; none without metrics.
+    pub families: Vec<Family<'a>>,
+}
+
+/// A family.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Family<'a> {
+    /// The name; in OpenMetrics that of the family, in the others that of its samples. A counter's is what its sample
+    /// carries, with `_total` if it has that.
+    pub name: Cow<'a, str>,
+    /// The type.
+    pub kind: Kind,
+    /// The help text; empty if there is none.
+    pub help: Cow<'a, str>,
+    /// The unit; empty if there is none.
+    pub unit: Cow<'a, str>,
+    /// The metrics.
+    pub metrics: Vec<Metric<'a>>,
+}
+
+/// What a family's values mean.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// A count that only grows.
+    Counter,
+    /// A value of the moment.
+    Gauge,
+    /// Not said.
+    Untyped,
+    /// Quantiles with a count and a sum.
+    Summary,
+    /// Buckets with a count and a sum.
+    Histogram,
+    /// The same of values of the moment.
+    GaugeHistogram,
+    /// OpenMetrics: labels that do not change, as a gauge of 1.
+    Info,
+    /// OpenMetrics: which states are on, as gauges of 0 and 1.
+    StateSet,
+}
+
+impl Kind {
+    /// The type's name in text 0.0.4, which knows fewer.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Counter => "counter",
+            Kind::Gauge | Kind::Info | Kind::StateSet => "gauge",
+            Kind::Untyped => "untyped",
+            Kind::Summary => "summary",
+            Kind::Histogram | Kind::GaugeHistogram => "histogram",
+        }
+    }
+}
+
+/// A metric: one set of labels.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Metric<'a> {
+    /// The labels, in the order of their names.
+    pub labels: Vec<Label<'a>>,
+    /// What it measured.
+    pub measure: Measure,
+    /// When, in milliseconds of Unix time, if the exposition says.
+    pub timestamp: Option<i64>,
+    /// When counting began, in seconds of Unix time, if the exposition says.
+    pub created: Option<f64>,
+}
+
+/// What a metric measured.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Measure {
+    /// A number.
+    Number(f64),
+    /// Quantiles.
+    Summary {
+        /// How many observations.
+        count: f64,
+        /// Their sum.
+        sum: f64,
+        /// Quantile and value, in the order of quantiles.
+        quantiles: Vec<(f64, f64)>,
+    },
+    /// Buckets.
+    Histogram(Box<Histogram>),
+}
+
+/// A histogram: classic buckets, native ones, or both.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Histogram {
+    /// How many observations.
+    pub count: f64,
+    /// Their sum.
+    pub sum: f64,
+    /// Upper bound and cumulative count, in the order of bounds.
+    pub buckets: Vec<(f64, f64)>,
+    /// The native part, as protobuf holds it: the fields of `io.prometheus.client.Histogram` from `schema` on.
+    pub native: Option<Native>,
+}
+
+/// The native part of a histogram.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Native {
+    /// The resolution.
+    pub schema: i32,
+    /// The width of the zero bucket.
+    pub zero_threshold: f64,
+    /// Observations in the zero bucket.
+    pub zero_count: f64,
+    /// Whether counts are floats: then buckets are absolute, or else differences.
+    pub is_float: bool,
+    /// Buckets of negative observations.
+    pub negative: Buckets,
+    /// Buckets of positive observations.
+    pub positive: Buckets,
+}
+
+/// Buckets of a native histogram.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Buckets {
+    /// Gap before the span, and its length.
+    pub spans: Vec<(i32, u32)>,
+    /// Differences from bucket to bucket, for integer histograms.
+    pub deltas: Vec<i64>,
+    /// Counts, for float histograms.
+    pub counts: Vec<f64>,
+}
+
+impl Measure {
+    /// How many series text makes of it.
+    pub fn series(&self) -> usize {
+        match self {
+            Measure::Number(_) => 1,
+            Measure::Summary { quantiles, .. } => quantiles.len() + 2,
+            Measure::Histogram(histogram) => histogram.buckets.len() + 2,
+        }
+    }
+}

@@ -1,0 +1,360 @@
+//! Delimited protobuf: `io.prometheus.client.MetricFamily` of prometheus/client_model, each behind its length. Fields
+//! that are not known are passed over.
+
+use std::borrow::Cow;
+
+use super::model::{Buckets, Exposition, Family, Histogram, Kind, Label, Measure, Metric, Native};
+use super::{Error, Limits, Place, check_length, is_name, put_in_order};
+
+pub(super) fn parse<'a>(body: &'a [u8], limits: &Limits) -> Result<Exposition<'a>, Error> {
+    let mut reader = Reader { body, at: 0, end: body.len() };
+    let (mut families, mut series): (Vec<Family<'a>>, usize) = (Vec::new(), 0);
+    while reader.at < reader.end {
+        let mut message = reader.message()?;
+        let family = read_family(&mut message, limits, &mut series)?;
+        // As Pushgateway has it: of families of one name the last counts.
+        families.retain(|known| known.name != family.name);
+        families.push(family);
+    }
+    families.retain(|family| !family.metrics.is_empty());
+    Ok(Exposition { families })
+}
+
+/// A message, or what is left of it.
+#[derive(Clone, Copy)]
+struct Reader<'a> {
+    body: &'a [u8],
+    at: usize,
+    end: usize,
+}
+
+/// A field's value.
+enum Value<'a> {
+    Varint(u64),
+    Fixed64(u64),
+    Bytes(Reader<'a>),
+    Fixed32(u32),
+}
+
+impl<'a> Reader<'a> {
+    fn place(&self) -> Place {
+        Place::Byte(self.at)
+    }
+
+    fn wrong<T>(&self, message: impl Into<String>) -> Result<T, Error> {
+        Err(Error::Malformed { place: self.place(), message: message.into() })
+    }
+
+    fn cut_off<T>(&self) -> Result<T, Error> {
+        self.wrong("unexpected EOF: a message is shorter than it says, so the body may have been cut off")
+    }
+
+    fn varint(&mut self) -> Result<u64, Error> {
+        let mut value = 0u64;
+        for shift in (0..64).step_by(7) {
+            let Some(&byte) = self.body[..self.end].get(self.at) else { return self.cut_off() };
+            self.at += 1;
+            value |= u64::from(byte & 0x7f) << shift;
+            if byte < 0x80 {
+                return Ok(value);
+            }
+        }
+        self.wrong("a number of more than 64 bits")
+    }
+
+    fn take(&mut self, length: u64) -> Result<Reader<'a>, Error> {
+        let end = usize::try_from(length).ok().and_then(|length| self.at.checked_add(length));
+        match end.filter(|end| *end <= self.end) {
+            Some(end) => {
+                let taken = Reader { body: self.body, at: self.at, end };
+                self.at = end;
+                Ok(taken)
+            }
+            None => self.cut_off(),
+        }
+    }
+
+    fn message(&mut self) -> Result<Reader<'a>, Error> {
+        let length = self.varint()?;
+        self.take(length)
+    }
+
+    fn bytes(&self) -> &'a [u8] {
+        &self.body[self.at..self.end]
+    }
+
+    fn text(&self) -> Result<Cow<'a, str>, Error> {
+        match std::str::from_utf8(self.bytes()) {
+            Ok(text) => Ok(Cow::Borrowed(text)),
+            Err(_) => self.wrong("invalid UTF-8"),
+        }
+    }
+
+    fn fixed64(&mut self) -> Result<u64, Error> {
+        let bytes = self.take(8)?;
+        Ok(bytes.bytes().try_into().map_or(0, u64::from_le_bytes))
+    }
+
+    /// The next field's number and value; nothing at the end.
+    fn field(&mut self) -> Result<Option<(u64, Value<'a>)>, Error> {
+        if self.at >= self.end {
+            return Ok(None);
+        }
+        let key = self.varint()?;
+        let value = match key & 7 {
+            0 => Value::Varint(self.varint()?),
+            1 => Value::Fixed64(self.fixed64()?),
+            2 => Value::Bytes(self.message()?),
+            5 => {
+                let bytes = self.take(4)?;
+                Value::Fixed32(bytes.bytes().try_into().map_or(0, u32::from_le_bytes))
+            }
+            other => return self.wrong(format!("unknown wire type {other}")),
+        };
+        Ok(Some((key >> 3, value)))
+    }
+}
+
+impl<'a> Value<'a> {
+    fn double(&self) -> f64 {
+        match self {
+            Value::Fixed64(bits) => f64::from_bits(*bits),
+            Value::Fixed32(bits) => f32::from_bits(*bits).into(),
+            Value::Varint(number) => *number as f64,
+            Value::Bytes(_) => 0.0,
+        }
+    }
+
+    fn number(&self) -> u64 {
+        match self {
+            Value::Varint(number) | Value::Fixed64(number) => *number,
+            Value::Fixed32(number) => (*number).into(),
+            Value::Bytes(_) => 0,
+        }
+    }
+
+    fn signed(&self) -> i64 {
+        unzigzag(self.number())
+    }
+}
+
+fn unzigzag(number: u64) -> i64 {
+    (number >> 1) as i64 ^ -((number & 1) as i64)
+}
+
+fn read_family<'a>(message: &mut Reader<'a>, limits: &Limits, series: &mut usize) -> Result<Family<'a>, Error> {
+    let start = *message;
+    let empty = Cow::Borrowed("");
+    let mut family =
+        Family { name: empty.clone(), kind: Kind::Counter, help: empty.clone(), unit: empty, metrics: Vec::new() };
+    let mut metrics = Vec::new();
+    while let Some(field) = message.field()? {
+        match field {
+            (1, Value::Bytes(text)) => family.name = text.text()?,
+            (2, Value::Bytes(text)) => family.help = text.text()?,
+            (3, value) => family.kind = kind(value.number(), message)?,
+            (4, Value::Bytes(metric)) => metrics.push(metric),
+            (5, Value::Bytes(text)) => family.unit = text.text()?,
+            _ => {}
+        }
+    }
+    if !is_name(&family.name) {
+        return start.wrong(format!("invalid metric name {:?}", family.name));
+    }
+    check_length(&family.name, "bytes of a name", limits.name_bytes, start.place())?;
+    for mut metric in metrics {
+        let read = read_metric(&mut metric, &family, limits)?;
+        *series += read.measure.series();
+        if *series > limits.series {
+            return Err(Error::Limit { place: metric.place(), what: "series", at_most: limits.series });
+        }
+        family.metrics.push(read);
+    }
+    Ok(family)
+}
+
+fn kind(number: u64, at: &Reader<'_>) -> Result<Kind, Error> {
+    Ok(match number {
+        0 => Kind::Counter,
+        1 => Kind::Gauge,
+        2 => Kind::Summary,
+        3 => Kind::Untyped,
+        4 => Kind::Histogram,
+        5 => Kind::GaugeHistogram,
+        other => return at.wrong(format!("unknown metric type {other}")),
+    })
+}
+
+fn read_metric<'a>(message: &mut Reader<'a>, family: &Family<'a>, limits: &Limits) -> Result<Metric<'a>, Error> {
+    let start = *message;
+    let mut metric = Metric { labels: Vec::new(), measure: Measure::Number(0.0), timestamp: None, created: None };
+    let mut measured = None;
+    while let Some(field) = message.field()? {
+        match field {
+            (1, Value::Bytes(mut label)) => metric.labels.push(read_label(&mut label)?),
+            (6, value) => metric.timestamp = Some(value.number() as i64),
+            (2, Value::Bytes(mut gauge)) => measured = Some((Kind::Gauge, read_number(&mut gauge, &mut metric)?)),
+            (3, Value::Bytes(mut counter)) => measured = Some((Kind::Counter, read_number(&mut counter, &mut metric)?)),
+            (5, Value::Bytes(mut untyped)) => measured = Some((Kind::Untyped, read_number(&mut untyped, &mut metric)?)),
+            (4, Value::Bytes(mut summary)) => {
+                measured = Some((Kind::Summary, read_summary(&mut summary, &mut metric)?))
+            }
+            (7, Value::Bytes(mut histogram)) => {
+                measured = Some((Kind::Histogram, read_histogram(&mut histogram, &mut metric)?));
+            }
+            _ => {}
+        }
+    }
+    let expected = if family.kind == Kind::GaugeHistogram { Kind::Histogram } else { family.kind };
+    metric.measure = match measured {
+        Some((kind, measure)) if kind == expected => measure,
+        _ => return start.wrong(format!("a metric of {:?} is no {}", family.name, family.kind.name())),
+    };
+    put_in_order(&mut metric.labels, start.place(), limits)?;
+    Ok(metric)
+}
+
+fn read_label<'a>(message: &mut Reader<'a>) -> Result<Label<'a>, Error> {
+    let start = *message;
+    let (mut name, mut value) = (Cow::Borrowed(""), Cow::Borrowed(""));
+    while let Some(field) = message.field()? {
+        match field {
+            (1, Value::Bytes(text)) => name = text.text()?,
+            (2, Value::Bytes(text)) => value = text.text()?,
+            _ => {}
+        }
+    }
+    if !is_name(&name) || name == "__name__" {
+        return start.wrong(format!("invalid label name {name:?}"));
+    }
+    Ok((name, value))
+}
+
+/// `Gauge`, `Counter` and `Untyped`; a counter may say when it began.
+fn read_number(message: &mut Reader<'_>, metric: &mut Metric<'_>) -> Result<Measure, Error> {
+    let mut number = 0.0;
+    while let Some(field) = message.field()? {
+        match field {
+            (1, value) => number = value.double(),
+            (3, Value::Bytes(mut time)) => metric.created = Some(read_time(&mut time)?),
+            _ => {}
+        }
+    }
+    Ok(Measure::Number(number))
+}
+
+/// `google.protobuf.Timestamp`, in seconds.
+fn read_time(message: &mut Reader<'_>) -> Result<f64, Error> {
+    let mut seconds = 0.0;
+    while let Some(field) = message.field()? {
+        match field {
+            (1, value) => seconds += value.number() as i64 as f64,
+            (2, value) => seconds += value.number() as i64 as f64 / 1e9,
+            _ => {}
+        }
+    }
+    Ok(seconds)
+}
+
+fn read_summary(message: &mut Reader<'_>, metric: &mut Metric<'_>) -> Result<Measure, Error> {
+    let (mut count, mut sum, mut quantiles) = (0.0, 0.0, Vec::new());
+    while let Some(field) = message.field()? {
+        match field {
+            (1, value) => count = value.number() as f64,
+            (2, value) => sum = value.double(),
+            (3, Value::Bytes(mut quantile)) => quantiles.push(read_pair(&mut quantile)?),
+            (4, Value::Bytes(mut time)) => metric.created = Some(read_time(&mut time)?),
+            _ => {}
+        }
+    }
+    quantiles.sort_by(|(one, _), (other, _)| f64::total_cmp(one, other));
+    Ok(Measure::Summary { count, sum, quantiles })
+}
+
+/// `Quantile`: two doubles.
+fn read_pair(message: &mut Reader<'_>) -> Result<(f64, f64), Error> {
+    let mut pair = (0.0, 0.0);
+    while let Some(field) = message.field()? {
+        match field {
+            (1, value) => pair.0 = value.double(),
+            (2, value) => pair.1 = value.double(),
+            _ => {}
+        }
+    }
+    Ok(pair)
+}
+
+fn read_histogram(message: &mut Reader<'_>, metric: &mut Metric<'_>) -> Result<Measure, Error> {
+    let (mut histogram, mut native, mut is_native) = (Histogram::default(), Native::default(), false);
+    while let Some((number, value)) = message.field()? {
+        is_native |= number >= 5 && number != 15 && number != 16;
+        match (number, value) {
+            (1, value) => histogram.count = value.number() as f64,
+            (2, value) => histogram.sum = value.double(),
+            (3, Value::Bytes(mut bucket)) => histogram.buckets.push(read_bucket(&mut bucket)?),
+            // A count that is a float makes all of them floats.
+            (4, value) => {
+                histogram.count = value.double();
+                native.is_float = true;
+            }
+            (5, value) => native.schema = value.signed() as i32,
+            (6, value) => native.zero_threshold = value.double(),
+            (7, value) => native.zero_count = value.number() as f64,
+            (8, value) => {
+                native.zero_count = value.double();
+                native.is_float = true;
+            }
+            (field @ 9..=11, value) => read_buckets(field - 9, value, &mut native.negative)?,
+            (field @ 12..=14, value) => read_buckets(field - 12, value, &mut native.positive)?,
+            (15, Value::Bytes(mut time)) => metric.created = Some(read_time(&mut time)?),
+            _ => {}
+        }
+    }
+    histogram.buckets.sort_by(|(one, _), (other, _)| f64::total_cmp(one, other));
+    histogram.native = is_native.then_some(native);
+    Ok(Measure::Histogram(Box::new(histogram)))
+}
+
+/// `Bucket`: the bound, and the cumulative count as an integer or a float.
+fn read_bucket(message: &mut Reader<'_>) -> Result<(f64, f64), Error> {
+    let (mut bound, mut count) = (0.0, 0.0);
+    while let Some(field) = message.field()? {
+        match field {
+            (1, value) => count = value.number() as f64,
+            (2, value) => bound = value.double(),
+            (4, value) => count = value.double(),
+            _ => {}
+        }
+    }
+    Ok((bound, count))
+}
+
+/// The fields of one side of a native histogram: spans, differences and counts, packed or not.
+fn read_buckets(field: u64, value: Value<'_>, buckets: &mut Buckets) -> Result<(), Error> {
+    match (field, value) {
+        (0, Value::Bytes(mut span)) => {
+            let (mut offset, mut length) = (0, 0);
+            while let Some(field) = span.field()? {
+                match field {
+                    (1, value) => offset = value.signed() as i32,
+                    (2, value) => length = value.number() as u32,
+                    _ => {}
+                }
+            }
+            buckets.spans.push((offset, length));
+        }
+        (1, Value::Bytes(mut packed)) => {
+            while packed.at < packed.end {
+                buckets.deltas.push(unzigzag(packed.varint()?));
+            }
+        }
+        (1, value) => buckets.deltas.push(value.signed()),
+        (2, Value::Bytes(mut packed)) => {
+            while packed.at < packed.end {
+                buckets.counts.push(f64::from_bits(packed.fixed64()?));
+            }
+        }
+        (_, value) => buckets.counts.push(value.double()),
+    }
+    Ok(())
+}

@@ -1,0 +1,148 @@
+use super::*;
+
+fn text(body: &str) -> Result<String, String> {
+    told(Format::Text, body.as_bytes())
+}
+
+fn open_metrics(body: &str) -> Result<String, String> {
+    told(Format::OpenMetrics, body.as_bytes())
+}
+
+/// `NAME KIND {labels} measure; …`, a line for each family.
+fn told(format: Format, body: &[u8]) -> Result<String, String> {
+    let parsed = parse(format, body, &Limits::default()).map_err(|error| error.to_string())?;
+    let metric = |metric: &Metric<'_>| {
+        let labels: Vec<_> = metric.labels.iter().map(|(name, value)| format!("{name}={value:?}")).collect();
+        let measure = match &metric.measure {
+            Measure::Number(number) => format!("{number}"),
+            Measure::Summary { count, sum, quantiles } => format!("count {count} sum {sum} {quantiles:?}"),
+            Measure::Histogram(histogram) => {
+                format!("count {} sum {} {:?}", histogram.count, histogram.sum, histogram.buckets)
+            }
+        };
+        let at = metric.timestamp.map(|at| format!(" @{at}")).unwrap_or_default();
+        let created = metric.created.map(|created| format!(" since {created}")).unwrap_or_default();
+        format!("{{{}}} {measure}{at}{created}", labels.join(","))
+    };
+    let family = |family: &Family<'_>| {
+        let metrics: Vec<_> = family.metrics.iter().map(metric).collect();
+        format!("{} {:?} {}", family.name, family.kind, metrics.join("; "))
+    };
+    Ok(parsed.families.iter().map(family).collect::<Vec<_>>().join("\n"))
+}
+
+#[test]
+fn text_is_read() {
+    let cases = [
+        ("", ""),
+        ("# a comment\n\n# TYPE nothing gauge\n", ""),
+        ("a 1\n", "a Untyped {} 1"),
+        ("\t a \t 1e3\n", "a Untyped {} 1000"),
+        ("a{} +1\na{b=\"c\",}2\n", "a Untyped {} 1; {b=\"c\"} 2"),
+        ("a{z=\"1\",b=\"\\\"\\\\\\n\"} NaN 17\n", "a Untyped {b=\"\\\"\\\\\\n\",z=\"1\"} NaN @17"),
+        ("# TYPE a COUNTER\na -Inf\n", "a Counter {} -inf"),
+        ("# TYPE a gauge\na{x=\"1\"} 1\nb 2\na{x=\"2\"} 3\n", "a Gauge {x=\"1\"} 1; {x=\"2\"} 3\nb Untyped {} 2"),
+        ("{\"a.b\",\"c d\"=\"e\"} 1\n", "a.b Untyped {c d=\"e\"} 1"),
+        (
+            "# TYPE s summary\ns{quantile=\"0.9\"} 3\ns{quantile=\"0.5\"} 2\ns_sum 10\ns_count 4\n",
+            "s Summary {} count 4 sum 10 [(0.5, 2.0), (0.9, 3.0)]",
+        ),
+        (
+            "# TYPE h histogram\nh_bucket{l=\"1\",le=\"+Inf\"} 4\nh_bucket{le=\"1\",l=\"1\"} 2\nh_sum{l=\"1\"} 10\nh_count{l=\"1\"} 4\n",
+            "h Histogram {l=\"1\"} count 4 sum 10 [(1.0, 2.0), (inf, 4.0)]",
+        ),
+        ("# TYPE h histogram\nh 5\n", "h Histogram {} count 0 sum 0 []"),
+        ("a_count 1\n# TYPE a summary\na_sum 2\n", "a_count Untyped {} 1\na Summary {} count 0 sum 2 []"),
+        ("# EOF\na 1\n", "a Untyped {} 1"),
+    ];
+    for (body, expected) in cases {
+        assert_eq!(text(body).as_deref(), Ok(expected), "{body}");
+    }
+}
+
+#[test]
+fn text_that_is_wrong_says_where() {
+    let cases = [
+        ("a 1", "line 1: unexpected end of input stream"),
+        ("a 1\r\n", "line 1: expected float as value, got \"1\\r\""),
+        ("a 0x1\n", "line 1: expected float as value"),
+        ("a 1_0\n", "line 1: expected float as value"),
+        ("a\n", "line 1: expected float as value, got \"\""),
+        ("1a 1\n", "line 1: invalid metric name"),
+        ("a 1\n# TYPE a gauge\n", "line 2: second TYPE line for metric name \"a\""),
+        ("# HELP a x\n# HELP a y\n", "line 2: second HELP line"),
+        ("# TYPE a info\n", "line 1: unknown metric type \"info\""),
+        ("a{b=\"c\" 1\n", "line 1: unexpected end of label value"),
+        ("a{b=\"c} 1\n", "line 1: a quote that is not closed"),
+        ("a{b=\"\\t\"} 1\n", "line 1: invalid escape sequence"),
+        ("a{b} 1\n", "line 1: expected '=' after label name"),
+        ("a{b=1} 1\n", "line 1: expected '\"' at start of label value"),
+        ("a{b=\"1\",b=\"2\"} 1\n", "line 1: label \"b\" is there twice"),
+        ("a{__name__=\"b\"} 1\n", "line 1: label name \"__name__\" is reserved"),
+        ("a 1 # {x=\"1\"} 2\n", "line 1: expected integer as timestamp, got \"#\""),
+        ("a 1 2 3\n", "line 1: spurious string after timestamp"),
+    ];
+    for (body, expected) in cases {
+        let error = text(body).unwrap_err();
+        assert!(error.starts_with(&format!("text format parsing error in {expected}")), "{body:?}: {error}");
+    }
+    assert!(told(Format::Text, b"a 1\nb{c=\"\xff\"} 1\n").unwrap_err().ends_with("line 2: invalid UTF-8"));
+}
+
+#[test]
+fn open_metrics_is_read_as_what_text_would_make_of_it() {
+    let cases = [
+        ("# EOF\n", ""),
+        ("# TYPE a counter\n# HELP a x\na_total 1\na_created 12.5\n# EOF\n", "a_total Counter {} 1 since 12.5"),
+        ("# TYPE a info\na_info{v=\"1\"} 1\n# EOF\n", "a_info Info {v=\"1\"} 1"),
+        ("# TYPE a stateset\na{a=\"on\"} 1\n# EOF\n", "a StateSet {a=\"on\"} 1"),
+        ("# TYPE a unknown\na 1 1.5\n# EOF\n", "a Untyped {} 1 @1500"),
+        (
+            "# TYPE h histogram\nh_bucket{le=\"+Inf\"} 1 # {t=\"x\"} 0.5 1\nh_count 1\nh_sum 0.5\nh_created 3\n# EOF\n",
+            "h Histogram {} count 1 sum 0.5 [(inf, 1.0)] since 3",
+        ),
+        (
+            "# TYPE g gaugehistogram\ng_bucket{le=\"+Inf\"} 2\ng_gcount 2\ng_gsum 4\n# EOF\n",
+            "g GaugeHistogram {} count 2 sum 4 [(inf, 2.0)]",
+        ),
+    ];
+    for (body, expected) in cases {
+        assert_eq!(open_metrics(body).as_deref(), Ok(expected), "{body}");
+    }
+    assert!(open_metrics("a 1\n").unwrap_err().contains("expected # EOF"));
+    assert!(open_metrics("# EOF\na 1\n").unwrap_err().contains("behind # EOF"));
+    assert!(open_metrics("a 1 # 5\n# EOF\n").unwrap_err().contains("labels of an exemplar"));
+}
+
+#[test]
+fn limits_hold() {
+    let limits = Limits { series: 2, labels: 1, name_bytes: 4, value_bytes: 3 };
+    let refused = |body: &str| match parse(Format::Text, body.as_bytes(), &limits) {
+        Err(Error::Limit { what, at_most, .. }) => format!("{at_most} {what}"),
+        other => format!("{other:?}"),
+    };
+    assert_eq!(refused("a 1\nb 2\nc 3\n"), "2 series");
+    assert_eq!(refused("a{b=\"1\",c=\"2\"} 1\n"), "1 labels of one series");
+    assert_eq!(refused("abcde 1\n"), "4 bytes of a name");
+    assert_eq!(refused("a{b=\"1234\"} 1\n"), "3 bytes of a label's value");
+}
+
+#[test]
+fn content_types_name_formats() {
+    let protobuf = "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited";
+    let cases = [
+        ("", Format::Text),
+        ("text/plain; version=0.0.4", Format::Text),
+        ("application/json", Format::Text),
+        (protobuf, Format::Protobuf),
+        (
+            "application/vnd.google.protobuf;encoding=delimited;proto=io.prometheus.client.MetricFamily",
+            Format::Protobuf,
+        ),
+        ("application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=text", Format::Text),
+        ("application/openmetrics-text; version=1.0.0; charset=utf-8", Format::OpenMetrics),
+    ];
+    for (content_type, format) in cases {
+        assert_eq!(Format::from_content_type(content_type), format, "{content_type}");
+    }
+}

@@ -1,0 +1,367 @@
+//! Text 0.0.4, with quoted names of its version 1.0.0: prometheus/docs, `exposition_formats`.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use super::model::{Exposition, Family, Kind, Label, Measure, Metric};
+use super::scan::{Scanner, shortened, skip_blanks, word};
+use super::{Error, Limits, check_length, is_name, put_in_order};
+
+pub(super) fn parse<'a>(body: &'a [u8], limits: &Limits) -> Result<Exposition<'a>, Error> {
+    Builder::new(body, limits, false)?.read()
+}
+
+/// Reads the lines of text, or of OpenMetrics, and puts families together.
+pub(super) struct Builder<'a> {
+    scanner: Scanner<'a>,
+    limits: Limits,
+    is_open_metrics: bool,
+    families: Vec<Family<'a>>,
+    heads: Vec<Head>,
+    by_name: HashMap<Cow<'a, str>, usize, foldhash::fast::RandomState>,
+    /// Where the metric of a summary or histogram with these labels is.
+    compound: HashMap<u64, Vec<usize>, foldhash::fast::RandomState>,
+    hasher: foldhash::fast::RandomState,
+    series: usize,
+}
+
+/// What was said of a family so far.
+#[derive(Clone, Copy, Default)]
+struct Head {
+    has_type: bool,
+    has_help: bool,
+}
+
+impl<'a> Builder<'a> {
+    /// A reader of `body`.
+    pub(super) fn new(body: &'a [u8], limits: &Limits, is_open_metrics: bool) -> Result<Self, Error> {
+        Ok(Builder {
+            scanner: Scanner::new(body, limits)?,
+            limits: *limits,
+            is_open_metrics,
+            families: Vec::new(),
+            heads: Vec::new(),
+            by_name: HashMap::default(),
+            compound: HashMap::default(),
+            hasher: foldhash::fast::RandomState::default(),
+            series: 0,
+        })
+    }
+
+    /// The whole exposition.
+    pub(super) fn read(mut self) -> Result<Exposition<'a>, Error> {
+        while let Some(line) = self.scanner.next_line()? {
+            if self.is_open_metrics && line == "# EOF" {
+                return match self.scanner.is_at_end() {
+                    true => Ok(self.finish()),
+                    false => self.scanner.wrong("text behind # EOF"),
+                };
+            }
+            let line = skip_blanks(line);
+            match line.strip_prefix('#') {
+                Some(comment) => self.comment(skip_blanks(comment))?,
+                None if line.is_empty() => {}
+                None => self.sample(line)?,
+            }
+        }
+        if self.is_open_metrics {
+            return self.scanner.wrong("expected # EOF at the end: the body may have been cut off");
+        }
+        Ok(self.finish())
+    }
+
+    fn finish(self) -> Exposition<'a> {
+        let mut families = self.families;
+        families.retain(|family| !family.metrics.is_empty());
+        for family in &mut families {
+            family.metrics.iter_mut().for_each(complete);
+        }
+        Exposition { families }
+    }
+
+    /// `HELP NAME TEXT` and `TYPE NAME TYPE`; every other comment is passed over.
+    fn comment(&mut self, comment: &'a str) -> Result<(), Error> {
+        let (keyword, rest) = word(comment);
+        let is_known = keyword == "HELP" || keyword == "TYPE" || (keyword == "UNIT" && self.is_open_metrics);
+        if !is_known {
+            return Ok(());
+        }
+        let (name, rest) = self.scanner.name(rest, true)?;
+        if !is_name(&name) || !(rest.is_empty() || rest.starts_with([' ', '\t'])) {
+            return self.scanner.wrong(format!("invalid metric name in comment {:?}", shortened(comment)));
+        }
+        let index = self.family(name)?;
+        let rest = skip_blanks(rest);
+        if keyword == "HELP" {
+            if std::mem::replace(&mut self.heads[index].has_help, true) {
+                return self.scanner.wrong(format!("second HELP line for metric name {:?}", self.families[index].name));
+            }
+            self.families[index].help = self.help(rest)?;
+            return Ok(());
+        }
+        if keyword == "UNIT" {
+            self.families[index].unit = Cow::Borrowed(rest);
+            return Ok(());
+        }
+        if self.heads[index].has_type || !self.families[index].metrics.is_empty() {
+            let name = &self.families[index].name;
+            return self
+                .scanner
+                .wrong(format!("second TYPE line for metric name {name:?}, or TYPE reported after samples"));
+        }
+        self.heads[index].has_type = true;
+        let kind = self.kind(rest.trim_end_matches([' ', '\t']))?;
+        self.families[index].kind = kind;
+        let suffix = match kind {
+            Kind::Counter => "_total",
+            Kind::Info => "_info",
+            _ => "",
+        };
+        if self.is_open_metrics && !suffix.is_empty() {
+            self.rename(index, suffix);
+        }
+        Ok(())
+    }
+
+    fn kind(&self, name: &str) -> Result<Kind, Error> {
+        Ok(match (name.to_ascii_lowercase().as_str(), self.is_open_metrics) {
+            ("counter", _) => Kind::Counter,
+            ("gauge", _) => Kind::Gauge,
+            ("summary", _) => Kind::Summary,
+            ("histogram", _) => Kind::Histogram,
+            ("gaugehistogram", _) | ("gauge_histogram", false) => Kind::GaugeHistogram,
+            ("untyped", false) | ("unknown", true) => Kind::Untyped,
+            ("info", true) => Kind::Info,
+            ("stateset", true) => Kind::StateSet,
+            (other, _) => return self.scanner.wrong(format!("unknown metric type {:?}", shortened(other))),
+        })
+    }
+
+    /// OpenMetrics calls a family without the suffix that all of its samples carry.
+    fn rename(&mut self, index: usize, suffix: &str) {
+        let name = &self.families[index].name;
+        if !name.ends_with(suffix) {
+            let name: Cow<'a, str> = Cow::Owned(format!("{name}{suffix}"));
+            self.by_name.insert(name.clone(), index);
+            self.families[index].name = name;
+        }
+    }
+
+    fn help(&self, text: &'a str) -> Result<Cow<'a, str>, Error> {
+        if memchr::memchr(b'\\', text.as_bytes()).is_none() {
+            return Ok(Cow::Borrowed(text));
+        }
+        let (mut help, mut rest) = (String::with_capacity(text.len()), text);
+        while let Some((plain, escaped)) = rest.split_once('\\') {
+            help.push_str(plain);
+            match escaped.as_bytes().first() {
+                Some(b'n') => help.push('\n'),
+                Some(b'\\') => help.push('\\'),
+                _ => return self.scanner.wrong("invalid escape sequence in a help text"),
+            }
+            rest = &escaped[1..];
+        }
+        help.push_str(rest);
+        Ok(Cow::Owned(help))
+    }
+
+    /// The family called `name`, which is made if it is new.
+    fn family(&mut self, name: Cow<'a, str>) -> Result<usize, Error> {
+        if let Some(index) = self.by_name.get(&name) {
+            return Ok(*index);
+        }
+        check_length(&name, "bytes of a name", self.limits.name_bytes, self.scanner.place())?;
+        self.by_name.insert(name.clone(), self.families.len());
+        let empty = Cow::Borrowed("");
+        self.families.push(Family { name, kind: Kind::Untyped, help: empty.clone(), unit: empty, metrics: Vec::new() });
+        self.heads.push(Head::default());
+        Ok(self.families.len() - 1)
+    }
+
+    fn sample(&mut self, line: &'a str) -> Result<(), Error> {
+        let (mut name, mut rest) = self.scanner.name(line, true)?;
+        rest = skip_blanks(rest);
+        let mut labels = Vec::new();
+        if let Some(inside) = rest.strip_prefix('{') {
+            rest = skip_blanks(self.scanner.labels(inside, &mut labels, &mut name)?);
+        }
+        if !is_name(&name) {
+            return self.scanner.wrong(format!("invalid metric name in {:?}", shortened(line)));
+        }
+        let (value, rest) = word(rest);
+        let value = self.scanner.number(value)?;
+        let timestamp = if self.is_open_metrics { self.seconds(rest)? } else { self.timestamp(rest)? };
+        self.series += 1;
+        if self.series > self.limits.series {
+            let (place, at_most) = (self.scanner.place(), self.limits.series);
+            return Err(Error::Limit { place, what: "series", at_most });
+        }
+        self.place_sample(name, labels, value, timestamp)
+    }
+
+    fn timestamp(&self, text: &str) -> Result<Option<i64>, Error> {
+        let (timestamp, rest) = word(text);
+        if timestamp.is_empty() {
+            return Ok(None);
+        }
+        let Ok(milliseconds) = timestamp.parse() else {
+            return self.scanner.wrong(format!("expected integer as timestamp, got {:?}", shortened(timestamp)));
+        };
+        if !rest.is_empty() {
+            return self.scanner.wrong(format!("spurious string after timestamp: {:?}", shortened(rest)));
+        }
+        Ok(Some(milliseconds))
+    }
+
+    /// A timestamp of OpenMetrics, in seconds; what follows is an exemplar, which is read and not kept.
+    fn seconds(&self, text: &'a str) -> Result<Option<i64>, Error> {
+        let (timestamp, exemplar) = match text.strip_prefix('#') {
+            Some(exemplar) => ("", Some(exemplar)),
+            None => {
+                let (timestamp, rest) = word(text);
+                (timestamp, rest.strip_prefix('#'))
+            }
+        };
+        if let Some(exemplar) = exemplar {
+            let Some(labels) = skip_blanks(exemplar).strip_prefix('{') else {
+                return self.scanner.wrong("expected the labels of an exemplar");
+            };
+            let rest = self.scanner.labels(labels, &mut Vec::new(), &mut Cow::Borrowed("exemplar"))?;
+            self.scanner.number(word(skip_blanks(rest)).0)?;
+        }
+        match timestamp {
+            "" => Ok(None),
+            seconds => Ok(Some((self.scanner.number(seconds)? * 1000.0) as i64)),
+        }
+    }
+
+    fn place_sample(
+        &mut self,
+        name: Cow<'a, str>,
+        mut labels: Vec<Label<'a>>,
+        value: f64,
+        timestamp: Option<i64>,
+    ) -> Result<(), Error> {
+        let place = self.scanner.place();
+        let (index, part) = match self.compound_of(&name) {
+            Some(found) => found,
+            None => (self.family(name)?, Part::Itself),
+        };
+        let kind = self.families[index].kind;
+        if !matches!(kind, Kind::Summary | Kind::Histogram | Kind::GaugeHistogram) {
+            put_in_order(&mut labels, place, &self.limits)?;
+            if part == Part::Created {
+                let metrics = &mut self.families[index].metrics;
+                let last = metrics.last_mut().filter(|metric| metric.labels == labels);
+                last.map(|metric| metric.created = Some(value));
+                return Ok(());
+            }
+            self.families[index].metrics.push(Metric {
+                labels,
+                measure: Measure::Number(value),
+                timestamp,
+                created: None,
+            });
+            return Ok(());
+        }
+        let bound_label = if kind == Kind::Summary { "quantile" } else { "le" };
+        let at = labels.iter().position(|(label, _)| label == bound_label);
+        let bound = match at {
+            Some(at) if matches!(part, Part::Itself | Part::Bucket) => Some(self.scanner.number(&labels.remove(at).1)?),
+            _ => None,
+        };
+        put_in_order(&mut labels, place, &self.limits)?;
+        let metric = self.compound_metric(index, labels);
+        let metric = &mut self.families[index].metrics[metric];
+        metric.timestamp = timestamp.or(metric.timestamp);
+        match part {
+            Part::Created => metric.created = Some(value),
+            _ => add(&mut metric.measure, part, bound, value),
+        }
+        Ok(())
+    }
+
+    /// The summary or histogram that a sample with a suffix belongs to.
+    fn compound_of(&self, name: &str) -> Option<(usize, Part)> {
+        let parts = [
+            ("_count", Part::Count),
+            ("_sum", Part::Sum),
+            ("_bucket", Part::Bucket),
+            ("_gcount", Part::Count),
+            ("_gsum", Part::Sum),
+            ("_created", Part::Created),
+        ];
+        if self.by_name.contains_key(name) {
+            return None;
+        }
+        parts.into_iter().find_map(|(suffix, part)| {
+            let index = *self.by_name.get(name.strip_suffix(suffix)?)?;
+            let is_of_gauge = suffix.starts_with("_g");
+            let fits = match (self.families[index].kind, part) {
+                (Kind::Summary | Kind::Histogram | Kind::Counter, Part::Created) => self.is_open_metrics,
+                (_, Part::Created) => false,
+                (Kind::Summary, _) => part != Part::Bucket && !is_of_gauge,
+                (Kind::Histogram, _) => !is_of_gauge,
+                (Kind::GaugeHistogram, _) => !is_of_gauge || self.is_open_metrics,
+                _ => false,
+            };
+            fits.then_some((index, part))
+        })
+    }
+
+    /// The metric with these labels in a family of summaries or histograms.
+    fn compound_metric(&mut self, family: usize, labels: Vec<Label<'a>>) -> usize {
+        use std::hash::BuildHasher;
+        let metrics = &mut self.families[family].metrics;
+        if metrics.last().is_some_and(|metric| metric.labels == labels) {
+            return metrics.len() - 1;
+        }
+        let known = self.compound.entry(self.hasher.hash_one((family, &labels))).or_default();
+        if let Some(index) =
+            known.iter().find(|index| metrics.get(**index).is_some_and(|metric| metric.labels == labels))
+        {
+            return *index;
+        }
+        known.push(metrics.len());
+        let measure = match self.families[family].kind {
+            Kind::Summary => Measure::Summary { count: 0.0, sum: 0.0, quantiles: Vec::new() },
+            _ => Measure::Histogram(Box::default()),
+        };
+        let metrics = &mut self.families[family].metrics;
+        metrics.push(Metric { labels, measure, timestamp: None, created: None });
+        metrics.len() - 1
+    }
+}
+
+/// What a sample is of its summary or histogram.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    Itself,
+    Count,
+    Sum,
+    Bucket,
+    /// When counting began.
+    Created,
+}
+
+fn add(measure: &mut Measure, part: Part, bound: Option<f64>, value: f64) {
+    match (measure, part) {
+        (Measure::Summary { count, .. }, Part::Count) => *count = value,
+        (Measure::Summary { sum, .. }, Part::Sum) => *sum = value,
+        (Measure::Summary { quantiles, .. }, _) => quantiles.extend(bound.map(|quantile| (quantile, value))),
+        (Measure::Histogram(histogram), Part::Count) => histogram.count = value,
+        (Measure::Histogram(histogram), Part::Sum) => histogram.sum = value,
+        (Measure::Histogram(histogram), Part::Bucket) => histogram.buckets.extend(bound.map(|bound| (bound, value))),
+        // A sample by the histogram's own name says nothing of it.
+        _ => {}
+    }
+}
+
+/// Puts bounds in order.
+fn complete(metric: &mut Metric<'_>) {
+    match &mut metric.measure {
+        Measure::Number(_) => {}
+        Measure::Summary { quantiles, .. } => quantiles.sort_by(|(one, _), (other, _)| one.total_cmp(other)),
+        Measure::Histogram(histogram) => histogram.buckets.sort_by(|(one, _), (other, _)| one.total_cmp(other)),
+    }
+}

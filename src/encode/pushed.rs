@@ -1,0 +1,458 @@
+//! Families that others pushed, written again: as lines of text, as delimited protobuf.
+
+use super::number::push_float;
+use super::parse::model::{Family, Histogram, Kind, Label, Measure, Metric, Native};
+
+/// How names are written that text 0.0.4 has no room for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Names {
+    /// In quotes, for those who say that they read them.
+    Quoted,
+    /// `U__` and the code points of what does not fit: no two names become the same.
+    Escaped,
+}
+
+/// Whether text 0.0.4 has room for this name of a metric.
+pub fn is_plain_metric_name(name: &str) -> bool {
+    is_plain(name, |byte| byte == b':')
+}
+
+/// Whether text 0.0.4 has room for this name of a label.
+pub fn is_plain_label_name(name: &str) -> bool {
+    is_plain(name, |_| false)
+}
+
+fn is_plain(name: &str, more: impl Fn(u8) -> bool) -> bool {
+    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || more(byte);
+    !name.is_empty() && !name.as_bytes()[0].is_ascii_digit() && name.bytes().all(is_part)
+}
+
+/// Prometheus's escaping scheme `values`.
+pub fn escape_name(name: &str) -> String {
+    use std::fmt::Write;
+    let mut escaped = String::from("U__");
+    for (index, character) in name.chars().enumerate() {
+        let fits = character.is_ascii_alphabetic() || character == ':' || (character.is_ascii_digit() && index > 0);
+        match character {
+            '_' => escaped.push_str("__"),
+            _ if fits => escaped.push(character),
+            other => drop(write!(escaped, "_{:x}_", u32::from(other))),
+        }
+    }
+    escaped
+}
+
+/// Appends the head of a family as text.
+pub fn push_head(out: &mut Vec<u8>, name: &str, kind: Kind, help: &str, names: Names) {
+    let mut shown = Vec::new();
+    push_metric_name(&mut shown, name, "", names);
+    if !help.is_empty() {
+        out.extend_from_slice(b"# HELP ");
+        out.extend_from_slice(&shown);
+        out.push(b' ');
+        for byte in help.bytes() {
+            match byte {
+                b'\\' => out.extend_from_slice(b"\\\\"),
+                b'\n' => out.extend_from_slice(b"\\n"),
+                other => out.push(other),
+            }
+        }
+        out.push(b'\n');
+    }
+    out.extend_from_slice(b"# TYPE ");
+    out.extend_from_slice(&shown);
+    out.push(b' ');
+    out.extend_from_slice(kind.name().as_bytes());
+    out.push(b'\n');
+}
+
+/// Appends the lines of a metric whose labels are `labels`.
+pub fn push_metric(out: &mut Vec<u8>, name: &str, labels: &[(&str, &str)], measure: &Measure, names: Names) {
+    match measure {
+        Measure::Number(number) => push_line(out, (name, ""), labels, None, *number, names),
+        Measure::Summary { count, sum, quantiles } => {
+            for (quantile, value) in quantiles {
+                push_line(out, (name, ""), labels, Some(("quantile", *quantile)), *value, names);
+            }
+            push_line(out, (name, "_sum"), labels, None, *sum, names);
+            push_line(out, (name, "_count"), labels, None, *count, names);
+        }
+        Measure::Histogram(histogram) => push_histogram(out, name, labels, histogram, names),
+    }
+}
+
+fn push_histogram(out: &mut Vec<u8>, name: &str, labels: &[(&str, &str)], histogram: &Histogram, names: Names) {
+    let mut has_last = false;
+    for (bound, count) in &histogram.buckets {
+        has_last |= *bound == f64::INFINITY;
+        push_line(out, (name, "_bucket"), labels, Some(("le", *bound)), *count, names);
+    }
+    if !has_last {
+        push_line(out, (name, "_bucket"), labels, Some(("le", f64::INFINITY)), histogram.count, names);
+    }
+    push_line(out, (name, "_sum"), labels, None, histogram.sum, names);
+    push_line(out, (name, "_count"), labels, None, histogram.count, names);
+}
+
+fn push_line(
+    out: &mut Vec<u8>,
+    (name, suffix): (&str, &str),
+    labels: &[(&str, &str)],
+    bound: Option<(&str, f64)>,
+    value: f64,
+    names: Names,
+) {
+    let is_inside = names == Names::Quoted && !is_plain_metric_name(name);
+    let mut separator = b'{';
+    if is_inside {
+        out.push(b'{');
+        push_metric_name(out, name, suffix, names);
+        separator = b',';
+    } else {
+        push_metric_name(out, name, suffix, names);
+    }
+    let bound_text = bound.map(|(label, bound)| (label, go_float(bound)));
+    let bound = bound_text.iter().map(|(label, text)| (*label, text.as_str()));
+    for (label, value) in labels.iter().copied().chain(bound) {
+        out.push(separator);
+        separator = b',';
+        push_label_name(out, label, names);
+        out.extend_from_slice(b"=\"");
+        push_value(out, value);
+        out.push(b'"');
+    }
+    if separator == b',' {
+        out.push(b'}');
+    }
+    out.push(b' ');
+    push_float(out, value);
+    out.push(b'\n');
+}
+
+fn push_metric_name(out: &mut Vec<u8>, name: &str, suffix: &str, names: Names) {
+    match names {
+        _ if is_plain_metric_name(name) => {
+            out.extend_from_slice(name.as_bytes());
+            out.extend_from_slice(suffix.as_bytes());
+        }
+        Names::Quoted => {
+            out.push(b'"');
+            push_value(out, name);
+            out.extend_from_slice(suffix.as_bytes());
+            out.push(b'"');
+        }
+        Names::Escaped => out.extend_from_slice(escape_name(&format!("{name}{suffix}")).as_bytes()),
+    }
+}
+
+fn push_label_name(out: &mut Vec<u8>, name: &str, names: Names) {
+    match names {
+        _ if is_plain_label_name(name) => out.extend_from_slice(name.as_bytes()),
+        Names::Quoted => {
+            out.push(b'"');
+            push_value(out, name);
+            out.push(b'"');
+        }
+        Names::Escaped => out.extend_from_slice(escape_name(name).as_bytes()),
+    }
+}
+
+fn push_value(out: &mut Vec<u8>, value: &str) {
+    for byte in value.bytes() {
+        match byte {
+            b'\\' => out.extend_from_slice(b"\\\\"),
+            b'\n' => out.extend_from_slice(b"\\n"),
+            b'"' => out.extend_from_slice(b"\\\""),
+            other => out.push(other),
+        }
+    }
+}
+
+/// A number as Go writes it, which bounds of buckets and quantiles are known by: `1e+06`, `0.5`, `+Inf`.
+pub fn go_float(number: f64) -> String {
+    if number.is_nan() {
+        return "NaN".to_owned();
+    }
+    if number.is_infinite() {
+        return if number > 0.0 { "+Inf" } else { "-Inf" }.to_owned();
+    }
+    let scientific = format!("{number:e}");
+    let Some((mantissa, exponent)) = scientific.split_once('e') else { return scientific };
+    let exponent: i32 = exponent.parse().unwrap_or(0);
+    const LARGE: i32 = 6;
+    const SMALL: i32 = -4;
+    if exponent < SMALL || exponent >= LARGE {
+        let sign = if exponent < 0 { '-' } else { '+' };
+        return format!("{mantissa}e{sign}{:02}", exponent.abs());
+    }
+    format!("{number}")
+}
+
+/// Appends a family as a delimited protobuf message; `metrics` come with their labels.
+pub fn push_protobuf<'m>(
+    out: &mut Vec<u8>,
+    name: &str,
+    kind: Kind,
+    help: &str,
+    metrics: impl Iterator<Item = (Vec<Label<'m>>, &'m Metric<'m>)>,
+) {
+    let mut family = Vec::new();
+    push_bytes(&mut family, 1, name.as_bytes());
+    if !help.is_empty() {
+        push_bytes(&mut family, 2, help.as_bytes());
+    }
+    push_varint_field(&mut family, 3, type_number(kind));
+    for (labels, metric) in metrics {
+        let mut message = Vec::new();
+        for (label, value) in labels {
+            let mut pair = Vec::new();
+            push_bytes(&mut pair, 1, label.as_bytes());
+            push_bytes(&mut pair, 2, value.as_bytes());
+            push_bytes(&mut message, 1, &pair);
+        }
+        push_measure(&mut message, kind, metric);
+        push_bytes(&mut family, 4, &message);
+    }
+    push_varint(out, family.len() as u64);
+    out.extend_from_slice(&family);
+}
+
+fn type_number(kind: Kind) -> u64 {
+    match kind {
+        Kind::Counter => 0,
+        Kind::Gauge | Kind::Info | Kind::StateSet => 1,
+        Kind::Summary => 2,
+        Kind::Untyped => 3,
+        Kind::Histogram => 4,
+        Kind::GaugeHistogram => 5,
+    }
+}
+
+fn push_measure(message: &mut Vec<u8>, kind: Kind, metric: &Metric<'_>) {
+    let mut value = Vec::new();
+    let field = match &metric.measure {
+        Measure::Number(number) => {
+            push_double(&mut value, 1, *number);
+            match kind {
+                Kind::Counter => {
+                    push_created(&mut value, 3, metric.created);
+                    3
+                }
+                Kind::Untyped => 5,
+                _ => 2,
+            }
+        }
+        Measure::Summary { count, sum, quantiles } => {
+            push_varint_field(&mut value, 1, *count as u64);
+            push_double(&mut value, 2, *sum);
+            for (quantile, at) in quantiles {
+                let mut pair = Vec::new();
+                push_double(&mut pair, 1, *quantile);
+                push_double(&mut pair, 2, *at);
+                push_bytes(&mut value, 3, &pair);
+            }
+            push_created(&mut value, 4, metric.created);
+            4
+        }
+        Measure::Histogram(histogram) => {
+            push_histogram_message(&mut value, histogram);
+            push_created(&mut value, 15, metric.created);
+            7
+        }
+    };
+    push_bytes(message, field, &value);
+}
+
+fn push_histogram_message(out: &mut Vec<u8>, histogram: &Histogram) {
+    let is_whole = |number: f64| number >= 0.0 && number.fract() == 0.0 && number < u64::MAX as f64;
+    let is_float = histogram.native.as_ref().is_some_and(|native| native.is_float) || !is_whole(histogram.count);
+    match is_float {
+        true => push_double(out, 4, histogram.count),
+        false => push_varint_field(out, 1, histogram.count as u64),
+    }
+    push_double(out, 2, histogram.sum);
+    for (bound, count) in &histogram.buckets {
+        let mut bucket = Vec::new();
+        match is_whole(*count) && !is_float {
+            true => push_varint_field(&mut bucket, 1, *count as u64),
+            false => push_double(&mut bucket, 4, *count),
+        }
+        push_double(&mut bucket, 2, *bound);
+        push_bytes(out, 3, &bucket);
+    }
+    if let Some(native) = &histogram.native {
+        push_native(out, native);
+    }
+}
+
+fn push_native(out: &mut Vec<u8>, native: &Native) {
+    push_varint_field(out, 5, zigzag(native.schema.into()));
+    push_double(out, 6, native.zero_threshold);
+    match native.is_float {
+        true => push_double(out, 8, native.zero_count),
+        false => push_varint_field(out, 7, native.zero_count as u64),
+    }
+    for (first, buckets) in [(9, &native.negative), (12, &native.positive)] {
+        for (offset, length) in &buckets.spans {
+            let mut span = Vec::new();
+            push_varint_field(&mut span, 1, zigzag((*offset).into()));
+            push_varint_field(&mut span, 2, (*length).into());
+            push_bytes(out, first, &span);
+        }
+        if !buckets.deltas.is_empty() {
+            let mut packed = Vec::new();
+            buckets.deltas.iter().for_each(|delta| push_varint(&mut packed, zigzag(*delta)));
+            push_bytes(out, first + 1, &packed);
+        }
+        if !buckets.counts.is_empty() {
+            let packed: Vec<u8> = buckets.counts.iter().flat_map(|count| count.to_le_bytes()).collect();
+            push_bytes(out, first + 2, &packed);
+        }
+    }
+}
+
+/// `google.protobuf.Timestamp`.
+fn push_created(out: &mut Vec<u8>, field: u64, created: Option<f64>) {
+    if let Some(seconds) = created.filter(|seconds| seconds.is_finite()) {
+        let mut time = Vec::new();
+        push_varint_field(&mut time, 1, seconds.floor() as i64 as u64);
+        push_varint_field(&mut time, 2, ((seconds - seconds.floor()) * 1e9) as u64);
+        push_bytes(out, field, &time);
+    }
+}
+
+fn zigzag(number: i64) -> u64 {
+    ((number << 1) ^ (number >> 63)) as u64
+}
+
+fn push_varint(out: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
+fn push_varint_field(out: &mut Vec<u8>, field: u64, value: u64) {
+    push_varint(out, field << 3);
+    push_varint(out, value);
+}
+
+fn push_double(out: &mut Vec<u8>, field: u64, value: f64) {
+    push_varint(out, field << 3 | 1);
+    out.extend_from_slice(&value.to_le_bytes());
+}
+
+fn push_bytes(out: &mut Vec<u8>, field: u64, bytes: &[u8]) {
+    push_varint(out, field << 3 | 2);
+    push_varint(out, bytes.len() as u64);
+    out.extend_from_slice(bytes);
+}
+
+/// A whole family as text.
+pub fn push_text(out: &mut Vec<u8>, family: &Family<'_>, names: Names) {
+    push_head(out, &family.name, family.kind, &family.help, names);
+    for metric in &family.metrics {
+        let labels: Vec<_> = metric.labels.iter().map(|(name, value)| (name.as_ref(), value.as_ref())).collect();
+        push_metric(out, &family.name, &labels, &metric.measure, names);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::parse::{Format, Limits, parse};
+    use super::*;
+
+    fn again(format: Format, body: &[u8]) -> Vec<u8> {
+        let parsed = parse(format, body, &Limits::default()).unwrap();
+        let mut out = Vec::new();
+        for family in &parsed.families {
+            match format {
+                Format::Protobuf => {
+                    let metrics = family.metrics.iter().map(|metric| (metric.labels.clone(), metric));
+                    push_protobuf(&mut out, &family.name, family.kind, &family.help, metrics);
+                }
+                _ => push_text(&mut out, family, Names::Quoted),
+            }
+        }
+        out
+    }
+
+    const TEXT: &str = "# HELP a An \\\\ \\n a.\n# TYPE a counter\na{b=\"\\\"\\n\\\\\"} 3\na{b=\"2\"} 1.5\n\
+        # TYPE s summary\ns{quantile=\"0.5\"} 1\ns_sum 3\ns_count 2\n\
+        # TYPE h histogram\nh_bucket{le=\"0.1\"} 1\nh_bucket{le=\"+Inf\"} 2\nh_sum 3\nh_count 2\n\
+        # TYPE \"a.b\" gauge\n{\"a.b\",\"c d\"=\"e\"} NaN\n";
+
+    #[test]
+    fn text_is_written_as_it_was_read() {
+        assert_eq!(String::from_utf8(again(Format::Text, TEXT.as_bytes())).unwrap(), TEXT);
+    }
+
+    #[test]
+    fn protobuf_is_written_as_it_was_read() {
+        let parsed = parse(Format::Text, TEXT.as_bytes(), &Limits::default()).unwrap();
+        let mut first = Vec::new();
+        for family in &parsed.families {
+            let metrics = family.metrics.iter().map(|metric| (metric.labels.clone(), metric));
+            push_protobuf(&mut first, &family.name, family.kind, &family.help, metrics);
+        }
+        assert_eq!(again(Format::Protobuf, &first), first);
+        let read = parse(Format::Protobuf, &first, &Limits::default()).unwrap();
+        let mut text = Vec::new();
+        read.families.iter().for_each(|family| push_text(&mut text, family, Names::Quoted));
+        assert_eq!(String::from_utf8(text).unwrap(), TEXT);
+    }
+
+    #[test]
+    fn native_histograms_are_kept() {
+        let native = Native {
+            schema: -3,
+            zero_threshold: 0.001,
+            zero_count: 2.0,
+            is_float: false,
+            negative: super::super::parse::model::Buckets::default(),
+            positive: super::super::parse::model::Buckets {
+                spans: vec![(-2, 1), (3, 2)],
+                deltas: vec![1, -1, 5],
+                counts: Vec::new(),
+            },
+        };
+        let histogram = Histogram { count: 9.0, sum: 1.5, buckets: Vec::new(), native: Some(native) };
+        let metric = Metric {
+            labels: Vec::new(),
+            measure: Measure::Histogram(Box::new(histogram)),
+            timestamp: None,
+            created: Some(12.5),
+        };
+        let mut out = Vec::new();
+        push_protobuf(&mut out, "h", Kind::Histogram, "", std::iter::once((Vec::new(), &metric)));
+        let read = parse(Format::Protobuf, &out, &Limits::default()).unwrap();
+        assert_eq!(read.families[0].metrics[0], metric);
+        for end in 1..out.len() {
+            assert!(parse(Format::Protobuf, &out[..end], &Limits::default()).is_err(), "cut off at {end}");
+        }
+    }
+
+    #[test]
+    fn names_that_do_not_fit_are_escaped_each_to_its_own() {
+        let mut out = Vec::new();
+        push_metric(&mut out, "a.b", &[("c d", "e")], &Measure::Number(1.0), Names::Escaped);
+        assert_eq!(String::from_utf8(out).unwrap(), "U__a_2e_b{U__c_20_d=\"e\"} 1\n");
+    }
+
+    #[test]
+    fn numbers_are_written_as_go_writes_them() {
+        let cases = [
+            (0.5, "0.5"),
+            (1.0, "1"),
+            (1e6, "1e+06"),
+            (123456.0, "123456"),
+            (1234567.5, "1.2345675e+06"),
+            (0.00001, "1e-05"),
+            (f64::INFINITY, "+Inf"),
+        ];
+        for (number, text) in cases {
+            assert_eq!(go_float(number), text);
+        }
+    }
+}

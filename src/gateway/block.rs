@@ -1,0 +1,229 @@
+//! One family of one group, ready to be copied into an exposition.
+//!
+//! A block is one allocation, for there may be hundreds of thousands:
+//!
+//! ```text
+//! metrics: u32 | quoted: u32 | protobuf: u32 | metrics × u64 | text | quoted | protobuf
+//! ```
+//!
+//! `metrics` are the hashes by which the index knows them. `text` are the lines without head. `quoted` are the same with
+//! names that text 0.0.4 has no room for in quotes; empty where there are none. `protobuf` is the whole family as a
+//! delimited message, where text cannot hold all of it; empty otherwise.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use super::key::Key;
+use crate::encode::parse::model::{Family, Histogram, Kind, Label, Measure, Metric};
+use crate::encode::parse::{Format, Limits, parse};
+use crate::encode::pushed::{self, Names, is_plain_label_name, is_plain_metric_name};
+
+/// A family of a group, encoded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Block(Arc<[u8]>);
+
+const HEAD: usize = 12;
+
+impl Block {
+    /// The family as it is shown in the group: `hash` makes the hash of a metric's name and labels.
+    pub fn new(family: &Family<'_>, key: &Key, hash: &mut dyn FnMut(&str, &[(&str, &str)]) -> u64) -> Block {
+        let (mut text, mut quoted, mut protobuf) = (Vec::new(), Vec::new(), Vec::new());
+        let mut hashes = Vec::with_capacity(family.metrics.len());
+        let mut is_plain = is_plain_metric_name(&family.name);
+        for metric in &family.metrics {
+            let labels = shown_labels(metric, key);
+            is_plain &= labels.iter().all(|(name, _)| is_plain_label_name(name));
+            hashes.push(hash(&family.name, &labels));
+            pushed::push_metric(&mut text, &family.name, &labels, &metric.measure, Names::Escaped);
+        }
+        if !is_plain {
+            for metric in &family.metrics {
+                let labels = shown_labels(metric, key);
+                pushed::push_metric(&mut quoted, &family.name, &labels, &metric.measure, Names::Quoted);
+            }
+        }
+        if family.metrics.iter().any(|metric| !fits_text(family.kind, metric)) {
+            let own = |metric: &Metric<'_>| -> Vec<Label<'static>> {
+                let labels = shown_labels(metric, key);
+                labels.into_iter().map(|(name, value)| (name.to_owned().into(), value.to_owned().into())).collect()
+            };
+            let metrics = family.metrics.iter().map(|metric| (own(metric), metric));
+            pushed::push_protobuf(&mut protobuf, &family.name, family.kind, &family.help, metrics);
+        }
+        Block::of_parts(&hashes, &text, &quoted, &protobuf)
+    }
+
+    fn of_parts(hashes: &[u64], text: &[u8], quoted: &[u8], protobuf: &[u8]) -> Block {
+        let mut bytes = Vec::with_capacity(HEAD + hashes.len() * 8 + text.len() + quoted.len() + protobuf.len());
+        for length in [hashes.len(), quoted.len(), protobuf.len()] {
+            bytes.extend_from_slice(&(length as u32).to_le_bytes());
+        }
+        hashes.iter().for_each(|hash| bytes.extend_from_slice(&hash.to_le_bytes()));
+        for part in [text, quoted, protobuf] {
+            bytes.extend_from_slice(part);
+        }
+        Block(bytes.into())
+    }
+
+    fn length(&self, index: usize) -> usize {
+        let bytes = self.0.get(index * 4..index * 4 + 4).and_then(|bytes| bytes.try_into().ok());
+        bytes.map_or(0, u32::from_le_bytes) as usize
+    }
+
+    /// The hashes of its metrics.
+    pub fn hashes(&self) -> impl Iterator<Item = u64> + '_ {
+        let bytes = &self.0[HEAD..HEAD + self.length(0) * 8];
+        bytes.chunks_exact(8).map(|chunk| chunk.try_into().map_or(0, u64::from_le_bytes))
+    }
+
+    /// How many metrics it has.
+    pub fn metrics(&self) -> usize {
+        self.length(0)
+    }
+
+    /// What it takes of memory, about.
+    pub fn bytes(&self) -> usize {
+        self.0.len()
+    }
+
+    fn after_hashes(&self) -> &[u8] {
+        &self.0[HEAD + self.length(0) * 8..]
+    }
+
+    /// Its lines.
+    pub fn text(&self, names: Names) -> &[u8] {
+        let after = self.after_hashes();
+        let text = after.len() - self.length(1) - self.length(2);
+        match names {
+            Names::Quoted if self.length(1) > 0 => &after[text..text + self.length(1)],
+            _ => &after[..text],
+        }
+    }
+
+    /// The family as a message, if text cannot hold all of it.
+    fn protobuf(&self) -> &[u8] {
+        let after = self.after_hashes();
+        &after[after.len() - self.length(2)..]
+    }
+
+    /// What it says, to be written in another way: `read` is called with the family.
+    pub fn read(&self, name: &str, kind: Kind, help: &str, read: &mut dyn FnMut(&Family<'_>)) {
+        // It was written by us: it is sound, and within limits that were held before.
+        let limits = Limits { series: usize::MAX, labels: usize::MAX, name_bytes: usize::MAX, value_bytes: usize::MAX };
+        let mut text = Vec::new();
+        let (format, body) = match self.protobuf() {
+            [] => {
+                pushed::push_head(&mut text, name, kind, help, Names::Quoted);
+                text.extend_from_slice(self.text(Names::Quoted));
+                (Format::Text, text.as_slice())
+            }
+            protobuf => (Format::Protobuf, protobuf),
+        };
+        let parsed = parse(format, body, &limits).unwrap_or_default();
+        parsed.families.iter().for_each(read);
+    }
+}
+
+/// The labels that a metric is shown with: its own, the group's over them, and an empty `instance` where there is none,
+/// which keeps Prometheus from putting the gateway's own there. Others that are empty are left out.
+pub fn shown_labels<'l>(metric: &'l Metric<'_>, key: &'l Key) -> Vec<(&'l str, &'l str)> {
+    let own = metric.labels.iter().map(|(name, value)| (name.as_ref(), value.as_ref()));
+    let is_own = |(name, value): &(&str, &str)| !value.is_empty() && key.get(name).is_empty() && *name != "job";
+    let mut labels: Vec<(&str, &str)> = own.filter(is_own).collect();
+    labels.extend(key.labels().iter().map(|(name, value)| (name.as_str(), value.as_str())));
+    if !labels.iter().any(|(name, _)| *name == "instance") {
+        labels.push(("instance", ""));
+    }
+    labels.sort_unstable();
+    labels
+}
+
+/// Whether text 0.0.4 can say all of a metric.
+fn fits_text(kind: Kind, metric: &Metric<'_>) -> bool {
+    let is_classic = !matches!(&metric.measure, Measure::Histogram(histogram) if is_native(histogram));
+    is_classic && metric.created.is_none() && kind != Kind::GaugeHistogram
+}
+
+fn is_native(histogram: &Histogram) -> bool {
+    histogram.native.is_some()
+}
+
+/// A family of one gauge without labels of its own: the group's markers.
+pub fn gauge<'a>(name: &'a str, help: &'a str, value: f64) -> Family<'a> {
+    let metric = Metric { labels: Vec::new(), measure: Measure::Number(value), timestamp: None, created: None };
+    Family {
+        name: Cow::Borrowed(name),
+        kind: Kind::Gauge,
+        help: Cow::Borrowed(help),
+        unit: Cow::Borrowed(""),
+        metrics: vec![metric],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key() -> Key {
+        Key::from_path("job/backup/host/a").unwrap()
+    }
+
+    fn blocks(body: &str) -> Vec<(String, Kind, Block)> {
+        let parsed = parse(Format::Text, body.as_bytes(), &Limits::default()).unwrap();
+        let mut next = 0;
+        let mut hash = |_: &str, _: &[(&str, &str)]| {
+            next += 1;
+            next
+        };
+        parsed.families.iter().map(|f| (f.name.to_string(), f.kind, Block::new(f, &key(), &mut hash))).collect()
+    }
+
+    fn text(block: &Block, names: Names) -> &str {
+        std::str::from_utf8(block.text(names)).unwrap()
+    }
+
+    #[test]
+    fn a_groups_labels_are_put_over_a_metrics_own() {
+        let made = blocks("a{job=\"evil\",z=\"1\",empty=\"\"} 1\na{z=\"2\",instance=\"i\"} 2\n");
+        let (_, _, block) = &made[0];
+        assert_eq!(
+            text(block, Names::Quoted),
+            "a{host=\"a\",instance=\"\",job=\"backup\",z=\"1\"} 1\na{host=\"a\",instance=\"i\",job=\"backup\",z=\"2\"} 2\n"
+        );
+        assert_eq!(block.hashes().collect::<Vec<_>>(), [1, 2]);
+        assert_eq!(block.metrics(), 2);
+    }
+
+    #[test]
+    fn names_that_do_not_fit_are_there_in_both_ways() {
+        let made = blocks("{\"a.b\"} 1\n");
+        let (_, _, block) = &made[0];
+        assert!(text(block, Names::Quoted).starts_with("{\"a.b\",host="));
+        assert!(text(block, Names::Escaped).starts_with("U__a_2e_b{host="));
+    }
+
+    #[test]
+    fn what_text_cannot_hold_is_kept_beside_it() {
+        let body = "# TYPE a counter\na_total 1\na_created 2\n# EOF\n";
+        let parsed = parse(Format::OpenMetrics, body.as_bytes(), &Limits::default()).unwrap();
+        let block = Block::new(&parsed.families[0], &key(), &mut |_, _| 7);
+        let mut created = None;
+        block.read("a_total", Kind::Counter, "", &mut |family| created = family.metrics[0].created);
+        assert_eq!(created, Some(2.0));
+        assert!(text(&block, Names::Quoted).starts_with("a_total{"));
+    }
+
+    #[test]
+    fn a_block_reads_back() {
+        for (name, kind, block) in blocks("# TYPE h histogram\nh_bucket{le=\"1\"} 1\nh_sum 2\nh_count 3\n") {
+            let mut read = String::new();
+            block.read(&name, kind, "help", &mut |family| {
+                read = format!("{} {:?}", family.help, family.metrics[0].measure)
+            });
+            assert!(
+                read.starts_with("help Histogram(Histogram { count: 3.0, sum: 2.0, buckets: [(1.0, 1.0), (inf, 3.0)]"),
+                "{read}"
+            );
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! A map from group to block that can be looked at while it changes: chunks are shared, and only one that is looked at is
+//! copied when it changes.
+
+use std::sync::Arc;
+
+use super::block::Block;
+
+/// The blocks of one family, by the number of their group.
+#[derive(Clone, Debug, Default)]
+pub struct Chunks {
+    chunks: Vec<Arc<Vec<(u32, Block)>>>,
+    length: usize,
+}
+
+/// How many blocks a chunk holds, at the most.
+const CHUNK: usize = 128;
+
+impl Chunks {
+    /// How many blocks there are.
+    pub fn len(&self) -> usize {
+        self.length
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.length == 0
+    }
+
+    /// All blocks, by the numbers of their groups.
+    pub fn iter(&self) -> impl Iterator<Item = (u32, &Block)> {
+        self.chunks.iter().flat_map(|chunk| chunk.iter()).map(|(group, block)| (*group, block))
+    }
+
+    /// The block of a group.
+    pub fn get(&self, group: u32) -> Option<&Block> {
+        let chunk = self.chunks.get(self.chunk_of(group))?;
+        chunk.binary_search_by_key(&group, |(of, _)| *of).ok().map(|at| &chunk[at].1)
+    }
+
+    /// Puts the block of a group in, and gives back the one that it replaces.
+    pub fn insert(&mut self, group: u32, block: Block) -> Option<Block> {
+        let index = self.chunk_of(group);
+        let Some(chunk) = self.chunks.get_mut(index) else {
+            self.chunks.push(Arc::new(vec![(group, block)]));
+            self.length += 1;
+            return None;
+        };
+        let chunk = Arc::make_mut(chunk);
+        match chunk.binary_search_by_key(&group, |(of, _)| *of) {
+            Ok(at) => Some(std::mem::replace(&mut chunk[at].1, block)),
+            Err(at) => {
+                chunk.insert(at, (group, block));
+                self.length += 1;
+                if chunk.len() > CHUNK {
+                    let upper = chunk.split_off(CHUNK / 2);
+                    self.chunks.insert(index + 1, Arc::new(upper));
+                }
+                None
+            }
+        }
+    }
+
+    /// Takes the block of a group out.
+    pub fn remove(&mut self, group: u32) -> Option<Block> {
+        let index = self.chunk_of(group);
+        let chunk = Arc::make_mut(self.chunks.get_mut(index)?);
+        let at = chunk.binary_search_by_key(&group, |(of, _)| *of).ok()?;
+        let (_, block) = chunk.remove(at);
+        self.length -= 1;
+        if chunk.is_empty() {
+            self.chunks.remove(index);
+        }
+        Some(block)
+    }
+
+    /// The chunk in which a group is, or would be.
+    fn chunk_of(&self, group: u32) -> usize {
+        let after = self.chunks.partition_point(|chunk| chunk.first().is_some_and(|(first, _)| *first <= group));
+        after.saturating_sub(1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::super::block::gauge;
+    use super::super::key::Key;
+    use super::*;
+
+    fn block(number: u64) -> Block {
+        let key = Key::from_path("job/x").unwrap();
+        Block::new(&gauge("a", "", number as f64), &key, &mut |_, _| number)
+    }
+
+    proptest! {
+        #[test]
+        fn they_are_a_map(actions in prop::collection::vec((0u32..400, prop::option::of(0u64..9)), 0..600)) {
+            let (mut chunks, mut model) = (Chunks::default(), BTreeMap::new());
+            for (group, value) in actions {
+                let snapshot = (chunks.clone(), model.clone());
+                let (was, should) = match value {
+                    Some(value) => (chunks.insert(group, block(value)), model.insert(group, block(value))),
+                    None => (chunks.remove(group), model.remove(&group)),
+                };
+                prop_assert_eq!(was, should);
+                prop_assert_eq!(chunks.len(), model.len());
+                prop_assert_eq!(chunks.get(group), model.get(&group));
+                prop_assert!(snapshot.0.iter().eq(snapshot.1.iter().map(|(group, block)| (*group, block))));
+            }
+            prop_assert!(chunks.iter().eq(model.iter().map(|(group, block)| (*group, block))));
+        }
+    }
+}

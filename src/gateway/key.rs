@@ -1,0 +1,276 @@
+//! Grouping keys: whose a push is, by the path of its URL.
+
+use std::fmt;
+
+use base64::Engine;
+use base64::alphabet::URL_SAFE;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+
+/// The labels that all series of a group carry: `job`, which is never empty, and others, in the order of their names.
+/// A label with an empty value is none.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Key {
+    labels: Vec<(String, String)>,
+}
+
+/// Why a path names no group; the words are Pushgateway's where it has any.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum KeyError {
+    /// There is no job, or an empty one.
+    #[error("job name is required")]
+    NoJob,
+    /// A label without a value.
+    #[error("odd number of components in label string \"{0}\"")]
+    Odd(String),
+    /// A name that no label can have.
+    #[error("improper label name {0:?}")]
+    Name(String),
+    /// A value that is not what `@base64` says.
+    #[error("invalid base64 encoding in {what} {value:?}: {reason}")]
+    Base64 {
+        /// The job name, or which label.
+        what: String,
+        /// What stands there.
+        value: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A `%` that two hexadecimal digits do not follow, or bytes that are no UTF-8.
+    #[error("the value of {what} is not {expected}: {value:?}")]
+    Value {
+        /// The job name, or which label.
+        what: String,
+        /// What it should be.
+        expected: &'static str,
+        /// What stands there.
+        value: String,
+    },
+}
+
+impl Key {
+    /// The key of these labels; those that are empty are left out.
+    ///
+    /// # Errors
+    /// [`KeyError::NoJob`] if `job` is not among them.
+    pub fn new(labels: impl IntoIterator<Item = (String, String)>) -> Result<Key, KeyError> {
+        let mut labels: Vec<_> = labels.into_iter().filter(|(_, value)| !value.is_empty()).collect();
+        labels.sort();
+        let key = Key { labels };
+        if key.job().is_empty() { Err(KeyError::NoJob) } else { Ok(key) }
+    }
+
+    /// The key in what follows `/metrics/` in a path as it stands in the request: the path is divided before it is
+    /// decoded, so that `%2F` is part of a value. Empty parts are passed over, but for an empty value at the end.
+    ///
+    /// # Errors
+    /// What is wrong with the path.
+    pub fn from_path(path: &str) -> Result<Key, KeyError> {
+        let mut parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
+        if path.ends_with('/') && parts.len() % 2 == 1 && parts.len() > 1 {
+            parts.push("");
+        }
+        let mut labels: Vec<(String, String)> = Vec::with_capacity(parts.len() / 2);
+        let Some((first, rest)) = parts.split_first() else { return Err(KeyError::NoJob) };
+        let (_, job_is_base64) = name_and_encoding(first);
+        let Some((job, rest)) = rest.split_first() else { return Err(KeyError::NoJob) };
+        let job = decode_value("job name", job, job_is_base64)?;
+        if rest.len() % 2 == 1 {
+            return Err(KeyError::Odd(format!("/{}", rest.join("/"))));
+        }
+        for pair in rest.chunks_exact(2) {
+            let (name, is_base64) = name_and_encoding(pair[0]);
+            let decoded = percent_decode(name).and_then(|bytes| String::from_utf8(bytes).ok());
+            let name = decoded.unwrap_or_else(|| name.to_owned());
+            let name = match unescape_name(&name) {
+                Some(unescaped) if is_utf8_name(&unescaped) => unescaped,
+                _ if is_plain_name(&name) => name,
+                _ => return Err(KeyError::Name(name)),
+            };
+            let value = decode_value(&format!("label {name}"), pair[1], is_base64)?;
+            match labels.iter_mut().find(|(known, _)| *known == name) {
+                Some((_, earlier)) => *earlier = value,
+                None => labels.push((name, value)),
+            }
+        }
+        // The job that the path begins with is the job, whatever labels say.
+        labels.retain(|(name, _)| name != "job");
+        labels.push(("job".to_owned(), job));
+        Key::new(labels)
+    }
+
+    /// The labels, in order, none of them empty.
+    pub fn labels(&self) -> &[(String, String)] {
+        &self.labels
+    }
+
+    /// The value of a label; empty if the key does not have it.
+    pub fn get(&self, name: &str) -> &str {
+        self.labels.iter().find(|(known, _)| known == name).map_or("", |(_, value)| value)
+    }
+
+    /// The job.
+    pub fn job(&self) -> &str {
+        self.get("job")
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("{")?;
+        for (index, (name, value)) in self.labels.iter().enumerate() {
+            let separator = if index > 0 { "," } else { "" };
+            write!(f, "{separator}{name}={value:?}")?;
+        }
+        f.write_str("}")
+    }
+}
+
+/// A label name without the suffix that says that its value is in base64.
+fn name_and_encoding(part: &str) -> (&str, bool) {
+    match part.strip_suffix("@base64") {
+        Some(name) => (name, true),
+        None => (part, false),
+    }
+}
+
+fn decode_value(what: &str, text: &str, is_base64: bool) -> Result<String, KeyError> {
+    let wrong = |expected| KeyError::Value { what: what.to_owned(), expected, value: text.to_owned() };
+    let decoded = percent_decode(text).ok_or_else(|| wrong("percent-encoded as URLs are"))?;
+    let bytes = if is_base64 { decode_base64(what, &decoded)? } else { decoded };
+    String::from_utf8(bytes).map_err(|_| wrong("UTF-8"))
+}
+
+/// RFC 4648, section 5, with any padding or none; a lone `=` is an empty value, which a path cannot hold otherwise.
+fn decode_base64(what: &str, text: &[u8]) -> Result<Vec<u8>, KeyError> {
+    const ANY_PADDING: GeneralPurposeConfig = GeneralPurposeConfig::new()
+        .with_decode_padding_mode(DecodePaddingMode::RequireNone)
+        .with_decode_allow_trailing_bits(true);
+    const ENGINE: GeneralPurpose = GeneralPurpose::new(&URL_SAFE, ANY_PADDING);
+    let end = text.iter().rposition(|byte| *byte != b'=').map_or(0, |last| last + 1);
+    ENGINE.decode(&text[..end]).map_err(|error| KeyError::Base64 {
+        what: what.to_owned(),
+        value: String::from_utf8_lossy(text).into_owned(),
+        reason: error.to_string().to_lowercase(),
+    })
+}
+
+/// RFC 3986, section 2.1; a plus is a plus.
+fn percent_decode(text: &str) -> Option<Vec<u8>> {
+    let mut decoded = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&first, after)) = rest.split_first() {
+        if first == b'%' {
+            let digits = std::str::from_utf8(after.get(..2)?).ok()?;
+            decoded.push(u8::from_str_radix(digits, 16).ok().filter(|_| !digits.starts_with('+'))?);
+            rest = &after[2..];
+        } else {
+            decoded.push(first);
+            rest = after;
+        }
+    }
+    Some(decoded)
+}
+
+/// A name that `U__` and escapes stand for: `__` for an underscore, `_HEX_` for a character. Nothing if it is not escaped
+/// soundly, for then it is a name as it stands.
+fn unescape_name(name: &str) -> Option<String> {
+    const MOST_DIGITS: usize = 5;
+    let mut rest = name.strip_prefix("U__")?;
+    let mut unescaped = String::with_capacity(rest.len());
+    while let Some(at) = rest.find('_') {
+        unescaped.push_str(&rest[..at]);
+        let (escape, after) = rest[at + 1..].split_once('_')?;
+        match escape {
+            "" => unescaped.push('_'),
+            hex if hex.len() > MOST_DIGITS || hex.starts_with('+') => return None,
+            hex => unescaped.push(char::from_u32(u32::from_str_radix(hex, 16).ok()?)?),
+        }
+        rest = after;
+    }
+    unescaped.push_str(rest);
+    Some(unescaped)
+}
+
+/// Whether a label may be called so as it stands in the path.
+fn is_plain_name(name: &str) -> bool {
+    let is_plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    let starts_well = !name.starts_with("__") && !name.starts_with(|first: char| first.is_ascii_digit());
+    !name.is_empty() && is_plain && starts_well
+}
+
+/// Whether a label may be called so once it was unescaped.
+fn is_utf8_name(name: &str) -> bool {
+    !name.is_empty() && !name.starts_with("__") && !name.contains(char::is_control)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(path: &str) -> String {
+        Key::from_path(path).map_or_else(|error| error.to_string(), |key| key.to_string())
+    }
+
+    #[test]
+    fn paths_are_keys() {
+        let cases = [
+            ("job/foo", r#"{job="foo"}"#),
+            ("job/foo/", r#"{job="foo"}"#),
+            ("/job//foo", r#"{job="foo"}"#),
+            ("job/foo/l/", r#"{job="foo"}"#),
+            ("job/foo/instance/a", r#"{instance="a",job="foo"}"#),
+            ("job/foo/z/1/a/2", r#"{a="2",job="foo",z="1"}"#),
+            ("job/a%2Fb/l/c%2Fd", r#"{job="a/b",l="c/d"}"#),
+            ("job/sp%20ace+plus", r#"{job="sp ace+plus"}"#),
+            ("job/foo/job/bar", r#"{job="foo"}"#),
+            ("job/foo/l/1/l/2", r#"{job="foo",l="2"}"#),
+            ("job@base64/Zm9v", r#"{job="foo"}"#),
+            ("job@base64/Zm8=", r#"{job="fo"}"#),
+            ("job@base64/Zm8=====", r#"{job="fo"}"#),
+            ("job@base64/Zm8", r#"{job="fo"}"#),
+            ("job/x/path@base64/L3Zhci90bXA", r#"{job="x",path="/var/tmp"}"#),
+            ("job/x/instance@base64/=", r#"{job="x"}"#),
+            ("job/x/U__label_2e_name/v", r#"{job="x",label.name="v"}"#),
+            ("job/x/U__in_xxx_valid/v", r#"{U__in_xxx_valid="v",job="x"}"#),
+            ("job/%E2%98%83", r#"{job="☃"}"#),
+        ];
+        for (path, key) in cases {
+            assert_eq!(read(path), key, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_path_that_is_no_key_says_why() {
+        let cases = [
+            ("job", "job name is required"),
+            ("job/", "job name is required"),
+            ("job@base64/=", "job name is required"),
+            ("job/a/b", "odd number of components in label string \"/b\""),
+            ("job/a/a-b/c", "improper label name \"a-b\""),
+            ("job/a/1a/c", "improper label name \"1a\""),
+            ("job/a/__b/c", "improper label name \"__b\""),
+            ("job/%zz", "the value of job name is not percent-encoded as URLs are: \"%zz\""),
+            ("job/a/l/%ff", "the value of label l is not UTF-8: \"%ff\""),
+            ("job@base64/_-_-", "the value of job name is not UTF-8: \"_-_-\""),
+        ];
+        for (path, error) in cases {
+            assert_eq!(read(path), error, "{path}");
+        }
+        assert!(read("job/x/l@base64/!!").starts_with("invalid base64 encoding in label l \"!!\": invalid symbol"));
+    }
+
+    #[test]
+    fn names_are_unescaped_or_left_as_they_are() {
+        let cases = [
+            ("U__foo_2e_bar", Some("foo.bar")),
+            ("U___82b1__706b_", Some("花火")),
+            ("U___55_____", Some("U__")),
+            ("U__in_xxx_valid", None),
+            ("U__in_110000_valid", None),
+            ("plain", None),
+        ];
+        for (name, unescaped) in cases {
+            assert_eq!(unescape_name(name).as_deref(), unescaped, "{name}");
+        }
+    }
+}

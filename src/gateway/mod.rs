@@ -1,0 +1,8 @@
+//! The push gateway: batch jobs push what they measured, and Prometheus pulls it.
+
+pub mod block;
+pub mod body;
+pub mod chunks;
+pub mod key;
+pub mod refusal;
+pub mod state;
