@@ -13,3 +13,4 @@ pub mod http;
 pub mod settings;
 pub mod sinks;
 pub mod spool;
+pub mod store;

@@ -181,7 +181,7 @@ pub fn go_float(number: f64) -> String {
     let exponent: i32 = exponent.parse().unwrap_or(0);
     const LARGE: i32 = 6;
     const SMALL: i32 = -4;
-    if exponent < SMALL || exponent >= LARGE {
+    if !(SMALL..LARGE).contains(&exponent) {
         let sign = if exponent < 0 { '-' } else { '+' };
         return format!("{mantissa}e{sign}{:02}", exponent.abs());
     }

@@ -18,6 +18,9 @@ use crate::encode::parse::model::{Family, Histogram, Kind, Label, Measure, Metri
 use crate::encode::parse::{Format, Limits, parse};
 use crate::encode::pushed::{self, Names, is_plain_label_name, is_plain_metric_name};
 
+/// Makes the hash of a metric's name and labels.
+pub type Hash<'h> = dyn FnMut(&str, &[(&str, &str)]) -> u64 + 'h;
+
 /// A family of a group, encoded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Block(Arc<[u8]>);
@@ -25,8 +28,8 @@ pub struct Block(Arc<[u8]>);
 const HEAD: usize = 12;
 
 impl Block {
-    /// The family as it is shown in the group: `hash` makes the hash of a metric's name and labels.
-    pub fn new(family: &Family<'_>, key: &Key, hash: &mut dyn FnMut(&str, &[(&str, &str)]) -> u64) -> Block {
+    /// The family as it is shown in the group.
+    pub fn new(family: &Family<'_>, key: &Key, hash: &mut Hash<'_>) -> Block {
         let (mut text, mut quoted, mut protobuf) = (Vec::new(), Vec::new(), Vec::new());
         let mut hashes = Vec::with_capacity(family.metrics.len());
         let mut is_plain = is_plain_metric_name(&family.name);

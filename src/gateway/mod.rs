@@ -5,4 +5,5 @@ pub mod body;
 pub mod chunks;
 pub mod key;
 pub mod refusal;
+pub mod settings;
 pub mod state;

@@ -22,6 +22,7 @@ const PUSH_TIME_HELP: &str = "When this group was last changed by a push, in Uni
 const PUSH_FAILURE_TIME_HELP: &str = "When a push to this group was last refused, in Unix time; 0 if never.";
 
 /// Everything that was pushed.
+#[derive(Default)]
 pub struct State {
     groups: Vec<Option<Group>>,
     free: Vec<u32>,
@@ -96,20 +97,6 @@ pub enum Replace {
     Everything,
     /// Those that it names: `POST`.
     Named,
-}
-
-impl Default for State {
-    fn default() -> Self {
-        State {
-            groups: Vec::new(),
-            free: Vec::new(),
-            by_key: HashMap::default(),
-            families: BTreeMap::new(),
-            metrics: HashMap::default(),
-            hasher: foldhash::fast::RandomState::default(),
-            bytes: 0,
-        }
-    }
 }
 
 impl State {

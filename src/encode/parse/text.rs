@@ -252,8 +252,9 @@ impl<'a> Builder<'a> {
             put_in_order(&mut labels, place, &self.limits)?;
             if part == Part::Created {
                 let metrics = &mut self.families[index].metrics;
-                let last = metrics.last_mut().filter(|metric| metric.labels == labels);
-                last.map(|metric| metric.created = Some(value));
+                if let Some(metric) = metrics.last_mut().filter(|metric| metric.labels == labels) {
+                    metric.created = Some(value);
+                }
                 return Ok(());
             }
             self.families[index].metrics.push(Metric {

@@ -1,0 +1,83 @@
+//! `[gateway]`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use crate::config::setting::ByteSize;
+use crate::config::{Key, KeyInfo, Section};
+use crate::encode::parse;
+
+/// `[gateway]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// The addresses to listen on; none: there is no gateway.
+    pub listen: Vec<SocketAddr>,
+    /// Where groups are kept; nothing: in memory alone.
+    pub state: Option<PathBuf>,
+    /// Whether everything may be wiped at one go.
+    pub admin_api: bool,
+    /// Whether the process may be ended by a request.
+    pub lifecycle: bool,
+    /// Bytes of a push, packed or not.
+    pub max_body: usize,
+    /// Groups in all.
+    pub max_groups: usize,
+    /// Series in all.
+    pub max_total_series: usize,
+    /// Bounds of one push.
+    pub limits: parse::Limits,
+}
+
+const LISTEN: Key<Vec<SocketAddr>> = Key::new(
+    "listen",
+    "[]",
+    "The addresses on which batch jobs push and Prometheus pulls, such as \"0.0.0.0:9091\"; none: no gateway.",
+);
+const STATE: Key<PathBuf> =
+    Key::optional("state", "The folder that keeps what was pushed; without it, groups are lost when Taffrail ends.");
+const ADMIN_API: Key<bool> = Key::new(
+    "admin_api",
+    "false",
+    "Whether PUT /api/v1/admin/wipe deletes all groups; otherwise there is no such page.",
+);
+const LIFECYCLE: Key<bool> = Key::new("lifecycle", "false", "Whether PUT or POST /-/quit ends Taffrail.");
+const MAX_BODY: Key<ByteSize> =
+    Key::new("max_body", "\"16MiB\"", "How long a push may be, before and after it is unpacked.");
+const MAX_GROUPS: Key<usize> = Key::new("max_groups", "100000", "How many groups there may be.");
+const MAX_SERIES: Key<usize> = Key::new("max_series", "100000", "How many series a push may have.");
+const MAX_TOTAL_SERIES: Key<usize> =
+    Key::new("max_total_series", "5000000", "How many metrics there may be in all groups together.");
+const MAX_LABELS: Key<usize> = Key::new("max_labels", "64", "How many labels a series may have.");
+
+/// The settings of `[gateway]`.
+pub const KEYS: &[KeyInfo] = &[
+    LISTEN.info(),
+    STATE.info(),
+    ADMIN_API.info(),
+    LIFECYCLE.info(),
+    MAX_BODY.info(),
+    MAX_GROUPS.info(),
+    MAX_SERIES.info(),
+    MAX_TOTAL_SERIES.info(),
+    MAX_LABELS.info(),
+];
+
+impl Settings {
+    /// The settings in `section`.
+    pub fn new(section: &mut Section<'_>) -> Self {
+        Settings {
+            listen: section.get(&LISTEN),
+            state: section.optional(&STATE),
+            admin_api: section.get(&ADMIN_API),
+            lifecycle: section.get(&LIFECYCLE),
+            max_body: section.get(&MAX_BODY).0,
+            max_groups: section.get(&MAX_GROUPS),
+            max_total_series: section.get(&MAX_TOTAL_SERIES),
+            limits: parse::Limits {
+                series: section.get(&MAX_SERIES),
+                labels: section.get(&MAX_LABELS),
+                ..parse::Limits::default()
+            },
+        }
+    }
+}
