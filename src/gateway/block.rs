@@ -103,28 +103,36 @@ impl Block {
         }
     }
 
-    /// The family as a message, if text cannot hold all of it.
-    fn protobuf(&self) -> &[u8] {
+    /// All that it says: a delimited message, if text cannot hold all of it, or else lines.
+    pub fn whole(&self) -> (bool, &[u8]) {
         let after = self.after_hashes();
-        &after[after.len() - self.length(2)..]
+        match &after[after.len() - self.length(2)..] {
+            [] => (false, self.text(Names::Quoted)),
+            protobuf => (true, protobuf),
+        }
     }
 
     /// What it says, to be written in another way: `read` is called with the family.
-    pub fn read(&self, name: &str, kind: Kind, help: &str, read: &mut dyn FnMut(&Family<'_>)) {
-        // It was written by us: it is sound, and within limits that were held before.
-        let limits = Limits { series: usize::MAX, labels: usize::MAX, name_bytes: usize::MAX, value_bytes: usize::MAX };
-        let mut text = Vec::new();
-        let (format, body) = match self.protobuf() {
-            [] => {
-                pushed::push_head(&mut text, name, kind, help, Names::Quoted);
-                text.extend_from_slice(self.text(Names::Quoted));
-                (Format::Text, text.as_slice())
-            }
-            protobuf => (Format::Protobuf, protobuf),
-        };
-        let parsed = parse(format, body, &limits).unwrap_or_default();
-        parsed.families.iter().for_each(read);
+    pub fn read(&self, name: &str, kind: Kind, help: &str, each: &mut dyn FnMut(&Family<'_>)) {
+        let (is_protobuf, body) = self.whole();
+        read(name, kind, help, is_protobuf, body, each);
     }
+}
+
+/// Calls `each` with the family whose [`Block::whole`] was `body`.
+pub fn read(name: &str, kind: Kind, help: &str, is_protobuf: bool, body: &[u8], each: &mut dyn FnMut(&Family<'_>)) {
+    // It was written by us: it is sound, and within limits that were held before.
+    let limits = Limits { series: usize::MAX, labels: usize::MAX, name_bytes: usize::MAX, value_bytes: usize::MAX };
+    let mut text = Vec::new();
+    let (format, body) = if is_protobuf {
+        (Format::Protobuf, body)
+    } else {
+        pushed::push_head(&mut text, name, kind, help, Names::Quoted);
+        text.extend_from_slice(body);
+        (Format::Text, text.as_slice())
+    };
+    let parsed = parse(format, body, &limits).unwrap_or_default();
+    parsed.families.iter().for_each(each);
 }
 
 /// The labels that a metric is shown with: its own, the group's over them, and an empty `instance` where there is none,

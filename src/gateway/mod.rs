@@ -3,7 +3,12 @@
 pub mod block;
 pub mod body;
 pub mod chunks;
+pub mod core;
 pub mod key;
+pub mod record;
 pub mod refusal;
 pub mod settings;
 pub mod state;
+
+#[cfg(test)]
+mod tests;

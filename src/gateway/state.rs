@@ -120,6 +120,12 @@ impl State {
         self.groups.iter().flatten().map(|group| (&group.key, group.times))
     }
 
+    /// The keys and times of all groups with the numbers by which blocks know them.
+    pub fn numbered(&self) -> Vec<(u32, Key, Times)> {
+        let groups = self.groups.iter().enumerate();
+        groups.filter_map(|(number, group)| group.as_ref().map(|g| (number as u32, g.key.clone(), g.times))).collect()
+    }
+
     /// All families as they are now. They stay so, whatever is pushed meanwhile.
     pub fn snapshot(&self) -> Vec<(Arc<str>, Held)> {
         self.families.iter().map(|(name, held)| (name.clone(), held.clone())).collect()
@@ -393,7 +399,8 @@ fn has_part(kind: Kind, suffix: &str) -> bool {
     }
 }
 
-fn is_marker(name: &str) -> bool {
+/// Whether a family tells of groups themselves.
+pub fn is_marker(name: &str) -> bool {
     name == PUSH_TIME || name == PUSH_FAILURE_TIME
 }
 

@@ -1,0 +1,278 @@
+//! The gateway itself: changes are planned and done one after the other, and answered once they are on disk.
+//!
+//! A thread of its own writes what came together since its last write, so that many pushes share one `fdatasync`. Until
+//! then a change can be undone: if the disk refuses, everything that is not on it is undone, the last first, and whoever
+//! waits is told.
+
+use std::collections::{HashMap, VecDeque};
+use std::path::Path;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+use tokio::sync::oneshot;
+
+use super::key::Key;
+use super::record;
+use super::state::{Change, Held, Piece, State, Times};
+use crate::store::{Log, OpenError, Records};
+
+/// All groups, and the log that keeps them.
+pub struct Core {
+    inner: Mutex<Inner>,
+    /// Tells the writer that there is something to write, or that it is to end.
+    wake: Condvar,
+    is_durable: bool,
+}
+
+struct Inner {
+    state: State,
+    /// Changes that are not on disk, by their positions.
+    pending: VecDeque<Pending>,
+    batch: Records,
+    position: u64,
+    is_closed: bool,
+}
+
+/// A change that is not on disk yet.
+struct Pending {
+    position: u64,
+    change: Change,
+    /// Who waits for it; of several changes that were made together, the last has it.
+    answer: Option<oneshot::Sender<Result<(), Unkept>>>,
+}
+
+/// Why a change was not kept.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unkept {
+    /// The disk refused it.
+    #[error("the push cannot be kept on disk, and was not taken: {0}")]
+    Disk(Arc<str>),
+    /// The disk is too slow for what comes.
+    #[error("more than {MOST_WAITING} bytes wait to be written; try again later")]
+    Busy,
+}
+
+/// Bytes that may wait to be written.
+const MOST_WAITING: usize = 256 << 20;
+
+impl Core {
+    /// A gateway that keeps its groups in `folder`, or in memory alone.
+    ///
+    /// # Errors
+    /// Why the folder cannot be used.
+    pub fn open(folder: Option<&Path>) -> Result<Arc<Core>, OpenError> {
+        let mut state = State::default();
+        let mut unreadable = 0;
+        let log = folder.map(|folder| {
+            Log::open(folder, &mut |payload| match record::decode(payload) {
+                Some(record) => state.replay(&record),
+                None => unreadable += 1,
+            })
+        });
+        let log = log.transpose()?;
+        let is_damaged = log.as_ref().is_some_and(|(_, recovery)| {
+            for damage in &recovery.damage {
+                tracing::error!("{damage}");
+            }
+            if recovery.torn > 0 {
+                tracing::info!(
+                    "{} bytes of a push that was cut off were dropped; nobody was told that it was kept",
+                    recovery.torn
+                );
+            }
+            !recovery.damage.is_empty()
+        });
+        if unreadable > 0 {
+            tracing::error!("{unreadable} records of the gateway's state were not understood, and are left out");
+        }
+        let inner = Inner { state, pending: VecDeque::new(), batch: Records::default(), position: 0, is_closed: false };
+        let core = Arc::new(Core { inner: Mutex::new(inner), wake: Condvar::new(), is_durable: log.is_some() });
+        if let Some((log, _)) = log {
+            let writer = Writer { core: core.clone(), log, snapshot: None, wants_snapshot: is_damaged };
+            let started = thread::Builder::new().name("gateway-store".to_owned()).spawn(move || writer.run());
+            started.map_err(|reason| OpenError::Io {
+                path: folder.unwrap_or(Path::new("")).to_owned(),
+                what: "no thread to write with",
+                reason,
+            })?;
+        }
+        Ok(core)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What `look` sees in all groups as they are now. It is in everybody's way while it looks.
+    pub fn look<T>(&self, look: impl FnOnce(&State) -> T) -> T {
+        look(&self.lock().state)
+    }
+
+    /// Does what `plan` plans, if it does, and waits until that is on disk. The plan's own refusal comes back as it is.
+    ///
+    /// # Errors
+    /// That it could not be kept; then it was undone.
+    pub async fn change<R>(
+        &self,
+        plan: impl FnOnce(&State) -> Result<Vec<Change>, R>,
+    ) -> Result<Result<Vec<Change>, R>, Unkept> {
+        let (changes, answered) = {
+            let mut inner = self.lock();
+            if inner.batch.bytes().len() > MOST_WAITING {
+                return Err(Unkept::Busy);
+            }
+            match plan(&inner.state) {
+                Ok(changes) => {
+                    let answered = inner.make(&changes, self.is_durable);
+                    (changes, answered)
+                }
+                Err(refusal) => return Ok(Err(refusal)),
+            }
+        };
+        if let Some(answered) = answered {
+            self.wake.notify_one();
+            answered.await.unwrap_or_else(|_| Err(Unkept::Disk("the gateway is ending".into())))?;
+        }
+        Ok(Ok(changes))
+    }
+
+    /// Ends the writer once everything is written.
+    pub fn close(&self) {
+        self.lock().is_closed = true;
+        self.wake.notify_one();
+    }
+}
+
+impl Inner {
+    /// Makes the changes; if they are to be on disk, the last of them has someone who waits for that.
+    fn make(&mut self, changes: &[Change], is_durable: bool) -> Option<oneshot::Receiver<Result<(), Unkept>>> {
+        for change in changes {
+            self.state.apply(change);
+            self.position += 1;
+            if is_durable {
+                self.batch.push(&record::encode(change));
+                self.pending.push_back(Pending { position: self.position, change: change.clone(), answer: None });
+            }
+        }
+        let last = self.pending.back_mut().filter(|_| is_durable && !changes.is_empty())?;
+        let (answer, answered) = oneshot::channel();
+        last.answer = Some(answer);
+        Some(answered)
+    }
+}
+
+/// What is written to disk, by a thread of its own.
+struct Writer {
+    core: Arc<Core>,
+    log: Log,
+    snapshot: Option<thread::JoinHandle<()>>,
+    wants_snapshot: bool,
+}
+
+/// All groups at one moment.
+struct Groups {
+    families: Vec<(Arc<str>, Held)>,
+    keys: Vec<(u32, Key, Times)>,
+}
+
+impl Writer {
+    fn run(mut self) {
+        while let Some((batch, position, groups)) = self.next() {
+            match self.log.write(&batch) {
+                Ok(()) => {
+                    self.keep(position);
+                    groups.into_iter().for_each(|groups| self.begin_snapshot(groups));
+                }
+                Err(error) => self.give_up(&error),
+            }
+        }
+        if let Some(snapshot) = self.snapshot.take() {
+            let _ = snapshot.join();
+        }
+    }
+
+    /// What is to be written, up to which position, and all groups as of then if a snapshot is due.
+    fn next(&mut self) -> Option<(Records, u64, Option<Groups>)> {
+        let mut inner = self.core.lock();
+        while inner.batch.is_empty() && !self.wants_snapshot {
+            if inner.is_closed {
+                return None;
+            }
+            inner = self.core.wake.wait(inner).unwrap_or_else(PoisonError::into_inner);
+        }
+        let is_due = self.wants_snapshot || is_due(self.log.segment_bytes(), inner.state.bytes());
+        let is_idle = self.snapshot.as_ref().is_none_or(thread::JoinHandle::is_finished);
+        let groups =
+            (is_due && is_idle).then(|| Groups { families: inner.state.snapshot(), keys: inner.state.numbered() });
+        self.wants_snapshot = false;
+        Some((std::mem::take(&mut inner.batch), inner.position, groups))
+    }
+
+    fn keep(&self, position: u64) {
+        let mut inner = self.core.lock();
+        let kept = inner.pending.partition_point(|pending| pending.position <= position);
+        let kept: Vec<Pending> = inner.pending.drain(..kept).collect();
+        drop(inner);
+        for answer in kept.into_iter().filter_map(|pending| pending.answer) {
+            // Whoever asked may have gone.
+            let _ = answer.send(Ok(()));
+        }
+    }
+
+    /// Undoes everything that is not on disk, also what came after what could not be written.
+    fn give_up(&self, error: &std::io::Error) {
+        let mut inner = self.core.lock();
+        let undone = std::mem::take(&mut inner.pending);
+        for pending in undone.iter().rev() {
+            inner.state.undo(&pending.change);
+        }
+        inner.batch = Records::default();
+        drop(inner);
+        tracing::error!("pushes cannot be kept on disk, and are refused: {error}");
+        let reason: Arc<str> = error.to_string().to_lowercase().into();
+        for answer in undone.into_iter().filter_map(|pending| pending.answer) {
+            let _ = answer.send(Err(Unkept::Disk(reason.clone())));
+        }
+    }
+
+    fn begin_snapshot(&mut self, groups: Groups) {
+        let mut snapshot = match self.log.begin_snapshot() {
+            Ok(snapshot) => snapshot,
+            Err(error) => return tracing::warn!("no snapshot of the gateway's state can be begun: {error}"),
+        };
+        let write = move || {
+            let written = groups.by_group().try_for_each(|record| {
+                let mut records = Records::default();
+                records.push(&record);
+                snapshot.write(&records)
+            });
+            if let Err(error) = written.and_then(|()| snapshot.finish()) {
+                tracing::warn!("a snapshot of the gateway's state could not be written; the log goes on: {error}");
+            }
+        };
+        self.snapshot = thread::Builder::new().name("gateway-snap".to_owned()).spawn(write).ok();
+    }
+}
+
+/// Whether the log has become much longer than what it says.
+fn is_due(log: u64, state: usize) -> bool {
+    const AT_LEAST: u64 = 32 << 20;
+    log > AT_LEAST + 2 * state as u64
+}
+
+impl Groups {
+    /// A record for each group.
+    fn by_group(self) -> impl Iterator<Item = Vec<u8>> {
+        let mut pieces: HashMap<u32, Vec<Piece>> = HashMap::new();
+        for (name, held) in self.families.iter().filter(|(name, _)| !super::state::is_marker(name)) {
+            for (number, block) in held.holders.iter() {
+                let piece =
+                    Piece { name: name.clone(), kind: held.kind, help: held.help.clone(), block: block.clone() };
+                pieces.entry(number).or_default().push(piece);
+            }
+        }
+        self.keys.into_iter().map(move |(number, key, times)| {
+            record::encode_group(&key, times, &pieces.remove(&number).unwrap_or_default())
+        })
+    }
+}

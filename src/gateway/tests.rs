@@ -1,0 +1,169 @@
+//! The index and the log against a simple model.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
+use super::core::{Core, Unkept};
+use super::key::Key;
+use super::refusal::Refusal;
+use super::state::{Change, Replace, State, Times};
+use crate::encode::parse::{Format, Limits, parse};
+use crate::encode::pushed::Names;
+
+fn key(path: &str) -> Key {
+    Key::from_path(path).unwrap()
+}
+
+fn plan(state: &State, path: &str, body: &str, replace: Replace) -> Result<Change, Refusal> {
+    let pushed = parse(Format::Text, body.as_bytes(), &Limits::default()).unwrap();
+    let times = Times { pushed: 5.0, ..state.times(&key(path)).unwrap_or_default() };
+    state.plan(&key(path), &pushed, replace, times)
+}
+
+fn push(state: &mut State, path: &str, body: &str) -> Result<(), Refusal> {
+    let change = plan(state, path, body, Replace::Named)?;
+    state.apply(&change);
+    Ok(())
+}
+
+fn shown(state: &State) -> String {
+    let mut text = Vec::new();
+    for (name, held) in state.snapshot() {
+        text.extend_from_slice(format!("{name} {}\n", held.kind.name()).as_bytes());
+        held.holders.iter().for_each(|(_, block)| text.extend_from_slice(block.text(Names::Quoted)));
+    }
+    String::from_utf8(text).unwrap()
+}
+
+#[test]
+fn conflicts_name_the_other_group_and_the_series() {
+    let mut state = State::default();
+    push(&mut state, "job/a", "# TYPE x gauge\nx 1\n# TYPE s summary\ns_count 1\ns_sum 1\n").unwrap();
+    push(&mut state, "job/a/l/1", "y 1\n").unwrap();
+    let mut refused = |path: &str, body: &str| push(&mut state, path, body).unwrap_err().to_string();
+    assert_eq!(
+        refused("job/b", "# TYPE x counter\nx 1\n"),
+        "x is a counter here, and a gauge in the group {job=\"a\"}"
+    );
+    assert_eq!(refused("job/a", "y{l=\"1\"} 1\n"), "y{job=\"a\",l=\"1\"} is in the group {job=\"a\",l=\"1\"} already");
+    assert_eq!(refused("job/b", "z{q=\"1\",e=\"\"} 1\nz{q=\"1\"} 2\n"), "z{job=\"b\",q=\"1\"} is there twice");
+    assert_eq!(refused("job/b", "z 1 1000\n"), "pushed metrics must not have timestamps: z{job=\"b\"} has one");
+    assert!(refused("job/b", "s_count 1\n").starts_with("s_count is a part of the summary or histogram s"));
+    assert!(refused("job/b", "z{__x=\"1\"} 1\n").contains("reserved name"));
+    // A group may change its own.
+    push(&mut state, "job/a", "# TYPE x counter\nx 1\n").unwrap();
+}
+
+#[test]
+fn a_push_can_be_undone() {
+    let mut state = State::default();
+    push(&mut state, "job/a", "x 1\ny 2\n").unwrap();
+    let before = shown(&state);
+    for (body, replace) in
+        [("x{a=\"b\"} 3\nz 4\n", Replace::Named), ("z 4\n", Replace::Everything), ("", Replace::Everything)]
+    {
+        let change = plan(&state, "job/a", body, replace).unwrap();
+        state.apply(&change);
+        assert_ne!(shown(&state), before);
+        state.undo(&change);
+        let change = state.plan_deletion(&key("job/a")).unwrap();
+        state.apply(&change);
+        assert_eq!(shown(&state), "");
+        assert_eq!((state.groups(), state.metrics(), state.bytes()), (0, 0, 0));
+        state.undo(&change);
+    }
+    let change = plan(&state, "job/b", "w 1\n", Replace::Named).unwrap();
+    state.apply(&change);
+    state.undo(&change);
+    let expected = before.replace("push_time_seconds{instance=\"\",job=\"a\"} 5", "");
+    assert_eq!(shown(&state).replace("push_time_seconds{instance=\"\",job=\"a\"} 5", ""), expected);
+}
+
+#[derive(Clone, Debug)]
+enum Action {
+    Push { group: u8, families: Vec<(u8, u8)>, everything: bool },
+    Delete(u8),
+    Reopen,
+}
+
+fn action() -> impl Strategy<Value = Action> {
+    let families = prop::collection::btree_map(0u8..6, any::<u8>(), 0..4).prop_map(|map| map.into_iter().collect());
+    prop_oneof![
+        6 => (0u8..5, families, any::<bool>())
+            .prop_map(|(group, families, everything)| Action::Push { group, families, everything }),
+        2 => (0u8..5).prop_map(Action::Delete),
+        1 => Just(Action::Reopen),
+    ]
+}
+
+type Model = BTreeMap<u8, BTreeMap<u8, u8>>;
+
+fn model_shown(model: &Model) -> String {
+    let mut lines = Vec::new();
+    for (group, families) in model {
+        lines.extend(
+            families.iter().map(|(family, value)| format!("f{family}{{instance=\"\",job=\"g{group}\"}} {value}")),
+        );
+    }
+    lines.sort();
+    lines.join("\n")
+}
+
+fn pushed_lines(state: &State) -> String {
+    let shown = shown(state);
+    let mut lines: Vec<&str> = shown.lines().filter(|line| line.contains('{') && !line.starts_with("push_")).collect();
+    lines.sort_unstable();
+    lines.join("\n")
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+    #[test]
+    fn whatever_is_pushed_is_there_also_after_a_restart(actions in prop::collection::vec(action(), 0..30)) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let open = || loop {
+            // The writer of the one before may not have let go yet.
+            if let Ok(core) = Core::open(Some(folder.path())) {
+                return core;
+            }
+        };
+        let (mut core, mut model) = (open(), Model::new());
+        for action in actions {
+            match action {
+                Action::Push { group, families, everything } => {
+                    let body: String = families.iter().map(|(family, value)| format!("f{family} {value}\n")).collect();
+                    let replace = if everything { Replace::Everything } else { Replace::Named };
+                    let change = core.change(|state| Ok::<_, Refusal>(vec![plan(state, &format!("job/g{group}"), &body, replace)?]));
+                    prop_assert!(runtime.block_on(change).unwrap().is_ok());
+                    let known = model.entry(group).or_default();
+                    if everything {
+                        known.clear();
+                    }
+                    known.extend(families);
+                }
+                Action::Delete(group) => {
+                    let of = key(&format!("job/g{group}"));
+                    let change = core.change(|state| Ok::<_, Refusal>(state.plan_deletion(&of).into_iter().collect()));
+                    prop_assert!(runtime.block_on(change).unwrap().is_ok());
+                    model.remove(&group);
+                }
+                Action::Reopen => {
+                    core.close();
+                    drop(core);
+                    core = open();
+                }
+            }
+            prop_assert_eq!(core.look(pushed_lines), model_shown(&model));
+            prop_assert_eq!(core.look(State::groups), model.len());
+        }
+        core.close();
+    }
+}
+
+#[test]
+fn what_cannot_be_kept_is_not_taken() {
+    let error = Unkept::Disk("no space left on device".into());
+    assert_eq!(error.to_string(), "the push cannot be kept on disk, and was not taken: no space left on device");
+}
