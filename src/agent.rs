@@ -13,6 +13,7 @@ use tokio::time::timeout;
 
 use crate::collectors::readers::Readers;
 use crate::config::Problems;
+use crate::gateway::service::Service;
 use crate::http::{self, BindError, Server};
 use crate::settings::{Measured, Overrides, Settings};
 use crate::sinks::influxdb::Sink;
@@ -49,7 +50,11 @@ pub async fn run(origin: &Origin) -> Result<(), Box<dyn std::error::Error>> {
     let mut signals = Signals::new()?;
     let mut agent = Agent::start(origin.load()?).await?;
     loop {
-        match signals.next().await {
+        let asked = tokio::select! {
+            asked = signals.next() => asked,
+            () = agent.asked_to_quit() => Asked::End("a request to /-/quit"),
+        };
+        match asked {
             Asked::Reload => agent.reload(origin).await,
             Asked::End(name) => {
                 tracing::info!("{name}: shutting down");
@@ -94,6 +99,7 @@ struct Agent {
     exposition: Arc<Exposition>,
     measured: Measured,
     server: Server,
+    gateway: Option<Service>,
     sinks: Vec<Sink>,
 }
 
@@ -103,13 +109,17 @@ impl Agent {
         let exposition = Arc::new(Exposition::new(readers, settings.http.max_requests));
         let mut server = Server::new(&settings.http, router(exposition.clone()));
         listen(&mut server, &settings.http).await?;
-        let mut agent = Agent { exposition, measured: settings.measured, server, sinks: Vec::new() };
+        let gateway = match settings.gateway.listen.is_empty() {
+            true => None,
+            false => Some(Service::start(settings.gateway, &settings.http).await?),
+        };
+        let mut agent = Agent { exposition, measured: settings.measured, server, gateway, sinks: Vec::new() };
         for sink in settings.influxdb {
             agent.sinks.push(Sink::start(sink, &agent.exposition, None)?);
         }
         agent.publish_sinks();
-        if agent.sinks.is_empty() && settings.http.listen.is_empty() {
-            tracing::warn!("nothing to do: [http] listen is empty and there is no sink");
+        if agent.sinks.is_empty() && settings.http.listen.is_empty() && agent.gateway.is_none() {
+            tracing::warn!("nothing to do: [http] listen is empty, and there is neither a sink nor a gateway");
         }
         Ok(agent)
     }
@@ -135,6 +145,9 @@ impl Agent {
             tracing::error!("the configuration was not reloaded; the one before stays in force: {error}");
             return;
         }
+        if let Err(error) = self.reload_gateway(settings.gateway, &settings.http).await {
+            tracing::error!("the gateway was not reloaded; it goes on as before: {error}");
+        }
         self.exposition.max_requests.store(settings.http.max_requests, Relaxed);
         if settings.measured != self.measured {
             self.measured = settings.measured;
@@ -142,6 +155,31 @@ impl Agent {
         }
         self.replace_sinks(settings.influxdb).await;
         tracing::info!("the configuration was reloaded");
+    }
+
+    async fn reload_gateway(
+        &mut self,
+        settings: crate::gateway::settings::Settings,
+        http: &http::Settings,
+    ) -> Result<(), crate::gateway::service::StartError> {
+        match &mut self.gateway {
+            Some(_) if settings.listen.is_empty() => {
+                if let Some(gateway) = self.gateway.take() {
+                    gateway.drain().await;
+                }
+            }
+            Some(gateway) => gateway.reload(settings, http).await?,
+            None if settings.listen.is_empty() => {}
+            None => self.gateway = Some(Service::start(settings, http).await?),
+        }
+        Ok(())
+    }
+
+    async fn asked_to_quit(&self) {
+        match &self.gateway {
+            Some(gateway) => gateway.asked_to_quit().await,
+            None => pending().await,
+        }
     }
 
     /// Sinks whose settings have not changed go on undisturbed; what waits in one that has changed goes on in its successor.
@@ -178,7 +216,13 @@ impl Agent {
         self.exposition.draining.store(true, Relaxed);
         let mut sinks: JoinSet<()> = self.sinks.into_iter().map(end).collect();
         let sinks = async { while sinks.join_next().await.is_some() {} };
-        let (requests, ()) = tokio::join!(timeout(DRAIN, self.server.drain()), sinks);
+        let servers = async {
+            self.server.drain().await;
+            if let Some(gateway) = self.gateway {
+                gateway.drain().await;
+            }
+        };
+        let (requests, ()) = tokio::join!(timeout(DRAIN, servers), sinks);
         if requests.is_err() {
             tracing::warn!("not all requests in flight were answered within {} s", DRAIN.as_secs());
         }

@@ -35,6 +35,8 @@ struct CommandLine {
 enum Command {
     /// Serve /metrics and push to the configured sinks until SIGTERM or SIGINT; SIGHUP reloads the configuration
     Run(Run),
+    /// Serve as a push gateway and nothing else, on port 9091 unless [gateway] listen says otherwise
+    Gateway(Gateway),
     /// Take one reading and print it
     Print(Print),
     /// Check a configuration, and show every mistake in it
@@ -57,6 +59,21 @@ struct Run {
     /// Listen here instead of where [http] listen says, such as 127.0.0.1:9100; may be given several times
     #[arg(long, value_name = "ADDRESS", value_parser = parse_address)]
     listen: Vec<SocketAddr>,
+    /// How much to log to standard error
+    #[arg(long, value_enum, default_value_t = LogLevel::Info)]
+    log_level: LogLevel,
+}
+
+#[derive(Args)]
+struct Gateway {
+    #[command(flatten)]
+    configuration: Configuration,
+    /// Listen here instead of where [gateway] listen says, such as 127.0.0.1:9091; may be given several times
+    #[arg(long, value_name = "ADDRESS", value_parser = parse_address)]
+    listen: Vec<SocketAddr>,
+    /// Keep what is pushed in this folder, instead of where [gateway] state says
+    #[arg(long, value_name = "DIRECTORY")]
+    state: Option<PathBuf>,
     /// How much to log to standard error
     #[arg(long, value_enum, default_value_t = LogLevel::Info)]
     log_level: LogLevel,
@@ -98,6 +115,7 @@ fn main() -> ExitCode {
     let line = CommandLine::parse();
     let done = match line.command.unwrap_or(Command::Run(line.run)) {
         Command::Run(run) => run.execute(),
+        Command::Gateway(gateway) => gateway.execute(),
         Command::Print(print) => print.execute(),
         Command::Check(configuration) => configuration.check(),
         Command::Collectors(configuration) => configuration.list_collectors(),
@@ -165,19 +183,36 @@ impl Configuration {
 
 impl Run {
     fn execute(&self) -> Result<(), Failure> {
-        let level = match self.log_level {
-            LogLevel::Error => tracing::Level::ERROR,
-            LogLevel::Warn => tracing::Level::WARN,
-            LogLevel::Info => tracing::Level::INFO,
-            LogLevel::Debug => tracing::Level::DEBUG,
-        };
-        // The journal has the time already, and no use for colours.
-        let log = tracing_subscriber::fmt().with_max_level(level).with_target(false).without_time();
-        log.with_ansi(false).with_writer(io::stderr).init();
         let mut origin = self.configuration.origin();
         origin.overrides.listen.clone_from(&self.listen);
-        runtime()?.block_on(agent::run(&origin))
+        serve(&origin, self.log_level)
     }
+}
+
+impl Gateway {
+    fn execute(&self) -> Result<(), Failure> {
+        let mut origin = self.configuration.origin();
+        origin.overrides = Overrides {
+            listen: self.listen.clone(),
+            only_gateway: true,
+            gateway_state: self.state.clone(),
+            ..Overrides::default()
+        };
+        serve(&origin, self.log_level)
+    }
+}
+
+fn serve(origin: &Origin, level: LogLevel) -> Result<(), Failure> {
+    let level = match level {
+        LogLevel::Error => tracing::Level::ERROR,
+        LogLevel::Warn => tracing::Level::WARN,
+        LogLevel::Info => tracing::Level::INFO,
+        LogLevel::Debug => tracing::Level::DEBUG,
+    };
+    // The journal has the time already, and no use for colours.
+    let log = tracing_subscriber::fmt().with_max_level(level).with_target(false).without_time();
+    log.with_ansi(false).with_writer(io::stderr).init();
+    runtime()?.block_on(agent::run(origin))
 }
 
 impl Print {

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use crate::collectors::settings::{self as collectors, Configured};
 use crate::config::document::{Environment, Value};
 use crate::config::{Document, Key, KeyInfo, Problems, Section};
+use crate::gateway;
 use crate::host::{Host, Roots};
 use crate::http;
 use crate::sinks::influxdb;
@@ -26,6 +27,8 @@ pub struct Settings {
     pub collectors: Vec<Configured>,
     /// `[[sinks.influxdb]]`.
     pub influxdb: Vec<influxdb::Settings>,
+    /// `[gateway]`; it is only one if it listens.
+    pub gateway: gateway::settings::Settings,
     /// What `[host]` and `[collectors]` say, to know at a reload whether it has changed.
     pub measured: Measured,
 }
@@ -37,6 +40,10 @@ pub struct Overrides {
     pub listen: Vec<SocketAddr>,
     /// The collectors that are on, and no others, unless empty.
     pub collectors: Vec<String>,
+    /// Whether there is a gateway and nothing else; then `listen` is where it listens.
+    pub only_gateway: bool,
+    /// Where the gateway keeps its groups.
+    pub gateway_state: Option<PathBuf>,
 }
 
 /// The part of the configuration that decides what is measured.
@@ -82,15 +89,39 @@ impl Settings {
             let schedule = Schedule::new(&mut root.table("agent"), tags, &host);
             let mut sinks = root.table("sinks");
             let influxdb = influxdb::Settings::all(&mut sinks, &schedule);
-            Settings {
-                http: http::Settings::new(&mut root.table("http"), &overrides.listen),
+            let mut gateway = gateway::settings::Settings::new(&mut root.table("gateway"));
+            if let Some(state) = &overrides.gateway_state {
+                gateway.state = Some(state.clone());
+            }
+            let listen = if overrides.only_gateway { &[][..] } else { &overrides.listen };
+            let mut settings = Settings {
+                gateway,
+                http: http::Settings::new(&mut root.table("http"), listen),
                 collectors: collectors::configure(&host, &overrides.collectors, &mut root.table("collectors")),
                 measured: Measured([document.table("host"), document.table("collectors")]),
                 schedule,
                 host,
                 influxdb,
+            };
+            if overrides.only_gateway {
+                settings.leave_only_the_gateway(&overrides.listen);
             }
+            settings
         })
+    }
+}
+
+impl Settings {
+    fn leave_only_the_gateway(&mut self, listen: &[SocketAddr]) {
+        const USUAL: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), 9091);
+        self.http.listen.clear();
+        self.collectors.clear();
+        self.influxdb.clear();
+        if !listen.is_empty() {
+            self.gateway.listen = listen.to_vec();
+        } else if self.gateway.listen.is_empty() {
+            self.gateway.listen.push(USUAL);
+        }
     }
 }
 

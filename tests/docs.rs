@@ -50,6 +50,8 @@ fn metrics() -> String {
     write_families(&mut out, readers::FAMILIES);
     write_families(&mut out, state::FAMILIES);
     write_families(&mut out, prometheus::FAMILIES);
+    out.push_str("\n## The gateway about itself\n\nBeside what was pushed, on the gateway's own address. Every group also has `push_time_seconds` and `push_failure_time_seconds`, with its labels.\n");
+    write_families(&mut out, taffrail::gateway::api::FAMILIES);
     out
 }
 
@@ -100,6 +102,11 @@ fn write_measurement(out: &mut String, measurement: &MeasurementInfo) {
 fn sections() -> Vec<(String, String, &'static [KeyInfo])> {
     let mut sections = vec![
         ("[http]".to_owned(), "Where and how Taffrail is pulled.".to_owned(), taffrail::http::KEYS),
+        (
+            "[gateway]".into(),
+            "Where batch jobs push, as to Prometheus's Pushgateway.".into(),
+            taffrail::gateway::settings::KEYS,
+        ),
         ("[agent]".into(), "When push sinks read and write.".into(), schedule::KEYS),
         ("[tags]".into(), "Tags of every point that is pushed: any key, with a string.".into(), &[]),
         ("[host]".into(), "Where the host's trees are mounted.".into(), settings::HOST_KEYS),
@@ -218,7 +225,7 @@ fn names(settings: &Settings) -> Vec<&'static str> {
 
 #[test]
 fn every_family_has_one_owner_and_a_name_that_both_text_formats_can_tell_apart() {
-    let own = [readers::FAMILIES, state::FAMILIES, prometheus::FAMILIES];
+    let own = [readers::FAMILIES, state::FAMILIES, prometheus::FAMILIES, taffrail::gateway::api::FAMILIES];
     let all = COLLECTORS.iter().map(|entry| entry.about.families).chain(own).flatten();
     let mut seen = BTreeSet::new();
     for family in all {

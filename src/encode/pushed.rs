@@ -1,7 +1,7 @@
 //! Families that others pushed, written again: as lines of text, as delimited protobuf.
 
 use super::number::push_float;
-use super::parse::model::{Family, Histogram, Kind, Label, Measure, Metric, Native};
+use super::parse::model::{Family, Histogram, Kind, Measure, Metric, Native};
 
 /// How names are written that text 0.0.4 has no room for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -188,33 +188,41 @@ pub fn go_float(number: f64) -> String {
     format!("{number}")
 }
 
-/// Appends a family as a delimited protobuf message; `metrics` come with their labels.
-pub fn push_protobuf<'m>(
-    out: &mut Vec<u8>,
-    name: &str,
-    kind: Kind,
-    help: &str,
-    metrics: impl Iterator<Item = (Vec<Label<'m>>, &'m Metric<'m>)>,
-) {
-    let mut family = Vec::new();
-    push_bytes(&mut family, 1, name.as_bytes());
+/// Appends a family as a delimited protobuf message; `metrics` are what [`push_metric_message`] wrote.
+pub fn push_family_message(out: &mut Vec<u8>, name: &str, kind: Kind, help: &str, metrics: &[u8]) {
+    let mut head = Vec::new();
+    push_bytes(&mut head, 1, name.as_bytes());
     if !help.is_empty() {
-        push_bytes(&mut family, 2, help.as_bytes());
+        push_bytes(&mut head, 2, help.as_bytes());
     }
-    push_varint_field(&mut family, 3, type_number(kind));
-    for (labels, metric) in metrics {
-        let mut message = Vec::new();
-        for (label, value) in labels {
-            let mut pair = Vec::new();
-            push_bytes(&mut pair, 1, label.as_bytes());
-            push_bytes(&mut pair, 2, value.as_bytes());
-            push_bytes(&mut message, 1, &pair);
-        }
-        push_measure(&mut message, kind, metric);
-        push_bytes(&mut family, 4, &message);
+    push_varint_field(&mut head, 3, type_number(kind));
+    push_varint(out, (head.len() + metrics.len()) as u64);
+    out.extend_from_slice(&head);
+    out.extend_from_slice(metrics);
+}
+
+/// Appends a metric as the field of a family's message.
+pub fn push_metric_message(out: &mut Vec<u8>, kind: Kind, metric: &Metric<'_>) {
+    let labels = metric.labels.iter().map(|(name, value)| (name.as_ref(), value.as_ref()));
+    push_metric_with(out, kind, metric, labels);
+}
+
+/// The same with other labels than its own.
+pub fn push_metric_with<'l>(
+    out: &mut Vec<u8>,
+    kind: Kind,
+    metric: &Metric<'_>,
+    labels: impl Iterator<Item = (&'l str, &'l str)>,
+) {
+    let mut message = Vec::new();
+    for (label, value) in labels {
+        let mut pair = Vec::new();
+        push_bytes(&mut pair, 1, label.as_bytes());
+        push_bytes(&mut pair, 2, value.as_bytes());
+        push_bytes(&mut message, 1, &pair);
     }
-    push_varint(out, family.len() as u64);
-    out.extend_from_slice(&family);
+    push_measure(&mut message, kind, metric);
+    push_bytes(out, 4, &message);
 }
 
 fn type_number(kind: Kind) -> u64 {
@@ -363,15 +371,18 @@ mod tests {
     use super::super::parse::{Format, Limits, parse};
     use super::*;
 
+    fn push_message(out: &mut Vec<u8>, family: &Family<'_>) {
+        let mut metrics = Vec::new();
+        family.metrics.iter().for_each(|metric| push_metric_message(&mut metrics, family.kind, metric));
+        push_family_message(out, &family.name, family.kind, &family.help, &metrics);
+    }
+
     fn again(format: Format, body: &[u8]) -> Vec<u8> {
         let parsed = parse(format, body, &Limits::default()).unwrap();
         let mut out = Vec::new();
         for family in &parsed.families {
             match format {
-                Format::Protobuf => {
-                    let metrics = family.metrics.iter().map(|metric| (metric.labels.clone(), metric));
-                    push_protobuf(&mut out, &family.name, family.kind, &family.help, metrics);
-                }
+                Format::Protobuf => push_message(&mut out, family),
                 _ => push_text(&mut out, family, Names::Quoted),
             }
         }
@@ -392,10 +403,7 @@ mod tests {
     fn protobuf_is_written_as_it_was_read() {
         let parsed = parse(Format::Text, TEXT.as_bytes(), &Limits::default()).unwrap();
         let mut first = Vec::new();
-        for family in &parsed.families {
-            let metrics = family.metrics.iter().map(|metric| (metric.labels.clone(), metric));
-            push_protobuf(&mut first, &family.name, family.kind, &family.help, metrics);
-        }
+        parsed.families.iter().for_each(|family| push_message(&mut first, family));
         assert_eq!(again(Format::Protobuf, &first), first);
         let read = parse(Format::Protobuf, &first, &Limits::default()).unwrap();
         let mut text = Vec::new();
@@ -425,7 +433,9 @@ mod tests {
             created: Some(12.5),
         };
         let mut out = Vec::new();
-        push_protobuf(&mut out, "h", Kind::Histogram, "", std::iter::once((Vec::new(), &metric)));
+        let mut metrics = Vec::new();
+        push_metric_message(&mut metrics, Kind::Histogram, &metric);
+        push_family_message(&mut out, "h", Kind::Histogram, "", &metrics);
         let read = parse(Format::Protobuf, &out, &Limits::default()).unwrap();
         assert_eq!(read.families[0].metrics[0], metric);
         for end in 1..out.len() {

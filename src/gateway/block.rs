@@ -14,7 +14,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::key::Key;
-use crate::encode::parse::model::{Family, Histogram, Kind, Label, Measure, Metric};
+use crate::encode::parse::model::{Family, Histogram, Kind, Measure, Metric};
 use crate::encode::parse::{Format, Limits, parse};
 use crate::encode::pushed::{self, Names, is_plain_label_name, is_plain_metric_name};
 
@@ -46,12 +46,11 @@ impl Block {
             }
         }
         if family.metrics.iter().any(|metric| !fits_text(family.kind, metric)) {
-            let own = |metric: &Metric<'_>| -> Vec<Label<'static>> {
-                let labels = shown_labels(metric, key);
-                labels.into_iter().map(|(name, value)| (name.to_owned().into(), value.to_owned().into())).collect()
-            };
-            let metrics = family.metrics.iter().map(|metric| (own(metric), metric));
-            pushed::push_protobuf(&mut protobuf, &family.name, family.kind, &family.help, metrics);
+            let mut metrics = Vec::new();
+            for metric in &family.metrics {
+                pushed::push_metric_with(&mut metrics, family.kind, metric, shown_labels(metric, key).into_iter());
+            }
+            pushed::push_family_message(&mut protobuf, &family.name, family.kind, &family.help, &metrics);
         }
         Block::of_parts(&hashes, &text, &quoted, &protobuf)
     }

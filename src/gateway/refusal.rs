@@ -50,6 +50,9 @@ pub enum Refusal {
         /// The metric.
         series: String,
     },
+    /// A family is the gateway's own.
+    #[error("{0} is what the gateway tells of itself; choose another name")]
+    Own(String),
     /// A label has a name that it may not have.
     #[error("the label {label:?} of {series} has a reserved name")]
     Label {

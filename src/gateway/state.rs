@@ -32,6 +32,8 @@ pub struct State {
     metrics: HashMap<u64, u32, foldhash::fast::RandomState>,
     hasher: foldhash::fast::RandomState,
     bytes: usize,
+    /// Groups that end by themselves.
+    expiring: usize,
 }
 
 struct Group {
@@ -113,6 +115,11 @@ impl State {
     /// How many bytes all blocks take together.
     pub fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// Whether any group ends by itself.
+    pub fn is_any_expiring(&self) -> bool {
+        self.expiring > 0
     }
 
     /// The keys and times of all groups.
@@ -264,6 +271,9 @@ impl State {
 
     /// Sets a group's times and the markers that show them, or ends the group.
     fn mark(&mut self, key: &Key, number: u32, times: Option<Times>) {
+        let known = self.groups[number as usize].as_ref().map(|group| group.times);
+        let expires = |times: Option<Times>| usize::from(times.is_some_and(|times| times.expires.is_some()));
+        self.expiring = self.expiring + expires(times) - expires(known);
         let Some(times) = times else {
             self.remove_block(PUSH_TIME, number);
             self.remove_block(PUSH_FAILURE_TIME, number);
@@ -272,7 +282,6 @@ impl State {
             self.free.push(number);
             return;
         };
-        let known = self.groups[number as usize].as_ref().map(|group| group.times);
         for (name, help, value, was) in [
             (PUSH_TIME, PUSH_TIME_HELP, times.pushed, known.map(|times| times.pushed)),
             (PUSH_FAILURE_TIME, PUSH_FAILURE_TIME_HELP, times.failed, known.map(|times| times.failed)),
@@ -406,6 +415,9 @@ pub fn is_marker(name: &str) -> bool {
 
 /// What holds of a family by itself.
 fn check_family(family: &Family<'_>, key: &Key) -> Result<(), Refusal> {
+    if super::api::FAMILIES.iter().any(|own| own.name == family.name) {
+        return Err(Refusal::Own(family.name.to_string()));
+    }
     let series = |index: usize| described(family, index, key);
     for (index, metric) in family.metrics.iter().enumerate() {
         if metric.timestamp.is_some() {

@@ -160,7 +160,7 @@ impl Log {
 
 /// The newest snapshot that was finished, replayed; the number of the first segment that is not part of it.
 fn read_snapshot(found: &[Numbered], replay: &mut dyn FnMut(&[u8]), recovery: &mut Recovery) -> Result<u64, OpenError> {
-    let newest = found.iter().filter(|file| file.kind == Kind::Snapshot).next_back();
+    let newest = found.iter().rfind(|file| file.kind == Kind::Snapshot);
     let Some(newest) = newest else { return Ok(0) };
     recovery.records += files::replay(newest, false, replay, recovery)?;
     Ok(newest.number)

@@ -1,0 +1,130 @@
+//! Matchers of groups, as PromQL writes them: `job="backup",host=~"web-.*"`.
+
+use regex::Regex;
+
+use super::key::Key;
+
+/// One condition on a label.
+#[derive(Clone, Debug)]
+pub struct Matcher {
+    name: String,
+    condition: Condition,
+}
+
+#[derive(Clone, Debug)]
+enum Condition {
+    Is(String),
+    IsNot(String),
+    Matches(Regex),
+    MatchesNot(Regex),
+}
+
+impl Matcher {
+    /// Whether a group meets it; a label that the group does not have is empty.
+    pub fn matches(&self, key: &Key) -> bool {
+        let value = key.get(&self.name);
+        match &self.condition {
+            Condition::Is(wanted) => value == wanted,
+            Condition::IsNot(unwanted) => value != unwanted,
+            Condition::Matches(regex) => regex.is_match(value),
+            Condition::MatchesNot(regex) => !regex.is_match(value),
+        }
+    }
+}
+
+/// The matchers in `text`, in braces or not; all of them must hold.
+///
+/// # Errors
+/// What is wrong, in a line. A selector without any condition is wrong, for it would match everything.
+pub fn parse(text: &str) -> Result<Vec<Matcher>, String> {
+    let trimmed = text.trim();
+    let inside = trimmed.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')).unwrap_or(trimmed);
+    let (mut rest, mut matchers) = (inside.trim(), Vec::new());
+    while !rest.is_empty() {
+        let (matcher, after) = parse_one(rest)
+            .ok_or_else(|| format!("expected NAME=\"VALUE\" with =, !=, =~ or !~, found {rest:?}"))??;
+        matchers.push(matcher);
+        rest = after.trim_start();
+        rest = match rest.strip_prefix(',') {
+            Some(more) => more.trim_start(),
+            None if rest.is_empty() => rest,
+            None => return Err(format!("expected a comma, found {rest:?}")),
+        };
+    }
+    if matchers.is_empty() {
+        Err("expected at least one matcher, such as job=\"backup\"".to_owned())
+    } else {
+        Ok(matchers)
+    }
+}
+
+type One<'t> = Result<(Matcher, &'t str), String>;
+
+fn parse_one(text: &str) -> Option<One<'_>> {
+    let end = text.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').filter(|end| *end > 0)?;
+    let (name, rest) = text.split_at(end);
+    let rest = rest.trim_start();
+    let operator = ["=~", "!~", "!=", "="].into_iter().find(|operator| rest.starts_with(operator))?;
+    let quoted = rest[operator.len()..].trim_start().strip_prefix('"')?;
+    let (value, after) = unquote(quoted)?;
+    let regex = |value: &str| Regex::new(&format!("^(?s:{value})$")).map_err(|error| error.to_string());
+    let condition = match operator {
+        "=" => Ok(Condition::Is(value)),
+        "!=" => Ok(Condition::IsNot(value)),
+        "=~" => regex(&value).map(Condition::Matches),
+        _ => regex(&value).map(Condition::MatchesNot),
+    };
+    Some(condition.map(|condition| (Matcher { name: name.to_owned(), condition }, after)))
+}
+
+/// What stands before the closing quote, and what follows it.
+fn unquote(text: &str) -> Option<(String, &str)> {
+    let (mut value, mut characters) = (String::new(), text.char_indices());
+    while let Some((at, character)) = characters.next() {
+        match character {
+            '"' => return Some((value, &text[at + 1..])),
+            '\\' => match characters.next()?.1 {
+                'n' => value.push('\n'),
+                escaped @ ('"' | '\\') => value.push(escaped),
+                other => value.extend(['\\', other]),
+            },
+            other => value.push(other),
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn matches(matchers: &str, path: &str) -> bool {
+        let key = Key::from_path(path).unwrap();
+        parse(matchers).unwrap().iter().all(|matcher| matcher.matches(&key))
+    }
+
+    #[test]
+    fn groups_are_matched_as_promql_matches() {
+        assert!(matches("job=\"a\"", "job/a/host/x"));
+        assert!(matches("{job=\"a\", host=~\"x|y\"}", "job/a/host/y"));
+        assert!(!matches("host=~\"x\"", "job/a/host/xx"));
+        assert!(matches("host=\"\"", "job/a"));
+        assert!(matches("host!=\"\",job!~\"b.*\"", "job/a/host/x"));
+        assert!(matches("job=\"a\\\"b\"", "job/a%22b"));
+    }
+
+    #[test]
+    fn what_is_no_matcher_is_told() {
+        for (text, error) in [
+            ("", "expected at least one matcher"),
+            ("{}", "expected at least one matcher"),
+            ("job", "expected NAME="),
+            ("job=\"a\" host=\"b\"", "expected a comma"),
+            ("job=~\"(\"", "regex parse error"),
+            ("job=\"a", "expected NAME="),
+        ] {
+            let found = parse(text).unwrap_err();
+            assert!(found.starts_with(error), "{text}: {found}");
+        }
+    }
+}

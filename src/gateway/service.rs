@@ -1,0 +1,94 @@
+//! The gateway as a part of the process: its listeners, its groups, and their end.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::api::{Gateway, router};
+use super::core::Core;
+use super::settings::Settings;
+use crate::http::{self, BindError, Server};
+use crate::store::OpenError;
+
+/// A gateway that listens.
+pub struct Service {
+    gateway: Arc<Gateway>,
+    server: Server,
+    expiry: tokio::task::JoinHandle<()>,
+}
+
+/// Why a gateway cannot be started.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Its folder cannot be used.
+    #[error("the gateway's state: {0}")]
+    State(#[from] OpenError),
+    /// An address cannot be listened on.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+}
+
+impl Service {
+    /// Opens the groups that were kept, and listens; connections are bounded as `http` says.
+    ///
+    /// # Errors
+    /// Why it cannot be started.
+    pub async fn start(settings: Settings, http: &http::Settings) -> Result<Service, StartError> {
+        /// How late a group may end.
+        const EVERY: Duration = Duration::from_secs(1);
+        let core = Core::open(settings.state.as_deref())?;
+        let groups = core.look(|state| state.groups());
+        match &settings.state {
+            Some(folder) => tracing::info!("the gateway keeps {groups} groups in {}", folder.display()),
+            None => tracing::warn!("the gateway keeps groups in memory alone; [gateway] state = DIRECTORY keeps them"),
+        }
+        let listeners = http::Settings { listen: settings.listen.clone(), ..http.clone() };
+        let gateway = Gateway::new(core, settings);
+        let mut server = Server::new(&listeners, router(gateway.clone()));
+        server.apply(&listeners).await.inspect_err(|_| gateway.close())?;
+        for address in server.addresses() {
+            tracing::info!("the gateway listens on http://{address}");
+        }
+        let expiring = gateway.clone();
+        let expiry = tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(EVERY).await;
+                let ended = expiring.expire().await;
+                if ended > 0 {
+                    tracing::debug!("{ended} groups ended, as their time was over");
+                }
+            }
+        });
+        Ok(Service { gateway, server, expiry })
+    }
+
+    /// Takes other settings, but for the folder, which takes a restart.
+    ///
+    /// # Errors
+    /// That an address cannot be listened on; then everything is as before.
+    pub async fn reload(&mut self, settings: Settings, http: &http::Settings) -> Result<(), BindError> {
+        let before: Vec<SocketAddr> = self.server.addresses().collect();
+        let listeners = http::Settings { listen: settings.listen.clone(), ..http.clone() };
+        self.server.apply(&listeners).await?;
+        for address in self.server.addresses().filter(|address| !before.contains(address)) {
+            tracing::info!("the gateway listens on http://{address}");
+        }
+        if settings.state != self.gateway.settings.load().state {
+            tracing::warn!("[gateway] state has changed; it is taken when Taffrail is started again");
+        }
+        self.gateway.settings.store(Arc::new(settings));
+        Ok(())
+    }
+
+    /// Waits until a request asks for the end of the process.
+    pub async fn asked_to_quit(&self) {
+        self.gateway.asked_to_quit().await;
+    }
+
+    /// Answers the requests in flight, and lets go of the disk.
+    pub async fn drain(self) {
+        self.expiry.abort();
+        self.server.drain().await;
+        self.gateway.close();
+    }
+}
