@@ -96,7 +96,7 @@ impl Readers {
         let slots: Vec<&Arc<Slot>> = self.slots.iter().filter(|slot| wanted_of(slot).any()).collect();
 
         let mut rounds: Vec<(Arc<Lane>, Vec<Arc<Slot>>)> = Vec::new();
-        for slot in slots.iter().filter(|slot| !slot.serves_from_background() && !slot.is_given_up()) {
+        for slot in slots.iter().filter(|slot| slot.interval.is_none() && !slot.is_given_up()) {
             let lane = slot.lane();
             match rounds.iter_mut().find(|(other, _)| Arc::ptr_eq(other, &lane)) {
                 Some((_, members)) => members.push((*slot).clone()),
@@ -133,12 +133,13 @@ impl Readers {
         deadline: Instant,
     ) -> Vec<Outcome> {
         let Some(mut answered) = answered else { return Vec::new() };
+        let mut patience = STALL;
         while Instant::now() < deadline {
-            let patience = STALL.min(deadline.saturating_duration_since(Instant::now()));
-            if let Ok(outcomes) = timeout(patience, &mut answered).await {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if let Ok(outcomes) = timeout(patience.min(left), &mut answered).await {
                 return outcomes.unwrap_or_default();
             }
-            lane.rescue(&self.host);
+            patience = lane.rescue(&self.host);
         }
         Vec::new()
     }
@@ -182,10 +183,6 @@ struct Last {
 impl Slot {
     fn lane(&self) -> Arc<Lane> {
         lock(&self.lane).clone()
-    }
-
-    fn serves_from_background(&self) -> bool {
-        self.interval.is_some() && lock(&self.state).last.is_some()
     }
 
     /// Whether it has hung for longer than anybody waits for it.
@@ -359,20 +356,25 @@ impl Lane {
         Some(answered)
     }
 
-    /// If the shared lane is stalled, leaves its thread to the collector that hangs and starts another.
-    fn rescue(self: &Arc<Self>, host: &Host) {
+    /// If the shared lane is stalled, leaves its thread to the collector that hangs and starts another. Says when to
+    /// look again.
+    fn rescue(self: &Arc<Self>, host: &Host) -> Duration {
         let mut state = self.state();
-        let stalled = state.running.as_ref().is_some_and(|(_, since)| since.elapsed() >= STALL);
-        if !stalled || self.serves != Serves::Many {
-            return;
+        let ran = state.running.as_ref().map_or(Duration::ZERO, |(_, since)| since.elapsed());
+        if self.serves != Serves::Many {
+            return STALL;
         }
-        let Some((hung, since)) = state.running.take() else { return };
+        if ran < STALL {
+            return STALL - ran;
+        }
+        let Some((hung, since)) = state.running.take() else { return STALL };
         let own = Lane::new(Serves::One);
         own.state().running = Some((hung.clone(), since));
         *lock(&hung.lane) = own;
         tracing::warn!(collector = hung.about.name, "hangs; it gets a thread of its own");
         drop(state);
         self.start(host, None);
+        STALL
     }
 
     /// The next collector to read, for whom, and when its round began; nothing once the lane is closed.
