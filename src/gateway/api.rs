@@ -14,6 +14,7 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde_json::{Value, json};
 
 use super::body::{BodyError, unpack};
+use super::change::{Plan, Replace, Times};
 use super::core::{Core, Unkept};
 use super::json;
 use super::key::{Key, KeyError};
@@ -21,7 +22,8 @@ use super::page;
 use super::refusal::Refusal;
 use super::scrape::{self, Shape};
 use super::settings::Settings;
-use super::state::{Change, Replace, State, Times};
+use super::state::State;
+use super::sweep::Selection;
 use crate::encode::family::FamilyInfo;
 use crate::encode::parse::{self, Format};
 use crate::encode::pushed::Names;
@@ -125,12 +127,9 @@ impl Gateway {
             return 0;
         }
         let now = now();
-        let is_over = |times: &Times| times.expires.is_some_and(|expires| expires <= now);
-        let plan = |state: &State| -> Result<Vec<Change>, Refusal> {
-            let over: Vec<Key> = state.all().filter(|(_, times)| is_over(times)).map(|(key, _)| key.clone()).collect();
-            Ok(over.iter().filter_map(|key| state.plan_deletion(key)).collect())
-        };
-        let ended = self.core.change(plan).await.ok().and_then(Result::ok).map_or(0, |changes| changes.len());
+        let is_over = |_: &Key, times: Times| times.expires.is_some_and(|expires| expires <= now);
+        let plan = |state: &State| Ok::<_, Refusal>(Plan::Sweep(state.select(is_over)));
+        let ended = self.core.change(plan).await.ok().and_then(Result::ok).unwrap_or(0);
         self.counts.expired.fetch_add(ended as u64, Ordering::Relaxed);
         ended
     }
@@ -233,12 +232,12 @@ impl Gateway {
         let pushed = parse::parse(Format::from_content_type(&content_type), &body, &settings.limits);
         let pushed = pushed.inspect_err(|_| count(&self.counts.refused))?;
         let now = now();
-        let plan = |state: &State| -> Result<Vec<Change>, NotTaken> {
+        let plan = |state: &State| -> Result<Plan, NotTaken> {
             let known = state.times(&key).unwrap_or_default();
             let expires = ttl.map_or(known.expires, |ttl| Some(now + ttl));
             let times = Times { pushed: now, failed: known.failed, expires };
             check_limits(state, &key, &settings)?;
-            state.plan(&key, &pushed, replace, times).map(|change| vec![change]).map_err(NotTaken::Inconsistent)
+            state.plan(&key, &pushed, replace, times).map(Plan::Change).map_err(NotTaken::Inconsistent)
         };
         match self.core.change(plan).await.inspect_err(|_| count(&self.counts.unkept))? {
             Ok(_) => {
@@ -260,20 +259,16 @@ impl Gateway {
 
     /// Marks the group; one that was never pushed to is made for it, within the limit.
     async fn note_failure(&self, key: &Key, now: f64, settings: &Settings) {
-        let plan = |state: &State| -> Result<Vec<Change>, NotTaken> {
+        let plan = |state: &State| -> Result<Plan, NotTaken> {
             check_limits(state, key, settings)?;
-            Ok(vec![state.plan_failure(key, now)])
+            Ok(Plan::Change(state.plan_failure(key, now)))
         };
         // The push is refused anyway.
         drop(self.core.change(plan).await);
     }
 
     async fn delete(&self, key: &Key) -> Result<Response, Refused> {
-        let plan =
-            |state: &State| -> Result<Vec<Change>, NotTaken> { Ok(state.plan_deletion(key).into_iter().collect()) };
-        if let Ok(changes) = self.core.change(plan).await? {
-            self.counts.deleted.fetch_add(changes.len() as u64, Ordering::Relaxed);
-        }
+        self.end(|state| state.select_keys(std::slice::from_ref(key))).await?;
         Ok(StatusCode::ACCEPTED.into_response())
     }
 
@@ -289,18 +284,16 @@ impl Gateway {
         if *method != Method::PUT {
             return Ok(other_method(method, "PUT, OPTIONS"));
         }
-        self.delete_where(|_| true).await?;
+        self.end(|state| state.select(|_, _| true)).await?;
         Ok(with_cors(StatusCode::ACCEPTED.into_response()))
     }
 
-    async fn delete_where(&self, is_wanted: impl Fn(&Key) -> bool) -> Result<usize, Refused> {
-        let plan = |state: &State| -> Result<Vec<Change>, NotTaken> {
-            let keys: Vec<Key> = state.all().map(|(key, _)| key).filter(|key| is_wanted(key)).cloned().collect();
-            Ok(keys.iter().filter_map(|key| state.plan_deletion(key)).collect())
-        };
-        let deleted = self.core.change(plan).await?.map_or(0, |changes| changes.len());
-        self.counts.deleted.fetch_add(deleted as u64, Ordering::Relaxed);
-        Ok(deleted)
+    /// Ends the groups that `select` selects, and says how many they were.
+    async fn end(&self, select: impl FnOnce(&State) -> Selection) -> Result<usize, Refused> {
+        let plan = |state: &State| Ok::<_, Refusal>(Plan::Sweep(select(state)));
+        let ended = self.core.change(plan).await?.unwrap_or(0);
+        self.counts.deleted.fetch_add(ended as u64, Ordering::Relaxed);
+        Ok(ended)
     }
 
     /// `DELETE /api/v1/groups?match[]=job="x",instance=~"a.*"&dry_run=true`: a group goes that one of them matches.
@@ -319,7 +312,7 @@ impl Gateway {
             parameters.iter().any(|(name, value)| name == "dry_run" && matches!(value.as_ref(), "" | "1" | "true"));
         let count = match is_dry {
             true => self.core.look(|state| state.all().filter(|(key, _)| is_wanted(key)).count()),
-            false => self.delete_where(is_wanted).await?,
+            false => self.end(|state| state.select(|key, _| is_wanted(key))).await?,
         };
         Ok(axum_json(&json!({"status": "success", "data": {"groups": count, "dry_run": is_dry}})))
     }

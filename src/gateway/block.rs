@@ -78,6 +78,12 @@ impl Block {
         bytes.chunks_exact(8).map(|chunk| chunk.try_into().map_or(0, u64::from_le_bytes))
     }
 
+    /// Whether the other has the same metrics in the same order.
+    pub fn has_metrics_of(&self, other: &Block) -> bool {
+        let hashes = |block: &Block| HEAD..HEAD + block.length(0) * 8;
+        self.0[hashes(self)] == other.0[hashes(other)]
+    }
+
     /// How many metrics it has.
     pub fn metrics(&self) -> usize {
         self.length(0)

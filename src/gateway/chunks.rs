@@ -73,6 +73,27 @@ impl Chunks {
         Some(block)
     }
 
+    /// Takes the blocks of these groups out. Chunks that go as a whole are not copied.
+    pub fn extract(&mut self, is_wanted: impl Fn(u32) -> bool) -> Chunks {
+        let mut extracted = Chunks::default();
+        let keep = |chunk: &mut Arc<Vec<(u32, Block)>>| {
+            let wanted = chunk.iter().filter(|(group, _)| is_wanted(*group)).count();
+            if wanted == 0 {
+                return true;
+            }
+            let taken = match wanted == chunk.len() {
+                true => std::mem::take(chunk),
+                false => Arc::new(Arc::make_mut(chunk).extract_if(.., |(group, _)| is_wanted(*group)).collect()),
+            };
+            extracted.length += taken.len();
+            extracted.chunks.push(taken);
+            !chunk.is_empty()
+        };
+        self.chunks.retain_mut(keep);
+        self.length -= extracted.length;
+        extracted
+    }
+
     /// The chunk in which a group is, or would be.
     fn chunk_of(&self, group: u32) -> usize {
         let after = self.chunks.partition_point(|chunk| chunk.first().is_some_and(|(first, _)| *first <= group));
@@ -101,6 +122,11 @@ mod tests {
             let (mut chunks, mut model) = (Chunks::default(), BTreeMap::new());
             for (group, value) in actions {
                 let snapshot = (chunks.clone(), model.clone());
+                if value == Some(0) {
+                    let is_wanted = |number: u32| number / 40 == group / 40;
+                    let taken: Vec<_> = chunks.extract(is_wanted).iter().map(|(number, b)| (number, b.clone())).collect();
+                    prop_assert_eq!(taken, model.extract_if(.., |number, _| is_wanted(*number)).collect::<Vec<_>>());
+                }
                 let (was, should) = match value {
                     Some(value) => (chunks.insert(group, block(value)), model.insert(group, block(value))),
                     None => (chunks.remove(group), model.remove(&group)),

@@ -11,9 +11,11 @@ use std::thread;
 
 use tokio::sync::oneshot;
 
+use super::change::{Change, Piece, Plan, Times};
 use super::key::Key;
 use super::record;
-use super::state::{Change, Held, Piece, State, Times};
+use super::state::{Held, State};
+use super::sweep::Swept;
 use crate::store::{Log, OpenError, Records};
 
 /// All groups, and the log that keeps them.
@@ -36,9 +38,15 @@ struct Inner {
 /// A change that is not on disk yet.
 struct Pending {
     position: u64,
-    change: Change,
-    /// Who waits for it; of several changes that were made together, the last has it.
-    answer: Option<oneshot::Sender<Result<(), Unkept>>>,
+    done: Done,
+    /// Who waits for it.
+    answer: oneshot::Sender<Result<(), Unkept>>,
+}
+
+/// What undoes it.
+enum Done {
+    Change(Change),
+    Sweep(Swept),
 }
 
 /// Why a change was not kept.
@@ -108,32 +116,34 @@ impl Core {
         look(&self.lock().state)
     }
 
-    /// Does what `plan` plans, if it does, and waits until that is on disk. The plan's own refusal comes back as it is.
+    /// Does what `plan` plans, and waits until that is on disk; says how many groups it was. The plan's own refusal comes
+    /// back as it is.
     ///
     /// # Errors
     /// That it could not be kept; then it was undone.
-    pub async fn change<R>(
-        &self,
-        plan: impl FnOnce(&State) -> Result<Vec<Change>, R>,
-    ) -> Result<Result<Vec<Change>, R>, Unkept> {
-        let (changes, answered) = {
+    pub async fn change<R>(&self, plan: impl FnOnce(&State) -> Result<Plan, R>) -> Result<Result<usize, R>, Unkept> {
+        let (groups, answered) = {
             let mut inner = self.lock();
             if inner.batch.bytes().len() > MOST_WAITING {
                 return Err(Unkept::Busy);
             }
-            match plan(&inner.state) {
-                Ok(changes) => {
-                    let answered = inner.make(&changes, self.is_durable);
-                    (changes, answered)
-                }
+            let plan = match plan(&inner.state) {
+                Ok(plan) => plan,
                 Err(refusal) => return Ok(Err(refusal)),
-            }
+            };
+            let groups = match &plan {
+                Plan::Nothing => 0,
+                Plan::Change(_) => 1,
+                Plan::Sweep(selection) => selection.count(),
+            };
+            let answered = if groups > 0 { inner.make(plan, self.is_durable) } else { None };
+            (groups, answered)
         };
         if let Some(answered) = answered {
             self.wake.notify_one();
             answered.await.unwrap_or_else(|_| Err(Unkept::Disk("the gateway is ending".into())))?;
         }
-        Ok(Ok(changes))
+        Ok(Ok(groups))
     }
 
     /// Ends the writer once everything is written.
@@ -144,20 +154,31 @@ impl Core {
 }
 
 impl Inner {
-    /// Makes the changes; if they are to be on disk, the last of them has someone who waits for that.
-    fn make(&mut self, changes: &[Change], is_durable: bool) -> Option<oneshot::Receiver<Result<(), Unkept>>> {
-        for change in changes {
-            self.state.apply(change);
-            self.position += 1;
-            if is_durable {
-                self.batch.push(&record::encode(change));
-                self.pending.push_back(Pending { position: self.position, change: change.clone(), answer: None });
+    /// Does what was planned; if it is to be on disk, what comes back tells when it is.
+    fn make(&mut self, plan: Plan, is_durable: bool) -> Option<oneshot::Receiver<Result<(), Unkept>>> {
+        let (record, done) = match plan {
+            Plan::Nothing => return None,
+            Plan::Change(change) => {
+                self.state.apply(&change);
+                (is_durable.then(|| record::encode(&change)), Done::Change(change))
             }
-        }
-        let last = self.pending.back_mut().filter(|_| is_durable && !changes.is_empty())?;
+            Plan::Sweep(selection) => {
+                let record = is_durable.then(|| record::encode_end(&selection));
+                (record, Done::Sweep(self.state.sweep(&selection)))
+            }
+        };
+        self.batch.push(&record?);
+        self.position += 1;
         let (answer, answered) = oneshot::channel();
-        last.answer = Some(answer);
+        self.pending.push_back(Pending { position: self.position, done, answer });
         Some(answered)
+    }
+
+    fn undo(&mut self, done: Done) {
+        match done {
+            Done::Change(change) => self.state.undo(&change),
+            Done::Sweep(swept) => self.state.restore(swept),
+        }
     }
 }
 
@@ -202,8 +223,7 @@ impl Writer {
         }
         let is_due = self.wants_snapshot || is_due(self.log.segment_bytes(), inner.state.bytes());
         let is_idle = self.snapshot.as_ref().is_none_or(thread::JoinHandle::is_finished);
-        let groups =
-            (is_due && is_idle).then(|| Groups { families: inner.state.snapshot(), keys: inner.state.numbered() });
+        let groups = (is_due && is_idle).then(|| Groups::of(&inner.state));
         self.wants_snapshot = false;
         Some((std::mem::take(&mut inner.batch), inner.position, groups))
     }
@@ -213,9 +233,9 @@ impl Writer {
         let kept = inner.pending.partition_point(|pending| pending.position <= position);
         let kept: Vec<Pending> = inner.pending.drain(..kept).collect();
         drop(inner);
-        for answer in kept.into_iter().filter_map(|pending| pending.answer) {
+        for pending in kept {
             // Whoever asked may have gone.
-            let _ = answer.send(Ok(()));
+            let _ = pending.answer.send(Ok(()));
         }
     }
 
@@ -223,14 +243,16 @@ impl Writer {
     fn give_up(&self, error: &std::io::Error) {
         let mut inner = self.core.lock();
         let undone = std::mem::take(&mut inner.pending);
-        for pending in undone.iter().rev() {
-            inner.state.undo(&pending.change);
+        let mut answers = Vec::with_capacity(undone.len());
+        for pending in undone.into_iter().rev() {
+            inner.undo(pending.done);
+            answers.push(pending.answer);
         }
         inner.batch = Records::default();
         drop(inner);
         tracing::error!("pushes cannot be kept on disk, and are refused: {error}");
         let reason: Arc<str> = error.to_string().to_lowercase().into();
-        for answer in undone.into_iter().filter_map(|pending| pending.answer) {
+        for answer in answers {
             let _ = answer.send(Err(Unkept::Disk(reason.clone())));
         }
     }
@@ -261,6 +283,11 @@ fn is_due(log: u64, state: usize) -> bool {
 }
 
 impl Groups {
+    fn of(state: &State) -> Groups {
+        let keys = state.numbered_groups().map(|(number, group)| (number, group.key.clone(), group.times));
+        Groups { families: state.snapshot(), keys: keys.collect() }
+    }
+
     /// A record for each group.
     fn by_group(self) -> impl Iterator<Item = Vec<u8>> {
         let mut pieces: HashMap<u32, Vec<Piece>> = HashMap::new();

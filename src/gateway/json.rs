@@ -2,8 +2,9 @@
 
 use serde_json::{Map, Value, json};
 
+use super::change::{Piece, Times};
 use super::key::Key;
-use super::state::{PUSH_FAILURE_TIME, PUSH_TIME, Piece, Times};
+use super::state::{PUSH_FAILURE_TIME, PUSH_TIME};
 use crate::encode::parse::model::{Histogram, Kind, Measure, Metric};
 use crate::encode::pushed::go_float;
 

@@ -1,6 +1,7 @@
 //! Grouping keys: whose a push is, by the path of its URL.
 
 use std::fmt;
+use std::sync::Arc;
 
 use base64::Engine;
 use base64::alphabet::URL_SAFE;
@@ -10,7 +11,8 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 /// A label with an empty value is none.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Key {
-    labels: Vec<(String, String)>,
+    /// Shared, as every list of groups has a copy.
+    labels: Arc<[(String, String)]>,
 }
 
 /// Why a path names no group; the words are Pushgateway's where it has any.
@@ -55,7 +57,7 @@ impl Key {
     pub fn new(labels: impl IntoIterator<Item = (String, String)>) -> Result<Key, KeyError> {
         let mut labels: Vec<_> = labels.into_iter().filter(|(_, value)| !value.is_empty()).collect();
         labels.sort();
-        let key = Key { labels };
+        let key = Key { labels: labels.into() };
         if key.job().is_empty() { Err(KeyError::NoJob) } else { Ok(key) }
     }
 

@@ -1,12 +1,14 @@
 //! The push gateway: batch jobs push what they measured, and Prometheus pulls it.
 //!
-//! A push is read ([`body`], [`crate::encode::parse`]), checked against what is there ([`state`]), made ([`core`]), and
+//! A push is read ([`body`], [`crate::encode::parse`]), checked against what is there ([`check`]), made ([`core`]), and
 //! answered once it is on disk ([`crate::store`]). What Prometheus pulls is copied from blocks that were encoded when they
 //! were pushed ([`block`], [`scrape`]).
 
 pub mod api;
 pub mod block;
 pub mod body;
+pub mod change;
+pub mod check;
 pub mod chunks;
 pub mod core;
 pub mod json;
@@ -19,6 +21,7 @@ pub mod scrape;
 pub mod service;
 pub mod settings;
 pub mod state;
+pub mod sweep;
 
 #[cfg(test)]
 mod tests;

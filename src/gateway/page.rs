@@ -2,9 +2,9 @@
 
 use axum::response::{Html, IntoResponse, Response};
 
+use super::change::Times;
 use super::core::Core;
 use super::key::Key;
-use super::state::Times;
 
 /// Groups that are shown at a time.
 const PER_PAGE: usize = 100;

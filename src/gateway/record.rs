@@ -1,18 +1,36 @@
-//! A change of one group as bytes, for the log.
+//! What was done to groups as bytes, for the log.
 
+use std::collections::HashSet;
+
+use super::change::{Change, Piece, Times};
 use super::key::Key;
-use super::state::{Change, Piece, State, Times};
+use super::state::State;
+use super::sweep::Selection;
 use crate::encode::parse::model::Kind;
 
-const VERSION: u8 = 1;
+/// What a record begins with: what it tells of, in the first version of the format.
+const GROUP: u8 = 1;
+const ENDED: u8 = 2;
+const ALL_ENDED: u8 = 3;
 
 /// The types, by their numbers on disk.
 const KINDS: [Kind; 6] =
     [Kind::Counter, Kind::Gauge, Kind::Untyped, Kind::Summary, Kind::Histogram, Kind::GaugeHistogram];
 
-/// A change as it was read back.
+/// What was done, as it was read back.
 #[derive(Debug, PartialEq)]
-pub struct Record<'a> {
+pub enum Record<'a> {
+    /// A group changed, or came.
+    Group(Group<'a>),
+    /// These groups ended.
+    Ended(Vec<Key>),
+    /// All groups ended.
+    AllEnded,
+}
+
+/// The change of a group.
+#[derive(Debug, PartialEq)]
+pub struct Group<'a> {
     /// The group.
     pub key: Key,
     /// Its times afterwards; nothing if it ended.
@@ -44,6 +62,15 @@ pub fn encode(change: &Change) -> Vec<u8> {
     encode_parts(&change.key, change.after, names, &change.added)
 }
 
+/// The end of groups as a record.
+pub fn encode_end(selection: &Selection) -> Vec<u8> {
+    let Some(keys) = selection.keys() else { return vec![ALL_ENDED] };
+    let mut out = Writer(vec![ENDED]);
+    out.number(keys.len());
+    keys.iter().for_each(|key| out.key(key));
+    out.0
+}
+
 /// A whole group as a record.
 pub fn encode_group(key: &Key, times: Times, pieces: &[Piece]) -> Vec<u8> {
     encode_parts(key, Some(times), std::iter::empty(), pieces)
@@ -55,12 +82,8 @@ fn encode_parts<'n>(
     removed: impl Iterator<Item = &'n str>,
     added: &[Piece],
 ) -> Vec<u8> {
-    let mut out = Writer(vec![VERSION]);
-    out.number(key.labels().len());
-    key.labels().iter().for_each(|(name, value)| {
-        out.bytes(name.as_bytes());
-        out.bytes(value.as_bytes());
-    });
+    let mut out = Writer(vec![GROUP]);
+    out.key(key);
     let times = times.map(|times| [times.pushed, times.failed, times.expires.unwrap_or(f64::INFINITY)]);
     out.0.push(times.is_some().into());
     times.into_iter().flatten().for_each(|time| out.0.extend_from_slice(&time.to_le_bytes()));
@@ -81,52 +104,58 @@ fn encode_parts<'n>(
 
 /// The record in `bytes`; nothing if it is none.
 pub fn decode(bytes: &[u8]) -> Option<Record<'_>> {
-    let mut rest = Reader(bytes.strip_prefix(&[VERSION])?);
-    let labels = (0..rest.number()?).map(|_| Some((rest.text()?.to_owned(), rest.text()?.to_owned())));
-    let labels = labels.collect::<Option<Vec<_>>>()?;
-    let key = Key::new(labels).ok()?;
-    let times = match rest.byte()? {
-        0 => None,
-        _ => {
-            let (pushed, failed, expires) = (rest.float()?, rest.float()?, rest.float()?);
-            Some(Times { pushed, failed, expires: Some(expires).filter(|expires| expires.is_finite()) })
-        }
-    };
-    let removed = (0..rest.number()?).map(|_| rest.text()).collect::<Option<Vec<_>>>()?;
-    let added = (0..rest.number()?).map(|_| rest.added()).collect::<Option<Vec<_>>>()?;
-    Some(Record { key, times, removed, added })
+    let (kind, rest) = bytes.split_first()?;
+    let mut rest = Reader(rest);
+    match *kind {
+        GROUP => Some(Record::Group(rest.group()?)),
+        ENDED => Some(Record::Ended((0..rest.number()?).map(|_| rest.key()).collect::<Option<Vec<_>>>()?)),
+        ALL_ENDED => Some(Record::AllEnded),
+        _ => None,
+    }
 }
 
 impl State {
     /// Does what a record says, which was checked when it was written.
     pub fn replay(&mut self, record: &Record<'_>) {
-        let pieces = self.pieces(&record.key).unwrap_or_default();
-        let is_gone = |piece: &Piece| match record.times {
-            None => true,
-            Some(_) => {
-                record.removed.contains(&piece.name.as_ref())
-                    || record.added.iter().any(|added| *added.name == *piece.name)
-            }
+        let ended = match record {
+            Record::Group(group) => return self.replay_group(group),
+            Record::Ended(keys) => self.select_keys(keys),
+            Record::AllEnded => self.select(|_, _| true),
         };
-        let removed =
-            pieces.into_iter().filter(|piece| !super::state::is_marker(&piece.name) && is_gone(piece)).collect();
-        let mut added = Vec::with_capacity(record.added.len());
-        for family in &record.added {
-            super::block::read(family.name, family.kind, family.help, family.is_protobuf, family.body, &mut |read| {
-                added.push(self.encode(read, &record.key));
-            });
-        }
-        let before = self.times(&record.key);
-        if before.is_none() && record.times.is_none() {
+        drop(self.sweep(&ended));
+    }
+
+    fn replay_group(&mut self, group: &Group<'_>) {
+        if group.times.is_none() {
+            drop(self.sweep(&self.select_keys(std::slice::from_ref(&group.key))));
             return;
         }
-        self.apply(&Change { key: record.key.clone(), removed, added, before, after: record.times });
+        let pieces = self.pieces(&group.key).unwrap_or_default();
+        let names: HashSet<&str> = group.removed.iter().copied().chain(group.added.iter().map(|f| f.name)).collect();
+        let is_gone = |piece: &Piece| !super::state::is_marker(&piece.name) && names.contains(piece.name.as_ref());
+        let removed = pieces.into_iter().filter(is_gone).collect();
+        let mut added = Vec::with_capacity(group.added.len());
+        for family in &group.added {
+            super::block::read(family.name, family.kind, family.help, family.is_protobuf, family.body, &mut |read| {
+                added.push(self.encode(read, &group.key));
+            });
+        }
+        let before = self.times(&group.key);
+        self.apply(&Change { key: group.key.clone(), removed, added, before, after: group.times });
     }
 }
 
 struct Writer(Vec<u8>);
 
 impl Writer {
+    fn key(&mut self, key: &Key) {
+        self.number(key.labels().len());
+        key.labels().iter().for_each(|(name, value)| {
+            self.bytes(name.as_bytes());
+            self.bytes(value.as_bytes());
+        });
+    }
+
     fn number(&mut self, number: usize) {
         self.0.extend_from_slice(&(number as u32).to_le_bytes());
     }
@@ -165,6 +194,25 @@ impl<'a> Reader<'a> {
 
     fn text(&mut self) -> Option<&'a str> {
         std::str::from_utf8(self.bytes()?).ok()
+    }
+
+    fn key(&mut self) -> Option<Key> {
+        let labels = (0..self.number()?).map(|_| Some((self.text()?.to_owned(), self.text()?.to_owned())));
+        Key::new(labels.collect::<Option<Vec<_>>>()?).ok()
+    }
+
+    fn group(&mut self) -> Option<Group<'a>> {
+        let key = self.key()?;
+        let times = match self.byte()? {
+            0 => None,
+            _ => {
+                let (pushed, failed, expires) = (self.float()?, self.float()?, self.float()?);
+                Some(Times { pushed, failed, expires: Some(expires).filter(|expires| expires.is_finite()) })
+            }
+        };
+        let removed = (0..self.number()?).map(|_| self.text()).collect::<Option<Vec<_>>>()?;
+        let added = (0..self.number()?).map(|_| self.added()).collect::<Option<Vec<_>>>()?;
+        Some(Group { key, times, removed, added })
     }
 
     fn added(&mut self) -> Option<Added<'a>> {

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::state::{Held, Piece};
+use super::change::Piece;
+use super::state::Held;
 use crate::encode::drain::CHUNK;
 use crate::encode::pushed::{self, Names};
 

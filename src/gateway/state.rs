@@ -4,11 +4,13 @@
 //! a hash of name and labels. The markers of a group, when it was pushed to and when that failed, are families like any
 //! other; as a key has no empty labels, no two groups can have the same.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
-use super::block::{Block, gauge, shown_labels};
+use super::block::{Block, gauge};
+use super::change::{Change, Piece, Replace, Times};
+use super::check::check_family;
 use super::chunks::Chunks;
 use super::key::Key;
 use super::refusal::Refusal;
@@ -24,33 +26,26 @@ const PUSH_FAILURE_TIME_HELP: &str = "When a push to this group was last refused
 /// Everything that was pushed.
 #[derive(Default)]
 pub struct State {
-    groups: Vec<Option<Group>>,
-    free: Vec<u32>,
-    by_key: HashMap<Key, u32, foldhash::fast::RandomState>,
-    families: BTreeMap<Arc<str>, Held>,
+    pub(super) groups: Vec<Option<Group>>,
+    pub(super) free: Vec<u32>,
+    pub(super) by_key: HashMap<Key, u32, foldhash::fast::RandomState>,
+    pub(super) families: BTreeMap<Arc<str>, Held>,
     /// The group that a metric is in, by the hash of its name and labels.
-    metrics: HashMap<u64, u32, foldhash::fast::RandomState>,
-    hasher: foldhash::fast::RandomState,
-    bytes: usize,
+    pub(super) metrics: HashMap<u64, u32, foldhash::fast::RandomState>,
+    pub(super) hasher: foldhash::fast::RandomState,
+    pub(super) bytes: usize,
     /// Groups that end by themselves.
-    expiring: usize,
+    pub(super) expiring: usize,
 }
 
-struct Group {
-    key: Key,
+/// A group: what it is called, and what it has.
+pub struct Group {
+    /// Its key.
+    pub key: Key,
+    /// The names of its families, in order, without its markers.
     families: Vec<Arc<str>>,
-    times: Times,
-}
-
-/// When a group was pushed to, in seconds of Unix time; 0 is never.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Times {
-    /// When it was last changed.
-    pub pushed: f64,
-    /// When a push was last refused.
-    pub failed: f64,
-    /// When it ends by itself; never, if not at all.
-    pub expires: Option<f64>,
+    /// When it was pushed to.
+    pub times: Times,
 }
 
 /// A family with those who have it.
@@ -64,41 +59,11 @@ pub struct Held {
     pub holders: Chunks,
 }
 
-/// A family of a group, as it comes and goes.
-#[derive(Clone, Debug)]
-pub struct Piece {
-    /// The family's name.
-    pub name: Arc<str>,
-    /// Its type.
-    pub kind: Kind,
-    /// Its help text.
-    pub help: Arc<str>,
-    /// What the group has of it.
-    pub block: Block,
-}
-
-/// What a push, a deletion or an expiry does to one group. It can be done, and undone.
-#[derive(Clone, Debug)]
-pub struct Change {
-    /// The group.
-    pub key: Key,
-    /// What goes.
-    pub removed: Vec<Piece>,
-    /// What comes.
-    pub added: Vec<Piece>,
-    /// The group's times before; nothing if there was no group.
-    pub before: Option<Times>,
-    /// The group's times after; nothing if there is no group then.
-    pub after: Option<Times>,
-}
-
-/// Which families of a group a push replaces.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Replace {
-    /// All: `PUT`.
-    Everything,
-    /// Those that it names: `POST`.
-    Named,
+impl Held {
+    /// Its type and help text, without those who have it.
+    pub fn clone_head(&self) -> Held {
+        Held { kind: self.kind, help: self.help.clone(), holders: Chunks::default() }
+    }
 }
 
 impl State {
@@ -127,10 +92,10 @@ impl State {
         self.groups.iter().flatten().map(|group| (&group.key, group.times))
     }
 
-    /// The keys and times of all groups with the numbers by which blocks know them.
-    pub fn numbered(&self) -> Vec<(u32, Key, Times)> {
+    /// All groups with the numbers by which blocks know them.
+    pub fn numbered_groups(&self) -> impl Iterator<Item = (u32, &Group)> {
         let groups = self.groups.iter().enumerate();
-        groups.filter_map(|(number, group)| group.as_ref().map(|g| (number as u32, g.key.clone(), g.times))).collect()
+        groups.filter_map(|(number, group)| group.as_ref().map(|group| (number as u32, group)))
     }
 
     /// All families as they are now. They stay so, whatever is pushed meanwhile.
@@ -152,8 +117,13 @@ impl State {
         Some(names.into_iter().filter_map(|name| self.piece(name, number)).collect())
     }
 
+    /// The number of a group.
+    pub fn number(&self, key: &Key) -> Option<u32> {
+        self.by_key.get(key).copied()
+    }
+
     fn group(&self, key: &Key) -> Option<(u32, &Group)> {
-        let number = *self.by_key.get(key)?;
+        let number = self.number(key)?;
         Some((number, self.groups.get(number as usize)?.as_ref()?))
     }
 
@@ -173,6 +143,7 @@ impl State {
             check_family(family, key)?;
             added.push(self.encode(family, key));
         }
+        added.sort_unstable_by(|a, b| a.name.cmp(&b.name));
         let group = self.group(key);
         let removed = match (group, replace) {
             (None, _) => Vec::new(),
@@ -194,13 +165,6 @@ impl State {
         let before = self.times(key);
         let after = Some(Times { failed: now, ..before.unwrap_or_default() });
         Change { key: key.clone(), removed: Vec::new(), added: Vec::new(), before, after }
-    }
-
-    /// The change that deletes a group, if there is one.
-    pub fn plan_deletion(&self, key: &Key) -> Option<Change> {
-        let (number, group) = self.group(key)?;
-        let removed = group.families.iter().filter_map(|name| self.piece(name, number)).collect();
-        Some(Change { key: key.clone(), removed, added: Vec::new(), before: Some(group.times), after: None })
     }
 
     /// A family as a piece of the group.
@@ -236,16 +200,20 @@ impl State {
 
     fn replace(&mut self, key: &Key, removed: &[Piece], added: &[Piece], times: Option<Times>) {
         let number = self.number_of(key);
-        for piece in removed {
+        let comes_again = |piece: &&Piece| added.binary_search_by(|other| other.name.as_ref().cmp(&piece.name)).is_ok();
+        let mut names_change = removed.len() != added.len();
+        for piece in removed.iter().filter(|piece| !comes_again(piece)) {
             self.remove_block(&piece.name, number);
+            names_change = true;
         }
         for piece in added {
-            self.add_block(number, piece);
+            names_change |= !self.put_block(number, piece);
         }
-        let names_removed: HashSet<&str> = removed.iter().map(|piece| piece.name.as_ref()).collect();
-        if let Some(Some(group)) = self.groups.get_mut(number as usize) {
-            group.families.retain(|name| !names_removed.contains(name.as_ref()));
+        if names_change && let Some(Some(group)) = self.groups.get_mut(number as usize) {
+            let is_removed = |name: &Arc<str>| removed.binary_search_by(|piece| piece.name.cmp(name)).is_ok();
+            group.families.retain(|name| !is_removed(name));
             group.families.extend(added.iter().map(|piece| piece.name.clone()));
+            group.families.sort_unstable();
         }
         self.mark(key, number, times);
     }
@@ -289,8 +257,7 @@ impl State {
             let is_there = self.families.get(name).is_some_and(|held| held.holders.get(number).is_some());
             if !is_there || was != Some(value) {
                 let piece = self.encode(&gauge(name, help, value), key);
-                self.remove_block(name, number);
-                self.add_block(number, &piece);
+                self.put_block(number, &piece);
             }
         }
         if let Some(group) = &mut self.groups[number as usize] {
@@ -298,18 +265,38 @@ impl State {
         }
     }
 
-    fn add_block(&mut self, number: u32, piece: &Piece) {
+    /// Puts a block in the place of the group's block of that name, and says whether it had one.
+    fn put_block(&mut self, number: u32, piece: &Piece) -> bool {
+        if !self.families.contains_key(&piece.name) {
+            let held = Held { kind: piece.kind, help: piece.help.clone(), holders: Chunks::default() };
+            self.families.insert(piece.name.clone(), held);
+        }
+        let Some(held) = self.families.get_mut(&piece.name) else { return false };
+        held.kind = piece.kind;
+        if !Arc::ptr_eq(&held.help, &piece.help) {
+            held.help = piece.help.clone();
+        }
         self.bytes += piece.block.bytes();
+        let before = held.holders.insert(number, piece.block.clone());
+        if let Some(before) = &before {
+            self.bytes -= before.bytes();
+            if before.has_metrics_of(&piece.block) {
+                return true;
+            }
+            self.forget_block(number, before);
+        }
         for hash in piece.block.hashes() {
             self.metrics.insert(hash, number);
         }
-        let held = self.families.entry(piece.name.clone()).or_insert_with(|| Held {
-            kind: piece.kind,
-            help: piece.help.clone(),
-            holders: Chunks::default(),
-        });
-        (held.kind, held.help) = (piece.kind, piece.help.clone());
-        held.holders.insert(number, piece.block.clone());
+        before.is_some()
+    }
+
+    fn forget_block(&mut self, number: u32, block: &Block) {
+        for hash in block.hashes() {
+            if self.metrics.get(&hash) == Some(&number) {
+                self.metrics.remove(&hash);
+            }
+        }
     }
 
     fn remove_block(&mut self, name: &str, number: u32) {
@@ -319,134 +306,11 @@ impl State {
             self.families.remove(name);
         }
         self.bytes -= block.bytes();
-        for hash in block.hashes() {
-            if self.metrics.get(&hash) == Some(&number) {
-                self.metrics.remove(&hash);
-            }
-        }
-    }
-
-    /// Whether what a push adds can stand beside what stays.
-    fn check(&self, change: &Change, pushed: &Exposition<'_>, group: Option<u32>) -> Result<(), Refusal> {
-        let stays = |name: &str| self.stays(name, change, group);
-        for piece in &change.added {
-            if let Some((other, kind)) = stays(&piece.name).filter(|(_, kind)| *kind != piece.kind) {
-                return Err(Refusal::Kind { name: piece.name.to_string(), is: piece.kind, elsewhere: kind, other });
-            }
-            self.check_suffixes(piece, change, &stays)?;
-        }
-        self.check_metrics(change, pushed, group)
-    }
-
-    /// Who has the family besides what the change takes away, and with which type.
-    fn stays(&self, name: &str, change: &Change, group: Option<u32>) -> Option<(Key, Kind)> {
-        let held = self.families.get(name)?;
-        let is_removed = change.removed.iter().any(|piece| *piece.name == *name);
-        let mut holders = held.holders.iter().map(|(number, _)| number);
-        let holder = holders.find(|number| Some(*number) != group || !is_removed)?;
-        let other = self.groups.get(holder as usize)?.as_ref()?;
-        Some((other.key.clone(), held.kind))
-    }
-
-    /// `x_count` beside a summary `x` could be a part of it.
-    fn check_suffixes(
-        &self,
-        piece: &Piece,
-        change: &Change,
-        stays: &dyn Fn(&str) -> Option<(Key, Kind)>,
-    ) -> Result<(), Refusal> {
-        let kind_of = |name: &str| {
-            let own =
-                change.added.iter().find(|other| *other.name == *name).map(|other| (change.key.clone(), other.kind));
-            own.or_else(|| stays(name))
-        };
-        let refusal = |part: &str, whole: &str, other: Key| {
-            Err(Refusal::Suffix { part: part.to_owned(), whole: whole.to_owned(), other })
-        };
-        for suffix in ["_count", "_sum", "_bucket"] {
-            if has_part(piece.kind, suffix) {
-                let part = format!("{}{suffix}", piece.name);
-                if let Some((other, _)) = kind_of(&part) {
-                    return refusal(&part, &piece.name, other);
-                }
-            }
-            if let Some(whole) = piece.name.strip_suffix(suffix)
-                && let Some((other, _)) = kind_of(whole).filter(|(_, kind)| has_part(*kind, suffix))
-            {
-                return refusal(&piece.name, whole, other);
-            }
-        }
-        Ok(())
-    }
-
-    fn check_metrics(&self, change: &Change, pushed: &Exposition<'_>, group: Option<u32>) -> Result<(), Refusal> {
-        let count = change.added.iter().map(|piece| piece.block.metrics()).sum();
-        let mut seen: HashSet<u64, foldhash::fast::RandomState> =
-            HashSet::with_capacity_and_hasher(count, Default::default());
-        for piece in &change.added {
-            for (index, hash) in piece.block.hashes().enumerate() {
-                if !seen.insert(hash) {
-                    return Err(Refusal::Twice { series: series(pushed, &piece.name, index, &change.key) });
-                }
-                let Some(other) = self.metrics.get(&hash).filter(|other| Some(**other) != group) else { continue };
-                let series = series(pushed, &piece.name, index, &change.key);
-                if let Some(Some(other)) = self.groups.get(*other as usize) {
-                    return Err(Refusal::Elsewhere { series, other: other.key.clone() });
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Whether a family of this type has samples with this suffix.
-fn has_part(kind: Kind, suffix: &str) -> bool {
-    match kind {
-        Kind::Summary => suffix != "_bucket",
-        Kind::Histogram | Kind::GaugeHistogram => true,
-        _ => false,
+        self.forget_block(number, &block);
     }
 }
 
 /// Whether a family tells of groups themselves.
 pub fn is_marker(name: &str) -> bool {
     name == PUSH_TIME || name == PUSH_FAILURE_TIME
-}
-
-/// What holds of a family by itself.
-fn check_family(family: &Family<'_>, key: &Key) -> Result<(), Refusal> {
-    if super::api::FAMILIES.iter().any(|own| own.name == family.name) {
-        return Err(Refusal::Own(family.name.to_string()));
-    }
-    let series = |index: usize| described(family, index, key);
-    for (index, metric) in family.metrics.iter().enumerate() {
-        if metric.timestamp.is_some() {
-            return Err(Refusal::Timestamp { series: series(index) });
-        }
-        let reserved = match family.kind {
-            Kind::Summary => "quantile",
-            Kind::Histogram | Kind::GaugeHistogram => "le",
-            _ => "",
-        };
-        for (name, _) in &metric.labels {
-            if name.starts_with("__") || (!reserved.is_empty() && name == reserved) {
-                return Err(Refusal::Label { series: series(index), label: name.to_string() });
-            }
-        }
-    }
-    Ok(())
-}
-
-/// A metric as one would write it, for errors.
-fn series(pushed: &Exposition<'_>, name: &str, index: usize, key: &Key) -> String {
-    let family = pushed.families.iter().find(|family| family.name == name);
-    family.map(|family| described(family, index, key)).unwrap_or_default()
-}
-
-fn described(family: &Family<'_>, index: usize, key: &Key) -> String {
-    let Some(metric) = family.metrics.get(index) else { return family.name.to_string() };
-    let labels = shown_labels(metric, key);
-    let shown: Vec<String> =
-        labels.iter().filter(|(_, value)| !value.is_empty()).map(|(name, value)| format!("{name}={value:?}")).collect();
-    format!("{}{{{}}}", family.name, shown.join(","))
 }

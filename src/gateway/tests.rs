@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
+use super::change::{Change, Plan, Replace, Times};
 use super::core::{Core, Unkept};
 use super::key::Key;
 use super::refusal::Refusal;
-use super::state::{Change, Replace, State, Times};
+use super::state::State;
 use crate::encode::parse::{Format, Limits, parse};
 use crate::encode::pushed::Names;
 
@@ -67,11 +68,10 @@ fn a_push_can_be_undone() {
         state.apply(&change);
         assert_ne!(shown(&state), before);
         state.undo(&change);
-        let change = state.plan_deletion(&key("job/a")).unwrap();
-        state.apply(&change);
+        let swept = state.sweep(&state.select_keys(&[key("job/a")]));
         assert_eq!(shown(&state), "");
         assert_eq!((state.groups(), state.metrics(), state.bytes()), (0, 0, 0));
-        state.undo(&change);
+        state.restore(swept);
     }
     let change = plan(&state, "job/b", "w 1\n", Replace::Named).unwrap();
     state.apply(&change);
@@ -80,10 +80,42 @@ fn a_push_can_be_undone() {
     assert_eq!(shown(&state).replace("push_time_seconds{instance=\"\",job=\"a\"} 5", ""), expected);
 }
 
+proptest! {
+    #[test]
+    fn a_sweep_can_be_undone(pushes in prop::collection::vec((0u8..20, 0u8..4), 1..60), ends in prop::collection::vec(0u8..20, 0..20)) {
+        let mut state = State::default();
+        for (group, family) in &pushes {
+            push(&mut state, &format!("job/g{group}"), &format!("f{family} {group}\n")).unwrap();
+        }
+        let groups: Vec<u8> = pushes.iter().map(|(group, _)| *group).filter(|group| !ends.contains(group)).collect();
+        let counts = |state: &State| (state.groups(), state.metrics(), state.bytes());
+        let before = (shown(&state), counts(&state));
+        let ended: Vec<_> = ends.iter().map(|group| key(&format!("job/g{group}"))).collect();
+        let swept = state.sweep(&state.select_keys(&ended));
+        let mut left = State::default();
+        for (group, family) in pushes.iter().filter(|(group, _)| groups.contains(group)) {
+            push(&mut left, &format!("job/g{group}"), &format!("f{family} {group}\n")).unwrap();
+        }
+        prop_assert_eq!(pushed_lines(&state), pushed_lines(&left));
+        prop_assert_eq!(counts(&state), counts(&left));
+        // What comes afterwards is undone before the sweep is.
+        let change = plan(&state, "job/new", "f1 7\n", Replace::Named).unwrap();
+        state.apply(&change);
+        state.undo(&change);
+        state.restore(swept);
+        prop_assert_eq!((shown(&state), counts(&state)), before);
+    }
+}
+
 #[derive(Clone, Debug)]
 enum Action {
-    Push { group: u8, families: Vec<(u8, u8)>, everything: bool },
-    Delete(u8),
+    Push {
+        group: u8,
+        families: Vec<(u8, u8)>,
+        everything: bool,
+    },
+    /// Of these groups; of all, if none is named.
+    End(Vec<u8>),
     Reopen,
 }
 
@@ -92,7 +124,7 @@ fn action() -> impl Strategy<Value = Action> {
     prop_oneof![
         6 => (0u8..5, families, any::<bool>())
             .prop_map(|(group, families, everything)| Action::Push { group, families, everything }),
-        2 => (0u8..5).prop_map(Action::Delete),
+        2 => prop::sample::subsequence(vec![0u8, 1, 2, 3, 4], 0..4).prop_map(Action::End),
         1 => Just(Action::Reopen),
     ]
 }
@@ -135,7 +167,7 @@ proptest! {
                 Action::Push { group, families, everything } => {
                     let body: String = families.iter().map(|(family, value)| format!("f{family} {value}\n")).collect();
                     let replace = if everything { Replace::Everything } else { Replace::Named };
-                    let change = core.change(|state| Ok::<_, Refusal>(vec![plan(state, &format!("job/g{group}"), &body, replace)?]));
+                    let change = core.change(|state| Ok::<_, Refusal>(Plan::Change(plan(state, &format!("job/g{group}"), &body, replace)?)));
                     prop_assert!(runtime.block_on(change).unwrap().is_ok());
                     let known = model.entry(group).or_default();
                     if everything {
@@ -143,11 +175,15 @@ proptest! {
                     }
                     known.extend(families);
                 }
-                Action::Delete(group) => {
-                    let of = key(&format!("job/g{group}"));
-                    let change = core.change(|state| Ok::<_, Refusal>(state.plan_deletion(&of).into_iter().collect()));
-                    prop_assert!(runtime.block_on(change).unwrap().is_ok());
-                    model.remove(&group);
+                Action::End(groups) => {
+                    let of: Vec<_> = groups.iter().map(|group| key(&format!("job/g{group}"))).collect();
+                    let change = core.change(|state| {
+                        let swept = if of.is_empty() { state.select(|_, _| true) } else { state.select_keys(&of) };
+                        Ok::<_, Refusal>(Plan::Sweep(swept))
+                    });
+                    let before = model.len();
+                    model.retain(|group, _| !groups.contains(group) && !groups.is_empty());
+                    prop_assert_eq!(runtime.block_on(change).unwrap(), Ok(before - model.len()));
                 }
                 Action::Reopen => {
                     core.close();

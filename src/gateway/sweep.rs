@@ -1,0 +1,153 @@
+//! The end of groups, of one or of all: deleted, wiped, or expired.
+//!
+//! Ten thousand groups end at once at little more than the cost of letting go of their memory: families and index are gone
+//! over once, whatever the number of groups.
+
+use std::sync::Arc;
+
+use super::change::Times;
+use super::chunks::Chunks;
+use super::key::Key;
+use super::state::{Group, Held, State};
+
+/// Groups by their numbers.
+#[derive(Clone, Debug)]
+pub struct Selection {
+    bits: Vec<u64>,
+    count: usize,
+    /// Their keys, for the log; nothing if they are all that there are.
+    keys: Option<Vec<Key>>,
+}
+
+/// What a sweep took away.
+pub enum Swept {
+    /// All groups.
+    All(Box<State>),
+    /// Some.
+    Some {
+        /// The groups with their numbers.
+        groups: Vec<(u32, Group)>,
+        /// What they had.
+        families: Vec<(Arc<str>, Held)>,
+    },
+}
+
+impl Selection {
+    /// How many groups.
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    /// The keys; nothing if the groups are all that there are.
+    pub fn keys(&self) -> Option<&[Key]> {
+        self.keys.as_deref()
+    }
+
+    fn has(&self, number: u32) -> bool {
+        self.bits.get(number as usize / 64).is_some_and(|bits| bits >> (number % 64) & 1 == 1)
+    }
+
+    fn insert(&mut self, number: u32) {
+        let index = number as usize / 64;
+        if index >= self.bits.len() {
+            self.bits.resize(index + 1, 0);
+        }
+        self.bits[index] |= 1 << (number % 64);
+        self.count += 1;
+    }
+}
+
+impl State {
+    /// The groups that `is_wanted` chooses.
+    pub fn select(&self, mut is_wanted: impl FnMut(&Key, Times) -> bool) -> Selection {
+        let mut selection = Selection { bits: Vec::new(), count: 0, keys: None };
+        for (number, group) in self.numbered_groups() {
+            if is_wanted(&group.key, group.times) {
+                selection.insert(number);
+            }
+        }
+        if selection.count < self.groups() {
+            let groups = self.numbered_groups().filter(|(number, _)| selection.has(*number));
+            selection.keys = Some(groups.map(|(_, group)| group.key.clone()).collect());
+        }
+        selection
+    }
+
+    /// These groups, as far as they are there.
+    pub fn select_keys(&self, keys: &[Key]) -> Selection {
+        let mut selection = Selection { bits: Vec::new(), count: 0, keys: Some(keys.to_vec()) };
+        keys.iter().filter_map(|key| self.number(key)).for_each(|number| selection.insert(number));
+        selection
+    }
+
+    /// Ends the groups.
+    pub fn sweep(&mut self, selection: &Selection) -> Swept {
+        if selection.keys.is_none() {
+            let empty = State { hasher: self.hasher.clone(), ..State::default() };
+            return Swept::All(Box::new(std::mem::replace(self, empty)));
+        }
+        let mut families = Vec::new();
+        self.families.retain(|name, held| {
+            let swept = take(&mut held.holders, selection);
+            self.bytes -= swept.iter().map(|(_, block)| block.bytes()).sum::<usize>();
+            if !swept.is_empty() {
+                families.push((name.clone(), Held { holders: swept, ..held.clone_head() }));
+            }
+            !held.holders.is_empty()
+        });
+        self.forget_metrics(selection, &families);
+        let mut groups = Vec::with_capacity(selection.count);
+        for (index, slot) in self.groups.iter_mut().enumerate() {
+            let number = index as u32;
+            if let Some(group) = selection.has(number).then(|| slot.take()).flatten() {
+                self.by_key.remove(&group.key);
+                self.expiring -= usize::from(group.times.expires.is_some());
+                self.free.push(number);
+                groups.push((number, group));
+            }
+        }
+        Swept::Some { groups, families }
+    }
+
+    /// Takes the metrics of the groups off the index.
+    fn forget_metrics(&mut self, selection: &Selection, swept: &[(Arc<str>, Held)]) {
+        /// Looking for a metric takes about as long as passing over so many.
+        const A_SEARCH: usize = 8;
+        let blocks = || swept.iter().flat_map(|(_, held)| held.holders.iter());
+        let count: usize = blocks().map(|(_, block)| block.metrics()).sum();
+        if count > self.metrics.capacity() / A_SEARCH {
+            self.metrics.retain(|_, number| !selection.has(*number));
+            return;
+        }
+        for hash in blocks().flat_map(|(_, block)| block.hashes()) {
+            self.metrics.remove(&hash);
+        }
+    }
+
+    /// Undoes a sweep; nothing else was done since, or it was undone.
+    pub fn restore(&mut self, swept: Swept) {
+        let (groups, families) = match swept {
+            Swept::All(before) => return *self = *before,
+            Swept::Some { groups, families } => (groups, families),
+        };
+        // Their numbers were the last to become free.
+        self.free.truncate(self.free.len() - groups.len());
+        for (number, group) in groups {
+            self.by_key.insert(group.key.clone(), number);
+            self.expiring += usize::from(group.times.expires.is_some());
+            self.groups[number as usize] = Some(group);
+        }
+        for (name, swept) in families {
+            for (number, block) in swept.holders.iter() {
+                self.bytes += block.bytes();
+                self.metrics.extend(block.hashes().map(|hash| (hash, number)));
+            }
+            let held = self.families.entry(name).or_insert_with(|| swept.clone_head());
+            swept.holders.iter().for_each(|(number, block)| drop(held.holders.insert(number, block.clone())));
+        }
+    }
+}
+
+fn take(holders: &mut Chunks, selection: &Selection) -> Chunks {
+    holders.extract(|number| selection.has(number))
+}
