@@ -369,19 +369,15 @@ impl Gateway {
             rest
         };
         let head = [(header::CONTENT_TYPE, shape.content_type()), (header::VARY, "Accept, Accept-Encoding")];
-        if accepts_gzip(text_of(headers, &header::ACCEPT_ENCODING)) && bytes < LARGE {
-            if let Ok((compressed, _)) = render::gzipped(produce) {
-                return (head, [(header::CONTENT_ENCODING, "gzip")], compressed).into_response();
-            }
-            return StatusCode::INTERNAL_SERVER_ERROR.into_response();
-        }
-        if bytes < LARGE {
-            let mut whole = Vec::new();
-            let rest = produce(&mut |part: &mut Vec<u8>| whole.append(part));
-            whole.extend(rest);
-            return (head, whole).into_response();
-        }
-        (head, Body::new(render::streamed(produce, |_| {}))).into_response()
+        let is_gzip = accepts_gzip(text_of(headers, &header::ACCEPT_ENCODING));
+        let encoding = is_gzip.then_some((header::CONTENT_ENCODING, HeaderValue::from_static("gzip")));
+        let body = match (is_gzip, bytes < LARGE) {
+            (true, true) => Body::from(render::collected(render::compressed(produce))),
+            (true, false) => Body::new(render::streamed(render::compressed(produce), |_| {})),
+            (false, true) => Body::from(render::collected(produce)),
+            (false, false) => Body::new(render::streamed(produce, |_| {})),
+        };
+        (head, encoding.into_iter().collect::<HeaderMap>(), body).into_response()
     }
 
     /// What the gateway tells of itself.

@@ -114,9 +114,8 @@ async fn metrics(State(exposition): State<Arc<Exposition>>, RawQuery(query): Raw
     let format = Format::from_accept(header(header::ACCEPT));
     let vary = (header::VARY, "Accept, Accept-Encoding");
     let content_type = (header::CONTENT_TYPE, format.content_type());
-    if accepts_gzip(header(header::ACCEPT_ENCODING))
-        && let Ok((compressed, size)) = render::gzipped(render::families(format, |out| exposition.write(&answers, out)))
-    {
+    if accepts_gzip(header(header::ACCEPT_ENCODING)) {
+        let (compressed, size) = render::gzipped(render::families(format, |out| exposition.write(&answers, out)));
         exposition.body_size.store(size, Ordering::Relaxed);
         return ([content_type, vary, (header::CONTENT_ENCODING, "gzip")], compressed).into_response();
     }

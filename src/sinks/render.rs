@@ -32,21 +32,48 @@ pub fn families(format: Format, write: impl FnOnce(&mut FamilyWriter<'_>)) -> im
     move |drain: &mut dyn FnMut(&mut Vec<u8>)| encode(format, |bytes: &mut Vec<u8>| drain(bytes), write)
 }
 
+/// The whole body.
+pub fn collected(produce: impl Produce) -> Vec<u8> {
+    let mut whole = Vec::new();
+    let rest = produce(&mut |part: &mut Vec<u8>| whole.append(part));
+    if whole.is_empty() {
+        return rest;
+    }
+    whole.extend(rest);
+    whole
+}
+
 /// The body compressed, and how long it was before.
-pub fn gzipped(produce: impl Produce) -> std::io::Result<(Vec<u8>, usize)> {
-    let (mut encoder, mut size) = (GzEncoder::new(Vec::new(), Compression::fast()), 0);
-    let mut compress = |bytes: &[u8]| {
-        size += bytes.len();
-        encoder.write_all(bytes)
+pub fn gzipped(produce: impl Produce) -> (Vec<u8>, usize) {
+    let mut size = 0;
+    let counted = |drain: &mut dyn FnMut(&mut Vec<u8>)| {
+        let rest = produce(&mut |bytes: &mut Vec<u8>| {
+            size += bytes.len();
+            drain(bytes);
+        });
+        size += rest.len();
+        rest
     };
-    let mut written = Ok(());
-    let mut take = |bytes: &mut Vec<u8>| {
-        written = std::mem::replace(&mut written, Ok(())).and_then(|()| compress(bytes));
-        bytes.clear();
-    };
-    let rest = produce(&mut take);
-    written.and_then(|()| compress(&rest))?;
-    Ok((encoder.finish()?, size))
+    let body = collected(compressed(counted));
+    (body, size)
+}
+
+/// The body compressed while it is made.
+pub fn compressed(produce: impl Produce) -> impl Produce {
+    move |drain: &mut dyn FnMut(&mut Vec<u8>)| {
+        /// Writing to memory does not fail.
+        const TO_MEMORY: &str = "memory takes what is written to it";
+        let mut encoder = GzEncoder::new(Vec::with_capacity(CHUNK), Compression::fast());
+        let rest = produce(&mut |bytes: &mut Vec<u8>| {
+            encoder.write_all(bytes).expect(TO_MEMORY);
+            bytes.clear();
+            if encoder.get_ref().len() >= CHUNK {
+                drain(encoder.get_mut());
+            }
+        });
+        encoder.write_all(&rest).expect(TO_MEMORY);
+        encoder.finish().expect(TO_MEMORY)
+    }
 }
 
 /// A body that is made by another thread while it is sent; `done` is told how long it was.
@@ -128,11 +155,19 @@ mod tests {
             let expected = whole(format, write);
             assert!(expected.len() > 4 * CHUNK);
 
-            let (compressed, size) = gzipped(families(format, write)).unwrap();
+            let (zipped, size) = gzipped(families(format, write));
             let mut inflated = Vec::new();
-            GzDecoder::new(compressed.as_slice()).read_to_end(&mut inflated).unwrap();
+            GzDecoder::new(zipped.as_slice()).read_to_end(&mut inflated).unwrap();
             assert!(inflated == expected);
             assert_eq!(size, expected.len());
+
+            let collected = runtime.block_on(async {
+                let body = streamed(compressed(families(format, write)), |_| {});
+                body.collect().await.unwrap().to_bytes()
+            });
+            let mut inflated = Vec::new();
+            GzDecoder::new(&*collected).read_to_end(&mut inflated).unwrap();
+            assert!(inflated == expected);
 
             let (told, tell) = std::sync::mpsc::channel();
             let collected = runtime.block_on(async {
