@@ -3,71 +3,11 @@
 mod harness;
 
 use std::collections::BTreeMap;
-use std::net::TcpListener;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
+use harness::real::{Server, encode, free_port};
 use harness::{Taffrail, get, wait_until};
-use serde_json::Value;
-
-/// A server that runs until it is dropped.
-struct Server {
-    child: Child,
-    url: String,
-}
-
-impl Server {
-    /// Starts `command`, which listens on `port`, and waits until `ready` answers.
-    fn start(mut command: Command, port: u16, ready: &str) -> Self {
-        let started = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
-        let child = started.unwrap_or_else(|error| panic!("{command:?}: {error}"));
-        let server = Server { child, url: format!("http://127.0.0.1:{port}") };
-        let url = format!("{}{ready}", server.url);
-        wait_until(&url, || get(&url, &[]).ok().filter(|answer| answer.status < 300));
-        server
-    }
-
-    fn json(&self, path: &str) -> Value {
-        let answer = get(&format!("{}{path}", self.url), &[]).unwrap();
-        serde_json::from_slice(&answer.body).unwrap_or_else(|error| panic!("{error}: {}", answer.text()))
-    }
-
-    /// The values of an instant query of PromQL, waited for.
-    fn promql(&self, query: &str) -> Vec<f64> {
-        let path = format!("/api/v1/query?query={}", encode(query));
-        wait_until(query, || {
-            let answer = self.json(&path);
-            let values = answer["data"]["result"].as_array()?.iter();
-            let values: Vec<f64> = values.filter_map(|series| series["value"][1].as_str()?.parse().ok()).collect();
-            (!values.is_empty()).then_some(values)
-        })
-    }
-
-    /// The rows of a query of InfluxQL, as values by column.
-    fn influxql(&self, query: &str) -> Vec<BTreeMap<String, Value>> {
-        let answer = self.json(&format!("/query?db=telegraf&q={}", encode(query)));
-        let series = &answer["results"][0]["series"][0];
-        let columns: Vec<String> =
-            series["columns"].as_array().into_iter().flatten().map(|name| name.as_str().unwrap().to_owned()).collect();
-        let rows = series["values"].as_array().into_iter().flatten();
-        rows.map(|row| columns.iter().cloned().zip(row.as_array().unwrap().iter().cloned()).collect()).collect()
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
-fn encode(text: &str) -> String {
-    form_urlencoded::byte_serialize(text.as_bytes()).collect()
-}
 
 fn prometheus(folder: &Path, target: &str, more: &[&str]) -> Server {
     let config = format!(

@@ -28,9 +28,9 @@ pub enum KeyError {
     #[error("improper label name {0:?}")]
     Name(String),
     /// A value that is not what `@base64` says.
-    #[error("invalid base64 encoding in {what} {value:?}: {reason}")]
+    #[error("invalid base64 encoding {what}{value:?}: {reason}")]
     Base64 {
-        /// The job name, or which label.
+        /// Where: in the job name, or for which label.
         what: String,
         /// What stands there.
         value: String,
@@ -150,7 +150,10 @@ fn decode_base64(what: &str, text: &[u8]) -> Result<Vec<u8>, KeyError> {
     const ENGINE: GeneralPurpose = GeneralPurpose::new(&URL_SAFE, ANY_PADDING);
     let end = text.iter().rposition(|byte| *byte != b'=').map_or(0, |last| last + 1);
     ENGINE.decode(&text[..end]).map_err(|error| KeyError::Base64 {
-        what: what.to_owned(),
+        what: match what.strip_prefix("label ") {
+            Some(label) => format!("for label {label}="),
+            None => format!("in {what} "),
+        },
         value: String::from_utf8_lossy(text).into_owned(),
         reason: error.to_string().to_lowercase(),
     })
@@ -258,7 +261,7 @@ mod tests {
         for (path, error) in cases {
             assert_eq!(read(path), error, "{path}");
         }
-        assert!(read("job/x/l@base64/!!").starts_with("invalid base64 encoding in label l \"!!\": invalid symbol"));
+        assert!(read("job/x/l@base64/!!").starts_with("invalid base64 encoding for label l=\"!!\": invalid symbol"));
     }
 
     #[test]

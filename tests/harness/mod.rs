@@ -5,6 +5,9 @@
 
 pub mod cgroups;
 pub mod docker;
+pub mod gateway;
+pub mod http;
+pub mod real;
 pub mod series;
 pub mod server;
 pub mod tls;
@@ -102,11 +105,16 @@ impl Taffrail {
 
     /// Starts with this configuration and these arguments, and does not wait.
     pub fn start_with(config: &str, arguments: &[&str]) -> Self {
+        Self::start_command("run", config, arguments)
+    }
+
+    /// The same with another command than `run`.
+    pub fn start_command(subcommand: &str, config: &str, arguments: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("taffrail.toml");
         std::fs::write(&path, config).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_taffrail"));
-        command.arg("run").arg("--config").arg(&path).args(arguments);
+        command.arg(subcommand).arg("--config").arg(&path).args(arguments);
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let log = Arc::new(Mutex::new(Vec::new()));
         let (lines, gathered) = (BufReader::new(child.stderr.take().unwrap()).lines(), log.clone());

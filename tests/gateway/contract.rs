@@ -1,0 +1,95 @@
+//! The HTTP contract: Taffrail alone, and beside Pushgateway.
+
+use super::harness::gateway::{Gateway, Own, Pushgateway};
+use super::harness::get;
+use super::harness::http::Reply;
+use super::table::{Case, Theirs, cases};
+
+fn answers(case: &Case, gateway: &dyn Gateway) -> Vec<Reply> {
+    case.requests.iter().map(|request| gateway.send(request)).collect()
+}
+
+fn statuses(replies: &[Reply]) -> Vec<u16> {
+    replies.iter().map(|reply| reply.status).collect()
+}
+
+/// The samples and types of what was pushed, in the order of their text; times that are not 0 are `T`, and numbers are
+/// written in one way.
+fn shown(gateway: &dyn Gateway) -> Option<Vec<String>> {
+    let answer = get(&format!("http://{}/metrics", gateway.address()), &[]).unwrap();
+    if answer.status != 200 {
+        return None;
+    }
+    let own = ["go_", "process_", "promhttp_", "pushgateway_", "taffrail_"];
+    let is_marker = |line: &str| line.contains("push_time_seconds") || line.contains("push_failure_time_seconds");
+    let pushed = |line: &&str| {
+        let name = line.trim_start_matches("# TYPE ").trim_start_matches("# HELP ");
+        !own.iter().any(|prefix| name.starts_with(prefix)) && !(is_marker(line) && line.starts_with("# HELP"))
+    };
+    let mut lines: Vec<String> = answer.text().lines().filter(pushed).map(str::to_owned).collect();
+    for line in lines.iter_mut().filter(|line| !line.starts_with('#')) {
+        let Some((series, value)) = line.rsplit_once(' ') else { continue };
+        let Ok(value) = value.parse::<f64>() else { continue };
+        let is_time = is_marker(line) && value != 0.0;
+        *line = if is_time { format!("{series} T") } else { format!("{series} {value}") };
+    }
+    lines.sort();
+    Some(lines)
+}
+
+#[test]
+fn every_request_is_answered_as_the_table_says() {
+    for case in cases() {
+        let gateway = Own::start("");
+        let replies = answers(&case, &gateway);
+        assert_eq!(statuses(&replies), case.statuses, "{}: {:?}", case.name, replies.last());
+        let last = &replies.last().unwrap().body;
+        assert!(last.contains(case.says), "{}: {last}", case.name);
+        let lines = shown(&gateway).unwrap();
+        for line in &case.shows {
+            assert!(lines.iter().any(|shown| shown == line), "{}: {line} is not in {lines:#?}", case.name);
+        }
+    }
+}
+
+/// What is not as the table says, in a line.
+fn compare(case: &Case, ours: &dyn Gateway, theirs: &dyn Gateway) -> Result<(), String> {
+    let (our_replies, their_replies) = (answers(case, ours), answers(case, theirs));
+    let (our_lines, their_lines) = (shown(ours), shown(theirs));
+    let says = |wrong: bool, what: String| if wrong { Err(format!("{}: {what}", case.name)) } else { Ok(()) };
+    let bodies = |replies: &[Reply]| replies.iter().map(|reply| reply.body.clone()).collect::<Vec<_>>();
+    let their_statuses = statuses(&their_replies);
+    match &case.pushgateway {
+        Theirs::Same => {
+            let is_other = their_statuses != case.statuses;
+            says(is_other, format!("{their_statuses:?} is what Pushgateway answers, {:?}", bodies(&their_replies)))?;
+            let last = &their_replies.last().unwrap().body;
+            says(!last.contains(case.says), format!("Pushgateway says {last}"))?;
+            says(our_lines != their_lines, format!("{our_lines:#?} is not {their_lines:#?}"))?;
+            let allows = |replies: &[Reply]| {
+                let refusals = replies.iter().filter(|reply| reply.status == 405);
+                refusals.map(|reply| reply.header("allow").is_some()).collect::<Vec<_>>()
+            };
+            says(allows(&our_replies) != allows(&their_replies), "the header Allow".to_owned())
+        }
+        Theirs::Differs(_, expected) => {
+            says(their_statuses != *expected, format!("{their_statuses:?} is what Pushgateway answers"))?;
+            let is_same = statuses(&our_replies) == their_statuses && our_lines == their_lines;
+            says(is_same && bodies(&our_replies) == bodies(&their_replies), "there is no difference".to_owned())
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs Debian's package prometheus-pushgateway: tests/run"]
+fn with_pushgateway_that_answers_the_same_but_where_it_is_wrong() {
+    let mut wrong = Vec::new();
+    for case in cases() {
+        let (ours, theirs) = (Own::start(""), Pushgateway::start(&[]));
+        wrong.extend(compare(&case, &ours, &theirs).err());
+        if let Theirs::Differs(why, _) = &case.pushgateway {
+            println!("not the same: {}: Pushgateway: {why}", case.name);
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}

@@ -1,0 +1,8 @@
+//! The gateway as batch jobs, Prometheus and people use it.
+
+#[path = "../harness/mod.rs"]
+mod harness;
+
+mod clients;
+mod contract;
+mod table;

@@ -1,0 +1,70 @@
+//! Servers that people run Taffrail with, from Debian's packages.
+
+use std::collections::BTreeMap;
+use std::net::TcpListener;
+use std::process::{Child, Command, Stdio};
+
+use serde_json::Value;
+
+use super::{get, wait_until};
+
+/// A server that runs until it is dropped.
+pub struct Server {
+    child: Child,
+    pub url: String,
+}
+
+impl Server {
+    /// Starts `command`, which listens on `port`, and waits until `ready` answers.
+    pub fn start(mut command: Command, port: u16, ready: &str) -> Self {
+        let started = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        let child = started.unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        let server = Server { child, url: format!("http://127.0.0.1:{port}") };
+        let url = format!("{}{ready}", server.url);
+        wait_until(&url, || get(&url, &[]).ok().filter(|answer| answer.status < 300));
+        server
+    }
+
+    pub fn json(&self, path: &str) -> Value {
+        let answer = get(&format!("{}{path}", self.url), &[]).unwrap();
+        serde_json::from_slice(&answer.body).unwrap_or_else(|error| panic!("{error}: {}", answer.text()))
+    }
+
+    /// The values of an instant query of PromQL, waited for.
+    pub fn promql(&self, query: &str) -> Vec<f64> {
+        let path = format!("/api/v1/query?query={}", encode(query));
+        wait_until(query, || {
+            let answer = self.json(&path);
+            let values = answer["data"]["result"].as_array()?.iter();
+            let values: Vec<f64> = values.filter_map(|series| series["value"][1].as_str()?.parse().ok()).collect();
+            (!values.is_empty()).then_some(values)
+        })
+    }
+
+    /// The rows of a query of InfluxQL, as values by column.
+    pub fn influxql(&self, query: &str) -> Vec<BTreeMap<String, Value>> {
+        let answer = self.json(&format!("/query?db=telegraf&q={}", encode(query)));
+        let series = &answer["results"][0]["series"][0];
+        let columns: Vec<String> =
+            series["columns"].as_array().into_iter().flatten().map(|name| name.as_str().unwrap().to_owned()).collect();
+        let rows = series["values"].as_array().into_iter().flatten();
+        rows.map(|row| columns.iter().cloned().zip(row.as_array().unwrap().iter().cloned()).collect()).collect()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A port that nothing listens on.
+pub fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// A text as a part of a query.
+pub fn encode(text: &str) -> String {
+    form_urlencoded::byte_serialize(text.as_bytes()).collect()
+}
