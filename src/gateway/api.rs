@@ -28,6 +28,7 @@ use crate::encode::family::FamilyInfo;
 use crate::encode::parse::{self, Format};
 use crate::encode::pushed::Names;
 use crate::encode::{Family, FamilyWriter};
+use crate::http::timed::TooSlow;
 use crate::sinks::negotiate::{self, accepts_gzip};
 use crate::sinks::render;
 
@@ -458,6 +459,10 @@ fn time_to_live(query: &str, headers: &HeaderMap) -> Result<Option<f64>, Refused
     if duration.is_zero() { Err(wrong()) } else { Ok(Some(duration.as_secs_f64())) }
 }
 
+fn is_too_slow(error: &(dyn std::error::Error + 'static)) -> bool {
+    error.is::<TooSlow>() || error.source().is_some_and(is_too_slow)
+}
+
 /// The whole body; one that was cut off is none.
 async fn read_body(request: Request, limit: usize) -> Result<Vec<u8>, Refused> {
     let announced = request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
@@ -467,6 +472,7 @@ async fn read_body(request: Request, limit: usize) -> Result<Vec<u8>, Refused> {
     match Limited::new(request.into_body(), limit).collect().await {
         Ok(collected) => Ok(collected.to_bytes().into()),
         Err(error) if error.is::<LengthLimitError>() => Err(BodyError::TooLong(limit).into()),
+        Err(error) if is_too_slow(&*error) => Err(Refused(StatusCode::REQUEST_TIMEOUT, TooSlow.to_string())),
         Err(_) => Err(Refused(StatusCode::BAD_REQUEST, "the body was cut off".to_owned())),
     }
 }

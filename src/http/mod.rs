@@ -1,5 +1,7 @@
 //! Listeners that every endpoint shares, with bounds on connections and on how slow a peer may be.
 
+pub mod timed;
+
 use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::net::SocketAddr;
@@ -17,6 +19,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
 
+use self::timed::Timed;
 use crate::config::{Key, KeyInfo, Section};
 
 /// `[http]`.
@@ -209,9 +212,9 @@ async fn serve_connection(stream: TcpStream, limits: Arc<Settings>, router: Rout
     stream.as_mut().set_write_timeout_pinned(Some(limits.write_timeout));
     let was_asked = AtomicBool::new(false);
     let router = TowerToHyperService::new(router);
-    let service = service_fn(|request| {
+    let service = service_fn(|request: hyper::Request<hyper::body::Incoming>| {
         was_asked.store(true, Ordering::Relaxed);
-        router.call(request)
+        router.call(request.map(|body| Timed::within(limits.idle_timeout, body)))
     });
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())

@@ -1,0 +1,281 @@
+//! What was acknowledged is kept: over kills, on disks that are full or read-only.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use rustix::process::Signal;
+
+use super::harness::gateway::{Gateway, Own};
+use super::harness::{PATIENCE, wait_until};
+
+/// What one client did to its group: nothing for its end.
+#[derive(Clone, Copy, Debug, Default)]
+struct Done {
+    acknowledged: Option<u32>,
+    /// What was asked for and not answered.
+    asked: Option<Option<u32>>,
+}
+
+/// Pushes growing numbers to a group, and ends it now and then, until the gateway is gone.
+fn push_until_it_ends(address: &str, group: usize, mut next: u32) -> Done {
+    let Ok(mut stream) = TcpStream::connect(address) else { return Done::default() };
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut done = Done::default();
+    loop {
+        next += 1;
+        let is_end = next % 7 == 0;
+        let (method, body) = if is_end { ("DELETE", String::new()) } else { ("PUT", format!("x {next}\n")) };
+        let request = format!(
+            "{method} /metrics/job/g{group} HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        let asked = (!is_end).then_some(next);
+        done.asked = Some(asked);
+        if stream.write_all(request.as_bytes()).is_err() || !is_answered(&mut stream) {
+            return done;
+        }
+        done = Done { acknowledged: asked, asked: None };
+    }
+}
+
+fn is_answered(stream: &mut TcpStream) -> bool {
+    let (mut reader, mut line) = (BufReader::new(stream), String::new());
+    let is_success = |line: &str| line.starts_with("HTTP/1.1 200") || line.starts_with("HTTP/1.1 202");
+    if reader.read_line(&mut line).is_err() || !is_success(&line) {
+        return false;
+    }
+    loop {
+        line.clear();
+        match reader.read_line(&mut line) {
+            Ok(0) | Err(_) => return false,
+            Ok(_) if line == "\r\n" => return true,
+            Ok(_) => {}
+        }
+    }
+}
+
+#[test]
+fn what_was_acknowledged_is_there_after_hundreds_of_kills() {
+    const ROUNDS: u32 = 200;
+    const GROUPS: usize = 6;
+    let folder = tempfile::tempdir().unwrap();
+    let mut known: BTreeMap<usize, Done> = BTreeMap::new();
+    for round in 0..=ROUNDS {
+        let gateway = Own::keeping(folder.path(), "");
+        let exposition = gateway.exposition();
+        for (group, done) in &mut known {
+            let found = super::harness::sample(&exposition, &format!("x{{instance=\"\",job=\"g{group}\"}}"));
+            let found = found.map(|value| value as u32);
+            let is_sound = found == done.acknowledged || Some(found) == done.asked;
+            assert!(is_sound, "round {round}, group {group}: {found:?} is there, and should be {done:?}");
+            *done = Done { acknowledged: found, asked: None };
+        }
+        if round == ROUNDS {
+            break;
+        }
+        let address = gateway.address();
+        let clients: Vec<_> = (0..GROUPS)
+            .map(|group| {
+                let address = address.clone();
+                thread::spawn(move || push_until_it_ends(&address, group, round * 100_000))
+            })
+            .collect();
+        thread::sleep(Duration::from_millis(u64::from(3 + round % 29)));
+        gateway.signal(Signal::KILL);
+        for (group, client) in clients.into_iter().enumerate() {
+            let done = client.join().unwrap();
+            // One that could not ask has changed nothing.
+            if done.acknowledged.is_some() || done.asked.is_some() {
+                let before = known.get(&group).copied().unwrap_or_default();
+                let is_first = done.acknowledged.is_none() && done.asked == Some(Some(round * 100_000 + 1));
+                known.insert(group, if is_first { Done { asked: done.asked, ..before } } else { done });
+            }
+        }
+    }
+    assert_eq!(known.len(), GROUPS);
+}
+
+#[test]
+fn a_gateway_that_ends_in_order_keeps_everything() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut gateway = Own::keeping(folder.path(), "");
+    assert_eq!(gateway.put("/metrics/job/a", "# TYPE x counter\nx 1\n").status, 200);
+    let before = gateway.exposition();
+    gateway.signal(Signal::TERM);
+    assert!(gateway.process().wait().success());
+    let again = Own::keeping(folder.path(), "");
+    let pushed = |text: &str| text.lines().filter(|line| line.contains("job=")).map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!(pushed(&again.exposition()), pushed(&before));
+}
+
+#[test]
+fn a_folder_has_one_gateway_and_a_damaged_file_is_kept_aside() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut gateway = Own::keeping(folder.path(), "");
+    for job in ["a", "b", "c"] {
+        assert_eq!(gateway.put(&format!("/metrics/job/{job}"), "x 1\n").status, 200);
+    }
+    let path = folder.path().to_str().unwrap();
+    let second = super::harness::taffrail(&["gateway", "--listen", "127.0.0.1:0", "--state", path]);
+    assert!(!second.status.success());
+    let said = String::from_utf8(second.stderr).unwrap();
+    assert!(said.contains(path) && said.contains("another"), "{said}");
+    gateway.signal(Signal::KILL);
+    gateway.process().wait();
+    // One byte of the second push is another.
+    let log = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path());
+    let log = log.max_by_key(|path| std::fs::metadata(path).unwrap().len()).unwrap();
+    let mut bytes = std::fs::read(&log).unwrap();
+    let at = bytes.windows(7).position(|part| part == b"job=\"b\"").unwrap();
+    bytes[at] ^= 0xff;
+    std::fs::write(&log, &bytes).unwrap();
+    let gateway = Own::keeping(folder.path(), "");
+    let damage = gateway.log().join("\n");
+    assert!(damage.contains("damaged"), "{damage}");
+    assert!(gateway.sample("x{instance=\"\",job=\"a\"}").is_some());
+    let mut names = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name());
+    assert!(names.any(|name| name.to_string_lossy().contains("damaged")));
+}
+
+#[test]
+fn a_folder_that_cannot_be_used_is_said_at_once() {
+    let run = super::harness::taffrail(&["gateway", "--listen", "127.0.0.1:0", "--state", "/proc/taffrail"]);
+    assert!(!run.status.success());
+    let said = String::from_utf8(run.stderr).unwrap();
+    assert!(said.contains("/proc/taffrail"), "{said}");
+}
+
+/// A gateway that a shell starts; it is killed when it is dropped.
+struct Shelled {
+    child: Child,
+    address: String,
+}
+
+impl Shelled {
+    /// Runs `script`, in which `$0` is Taffrail and `$1` is `folder`.
+    fn start(mut command: Command, script: &str, folder: &Path) -> Shelled {
+        let script = format!("{script}; exec \"$0\" gateway --listen 127.0.0.1:0 --state \"$1\"");
+        command.arg("-c").arg(script).arg(env!("CARGO_BIN_EXE_taffrail")).arg(folder);
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
+        let listens = |line: String| Some(line.split_once("the gateway listens on http://")?.1.to_owned());
+        let address = lines.find_map(listens).unwrap();
+        thread::spawn(move || lines.for_each(drop));
+        Shelled { child, address }
+    }
+}
+
+impl Gateway for Shelled {
+    fn address(&self) -> String {
+        self.address.clone()
+    }
+}
+
+impl Drop for Shelled {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn a_disk_that_is_full_refuses_pushes_and_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    // Files may not grow beyond 128 KiB, which takes no root.
+    let gateway = Shelled::start(Command::new("sh"), "trap '' XFSZ; ulimit -S -f 256", folder.path());
+    let body = |number: u32| format!("x{{big=\"{}\"}} {number}\n", "y".repeat(4000));
+    let refused_at = (0..200).find(|number| {
+        let reply = gateway.put(&format!("/metrics/job/g{number}"), &body(*number));
+        match reply.status {
+            200 => false,
+            503 => {
+                assert!(reply.body.contains("cannot be kept on disk"), "{reply:?}");
+                true
+            }
+            _ => panic!("{reply:?}"),
+        }
+    });
+    let refused_at = refused_at.expect("the disk is never full");
+    let exposition = gateway.exposition();
+    let groups = |text: &str| text.lines().filter(|line| line.starts_with("x{")).count() as u32;
+    assert_eq!(groups(&exposition), refused_at);
+    assert!(super::harness::sample(&exposition, "taffrail_gateway_pushes_total{outcome=\"unkept\"}").unwrap() >= 1.0);
+    // There is room again.
+    let pid = rustix::process::Pid::from_child(&gateway.child);
+    let limit = rustix::process::Rlimit { current: None, maximum: None };
+    rustix::process::prlimit(Some(pid), rustix::process::Resource::Fsize, limit).unwrap();
+    assert_eq!(gateway.put("/metrics/job/later", "x 1\n").status, 200);
+    drop(gateway);
+    let again = Own::keeping(folder.path(), "");
+    assert_eq!(groups(&again.exposition()), refused_at + 1);
+}
+
+/// Starts a gateway in a mount namespace of its own, on a file system that `mount` makes.
+fn on_a_mount(mount: &str, folder: &Path) -> Shelled {
+    let mut command = Command::new("unshare");
+    command.args(["-m", "sh"]);
+    Shelled::start(command, mount, folder)
+}
+
+fn succeeds(command: &mut Command) {
+    assert!(command.status().unwrap().success(), "{command:?}");
+}
+
+#[test]
+#[ignore = "mounts a file system, as root: tests/run"]
+fn with_mount_a_file_system_that_is_full_refuses_pushes_and_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let gateway = on_a_mount("mount -t tmpfs -o size=256k none \"$1\"", folder.path());
+    let big = format!("x{{big=\"{}\"}} 1\n", "y".repeat(8000));
+    let push = |number: u32| gateway.put(&format!("/metrics/job/g{number}"), &big);
+    let full = (0..200).find(|number| push(*number).status == 503).expect("the file system is never full");
+    let said = push(full).body;
+    assert!(said.contains("no space left on device"), "{said}");
+    assert_eq!(gateway.exposition().matches("x{big").count() as u32, full);
+    let target = format!("--target={}", gateway.child.id());
+    let mut remount = Command::new("nsenter");
+    succeeds(remount.arg(target).args(["--mount", "mount", "-o", "remount,size=8m"]).arg(folder.path()));
+    wait_until("room", || (push(full).status == 200).then_some(()));
+}
+
+#[test]
+#[ignore = "mounts a file system, as root: tests/run"]
+fn with_mount_a_file_system_that_becomes_read_only_refuses_pushes_and_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let (image, mounted) = (folder.path().join("image"), folder.path().join("mounted"));
+    std::fs::create_dir(&mounted).unwrap();
+    std::fs::File::create(&image).unwrap().set_len(16 << 20).unwrap();
+    succeeds(Command::new("mke2fs").args(["-q", "-t", "ext4"]).arg(&image));
+    let mount = format!("mount -o loop,errors=remount-ro {} \"$1\"", image.display());
+    let gateway = on_a_mount(&mount, &mounted);
+    let push = |number: u32| gateway.put(&format!("/metrics/job/g{number}"), "x 1\n");
+    assert_eq!(push(1).status, 200);
+    // What an error of the device would do.
+    let devices = Command::new("losetup").arg("-j").arg(&image).output().unwrap().stdout;
+    let devices = String::from_utf8(devices).unwrap();
+    let device = devices.split(':').next().unwrap().trim_start_matches("/dev/");
+    std::fs::write(format!("/sys/fs/ext4/{device}/trigger_fs_error"), "1").unwrap();
+    let refused = push(2);
+    assert_eq!(refused.status, 503);
+    assert!(refused.body.contains("read-only file system"), "{refused:?}");
+    assert!(gateway.sample("x{instance=\"\",job=\"g1\"}").is_some());
+    assert!(gateway.sample("x{instance=\"\",job=\"g2\"}").is_none());
+}
+
+#[test]
+fn a_client_that_is_slow_is_cut_off_and_in_nobodys_way() {
+    let gateway = Own::start_with("[http]\nidle_timeout = \"1s\"\n", &[]);
+    let mut slow = TcpStream::connect(gateway.address()).unwrap();
+    slow.write_all(b"PUT /metrics/job/slow HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nx").unwrap();
+    slow.set_read_timeout(Some(PATIENCE)).unwrap();
+    assert_eq!(gateway.put("/metrics/job/a", "x 1\n").status, 200);
+    let mut answer = String::new();
+    slow.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
+    assert!(!gateway.exposition().contains("slow"));
+}
