@@ -51,7 +51,7 @@ fn metrics() -> String {
     write_families(&mut out, state::FAMILIES);
     write_families(&mut out, prometheus::FAMILIES);
     out.push_str("\n## The gateway about itself\n\nBeside what was pushed, on the gateway's own address. Every group also has `push_time_seconds` and `push_failure_time_seconds`, with its labels.\n");
-    write_families(&mut out, taffrail::gateway::api::FAMILIES);
+    write_families(&mut out, taffrail::gateway::own::FAMILIES);
     out
 }
 
@@ -106,6 +106,11 @@ fn sections() -> Vec<(String, String, &'static [KeyInfo])> {
             "[gateway]".into(),
             "Where batch jobs push, as to Prometheus's Pushgateway.".into(),
             taffrail::gateway::settings::KEYS,
+        ),
+        (
+            "[[gateway.jobs]]".into(),
+            "What holds for the pushes of certain jobs; the first that matches holds.".into(),
+            taffrail::gateway::rules::KEYS,
         ),
         ("[agent]".into(), "When push sinks read and write.".into(), schedule::KEYS),
         ("[tags]".into(), "Tags of every point that is pushed: any key, with a string.".into(), &[]),
@@ -225,7 +230,7 @@ fn names(settings: &Settings) -> Vec<&'static str> {
 
 #[test]
 fn every_family_has_one_owner_and_a_name_that_both_text_formats_can_tell_apart() {
-    let own = [readers::FAMILIES, state::FAMILIES, prometheus::FAMILIES, taffrail::gateway::api::FAMILIES];
+    let own = [readers::FAMILIES, state::FAMILIES, prometheus::FAMILIES, taffrail::gateway::own::FAMILIES];
     let all = COLLECTORS.iter().map(|entry| entry.about.families).chain(own).flatten();
     let mut seen = BTreeSet::new();
     for family in all {

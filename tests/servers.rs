@@ -8,6 +8,7 @@ use std::process::Command;
 
 use harness::real::{Server, encode, free_port};
 use harness::{Taffrail, get, wait_until};
+use serde_json::Value;
 
 fn prometheus(folder: &Path, target: &str, more: &[&str]) -> Server {
     let config = format!(

@@ -1,7 +1,7 @@
 //! The gateway's endpoints: Pushgateway's, and a few that it does not have.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
@@ -10,94 +10,33 @@ use axum::body::Body;
 use axum::extract::{Request, State as Extract};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde_json::{Value, json};
 
-use super::body::{BodyError, unpack};
-use super::change::{Plan, Replace, Times};
-use super::core::{Core, Unkept};
+use super::answer::Refused;
+use super::change::{Plan, Times};
+use super::core::Core;
 use super::json;
-use super::key::{Key, KeyError};
+use super::key::Key;
+use super::own::{self, Counts};
 use super::page;
 use super::refusal::Refusal;
 use super::scrape::{self, Shape};
 use super::settings::Settings;
 use super::state::State;
 use super::sweep::Selection;
-use crate::encode::family::FamilyInfo;
-use crate::encode::parse::{self, Format};
 use crate::encode::pushed::Names;
-use crate::encode::{Family, FamilyWriter};
-use crate::http::timed::TooSlow;
 use crate::sinks::negotiate::{self, accepts_gzip};
 use crate::sinks::render;
 
 /// What the endpoints answer from.
 pub struct Gateway {
-    core: Arc<Core>,
+    pub(super) core: Arc<Core>,
     /// What a reload changes is swapped in.
     pub settings: ArcSwap<Settings>,
     started: SystemTime,
     /// Told when the process is asked to end.
     quit: tokio::sync::Notify,
-    counts: Counts,
-}
-
-#[derive(Default)]
-struct Counts {
-    taken: AtomicU64,
-    refused: AtomicU64,
-    deleted: AtomicU64,
-    expired: AtomicU64,
-    unkept: AtomicU64,
-}
-
-/// An answer that is an error, in a line of text.
-struct Refused(StatusCode, String);
-
-impl IntoResponse for Refused {
-    fn into_response(self) -> Response {
-        (self.0, self.1 + "\n").into_response()
-    }
-}
-
-impl From<KeyError> for Refused {
-    fn from(error: KeyError) -> Self {
-        Refused(StatusCode::BAD_REQUEST, error.to_string())
-    }
-}
-
-impl From<BodyError> for Refused {
-    fn from(error: BodyError) -> Self {
-        let status = match error {
-            BodyError::Encoding(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            BodyError::TooLong(_) => StatusCode::PAYLOAD_TOO_LARGE,
-            BodyError::Unsound { .. } => StatusCode::BAD_REQUEST,
-        };
-        Refused(status, error.to_string())
-    }
-}
-
-impl From<parse::Error> for Refused {
-    fn from(error: parse::Error) -> Self {
-        let status = match error {
-            parse::Error::Malformed { .. } => StatusCode::BAD_REQUEST,
-            parse::Error::Limit { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-        };
-        Refused(status, error.to_string())
-    }
-}
-
-impl From<Unkept> for Refused {
-    fn from(error: Unkept) -> Self {
-        Refused(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
-    }
-}
-
-/// Why a push that could be read was not taken.
-enum NotTaken {
-    Inconsistent(Refusal),
-    Limit(String),
+    pub(super) counts: Counts,
 }
 
 impl Gateway {
@@ -129,7 +68,7 @@ impl Gateway {
         }
         let now = now();
         let is_over = |_: &Key, times: Times| times.expires.is_some_and(|expires| expires <= now);
-        let plan = |state: &State| Ok::<_, Refusal>(Plan::Sweep(state.select(is_over)));
+        let plan = |state: &State| Ok::<_, Refusal>(Plan::Sweep(state.select(is_over).expired(now)));
         let ended = self.core.change(plan).await.ok().and_then(Result::ok).unwrap_or(0);
         self.counts.expired.fetch_add(ended as u64, Ordering::Relaxed);
         ended
@@ -213,8 +152,7 @@ pub(super) fn now() -> f64 {
 async fn group(gateway: &Arc<Gateway>, path: &str, request: Request) -> Result<Response, Refused> {
     let key = Key::from_path(path)?;
     match *request.method() {
-        Method::PUT => gateway.push(key, request, Replace::Everything).await,
-        Method::POST => gateway.push(key, request, Replace::Named).await,
+        Method::PUT | Method::POST => gateway.push(key, request).await,
         Method::DELETE => gateway.delete(&key).await,
         Method::GET | Method::HEAD => gateway.show(&key),
         ref other => Ok(other_method(other, "DELETE, GET, HEAD, OPTIONS, POST, PUT")),
@@ -222,52 +160,6 @@ async fn group(gateway: &Arc<Gateway>, path: &str, request: Request) -> Result<R
 }
 
 impl Gateway {
-    async fn push(&self, key: Key, request: Request, replace: Replace) -> Result<Response, Refused> {
-        let settings = self.settings.load_full();
-        let query = request.uri().query().unwrap_or_default().to_owned();
-        let content_type = text_of(request.headers(), &header::CONTENT_TYPE).to_owned();
-        let encoding = text_of(request.headers(), &header::CONTENT_ENCODING).to_owned();
-        let ttl = time_to_live(&query, request.headers())?;
-        let body = read_body(request, settings.max_body).await?;
-        let body = unpack(body, &encoding, settings.max_body)?;
-        let pushed = parse::parse(Format::from_content_type(&content_type), &body, &settings.limits);
-        let pushed = pushed.inspect_err(|_| count(&self.counts.refused))?;
-        let now = now();
-        let plan = |state: &State| -> Result<Plan, NotTaken> {
-            let known = state.times(&key).unwrap_or_default();
-            let expires = ttl.map_or(known.expires, |ttl| Some(now + ttl));
-            let times = Times { pushed: now, failed: known.failed, expires };
-            check_limits(state, &key, &settings)?;
-            state.plan(&key, &pushed, replace, times).map(Plan::Change).map_err(NotTaken::Inconsistent)
-        };
-        match self.core.change(plan).await.inspect_err(|_| count(&self.counts.unkept))? {
-            Ok(_) => {
-                count(&self.counts.taken);
-                Ok(StatusCode::OK.into_response())
-            }
-            Err(NotTaken::Limit(message)) => {
-                count(&self.counts.refused);
-                Err(Refused(StatusCode::TOO_MANY_REQUESTS, message))
-            }
-            Err(NotTaken::Inconsistent(refusal)) => {
-                count(&self.counts.refused);
-                self.note_failure(&key, now, &settings).await;
-                let message = format!("pushed metrics are invalid or inconsistent with existing metrics: {refusal}");
-                Err(Refused(StatusCode::BAD_REQUEST, message))
-            }
-        }
-    }
-
-    /// Marks the group; one that was never pushed to is made for it, within the limit.
-    async fn note_failure(&self, key: &Key, now: f64, settings: &Settings) {
-        let plan = |state: &State| -> Result<Plan, NotTaken> {
-            check_limits(state, key, settings)?;
-            Ok(Plan::Change(state.plan_failure(key, now)))
-        };
-        // The push is refused anyway.
-        drop(self.core.change(plan).await);
-    }
-
     async fn delete(&self, key: &Key) -> Result<Response, Refused> {
         self.end(|state| state.select_keys(std::slice::from_ref(key))).await?;
         Ok(StatusCode::ACCEPTED.into_response())
@@ -302,11 +194,11 @@ impl Gateway {
         let parameters: Vec<_> = form_urlencoded::parse(query.unwrap_or_default().as_bytes()).collect();
         let mut matchers = Vec::new();
         for (_, text) in parameters.iter().filter(|(name, _)| name == "match[]") {
-            matchers.push(super::matcher::parse(text).map_err(|error| Refused(StatusCode::BAD_REQUEST, error))?);
+            matchers.push(super::matcher::parse(text).map_err(Refused::bad)?);
         }
         if matchers.is_empty() {
             let message = "expected match[], such as match[]=job=\"backup\",host=~\"web-.*\"".to_owned();
-            return Err(Refused(StatusCode::BAD_REQUEST, message));
+            return Err(Refused::bad(message));
         }
         let is_wanted = |key: &Key| matchers.iter().any(|all| all.iter().all(|matcher| matcher.matches(key)));
         let is_dry =
@@ -383,96 +275,23 @@ impl Gateway {
 
     /// What the gateway tells of itself.
     fn own_families(&self, shape: Shape) -> Vec<u8> {
-        let (groups, metrics, bytes) = self.core.look(|state| (state.groups(), state.metrics(), state.bytes()));
+        let gauges = self.core.look(own::Gauges::of);
         let format = match shape {
             Shape::Protobuf => negotiate::Format::Protobuf,
             Shape::Text(_) => negotiate::Format::Text,
         };
-        let get = |count: &AtomicU64| count.load(Ordering::Relaxed);
-        render::whole(format, |out: &mut FamilyWriter<'_>| {
-            out.value(&BYTES, bytes as u64);
-            out.value(&DELETED, get(&self.counts.deleted));
-            out.value(&EXPIRED, get(&self.counts.expired));
-            out.value(&GROUPS, groups as u64);
-            out.value(&METRICS, metrics as u64);
-            let mut pushes = out.family(&PUSHES);
-            pushes.sample(["refused"], get(&self.counts.refused));
-            pushes.sample(["taken"], get(&self.counts.taken));
-            pushes.sample(["unkept"], get(&self.counts.unkept));
-        })
+        render::whole(format, |out| own::write(out, &self.counts, &gauges))
     }
 }
 
 /// A body of more bytes is sent while it is made.
 const LARGE: usize = 512 << 10;
 
-const BYTES: Family<0> = Family::gauge("taffrail_gateway_bytes", "Memory that what was pushed takes, about.", []);
-const DELETED: Family<0> = Family::counter("taffrail_gateway_deleted_groups_total", "Groups that were deleted.", []);
-const EXPIRED: Family<0> = Family::counter("taffrail_gateway_expired_groups_total", "Groups whose time was over.", []);
-const GROUPS: Family<0> = Family::gauge("taffrail_gateway_groups", "Groups that there are.", []);
-const METRICS: Family<0> =
-    Family::gauge("taffrail_gateway_metrics", "Metrics that there are in all groups, their markers included.", []);
-const PUSHES: Family<1> = Family::counter(
-    "taffrail_gateway_pushes_total",
-    "Pushes that were taken, refused for what they hold, or not kept because the disk would not.",
-    ["outcome"],
-);
-
-/// The families that the gateway tells of itself.
-pub const FAMILIES: &[FamilyInfo] =
-    &[BYTES.info(), DELETED.info(), EXPIRED.info(), GROUPS.info(), METRICS.info(), PUSHES.info()];
-
-fn count(counter: &AtomicU64) {
-    counter.fetch_add(1, Ordering::Relaxed);
-}
-
 /// A header's value; empty if it is not there, or not text.
-fn text_of<'h>(headers: &'h HeaderMap, name: &header::HeaderName) -> &'h str {
+pub(super) fn text_of<'h>(headers: &'h HeaderMap, name: &header::HeaderName) -> &'h str {
     headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
 }
 
 fn axum_json(value: &Value) -> Response {
     ([(header::CONTENT_TYPE, "application/json")], value.to_string()).into_response()
-}
-
-fn check_limits(state: &State, key: &Key, settings: &Settings) -> Result<(), NotTaken> {
-    if state.times(key).is_none() && state.groups() >= settings.max_groups {
-        let limit = settings.max_groups;
-        return Err(NotTaken::Limit(format!("there are {limit} groups already, the limit of [gateway] max_groups")));
-    }
-    if state.metrics() >= settings.max_total_series {
-        let limit = settings.max_total_series;
-        return Err(NotTaken::Limit(format!(
-            "there are {limit} metrics already, the limit of [gateway] max_total_series"
-        )));
-    }
-    Ok(())
-}
-
-/// How long the group is to live: `?ttl=1h`, or the header `X-Taffrail-TTL`.
-fn time_to_live(query: &str, headers: &HeaderMap) -> Result<Option<f64>, Refused> {
-    let in_query = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "ttl").map(|(_, value)| value);
-    let in_header = headers.get("x-taffrail-ttl").and_then(|value| value.to_str().ok()).map(Into::into);
-    let Some(text) = in_query.or(in_header) else { return Ok(None) };
-    let wrong = || Refused(StatusCode::BAD_REQUEST, format!("expected a time to live such as ttl=90m, found {text:?}"));
-    let duration = humantime::parse_duration(&text).map_err(|_| wrong())?;
-    if duration.is_zero() { Err(wrong()) } else { Ok(Some(duration.as_secs_f64())) }
-}
-
-fn is_too_slow(error: &(dyn std::error::Error + 'static)) -> bool {
-    error.is::<TooSlow>() || error.source().is_some_and(is_too_slow)
-}
-
-/// The whole body; one that was cut off is none.
-async fn read_body(request: Request, limit: usize) -> Result<Vec<u8>, Refused> {
-    let announced = request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-    if announced.is_some_and(|length: usize| length > limit) {
-        return Err(BodyError::TooLong(limit).into());
-    }
-    match Limited::new(request.into_body(), limit).collect().await {
-        Ok(collected) => Ok(collected.to_bytes().into()),
-        Err(error) if error.is::<LengthLimitError>() => Err(BodyError::TooLong(limit).into()),
-        Err(error) if is_too_slow(&*error) => Err(Refused(StatusCode::REQUEST_TIMEOUT, TooSlow.to_string())),
-        Err(_) => Err(Refused(StatusCode::BAD_REQUEST, "the body was cut off".to_owned())),
-    }
 }

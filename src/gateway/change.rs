@@ -44,6 +44,8 @@ pub struct Change {
     pub before: Option<Times>,
     /// The group's times after; nothing if there is no group then.
     pub after: Option<Times>,
+    /// What the push is known by if it comes again.
+    pub seen: Option<u128>,
 }
 
 /// What is to be done.

@@ -103,7 +103,7 @@ fn has_part(kind: Kind, suffix: &str) -> bool {
 
 /// What holds of a family by itself.
 pub(super) fn check_family(family: &Family<'_>, key: &Key) -> Result<(), Refusal> {
-    if super::api::FAMILIES.iter().any(|own| own.name == family.name) {
+    if super::own::FAMILIES.iter().any(|own| own.name == family.name) {
         return Err(Refusal::Own(family.name.to_string()));
     }
     let series = |index: usize| described(family, index, key);

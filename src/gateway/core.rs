@@ -15,7 +15,7 @@ use super::change::{Change, Piece, Plan, Times};
 use super::key::Key;
 use super::record;
 use super::state::{Held, State};
-use super::sweep::Swept;
+use super::sweep::{Expired, Swept};
 use crate::store::{Log, OpenError, Records};
 
 /// All groups, and the log that keeps them.
@@ -45,6 +45,7 @@ struct Pending {
 
 /// What undoes it.
 enum Done {
+    Nothing,
     Change(Change),
     Sweep(Swept),
 }
@@ -136,7 +137,8 @@ impl Core {
                 Plan::Change(_) => 1,
                 Plan::Sweep(selection) => selection.count(),
             };
-            let answered = if groups > 0 { inner.make(plan, self.is_durable) } else { None };
+            // Whoever is told that nothing was to be done is told so once that is certain.
+            let answered = if groups > 0 { inner.make(plan, self.is_durable) } else { inner.wait_for_all() };
             (groups, answered)
         };
         if let Some(answered) = answered {
@@ -163,7 +165,7 @@ impl Inner {
                 (is_durable.then(|| record::encode(&change)), Done::Change(change))
             }
             Plan::Sweep(selection) => {
-                let record = is_durable.then(|| record::encode_end(&selection));
+                let record = is_durable.then(|| record::encode_end(&selection, &self.state));
                 (record, Done::Sweep(self.state.sweep(&selection)))
             }
         };
@@ -174,8 +176,17 @@ impl Inner {
         Some(answered)
     }
 
+    /// What comes back tells when everything that was done so far is on disk.
+    fn wait_for_all(&mut self) -> Option<oneshot::Receiver<Result<(), Unkept>>> {
+        let position = self.pending.back()?.position;
+        let (answer, answered) = oneshot::channel();
+        self.pending.push_back(Pending { position, done: Done::Nothing, answer });
+        Some(answered)
+    }
+
     fn undo(&mut self, done: Done) {
         match done {
+            Done::Nothing => {}
             Done::Change(change) => self.state.undo(&change),
             Done::Sweep(swept) => self.state.restore(swept),
         }
@@ -193,7 +204,8 @@ struct Writer {
 /// All groups at one moment.
 struct Groups {
     families: Vec<(Arc<str>, Held)>,
-    keys: Vec<(u32, Key, Times)>,
+    keys: Vec<(u32, Key, Times, Vec<u128>)>,
+    expired: Expired,
 }
 
 impl Writer {
@@ -263,7 +275,7 @@ impl Writer {
             Err(error) => return tracing::warn!("no snapshot of the gateway's state can be begun: {error}"),
         };
         let write = move || {
-            let written = groups.by_group().try_for_each(|record| {
+            let written = groups.records().try_for_each(|record| {
                 let mut records = Records::default();
                 records.push(&record);
                 snapshot.write(&records)
@@ -284,12 +296,14 @@ fn is_due(log: u64, state: usize) -> bool {
 
 impl Groups {
     fn of(state: &State) -> Groups {
-        let keys = state.numbered_groups().map(|(number, group)| (number, group.key.clone(), group.times));
-        Groups { families: state.snapshot(), keys: keys.collect() }
+        let keys = state
+            .numbered_groups()
+            .map(|(number, group)| (number, group.key.clone(), group.times, group.seen.iter().copied().collect()));
+        Groups { families: state.snapshot(), keys: keys.collect(), expired: state.expired().clone() }
     }
 
-    /// A record for each group.
-    fn by_group(self) -> impl Iterator<Item = Vec<u8>> {
+    /// A record for each group, and before them one of what has ended.
+    fn records(self) -> impl Iterator<Item = Vec<u8>> {
         let mut pieces: HashMap<u32, Vec<Piece>> = HashMap::new();
         for (name, held) in self.families.iter().filter(|(name, _)| !super::state::is_marker(name)) {
             for (number, block) in held.holders.iter() {
@@ -298,8 +312,9 @@ impl Groups {
                 pieces.entry(number).or_default().push(piece);
             }
         }
-        self.keys.into_iter().map(move |(number, key, times)| {
-            record::encode_group(&key, times, &pieces.remove(&number).unwrap_or_default())
-        })
+        let groups = self.keys.into_iter().map(move |(number, key, times, seen)| {
+            record::encode_group(&key, times, &pieces.remove(&number).unwrap_or_default(), &seen)
+        });
+        std::iter::once(record::encode_expired(&self.expired)).chain(groups)
     }
 }

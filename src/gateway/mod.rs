@@ -4,6 +4,7 @@
 //! answered once it is on disk ([`crate::store`]). What Prometheus pulls is copied from blocks that were encoded when they
 //! were pushed ([`block`], [`scrape`]).
 
+pub mod answer;
 pub mod api;
 pub mod block;
 pub mod body;
@@ -13,10 +14,16 @@ pub mod chunks;
 pub mod core;
 pub mod json;
 pub mod key;
+pub mod limits;
 pub mod matcher;
+pub mod merge;
+pub mod options;
+pub mod own;
 pub mod page;
+pub mod push;
 pub mod record;
 pub mod refusal;
+pub mod rules;
 pub mod scrape;
 pub mod service;
 pub mod settings;

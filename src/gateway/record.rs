@@ -5,13 +5,15 @@ use std::collections::HashSet;
 use super::change::{Change, Piece, Times};
 use super::key::Key;
 use super::state::State;
-use super::sweep::Selection;
+use super::sweep::{Expired, Selection};
 use crate::encode::parse::model::Kind;
 
 /// What a record begins with: what it tells of, in the first version of the format.
 const GROUP: u8 = 1;
 const ENDED: u8 = 2;
 const ALL_ENDED: u8 = 3;
+const EXPIRED: u8 = 4;
+const EXPIRED_JOBS: u8 = 5;
 
 /// The types, by their numbers on disk.
 const KINDS: [Kind; 6] =
@@ -26,6 +28,10 @@ pub enum Record<'a> {
     Ended(Vec<Key>),
     /// All groups ended.
     AllEnded,
+    /// These groups ended by themselves, then.
+    Expired(f64, Vec<Key>),
+    /// When groups of a job last ended by themselves.
+    ExpiredJobs(Vec<(String, f64)>),
 }
 
 /// The change of a group.
@@ -39,6 +45,8 @@ pub struct Group<'a> {
     pub removed: Vec<&'a str>,
     /// The families that came.
     pub added: Vec<Added<'a>>,
+    /// What pushes are known by if they come again.
+    pub seen: Vec<u128>,
 }
 
 /// A family as it was written.
@@ -59,21 +67,41 @@ pub struct Added<'a> {
 /// A change as a record.
 pub fn encode(change: &Change) -> Vec<u8> {
     let names = change.removed.iter().map(|piece| piece.name.as_ref());
-    encode_parts(&change.key, change.after, names, &change.added)
+    encode_parts(&change.key, change.after, names, &change.added, change.seen.as_slice())
 }
 
 /// The end of groups as a record.
-pub fn encode_end(selection: &Selection) -> Vec<u8> {
-    let Some(keys) = selection.keys() else { return vec![ALL_ENDED] };
-    let mut out = Writer(vec![ENDED]);
+pub fn encode_end(selection: &Selection, state: &State) -> Vec<u8> {
+    let all: Vec<Key>;
+    let (mut out, keys) = match (selection.expired_at(), selection.keys()) {
+        (None, None) => return vec![ALL_ENDED],
+        (None, Some(keys)) => (Writer(vec![ENDED]), keys),
+        (Some(time), keys) => {
+            let mut out = Writer(vec![EXPIRED]);
+            out.0.extend_from_slice(&time.to_le_bytes());
+            all = if keys.is_none() { state.all().map(|(key, _)| key.clone()).collect() } else { Vec::new() };
+            (out, keys.unwrap_or(&all))
+        }
+    };
     out.number(keys.len());
     keys.iter().for_each(|key| out.key(key));
     out.0
 }
 
 /// A whole group as a record.
-pub fn encode_group(key: &Key, times: Times, pieces: &[Piece]) -> Vec<u8> {
-    encode_parts(key, Some(times), std::iter::empty(), pieces)
+pub fn encode_group(key: &Key, times: Times, pieces: &[Piece], seen: &[u128]) -> Vec<u8> {
+    encode_parts(key, Some(times), std::iter::empty(), pieces, seen)
+}
+
+/// What is known of ends as a record.
+pub fn encode_expired(expired: &Expired) -> Vec<u8> {
+    let mut out = Writer(vec![EXPIRED_JOBS]);
+    out.number(expired.len());
+    for (job, time) in expired.iter() {
+        out.bytes(job.as_bytes());
+        out.0.extend_from_slice(&time.to_le_bytes());
+    }
+    out.0
 }
 
 fn encode_parts<'n>(
@@ -81,6 +109,7 @@ fn encode_parts<'n>(
     times: Option<Times>,
     removed: impl Iterator<Item = &'n str>,
     added: &[Piece],
+    seen: &[u128],
 ) -> Vec<u8> {
     let mut out = Writer(vec![GROUP]);
     out.key(key);
@@ -99,6 +128,8 @@ fn encode_parts<'n>(
         out.0.push(is_protobuf.into());
         out.bytes(body);
     }
+    out.number(seen.len());
+    seen.iter().for_each(|push| out.0.extend_from_slice(&push.to_le_bytes()));
     out.0
 }
 
@@ -108,7 +139,12 @@ pub fn decode(bytes: &[u8]) -> Option<Record<'_>> {
     let mut rest = Reader(rest);
     match *kind {
         GROUP => Some(Record::Group(rest.group()?)),
-        ENDED => Some(Record::Ended((0..rest.number()?).map(|_| rest.key()).collect::<Option<Vec<_>>>()?)),
+        ENDED => Some(Record::Ended(rest.keys()?)),
+        EXPIRED => Some(Record::Expired(rest.float()?, rest.keys()?)),
+        EXPIRED_JOBS => {
+            let jobs = (0..rest.number()?).map(|_| Some((rest.text()?.to_owned(), rest.float()?)));
+            Some(Record::ExpiredJobs(jobs.collect::<Option<Vec<_>>>()?))
+        }
         ALL_ENDED => Some(Record::AllEnded),
         _ => None,
     }
@@ -121,6 +157,8 @@ impl State {
             Record::Group(group) => return self.replay_group(group),
             Record::Ended(keys) => self.select_keys(keys),
             Record::AllEnded => self.select(|_, _| true),
+            Record::Expired(time, keys) => self.select_keys(keys).expired(*time),
+            Record::ExpiredJobs(jobs) => return self.tell_expired(jobs.iter().cloned()),
         };
         drop(self.sweep(&ended));
     }
@@ -141,7 +179,8 @@ impl State {
             });
         }
         let before = self.times(&group.key);
-        self.apply(&Change { key: group.key.clone(), removed, added, before, after: group.times });
+        self.apply(&Change { key: group.key.clone(), removed, added, before, after: group.times, seen: None });
+        group.seen.iter().for_each(|push| self.see(&group.key, *push));
     }
 }
 
@@ -196,6 +235,10 @@ impl<'a> Reader<'a> {
         std::str::from_utf8(self.bytes()?).ok()
     }
 
+    fn keys(&mut self) -> Option<Vec<Key>> {
+        (0..self.number()?).map(|_| self.key()).collect()
+    }
+
     fn key(&mut self) -> Option<Key> {
         let labels = (0..self.number()?).map(|_| Some((self.text()?.to_owned(), self.text()?.to_owned())));
         Key::new(labels.collect::<Option<Vec<_>>>()?).ok()
@@ -212,7 +255,9 @@ impl<'a> Reader<'a> {
         };
         let removed = (0..self.number()?).map(|_| self.text()).collect::<Option<Vec<_>>>()?;
         let added = (0..self.number()?).map(|_| self.added()).collect::<Option<Vec<_>>>()?;
-        Some(Group { key, times, removed, added })
+        let seen = (0..self.number()?).map(|_| Some(u128::from_le_bytes(self.take(16)?.try_into().ok()?)));
+        let seen = seen.collect::<Option<Vec<_>>>()?;
+        Some(Group { key, times, removed, added, seen })
     }
 
     fn added(&mut self) -> Option<Added<'a>> {

@@ -61,4 +61,12 @@ pub enum Refusal {
         /// The label.
         label: String,
     },
+    /// What was pushed cannot be added to what is there.
+    #[error("{series} cannot be added to what is there: {reason}")]
+    Merge {
+        /// The metric with the group's labels.
+        series: String,
+        /// What is in the way.
+        reason: &'static str,
+    },
 }

@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use super::limits::Limits;
+use super::rules::Rule;
 use crate::config::setting::ByteSize;
 use crate::config::{Key, KeyInfo, Section};
 use crate::encode::parse;
@@ -20,10 +22,10 @@ pub struct Settings {
     pub lifecycle: bool,
     /// Bytes of a push, packed or not.
     pub max_body: usize,
-    /// Groups in all.
-    pub max_groups: usize,
-    /// Series in all.
-    pub max_total_series: usize,
+    /// Bounds of what is kept.
+    pub kept: Limits,
+    /// What holds for certain jobs.
+    pub rules: Vec<Rule>,
     /// Bounds of one push.
     pub limits: parse::Limits,
 }
@@ -43,7 +45,12 @@ const ADMIN_API: Key<bool> = Key::new(
 const LIFECYCLE: Key<bool> = Key::new("lifecycle", "false", "Whether PUT or POST /-/quit ends Taffrail.");
 const MAX_BODY: Key<ByteSize> =
     Key::new("max_body", "\"16MiB\"", "How long a push may be, before and after it is unpacked.");
+const MAX_GROUP_BYTES: Key<ByteSize> =
+    Key::new("max_group_bytes", "\"64MiB\"", "How much memory a group may take, about.");
+const MAX_GROUP_SERIES: Key<usize> = Key::new("max_group_series", "200000", "How many metrics a group may have.");
 const MAX_GROUPS: Key<usize> = Key::new("max_groups", "100000", "How many groups there may be.");
+const MAX_TOTAL_BYTES: Key<ByteSize> =
+    Key::new("max_total_bytes", "\"2GiB\"", "How much memory all groups together may take, about.");
 const MAX_SERIES: Key<usize> = Key::new("max_series", "100000", "How many series a push may have.");
 const MAX_TOTAL_SERIES: Key<usize> =
     Key::new("max_total_series", "5000000", "How many metrics there may be in all groups together.");
@@ -56,10 +63,13 @@ pub const KEYS: &[KeyInfo] = &[
     ADMIN_API.info(),
     LIFECYCLE.info(),
     MAX_BODY.info(),
-    MAX_GROUPS.info(),
     MAX_SERIES.info(),
-    MAX_TOTAL_SERIES.info(),
     MAX_LABELS.info(),
+    MAX_GROUP_BYTES.info(),
+    MAX_GROUP_SERIES.info(),
+    MAX_GROUPS.info(),
+    MAX_TOTAL_BYTES.info(),
+    MAX_TOTAL_SERIES.info(),
 ];
 
 impl Settings {
@@ -71,8 +81,14 @@ impl Settings {
             admin_api: section.get(&ADMIN_API),
             lifecycle: section.get(&LIFECYCLE),
             max_body: section.get(&MAX_BODY).0,
-            max_groups: section.get(&MAX_GROUPS),
-            max_total_series: section.get(&MAX_TOTAL_SERIES),
+            kept: Limits {
+                group_bytes: section.get(&MAX_GROUP_BYTES).0,
+                group_series: section.get(&MAX_GROUP_SERIES),
+                groups: section.get(&MAX_GROUPS),
+                bytes: section.get(&MAX_TOTAL_BYTES).0,
+                series: section.get(&MAX_TOTAL_SERIES),
+            },
+            rules: Rule::all(section),
             limits: parse::Limits {
                 series: section.get(&MAX_SERIES),
                 labels: section.get(&MAX_LABELS),

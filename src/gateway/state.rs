@@ -4,7 +4,7 @@
 //! a hash of name and labels. The markers of a group, when it was pushed to and when that failed, are families like any
 //! other; as a key has no empty labels, no two groups can have the same.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
@@ -14,6 +14,7 @@ use super::check::check_family;
 use super::chunks::Chunks;
 use super::key::Key;
 use super::refusal::Refusal;
+use super::sweep::Expired;
 use crate::encode::parse::model::{Exposition, Family, Kind};
 
 /// When a group was last pushed to.
@@ -36,6 +37,8 @@ pub struct State {
     pub(super) bytes: usize,
     /// Groups that end by themselves.
     pub(super) expiring: usize,
+    /// When groups of a job last ended by themselves.
+    pub(super) expired: Expired,
 }
 
 /// A group: what it is called, and what it has.
@@ -46,7 +49,12 @@ pub struct Group {
     families: Vec<Arc<str>>,
     /// When it was pushed to.
     pub times: Times,
+    /// What its last pushes are known by, the latest last.
+    pub(super) seen: VecDeque<u128>,
 }
+
+/// How many pushes a group remembers, to know them if they come again.
+const MOST_SEEN: usize = 64;
 
 /// A family with those who have it.
 #[derive(Clone, Debug)]
@@ -85,6 +93,11 @@ impl State {
     /// Whether any group ends by itself.
     pub fn is_any_expiring(&self) -> bool {
         self.expiring > 0
+    }
+
+    /// When groups of a job last ended by themselves.
+    pub fn expired(&self) -> &Expired {
+        &self.expired
     }
 
     /// The keys and times of all groups.
@@ -127,7 +140,7 @@ impl State {
         Some((number, self.groups.get(number as usize)?.as_ref()?))
     }
 
-    fn piece(&self, name: &str, group: u32) -> Option<Piece> {
+    pub(super) fn piece(&self, name: &str, group: u32) -> Option<Piece> {
         let (name, held) = self.families.get_key_value(name)?;
         let block = held.holders.get(group)?.clone();
         Some(Piece { name: name.clone(), kind: held.kind, help: held.help.clone(), block })
@@ -155,7 +168,7 @@ impl State {
             }
         };
         let before = group.map(|(_, group)| group.times);
-        let change = Change { key: key.clone(), removed, added, before, after: Some(times) };
+        let change = Change { key: key.clone(), removed, added, before, after: Some(times), seen: None };
         self.check(&change, pushed, group.map(|(number, _)| number))?;
         Ok(change)
     }
@@ -164,7 +177,7 @@ impl State {
     pub fn plan_failure(&self, key: &Key, now: f64) -> Change {
         let before = self.times(key);
         let after = Some(Times { failed: now, ..before.unwrap_or_default() });
-        Change { key: key.clone(), removed: Vec::new(), added: Vec::new(), before, after }
+        Change { key: key.clone(), removed: Vec::new(), added: Vec::new(), before, after, seen: None }
     }
 
     /// A family as a piece of the group.
@@ -190,12 +203,39 @@ impl State {
     pub fn apply(&mut self, change: &Change) {
         let Change { key, removed, added, after, .. } = change;
         self.replace(key, removed, added, *after);
+        change.seen.into_iter().for_each(|push| self.see(key, push));
+    }
+
+    /// Remembers a push of a group.
+    pub(super) fn see(&mut self, key: &Key, push: u128) {
+        let number = self.number(key).unwrap_or(u32::MAX);
+        if let Some(Some(group)) = self.groups.get_mut(number as usize) {
+            if group.seen.len() >= MOST_SEEN {
+                group.seen.pop_front();
+            }
+            group.seen.push_back(push);
+        }
+    }
+
+    /// Whether the group remembers this push.
+    pub fn has_seen(&self, key: &Key, push: u128) -> bool {
+        self.group(key).is_some_and(|(_, group)| group.seen.contains(&push))
+    }
+
+    /// Bytes and metrics of a group, without its markers.
+    pub fn size_of(&self, key: &Key) -> (usize, usize) {
+        let Some((number, group)) = self.group(key) else { return (0, 0) };
+        let blocks = group.families.iter().filter_map(|name| self.families.get(name)?.holders.get(number));
+        blocks.fold((0, 0), |(bytes, metrics), block| (bytes + block.bytes(), metrics + block.metrics()))
     }
 
     /// Undoes what was done last.
     pub fn undo(&mut self, change: &Change) {
         let Change { key, removed, added, before, .. } = change;
         self.replace(key, added, removed, *before);
+        if let Some(Some(group)) = self.number(key).and_then(|number| self.groups.get_mut(number as usize)) {
+            group.seen.retain(|push| Some(*push) != change.seen);
+        }
     }
 
     fn replace(&mut self, key: &Key, removed: &[Piece], added: &[Piece], times: Option<Times>) {
@@ -223,7 +263,7 @@ impl State {
         if let Some(number) = self.by_key.get(key) {
             return *number;
         }
-        let group = Group { key: key.clone(), families: Vec::new(), times: Times::default() };
+        let group = Group { key: key.clone(), families: Vec::new(), times: Times::default(), seen: VecDeque::new() };
         let number = match self.free.pop() {
             Some(number) => number,
             None => {

@@ -3,6 +3,7 @@
 //! Ten thousand groups end at once at little more than the cost of letting go of their memory: families and index are gone
 //! over once, whatever the number of groups.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::change::Times;
@@ -17,7 +18,15 @@ pub struct Selection {
     count: usize,
     /// Their keys, for the log; nothing if they are all that there are.
     keys: Option<Vec<Key>>,
+    /// When they ended by themselves; nothing if somebody ended them.
+    expired: Option<f64>,
 }
+
+/// When groups of a job last ended by themselves, in seconds of Unix time.
+pub type Expired = Arc<BTreeMap<String, f64>>;
+
+/// How many jobs that is told of.
+const MOST_EXPIRED: usize = 1000;
 
 /// What a sweep took away.
 pub enum Swept {
@@ -29,6 +38,8 @@ pub enum Swept {
         groups: Vec<(u32, Group)>,
         /// What they had.
         families: Vec<(Arc<str>, Held)>,
+        /// What was known of ends before.
+        expired: Expired,
     },
 }
 
@@ -41,6 +52,17 @@ impl Selection {
     /// The keys; nothing if the groups are all that there are.
     pub fn keys(&self) -> Option<&[Key]> {
         self.keys.as_deref()
+    }
+
+    /// The same groups, which end by themselves now.
+    pub fn expired(mut self, now: f64) -> Selection {
+        self.expired = Some(now);
+        self
+    }
+
+    /// When they ended by themselves; nothing if somebody ended them.
+    pub fn expired_at(&self) -> Option<f64> {
+        self.expired
     }
 
     fn has(&self, number: u32) -> bool {
@@ -60,7 +82,7 @@ impl Selection {
 impl State {
     /// The groups that `is_wanted` chooses.
     pub fn select(&self, mut is_wanted: impl FnMut(&Key, Times) -> bool) -> Selection {
-        let mut selection = Selection { bits: Vec::new(), count: 0, keys: None };
+        let mut selection = Selection { bits: Vec::new(), count: 0, keys: None, expired: None };
         for (number, group) in self.numbered_groups() {
             if is_wanted(&group.key, group.times) {
                 selection.insert(number);
@@ -75,15 +97,20 @@ impl State {
 
     /// These groups, as far as they are there.
     pub fn select_keys(&self, keys: &[Key]) -> Selection {
-        let mut selection = Selection { bits: Vec::new(), count: 0, keys: Some(keys.to_vec()) };
+        let mut selection = Selection { bits: Vec::new(), count: 0, keys: Some(keys.to_vec()), expired: None };
         keys.iter().filter_map(|key| self.number(key)).for_each(|number| selection.insert(number));
         selection
     }
 
     /// Ends the groups.
     pub fn sweep(&mut self, selection: &Selection) -> Swept {
+        let expired = self.expired.clone();
+        if let Some(now) = selection.expired {
+            self.note_expired(selection, now);
+        }
         if selection.keys.is_none() {
-            let empty = State { hasher: self.hasher.clone(), ..State::default() };
+            let told = std::mem::replace(&mut self.expired, expired);
+            let empty = State { hasher: self.hasher.clone(), expired: told, ..State::default() };
             return Swept::All(Box::new(std::mem::replace(self, empty)));
         }
         let mut families = Vec::new();
@@ -106,7 +133,25 @@ impl State {
                 groups.push((number, group));
             }
         }
-        Swept::Some { groups, families }
+        Swept::Some { groups, families, expired }
+    }
+
+    /// Notes that groups of these jobs ended by themselves.
+    fn note_expired(&mut self, selection: &Selection, now: f64) {
+        let groups = self.numbered_groups().filter(|(number, _)| selection.has(*number));
+        let jobs: BTreeSet<String> = groups.map(|(_, group)| group.key.job().to_owned()).collect();
+        self.tell_expired(jobs.into_iter().map(|job| (job, now)));
+    }
+
+    /// Adds to what is known of ends; of many jobs, the latest are told of.
+    pub(super) fn tell_expired(&mut self, jobs: impl Iterator<Item = (String, f64)>) {
+        let expired = Arc::make_mut(&mut self.expired);
+        expired.extend(jobs);
+        while expired.len() > MOST_EXPIRED {
+            let earliest = expired.iter().min_by(|(_, one), (_, other)| one.total_cmp(other));
+            let Some(job) = earliest.map(|(job, _)| job.clone()) else { break };
+            expired.remove(&job);
+        }
     }
 
     /// Takes the metrics of the groups off the index.
@@ -128,7 +173,10 @@ impl State {
     pub fn restore(&mut self, swept: Swept) {
         let (groups, families) = match swept {
             Swept::All(before) => return *self = *before,
-            Swept::Some { groups, families } => (groups, families),
+            Swept::Some { groups, families, expired } => {
+                self.expired = expired;
+                (groups, families)
+            }
         };
         // Their numbers were the last to become free.
         self.free.truncate(self.free.len() - groups.len());

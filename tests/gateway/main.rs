@@ -6,4 +6,5 @@ mod harness;
 mod clients;
 mod contract;
 mod durability;
+mod more;
 mod table;

@@ -4,6 +4,7 @@
 //! What is accepted follows prometheus/common's `expfmt`, which Pushgateway reads with; what is refused names the place.
 
 pub mod model;
+mod native;
 mod openmetrics;
 mod protobuf;
 mod scan;

@@ -75,6 +75,13 @@ pub struct Metric<'a> {
     pub created: Option<f64>,
 }
 
+impl Metric<'_> {
+    /// The metric without its labels, and without what it borrows.
+    pub fn clone_without_labels(&self) -> Metric<'static> {
+        Metric { labels: Vec::new(), measure: self.measure.clone(), timestamp: self.timestamp, created: self.created }
+    }
+}
+
 /// What a metric measured.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Measure {

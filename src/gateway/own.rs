@@ -1,0 +1,94 @@
+//! What the gateway tells of itself.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::state::State;
+use super::sweep::Expired;
+use crate::encode::family::FamilyInfo;
+use crate::encode::{Family, FamilyWriter};
+
+/// What was counted since the start.
+#[derive(Default)]
+pub struct Counts {
+    /// Pushes that were taken.
+    pub taken: AtomicU64,
+    /// Pushes that came again, and had been taken.
+    pub repeated: AtomicU64,
+    /// Pushes that were refused for what they hold.
+    pub refused: AtomicU64,
+    /// Groups that were deleted.
+    pub deleted: AtomicU64,
+    /// Groups whose time was over.
+    pub expired: AtomicU64,
+    /// Pushes that the disk would not keep.
+    pub unkept: AtomicU64,
+}
+
+const BYTES: Family<0> = Family::gauge("taffrail_gateway_bytes", "Memory that what was pushed takes, about.", []);
+const DELETED: Family<0> = Family::counter("taffrail_gateway_deleted_groups_total", "Groups that were deleted.", []);
+const EXPIRED: Family<0> = Family::counter("taffrail_gateway_expired_groups_total", "Groups whose time was over.", []);
+const EXPIRY_TIME: Family<1> = Family::gauge(
+    "taffrail_gateway_expiry_timestamp_seconds",
+    "When a group of the job last ended because its time was over, in Unix time; of the 1,000 jobs with the latest.",
+    ["expired_job"],
+);
+const GROUPS: Family<0> = Family::gauge("taffrail_gateway_groups", "Groups that there are.", []);
+const METRICS: Family<0> =
+    Family::gauge("taffrail_gateway_metrics", "Metrics that there are in all groups, their markers included.", []);
+const PUSHES: Family<1> = Family::counter(
+    "taffrail_gateway_pushes_total",
+    "Pushes that were taken, were a repetition of one that had been, were refused for what they hold, or were not kept because the disk would not.",
+    ["outcome"],
+);
+
+/// The families that the gateway tells of itself.
+pub const FAMILIES: &[FamilyInfo] =
+    &[BYTES.info(), DELETED.info(), EXPIRED.info(), EXPIRY_TIME.info(), GROUPS.info(), METRICS.info(), PUSHES.info()];
+
+/// Counts one more.
+pub fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
+}
+
+/// What there is at one moment.
+pub struct Gauges {
+    groups: usize,
+    metrics: usize,
+    bytes: usize,
+    expired: Expired,
+}
+
+impl Gauges {
+    /// What there is in `state`.
+    pub fn of(state: &State) -> Gauges {
+        Gauges {
+            groups: state.groups(),
+            metrics: state.metrics(),
+            bytes: state.bytes(),
+            expired: state.expired().clone(),
+        }
+    }
+}
+
+/// Writes all of it.
+pub fn write(out: &mut FamilyWriter<'_>, counts: &Counts, gauges: &Gauges) {
+    let get = |count: &AtomicU64| count.load(Ordering::Relaxed);
+    out.value(&BYTES, gauges.bytes as u64);
+    out.value(&DELETED, get(&counts.deleted));
+    out.value(&EXPIRED, get(&counts.expired));
+    write_expiry_times(out, &gauges.expired);
+    out.value(&GROUPS, gauges.groups as u64);
+    out.value(&METRICS, gauges.metrics as u64);
+    let mut pushes = out.family(&PUSHES);
+    pushes.sample(["refused"], get(&counts.refused));
+    pushes.sample(["repeated"], get(&counts.repeated));
+    pushes.sample(["taken"], get(&counts.taken));
+    pushes.sample(["unkept"], get(&counts.unkept));
+}
+
+fn write_expiry_times(out: &mut FamilyWriter<'_>, expired: &Expired) {
+    let mut times = out.family(&EXPIRY_TIME);
+    for (job, time) in expired.iter() {
+        times.sample([job], *time);
+    }
+}

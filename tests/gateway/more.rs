@@ -1,0 +1,191 @@
+//! What Pushgateway does not have: merging, expiry, repetition, limits, deletion by matcher.
+
+use std::thread;
+use std::time::Duration;
+
+use super::harness::gateway::{Gateway, Own};
+use super::harness::http::{Reply, request};
+use super::harness::wait_until;
+
+fn ok(reply: Reply) {
+    assert_eq!(reply.status, 200, "{reply:?}");
+}
+
+#[test]
+fn series_are_merged_where_a_push_asks_for_it() {
+    let gateway = Own::start("");
+    ok(gateway.put("/metrics/job/a", "x{l=\"1\"} 1\nx{l=\"2\"} 2\ny 3\n"));
+    ok(gateway.post("/metrics/job/a?merge=series", "x{l=\"2\"} 20\nx{l=\"3\"} 30\n"));
+    let shown = |label: &str| gateway.sample(&format!("x{{instance=\"\",job=\"a\",l=\"{label}\"}}"));
+    assert_eq!([shown("1"), shown("2"), shown("3")], [Some(1.0), Some(20.0), Some(30.0)]);
+    let twice = gateway.post("/metrics/job/a?merge=series", "x{l=\"4\"} 1\nx{l=\"4\"} 2\n");
+    assert!(twice.status == 400 && twice.body.contains("twice"), "{twice:?}");
+    let other = gateway.post("/metrics/job/a?merge=series", "# TYPE x counter\nx{l=\"2\"} 1\n");
+    assert!(other.body.contains("x is a counter here, and a untyped in the group {job=\"a\"}"), "{other:?}");
+    assert_eq!(gateway.put("/metrics/job/a?merge=series", "x 1\n").status, 400);
+    assert_eq!(gateway.post("/metrics/job/a?merge=everything", "x 1\n").status, 400);
+}
+
+const ALL_TYPES: &str = "# TYPE c counter\nc{l=\"1\"} 2\n# TYPE g gauge\ng 5\n\
+    # TYPE h histogram\nh_bucket{le=\"1\"} 1\nh_bucket{le=\"2\"} 2\nh_bucket{le=\"+Inf\"} 3\nh_sum 6\nh_count 3\n\
+    # TYPE s summary\ns{quantile=\"0.5\"} 1\ns_sum 4\ns_count 2\n";
+
+#[test]
+fn values_are_added_where_a_job_is_so_configured() {
+    let config = "[gateway]\n[[gateway.jobs]]\njob = \"sum-.*\"\nmode = \"aggregate\"\ngauges = \"max\"\n";
+    let gateway = Own::start_with(config, &[]);
+    ok(gateway.put("/metrics/job/sum-1", ALL_TYPES));
+    let more = ALL_TYPES.replace("g 5", "g 3").replace("h_bucket{le=\"1\"} 1\n", "");
+    ok(gateway.post("/metrics/job/sum-1", &more.replace("l=\"1\"", "l=\"2\"")));
+    ok(gateway.put("/metrics/job/sum-1", &more));
+    let group = "instance=\"\",job=\"sum-1\"";
+    let shown = |series: &str| gateway.sample(&series.replace("GROUP", group));
+    assert_eq!(shown("c{GROUP,l=\"1\"}"), Some(4.0));
+    assert_eq!(shown("c{GROUP,l=\"2\"}"), Some(2.0));
+    assert_eq!(shown("g{GROUP}"), Some(5.0));
+    assert_eq!(shown("h_bucket{GROUP,le=\"1\"}"), None, "only one of them had this bucket");
+    assert_eq!(shown("h_bucket{GROUP,le=\"2\"}"), Some(6.0));
+    assert_eq!(shown("h_bucket{GROUP,le=\"+Inf\"}"), Some(9.0));
+    assert_eq!(shown("h_sum{GROUP}"), Some(18.0));
+    assert_eq!(shown("s_sum{GROUP}"), Some(12.0));
+    assert_eq!(shown("s{GROUP,quantile=\"0.5\"}"), None, "quantiles cannot be added");
+    // Another job is as Pushgateway's, unless it asks.
+    ok(gateway.put("/metrics/job/plain", "# TYPE d counter\nd 1\n"));
+    ok(gateway.put("/metrics/job/plain", "# TYPE d counter\nd 1\n"));
+    assert_eq!(gateway.sample("d{instance=\"\",job=\"plain\"}"), Some(1.0));
+    ok(gateway.post("/metrics/job/plain?mode=aggregate&gauges=sum", "# TYPE d counter\nd 1\n"));
+    assert_eq!(gateway.sample("d{instance=\"\",job=\"plain\"}"), Some(2.0));
+}
+
+#[test]
+fn a_push_that_comes_again_is_known_also_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let push = |gateway: &Own, key: &str| {
+        let push = request("POST", "/metrics/job/a?mode=aggregate", "# TYPE c counter\nc 1\n");
+        gateway.send(&push.header("Idempotency-Key", key))
+    };
+    let value = |gateway: &Own| gateway.sample("c{instance=\"\",job=\"a\"}");
+    let gateway = Own::keeping(folder.path(), "");
+    ok(push(&gateway, "one"));
+    let again = push(&gateway, "one");
+    assert_eq!((again.status, again.header("x-taffrail-repeated")), (200, Some("true")));
+    assert_eq!(value(&gateway), Some(1.0));
+    gateway.signal(rustix::process::Signal::KILL);
+    drop(gateway);
+    let gateway = Own::keeping(folder.path(), "");
+    ok(push(&gateway, "one"));
+    assert_eq!(value(&gateway), Some(1.0));
+    ok(push(&gateway, "two"));
+    assert_eq!(value(&gateway), Some(2.0));
+    assert_eq!(gateway.sample("taffrail_gateway_pushes_total{outcome=\"repeated\"}"), Some(1.0));
+}
+
+#[test]
+fn groups_end_when_their_time_is_over_and_that_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = "[gateway]\n[[gateway.jobs]]\njob = \"short-.*\"\nttl = \"1s\"\n";
+    let gateway = Own::keeping(folder.path(), config);
+    let begun = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs_f64();
+    ok(gateway.put("/metrics/job/short-1", "x 1\n"));
+    ok(gateway.put("/metrics/job/asked?ttl=1s", "x 1\n"));
+    ok(gateway.send(&request("PUT", "/metrics/job/header", "x 1\n").header("X-Taffrail-TTL", "1s")));
+    ok(gateway.put("/metrics/job/short-2?ttl=1h", "x 1\n"));
+    ok(gateway.put("/metrics/job/renewed?ttl=1s", "x 1\n"));
+    ok(gateway.put("/metrics/job/renewed", "x 1\n"));
+    ok(gateway.put("/metrics/job/kept", "x 1\n"));
+    let expired = "taffrail_gateway_expired_groups_total";
+    wait_until("the end of three groups", || (gateway.sample(expired) == Some(3.0)).then_some(()));
+    thread::sleep(Duration::from_millis(1200));
+    let exposition = gateway.exposition();
+    for (job, is_there) in
+        [("short-1", false), ("asked", false), ("header", false), ("short-2", true), ("renewed", true), ("kept", true)]
+    {
+        assert_eq!(
+            exposition.contains(&format!("job=\"{job}\",")) || exposition.contains(&format!(",job=\"{job}\"}}")),
+            is_there,
+            "{job}"
+        );
+    }
+    let went = "taffrail_gateway_expiry_timestamp_seconds{expired_job=\"asked\"}";
+    let when = gateway.sample(went).unwrap();
+    assert!(when >= begun + 1.0 && when < begun + 60.0, "{when}");
+    drop(gateway);
+    assert_eq!(Own::keeping(folder.path(), config).sample(went), Some(when));
+}
+
+#[test]
+fn what_is_too_much_is_refused_by_the_name_of_its_limit() {
+    let gateway = Own::start(
+        "max_body = \"1KiB\"\nmax_series = 5\nmax_labels = 3\nmax_group_series = 6\nmax_group_bytes = \"2KiB\"\n\
+         max_groups = 3\nmax_total_bytes = \"4KiB\"\nmax_total_series = 16\n",
+    );
+    let long = format!("x 1\n# {}\n", "y".repeat(2000));
+    let series = |prefix: &str, count: usize| (0..count).map(|n| format!("{prefix}{n} 1\n")).collect::<String>();
+    ok(gateway.put("/metrics/job/a", &series("a", 4)));
+    let large = |job: &str, name: &str| {
+        gateway.post(&format!("/metrics/job/{job}"), &format!("{name}{{l=\"{}\"}} 1\n", "y".repeat(900)))
+    };
+    for (reply, status, says) in [
+        (gateway.put("/metrics/job/a", &long), 413, "max_body"),
+        (gateway.put("/metrics/job/a", &series("a", 6)), 413, "series"),
+        (gateway.put("/metrics/job/a", "x{a=\"1\",b=\"2\",c=\"3\",d=\"4\"} 1\n"), 413, "labels"),
+        (gateway.post("/metrics/job/a", &series("b", 4)), 413, "max_group_series"),
+    ] {
+        assert_eq!(reply.status, status, "{reply:?}");
+        assert!(reply.body.contains(says), "{reply:?}");
+    }
+    ok(large("b", "p"));
+    ok(large("b", "q"));
+    let reply = large("b", "r");
+    assert!(reply.status == 413 && reply.body.contains("max_group_bytes"), "{reply:?}");
+    ok(gateway.put("/metrics/job/c", &series("c", 1)));
+    let reply = gateway.put("/metrics/job/d", "x 1\n");
+    assert!(reply.status == 429 && reply.body.contains("max_groups"), "{reply:?}");
+    let reply = gateway.post("/metrics/job/c", &series("e", 5));
+    assert!(reply.status == 429 && reply.body.contains("max_total_series"), "{reply:?}");
+    ok(large("c", "s"));
+    let reply = large("a", "t");
+    assert!(reply.status == 429 && reply.body.contains("max_total_bytes"), "{reply:?}");
+    // What makes room is always taken.
+    ok(gateway.put("/metrics/job/a", ""));
+    assert_eq!(gateway.delete("/metrics/job/a").status, 202);
+}
+
+#[test]
+fn groups_are_deleted_by_matcher_after_a_dry_run() {
+    let gateway = Own::start("");
+    for path in ["a/host/1", "a/host/2", "b/host/1"] {
+        ok(gateway.put(&format!("/metrics/job/{path}"), "x 1\n"));
+    }
+    let select = "/api/v1/groups?match%5B%5D=job%3D%22a%22%2Chost%3D~%221%7C2%22";
+    let dry = gateway.delete(&format!("{select}&dry_run=true"));
+    assert_eq!(dry.body, "{\"data\":{\"dry_run\":true,\"groups\":2},\"status\":\"success\"}");
+    assert_eq!(gateway.sample("taffrail_gateway_groups"), Some(3.0));
+    assert_eq!(gateway.delete(select).body, "{\"data\":{\"dry_run\":false,\"groups\":2},\"status\":\"success\"}");
+    assert_eq!(gateway.sample("taffrail_gateway_groups"), Some(1.0));
+    assert_eq!(gateway.delete("/api/v1/groups").status, 400);
+    assert_eq!(gateway.delete("/api/v1/groups?match%5B%5D=%7B%7D").status, 400);
+}
+
+#[test]
+fn a_gateway_is_part_of_an_agent_and_is_reloaded_with_it() {
+    let port = super::harness::real::free_port();
+    let config =
+        |more: &str| format!("{}[gateway]\nlisten = [\"127.0.0.1:{port}\"]\n{more}", super::harness::recorded_host());
+    let taffrail = super::harness::Taffrail::start(&config(""));
+    let address = taffrail.wait_for_log("the gateway listens on ").split_once("://").unwrap().1.to_owned();
+    ok(request("PUT", "/metrics/job/a", "x 1\n").send(&address));
+    assert_eq!(request("PUT", "/api/v1/admin/wipe", "").send(&address).status, 404);
+    assert!(taffrail.get("/metrics").sample("node_load1").is_some());
+    taffrail.reload(&config("admin_api = true\n"));
+    assert!(request("GET", "/metrics", "").send(&address).body.contains("x{instance=\"\",job=\"a\"} 1"));
+    assert_eq!(request("PUT", "/api/v1/admin/wipe", "").send(&address).status, 202);
+    assert!(!request("GET", "/metrics", "").send(&address).body.contains("job=\"a\""));
+}
+
+#[test]
+fn quit_ends_the_gateway_where_that_is_on() {
+    let mut gateway = Own::start("lifecycle = true\n");
+    assert_eq!(gateway.put("/-/quit", "").body, "Requesting termination... Goodbye!");
+    assert!(gateway.process().wait().success());
+}
