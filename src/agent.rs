@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use crate::collectors::readers::Readers;
 use crate::config::Problems;
 use crate::gateway::service::Service;
-use crate::http::{self, BindError, Server};
+use crate::http::{self, ApplyError, Server};
 use crate::settings::{Measured, Overrides, Settings};
 use crate::sinks::influxdb::Sink;
 use crate::sinks::prometheus::{Exposition, router};
@@ -230,11 +230,11 @@ impl Agent {
 }
 
 /// Listens as `settings` say, and tells the log of addresses that are new.
-async fn listen(server: &mut Server, settings: &http::Settings) -> Result<(), BindError> {
+async fn listen(server: &mut Server, settings: &http::Settings) -> Result<(), ApplyError> {
     let before: Vec<SocketAddr> = server.addresses().collect();
     server.apply(settings).await?;
     for address in server.addresses().filter(|address| !before.contains(address)) {
-        tracing::info!("listening on http://{address}/metrics");
+        tracing::info!("listening on {}://{address}/metrics", server.scheme());
     }
     Ok(())
 }

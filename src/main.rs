@@ -13,6 +13,7 @@ use taffrail::collectors::readers::Readers;
 use taffrail::collectors::settings::unknown;
 use taffrail::collectors::{Vocabularies, list};
 use taffrail::encode::point::CommonTags;
+use taffrail::http::protection::Guard;
 use taffrail::settings::Overrides;
 use taffrail::sinks::negotiate::Format;
 use taffrail::sinks::prometheus::Exposition;
@@ -147,6 +148,7 @@ impl Configuration {
         for sink in &settings.influxdb {
             taffrail::sinks::influxdb::Sink::check(sink)?;
         }
+        Guard::new(settings.http.protection.clone())?;
         let listen = settings.http.listen.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         let sinks = settings.influxdb.iter().map(|sink| sink.name.as_str()).collect::<Vec<_>>().join(", ");
         let or_none = |text: String| if text.is_empty() { "none".to_owned() } else { text };

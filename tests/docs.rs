@@ -103,6 +103,16 @@ fn sections() -> Vec<(String, String, &'static [KeyInfo])> {
     let mut sections = vec![
         ("[http]".to_owned(), "Where and how Taffrail is pulled.".to_owned(), taffrail::http::KEYS),
         (
+            "[http.tls]".into(),
+            "TLS on every address that is listened on. Files are read again when they change.".into(),
+            taffrail::http::tls::KEYS,
+        ),
+        (
+            "[[http.users]]".into(),
+            "Those who may ask, at every address that is listened on; without any, everybody may.".into(),
+            taffrail::http::access::KEYS,
+        ),
+        (
             "[gateway]".into(),
             "Where batch jobs push, as to Prometheus's Pushgateway.".into(),
             taffrail::gateway::settings::KEYS,
@@ -203,8 +213,18 @@ fn the_default_configuration_changes_nothing() {
 /// Whoever takes away the comment signs of what he needs gets a sound configuration.
 #[test]
 fn every_setting_that_the_default_configuration_shows_is_sound() {
-    let alternatives =
-        ["device_include", "mount_points_include", "fs_types_include", "bucket", "org", "token", "kubernetes_url"];
+    let alternatives = [
+        "device_include",
+        "mount_points_include",
+        "fs_types_include",
+        "bucket",
+        "org",
+        "token",
+        "token_sha256",
+        "kubernetes_url",
+        "web_config_file",
+        "client_ca_file",
+    ];
     let is_setting = |line: &str| {
         let Some(rest) = line.strip_prefix('#') else { return false };
         rest.starts_with('[') || rest.split_once(" = ").is_some_and(|(name, _)| !name.contains(' '))

@@ -9,6 +9,7 @@ pub mod filter;
 pub mod problem;
 pub mod section;
 pub mod setting;
+pub mod yaml;
 
 pub use document::Document;
 pub use filter::Filter;

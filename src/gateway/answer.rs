@@ -7,6 +7,7 @@ use super::body::BodyError;
 use super::core::Unkept;
 use super::key::KeyError;
 use crate::encode::parse;
+use crate::http::access::Forbidden;
 
 /// An answer that is an error, in a line of text.
 #[derive(Debug)]
@@ -55,5 +56,11 @@ impl From<parse::Error> for Refused {
 impl From<Unkept> for Refused {
     fn from(error: Unkept) -> Self {
         Refused(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
+    }
+}
+
+impl From<Forbidden> for Refused {
+    fn from(error: Forbidden) -> Self {
+        Refused(StatusCode::FORBIDDEN, error.to_string())
     }
 }

@@ -19,12 +19,15 @@ use super::json;
 use super::key::Key;
 use super::own::{self, Counts};
 use super::page;
+use super::points::Points;
 use super::refusal::Refusal;
 use super::scrape::{self, Shape};
 use super::settings::Settings;
 use super::state::State;
 use super::sweep::Selection;
+use super::write::{self, Version};
 use crate::encode::pushed::Names;
+use crate::http::access::{Right, Viewer};
 use crate::sinks::negotiate::{self, accepts_gzip};
 use crate::sinks::render;
 
@@ -37,6 +40,7 @@ pub struct Gateway {
     /// Told when the process is asked to end.
     quit: tokio::sync::Notify,
     pub(super) counts: Counts,
+    pub(super) points: Points,
 }
 
 impl Gateway {
@@ -48,6 +52,7 @@ impl Gateway {
             started: SystemTime::now(),
             quit: tokio::sync::Notify::new(),
             counts: Counts::default(),
+            points: Points::default(),
         })
     }
 
@@ -63,6 +68,7 @@ impl Gateway {
 
     /// Ends the groups whose time has come, and says how many.
     pub async fn expire(&self) -> usize {
+        self.points.collect(Instant::now());
         if !self.core.look(State::is_any_expiring) {
             return 0;
         }
@@ -90,7 +96,7 @@ async fn answer(Extract(gateway): Extract<Arc<Gateway>>, request: Request) -> Re
     response
 }
 
-/// Which endpoint a path is for; slashes that follow each other are one.
+/// Which endpoint a path is for, and what it takes to ask; slashes that follow each other are one.
 async fn route(gateway: &Arc<Gateway>, request: Request) -> Result<Response, Refused> {
     let raw = request.uri().path().to_owned();
     let parts: Vec<&str> = raw.split('/').filter(|part| !part.is_empty()).collect();
@@ -98,22 +104,38 @@ async fn route(gateway: &Arc<Gateway>, request: Request) -> Result<Response, Ref
         &Method::HEAD => Method::GET,
         other => other.clone(),
     };
+    let viewer = request.extensions().get::<Viewer>().cloned().unwrap_or(Viewer::Anybody);
+    if let ["metrics", "job" | "job@base64", _, ..] = parts.as_slice() {
+        let start = raw.find("job").unwrap_or_default();
+        return group(gateway, &raw[start..], &viewer, request).await;
+    }
+    if method == Method::GET && !matches!(parts.as_slice(), ["-", ..]) {
+        viewer.may(Right::Read)?;
+    }
+    let query = request.uri().query().unwrap_or_default().to_owned();
+    let query = query.as_str();
     match (parts.as_slice(), method) {
         (["metrics"], Method::GET) => Ok(gateway.scrape(request.headers())),
         (["metrics"], method) => Ok(other_method(&method, "GET, HEAD, OPTIONS")),
-        (["metrics", "job" | "job@base64"], _) => Err(not_found()),
-        (["metrics", "job" | "job@base64", ..], _) => {
-            let start = raw.find("job").unwrap_or_default();
-            group(gateway, &raw[start..], request).await
-        }
-        ([], Method::GET) => Ok(page::page(gateway.core.as_ref(), request.uri().query().unwrap_or_default())),
+        ([], Method::GET) => Ok(page::page(gateway.core.as_ref(), query, &viewer)),
         (["-", "healthy" | "ready"], Method::GET) => Ok("OK".into_response()),
-        (["-", "quit"], method) => gateway.quit(&method),
+        (["write"], Method::POST) => gateway.write_points(Version::One, &viewer, request).await,
+        (["api", "v2", "write"], Method::POST) => gateway.write_points(Version::Two, &viewer, request).await,
+        (["ping"], _) => Ok(write::ping()),
+        (["query"], Method::GET | Method::POST) => Ok(write::query()),
+        (["api", "v2", "query"], Method::POST) => Ok(StatusCode::OK.into_response()),
+        (["health"], Method::GET) => Ok(write::health()),
+        (["-", "quit"], method) => gateway.quit(&method, &viewer),
         (["api", "v1", ..], Method::OPTIONS) => Ok(with_cors(StatusCode::OK.into_response())),
         (["api", "v1", "status"], Method::GET) => Ok(with_cors(gateway.status().into_response())),
         (["api", "v1", "metrics"], Method::GET) => Ok(with_cors(gateway.metrics().into_response())),
-        (["api", "v1", "admin", "wipe"], method) if gateway.settings.load().admin_api => gateway.wipe(&method).await,
-        (["api", "v1", "groups"], Method::DELETE) => gateway.delete_matching(request.uri().query()).await,
+        (["api", "v1", "admin", "wipe"], method) if gateway.settings.load().admin_api => {
+            gateway.wipe(&method, &viewer).await
+        }
+        (["api", "v1", "groups"], Method::DELETE) => {
+            viewer.may(Right::Admin)?;
+            gateway.delete_matching(query).await
+        }
         (["api", "v1", "status" | "metrics"], method) => Ok(other_method(&method, "GET, HEAD, OPTIONS")),
         (["-", "healthy" | "ready"] | [], method) => Ok(other_method(&method, "GET, HEAD, OPTIONS")),
         _ => Err(not_found()),
@@ -149,17 +171,32 @@ pub(super) fn now() -> f64 {
 }
 
 /// The endpoints of one group.
-async fn group(gateway: &Arc<Gateway>, path: &str, request: Request) -> Result<Response, Refused> {
+async fn group(gateway: &Arc<Gateway>, path: &str, viewer: &Viewer, request: Request) -> Result<Response, Refused> {
     let key = Key::from_path(path)?;
     match *request.method() {
-        Method::PUT | Method::POST => gateway.push(key, request).await,
-        Method::DELETE => gateway.delete(&key).await,
-        Method::GET | Method::HEAD => gateway.show(&key),
+        Method::PUT | Method::POST => {
+            viewer.may_push(key.job())?;
+            gateway.push(key, request).await
+        }
+        Method::DELETE => {
+            viewer.may_push(key.job())?;
+            gateway.delete(&key).await
+        }
+        Method::GET | Method::HEAD => {
+            viewer.may(Right::Read)?;
+            gateway.show(&key)
+        }
         ref other => Ok(other_method(other, "DELETE, GET, HEAD, OPTIONS, POST, PUT")),
     }
 }
 
 impl Gateway {
+    /// Points belong to no job: whoever is limited to some may not write any.
+    async fn write_points(&self, version: Version, viewer: &Viewer, request: Request) -> Result<Response, Refused> {
+        viewer.may_push("")?;
+        self.write(version, request).await
+    }
+
     async fn delete(&self, key: &Key) -> Result<Response, Refused> {
         self.end(|state| state.select_keys(std::slice::from_ref(key))).await?;
         Ok(StatusCode::ACCEPTED.into_response())
@@ -173,10 +210,11 @@ impl Gateway {
         Ok(([content_type], scrape::group(&pieces, Names::Quoted)).into_response())
     }
 
-    async fn wipe(&self, method: &Method) -> Result<Response, Refused> {
+    async fn wipe(&self, method: &Method, viewer: &Viewer) -> Result<Response, Refused> {
         if *method != Method::PUT {
             return Ok(other_method(method, "PUT, OPTIONS"));
         }
+        viewer.may(Right::Admin)?;
         self.end(|state| state.select(|_, _| true)).await?;
         Ok(with_cors(StatusCode::ACCEPTED.into_response()))
     }
@@ -190,8 +228,8 @@ impl Gateway {
     }
 
     /// `DELETE /api/v1/groups?match[]=job="x",instance=~"a.*"&dry_run=true`: a group goes that one of them matches.
-    async fn delete_matching(&self, query: Option<&str>) -> Result<Response, Refused> {
-        let parameters: Vec<_> = form_urlencoded::parse(query.unwrap_or_default().as_bytes()).collect();
+    async fn delete_matching(&self, query: &str) -> Result<Response, Refused> {
+        let parameters: Vec<_> = form_urlencoded::parse(query.as_bytes()).collect();
         let mut matchers = Vec::new();
         for (_, text) in parameters.iter().filter(|(name, _)| name == "match[]") {
             matchers.push(super::matcher::parse(text).map_err(Refused::bad)?);
@@ -210,7 +248,7 @@ impl Gateway {
         Ok(axum_json(&json!({"status": "success", "data": {"groups": count, "dry_run": is_dry}})))
     }
 
-    fn quit(&self, method: &Method) -> Result<Response, Refused> {
+    fn quit(&self, method: &Method, viewer: &Viewer) -> Result<Response, Refused> {
         if ![Method::PUT, Method::POST].contains(method) {
             let message = "Only POST or PUT requests allowed.".to_owned();
             return Err(Refused(StatusCode::METHOD_NOT_ALLOWED, message));
@@ -218,6 +256,7 @@ impl Gateway {
         if !self.settings.load().lifecycle {
             return Err(Refused(StatusCode::FORBIDDEN, "Lifecycle API is not enabled.".to_owned()));
         }
+        viewer.may(Right::Admin)?;
         self.quit.notify_one();
         Ok("Requesting termination... Goodbye!".into_response())
     }
@@ -258,6 +297,9 @@ impl Gateway {
         let gateway = self.clone();
         let produce = move |drain: &mut dyn FnMut(&mut Vec<u8>)| {
             let mut rest = scrape::families(&families, shape, drain);
+            let has = |name: &str| families.binary_search_by(|(known, _)| known.as_ref().cmp(name)).is_ok();
+            drain(&mut rest);
+            rest.extend(gateway.points.write(shape, &has, drain));
             rest.extend(gateway.own_families(shape));
             rest
         };
@@ -275,7 +317,8 @@ impl Gateway {
 
     /// What the gateway tells of itself.
     fn own_families(&self, shape: Shape) -> Vec<u8> {
-        let gauges = self.core.look(own::Gauges::of);
+        let series = self.points.series();
+        let gauges = self.core.look(|state| own::Gauges::of(state, series));
         let format = match shape {
             Shape::Protobuf => negotiate::Format::Protobuf,
             Shape::Text(_) => negotiate::Format::Text,
@@ -292,6 +335,6 @@ pub(super) fn text_of<'h>(headers: &'h HeaderMap, name: &header::HeaderName) -> 
     headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
 }
 
-fn axum_json(value: &Value) -> Response {
+pub(super) fn axum_json(value: &Value) -> Response {
     ([(header::CONTENT_TYPE, "application/json")], value.to_string()).into_response()
 }

@@ -20,6 +20,7 @@ pub mod merge;
 pub mod options;
 pub mod own;
 pub mod page;
+pub mod points;
 pub mod push;
 pub mod record;
 pub mod refusal;
@@ -29,6 +30,7 @@ pub mod service;
 pub mod settings;
 pub mod state;
 pub mod sweep;
+pub mod write;
 
 #[cfg(test)]
 mod tests;

@@ -22,6 +22,10 @@ pub struct Counts {
     pub expired: AtomicU64,
     /// Pushes that the disk would not keep.
     pub unkept: AtomicU64,
+    /// Points that were taken.
+    pub points: AtomicU64,
+    /// Points that were not.
+    pub points_dropped: AtomicU64,
 }
 
 const BYTES: Family<0> = Family::gauge("taffrail_gateway_bytes", "Memory that what was pushed takes, about.", []);
@@ -35,6 +39,13 @@ const EXPIRY_TIME: Family<1> = Family::gauge(
 const GROUPS: Family<0> = Family::gauge("taffrail_gateway_groups", "Groups that there are.", []);
 const METRICS: Family<0> =
     Family::gauge("taffrail_gateway_metrics", "Metrics that there are in all groups, their markers included.", []);
+const POINT_SERIES: Family<0> =
+    Family::gauge("taffrail_gateway_point_series", "Series that came as line protocol.", []);
+const POINTS: Family<1> = Family::counter(
+    "taffrail_gateway_points_total",
+    "Points of line protocol that were taken, or were not because of what they say.",
+    ["outcome"],
+);
 const PUSHES: Family<1> = Family::counter(
     "taffrail_gateway_pushes_total",
     "Pushes that were taken, were a repetition of one that had been, were refused for what they hold, or were not kept because the disk would not.",
@@ -50,35 +61,47 @@ pub fn count(counter: &AtomicU64) {
     counter.fetch_add(1, Ordering::Relaxed);
 }
 
+/// Counts so many more.
+pub fn count_by(counter: &AtomicU64, number: u64) {
+    counter.fetch_add(number, Ordering::Relaxed);
+}
+
 /// What there is at one moment.
 pub struct Gauges {
     groups: usize,
     metrics: usize,
     bytes: usize,
     expired: Expired,
+    point_series: usize,
 }
 
 impl Gauges {
     /// What there is in `state`.
-    pub fn of(state: &State) -> Gauges {
+    pub fn of(state: &State, point_series: usize) -> Gauges {
         Gauges {
             groups: state.groups(),
             metrics: state.metrics(),
             bytes: state.bytes(),
             expired: state.expired().clone(),
+            point_series,
         }
     }
 }
 
+fn get(count: &AtomicU64) -> u64 {
+    count.load(Ordering::Relaxed)
+}
+
 /// Writes all of it.
 pub fn write(out: &mut FamilyWriter<'_>, counts: &Counts, gauges: &Gauges) {
-    let get = |count: &AtomicU64| count.load(Ordering::Relaxed);
     out.value(&BYTES, gauges.bytes as u64);
     out.value(&DELETED, get(&counts.deleted));
     out.value(&EXPIRED, get(&counts.expired));
     write_expiry_times(out, &gauges.expired);
     out.value(&GROUPS, gauges.groups as u64);
     out.value(&METRICS, gauges.metrics as u64);
+    out.value(&POINT_SERIES, gauges.point_series as u64);
+    write_points(out, counts);
     let mut pushes = out.family(&PUSHES);
     pushes.sample(["refused"], get(&counts.refused));
     pushes.sample(["repeated"], get(&counts.repeated));
@@ -91,4 +114,10 @@ fn write_expiry_times(out: &mut FamilyWriter<'_>, expired: &Expired) {
     for (job, time) in expired.iter() {
         times.sample([job], *time);
     }
+}
+
+fn write_points(out: &mut FamilyWriter<'_>, counts: &Counts) {
+    let mut points = out.family(&POINTS);
+    points.sample(["dropped"], get(&counts.points_dropped));
+    points.sample(["taken"], get(&counts.points));
 }

@@ -5,12 +5,13 @@ use axum::response::{Html, IntoResponse, Response};
 use super::change::Times;
 use super::core::Core;
 use super::key::Key;
+use crate::http::access::Viewer;
 
 /// Groups that are shown at a time.
 const PER_PAGE: usize = 100;
 
 /// The page that `query` asks for: `search` is part of a group's labels, `page` is counted from 1.
-pub fn page(core: &Core, query: &str) -> Response {
+pub fn page(core: &Core, query: &str, viewer: &Viewer) -> Response {
     let parameter = |wanted: &str| {
         let found = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == wanted);
         found.map(|(_, value)| value.into_owned()).unwrap_or_default()
@@ -33,7 +34,8 @@ pub fn page(core: &Core, query: &str) -> Response {
         };
         (shown.map(with_families).collect::<Vec<_>>(), total)
     });
-    let rows: String = groups.iter().map(|(key, times, names, bytes)| row(key, *times, names, *bytes)).collect();
+    let rows: String =
+        groups.iter().map(|(key, times, names, bytes)| row(key, *times, names, *bytes, viewer)).collect();
     let html = include_str!("page.html")
         .replace("{{search}}", &escaped(&search))
         .replace("{{total}}", &total.to_string())
@@ -42,7 +44,7 @@ pub fn page(core: &Core, query: &str) -> Response {
     Html(html).into_response()
 }
 
-fn row(key: &Key, times: Times, names: &[String], bytes: usize) -> String {
+fn row(key: &Key, times: Times, names: &[String], bytes: usize, viewer: &Viewer) -> String {
     let age = super::api::now() - times.pushed;
     let age = humantime::format_duration(std::time::Duration::from_secs(age.max(0.0) as u64)).to_string();
     let state = match () {
@@ -52,10 +54,14 @@ fn row(key: &Key, times: Times, names: &[String], bytes: usize) -> String {
     };
     let label = escaped(&key.to_string());
     let path = escaped(&path_of(key));
+    let delete = match viewer.may_push(key.job()) {
+        Ok(()) => format!("<button type=button data-path=\"{path}\" aria-label=\"Delete {label}\">Delete</button>"),
+        Err(_) => String::new(),
+    };
     format!(
         "<tr><td><a href=\"{path}\">{label}</a></td><td>{age}</td><td>{state}</td><td class=n>{}</td>\
          <td class=n>{bytes}</td><td>{}</td>\
-         <td><button type=button data-path=\"{path}\" aria-label=\"Delete {label}\">Delete</button></td></tr>\n",
+         <td>{delete}</td></tr>\n",
         names.len(),
         escaped(&names.join(", ")),
     )

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::api::{Gateway, router};
 use super::core::Core;
 use super::settings::Settings;
-use crate::http::{self, BindError, Server};
+use crate::http::{self, ApplyError, Server};
 use crate::store::OpenError;
 
 /// A gateway that listens.
@@ -23,9 +23,9 @@ pub enum StartError {
     /// Its folder cannot be used.
     #[error("the gateway's state: {0}")]
     State(#[from] OpenError),
-    /// An address cannot be listened on.
+    /// It cannot listen.
     #[error(transparent)]
-    Bind(#[from] BindError),
+    Listen(#[from] ApplyError),
 }
 
 impl Service {
@@ -47,7 +47,7 @@ impl Service {
         let mut server = Server::new(&listeners, router(gateway.clone()));
         server.apply(&listeners).await.inspect_err(|_| gateway.close())?;
         for address in server.addresses() {
-            tracing::info!("the gateway listens on http://{address}");
+            tracing::info!("the gateway listens on {}://{address}", server.scheme());
         }
         let expiring = gateway.clone();
         let expiry = tokio::spawn(async move {
@@ -65,13 +65,13 @@ impl Service {
     /// Takes other settings, but for the folder, which takes a restart.
     ///
     /// # Errors
-    /// That an address cannot be listened on; then everything is as before.
-    pub async fn reload(&mut self, settings: Settings, http: &http::Settings) -> Result<(), BindError> {
+    /// That it cannot listen so; then everything is as before.
+    pub async fn reload(&mut self, settings: Settings, http: &http::Settings) -> Result<(), ApplyError> {
         let before: Vec<SocketAddr> = self.server.addresses().collect();
         let listeners = http::Settings { listen: settings.listen.clone(), ..http.clone() };
         self.server.apply(&listeners).await?;
         for address in self.server.addresses().filter(|address| !before.contains(address)) {
-            tracing::info!("the gateway listens on http://{address}");
+            tracing::info!("the gateway listens on {}://{address}", self.server.scheme());
         }
         if settings.state != self.gateway.settings.load().state {
             tracing::warn!("[gateway] state has changed; it is taken when Taffrail is started again");

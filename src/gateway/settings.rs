@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::limits::Limits;
 use super::rules::Rule;
@@ -26,6 +27,10 @@ pub struct Settings {
     pub kept: Limits,
     /// What holds for certain jobs.
     pub rules: Vec<Rule>,
+    /// How long a series stays that came as line protocol and does not come again.
+    pub point_ttl: Duration,
+    /// Series that came as line protocol.
+    pub max_point_series: usize,
     /// Bounds of one push.
     pub limits: parse::Limits,
 }
@@ -56,6 +61,14 @@ const MAX_TOTAL_SERIES: Key<usize> =
     Key::new("max_total_series", "5000000", "How many metrics there may be in all groups together.");
 const MAX_LABELS: Key<usize> = Key::new("max_labels", "64", "How many labels a series may have.");
 
+const POINT_TTL: Key<Duration> = Key::new(
+    "point_ttl",
+    "\"5m\"",
+    "How long a series stays that was written as line protocol and is not written again.",
+);
+const MAX_POINT_SERIES: Key<usize> =
+    Key::new("max_point_series", "1000000", "How many series that were written as line protocol there may be.");
+
 /// The settings of `[gateway]`.
 pub const KEYS: &[KeyInfo] = &[
     LISTEN.info(),
@@ -70,6 +83,8 @@ pub const KEYS: &[KeyInfo] = &[
     MAX_GROUPS.info(),
     MAX_TOTAL_BYTES.info(),
     MAX_TOTAL_SERIES.info(),
+    POINT_TTL.info(),
+    MAX_POINT_SERIES.info(),
 ];
 
 impl Settings {
@@ -89,6 +104,8 @@ impl Settings {
                 series: section.get(&MAX_TOTAL_SERIES),
             },
             rules: Rule::all(section),
+            point_ttl: section.above_zero(&POINT_TTL),
+            max_point_series: section.get(&MAX_POINT_SERIES),
             limits: parse::Limits {
                 series: section.get(&MAX_SERIES),
                 labels: section.get(&MAX_LABELS),

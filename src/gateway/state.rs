@@ -111,6 +111,11 @@ impl State {
         groups.filter_map(|(number, group)| group.as_ref().map(|group| (number as u32, group)))
     }
 
+    /// Whether there is a family of this name.
+    pub fn has_family(&self, name: &str) -> bool {
+        self.families.contains_key(name)
+    }
+
     /// All families as they are now. They stay so, whatever is pushed meanwhile.
     pub fn snapshot(&self) -> Vec<(Arc<str>, Held)> {
         self.families.iter().map(|(name, held)| (name.clone(), held.clone())).collect()

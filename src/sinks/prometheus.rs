@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use axum::Extension;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{RawQuery, State};
@@ -20,6 +21,7 @@ use crate::collectors::settings::unknown;
 use crate::collectors::{About, Vocabularies, list};
 use crate::encode::family::FamilyInfo;
 use crate::encode::{Family, FamilyWriter};
+use crate::http::access::{Right, Viewer};
 
 /// What the endpoints answer from. It outlives reloads; what a reload changes is swapped in.
 pub struct Exposition {
@@ -97,7 +99,15 @@ async fn ready(State(exposition): State<Arc<Exposition>>) -> Response {
     "Taffrail is ready.\n".into_response()
 }
 
-async fn metrics(State(exposition): State<Arc<Exposition>>, RawQuery(query): RawQuery, headers: HeaderMap) -> Response {
+async fn metrics(
+    State(exposition): State<Arc<Exposition>>,
+    viewer: Option<Extension<Viewer>>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Response {
+    if let Some(Err(forbidden)) = viewer.map(|Extension(viewer)| viewer.may(Right::Read)) {
+        return (StatusCode::FORBIDDEN, format!("{forbidden}\n")).into_response();
+    }
     let Some(in_flight) = InFlight::enter(&exposition) else {
         let limit = exposition.max_requests.load(Ordering::Relaxed);
         let message = format!("there are {limit} scrapes in flight already, the limit of [http] max_requests\n");

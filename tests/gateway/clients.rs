@@ -115,8 +115,8 @@ fn with_curl_as_people_type_it() {
     let gateway = Own::start("");
     let url = format!("http://{}/metrics/job/some_job", gateway.address());
     let curl = |arguments: &[&str]| run(Command::new("curl").args(["-sSf"]).args(arguments).arg(&url));
-    curl(&["--data-binary", "some_metric 3.14\n"]);
-    assert_eq!(gateway.sample("some_metric{instance=\"\",job=\"some_job\"}"), Some(3.14));
+    curl(&["--data-binary", "some_metric 2.71\n"]);
+    assert_eq!(gateway.sample("some_metric{instance=\"\",job=\"some_job\"}"), Some(2.71));
     curl(&["-X", "DELETE"]);
     assert!(!gateway.exposition().contains("some_job"));
 }

@@ -24,7 +24,9 @@ fn shown(gateway: &dyn Gateway) -> Option<Vec<String>> {
     let is_marker = |line: &str| line.contains("push_time_seconds") || line.contains("push_failure_time_seconds");
     let pushed = |line: &&str| {
         let name = line.trim_start_matches("# TYPE ").trim_start_matches("# HELP ");
-        !own.iter().any(|prefix| name.starts_with(prefix)) && !(is_marker(line) && line.starts_with("# HELP"))
+        let is_own = own.iter().any(|prefix| name.starts_with(prefix));
+        let is_markers_help = is_marker(line) && line.starts_with("# HELP");
+        !is_own && !is_markers_help
     };
     let mut lines: Vec<String> = answer.text().lines().filter(pushed).map(str::to_owned).collect();
     for line in lines.iter_mut().filter(|line| !line.starts_with('#')) {

@@ -28,7 +28,7 @@ fn push_until_it_ends(address: &str, group: usize, mut next: u32) -> Done {
     let mut done = Done::default();
     loop {
         next += 1;
-        let is_end = next % 7 == 0;
+        let is_end = next.is_multiple_of(7);
         let (method, body) = if is_end { ("DELETE", String::new()) } else { ("PUT", format!("x {next}\n")) };
         let request = format!(
             "{method} /metrics/job/g{group} HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n{body}",

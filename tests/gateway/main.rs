@@ -7,4 +7,5 @@ mod clients;
 mod contract;
 mod durability;
 mod more;
+mod points;
 mod table;

@@ -99,6 +99,14 @@ impl Pushgateway {
         command.arg(format!("--web.listen-address=127.0.0.1:{port}")).arg("--persistence.file=").args(options);
         Pushgateway(Server::start(command, port, "/-/ready"))
     }
+
+    /// The same where it cannot be asked whether it is ready.
+    pub fn start_with_tls(options: &[&str]) -> Pushgateway {
+        let port = free_port();
+        let mut command = Command::new("prometheus-pushgateway");
+        command.arg(format!("--web.listen-address=127.0.0.1:{port}")).arg("--persistence.file=").args(options);
+        Pushgateway(Server::start_silent(command, port))
+    }
 }
 
 impl Gateway for Pushgateway {

@@ -64,6 +64,20 @@ impl Request {
     pub fn send(&self, address: &str) -> Reply {
         let mut stream = TcpStream::connect(address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.write_all(&self.bytes()).unwrap();
+        if matches!(self.framing, Framing::TooShort | Framing::Unended) {
+            stream.shutdown(Shutdown::Write).unwrap();
+        }
+        read(&mut stream)
+    }
+
+    /// Sends it over this connection; nothing comes back if there is no answer.
+    pub fn send_over(&self, stream: &mut (impl Read + Write)) -> Option<Reply> {
+        stream.write_all(&self.bytes()).ok()?;
+        Some(read(stream)).filter(|reply| reply.status > 0)
+    }
+
+    fn bytes(&self) -> Vec<u8> {
         let mut bytes = format!("{} {} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n", self.method, self.target);
         self.headers.iter().for_each(|(name, value)| bytes += &format!("{name}: {value}\r\n"));
         let length = self.body.len();
@@ -81,14 +95,14 @@ impl Request {
             Framing::Unended => bytes.extend_from_slice(b"\r\n"),
             _ => {}
         }
-        stream.write_all(&bytes).unwrap();
-        if matches!(self.framing, Framing::TooShort | Framing::Unended) {
-            stream.shutdown(Shutdown::Write).unwrap();
-        }
-        let mut answer = Vec::new();
-        let _ = stream.read_to_end(&mut answer);
-        Reply::of(&answer)
+        bytes
     }
+}
+
+fn read(stream: &mut impl Read) -> Reply {
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer);
+    Reply::of(&answer)
 }
 
 impl Reply {

@@ -150,8 +150,9 @@ impl Taffrail {
 
     /// The addresses that were listened on, in the order of the log.
     pub fn addresses(&self) -> Vec<String> {
-        let address =
-            |line: String| Some(line.split_once("listening on http://")?.1.strip_suffix("/metrics")?.to_owned());
+        let address = |line: String| {
+            Some(line.split_once("listening on http")?.1.split_once("://")?.1.strip_suffix("/metrics")?.to_owned())
+        };
         self.log().into_iter().filter_map(address).collect()
     }
 

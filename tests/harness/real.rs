@@ -1,7 +1,7 @@
 //! Servers that people run Taffrail with, from Debian's packages.
 
 use std::collections::BTreeMap;
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
@@ -16,12 +16,19 @@ pub struct Server {
 
 impl Server {
     /// Starts `command`, which listens on `port`, and waits until `ready` answers.
-    pub fn start(mut command: Command, port: u16, ready: &str) -> Self {
+    pub fn start(command: Command, port: u16, ready: &str) -> Self {
+        let server = Self::start_silent(command, port);
+        let url = format!("{}{ready}", server.url);
+        wait_until(&url, || get(&url, &[]).ok().filter(|answer| answer.status < 300));
+        server
+    }
+
+    /// The same, and waits until `port` is listened on.
+    pub fn start_silent(mut command: Command, port: u16) -> Self {
         let started = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
         let child = started.unwrap_or_else(|error| panic!("{command:?}: {error}"));
         let server = Server { child, url: format!("http://127.0.0.1:{port}") };
-        let url = format!("{}{ready}", server.url);
-        wait_until(&url, || get(&url, &[]).ok().filter(|answer| answer.status < 300));
+        wait_until(&server.url, || TcpStream::connect(("127.0.0.1", port)).ok());
         server
     }
 

@@ -1,14 +1,14 @@
 //! Certificates made for a test, and a server that has one.
 
 use std::io::{BufReader, Write};
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::thread;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 
 use super::server::{Post, read_write};
 
@@ -17,6 +17,7 @@ pub struct Certificates {
     folder: tempfile::TempDir,
     certificate: CertificateDer<'static>,
     key: PrivateKeyDer<'static>,
+    signer: CertifiedIssuer<'static, KeyPair>,
 }
 
 impl Certificates {
@@ -28,8 +29,44 @@ impl Certificates {
         let key = KeyPair::generate().unwrap();
         let params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
         let certificate = params.signed_by(&key, &authority).unwrap().der().clone();
+        std::fs::write(folder.path().join("server.pem"), params.signed_by(&key, &authority).unwrap().pem()).unwrap();
+        std::fs::write(folder.path().join("server.key"), key.serialize_pem()).unwrap();
         let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
-        Certificates { folder, certificate, key }
+        Certificates { folder, certificate, key, signer: authority }
+    }
+
+    /// The folder, in which `server.pem` and `server.key` are.
+    pub fn folder(&self) -> &std::path::Path {
+        self.folder.path()
+    }
+
+    /// A client's certificate for this name, signed by the authority.
+    pub fn client(&self, name: &str) -> (CertificateDer<'static>, PrivateKeyDer<'static>) {
+        let key = KeyPair::generate().unwrap();
+        let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        let certificate = params.signed_by(&key, &self.signer).unwrap().der().clone();
+        (certificate, PrivateKeyDer::try_from(key.serialize_der()).unwrap())
+    }
+
+    /// Connects to a server that the authority signed for, with this certificate if there is one.
+    pub fn connect(
+        &self,
+        address: &str,
+        client: Option<(CertificateDer<'static>, PrivateKeyDer<'static>)>,
+    ) -> StreamOwned<ClientConnection, TcpStream> {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.signer.der().clone()).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+        let builder = builder.with_root_certificates(roots);
+        let config = match client {
+            Some((certificate, key)) => builder.with_client_auth_cert(vec![certificate], key).unwrap(),
+            None => builder.with_no_client_auth(),
+        };
+        let connection = ClientConnection::new(Arc::new(config), "127.0.0.1".try_into().unwrap()).unwrap();
+        let stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(super::PATIENCE)).unwrap();
+        StreamOwned::new(connection, stream)
     }
 
     pub fn authority(&self) -> PathBuf {

@@ -3,6 +3,7 @@
 //! Nothing is copied that need not be: names, labels and help texts are slices of the input unless they were escaped.
 //! What is accepted follows prometheus/common's `expfmt`, which Pushgateway reads with; what is refused names the place.
 
+pub mod line;
 pub mod model;
 mod native;
 mod openmetrics;

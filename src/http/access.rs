@@ -1,0 +1,281 @@
+//! Who may ask for what: users by password, bearers by token.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use hyper::HeaderMap;
+use hyper::header::AUTHORIZATION;
+
+use crate::config::{Key, KeyInfo, Secret, Section};
+use crate::gateway::rules::Pattern;
+
+/// What one may be allowed to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Right {
+    /// To see what is measured and what was pushed.
+    Read,
+    /// To push, and to delete groups by their keys.
+    Push,
+    /// To delete at large, and to end the process.
+    Admin,
+}
+
+const RIGHTS: [(&str, Right); 3] = [("read", Right::Read), ("push", Right::Push), ("admin", Right::Admin)];
+
+impl Right {
+    fn name(self) -> &'static str {
+        RIGHTS.iter().find(|(_, right)| *right == self).map_or("", |(name, _)| name)
+    }
+}
+
+/// One who is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct User {
+    /// The name, for basic authentication and for messages.
+    pub name: String,
+    /// The bcrypt hash of the password.
+    pub password_hash: Option<String>,
+    /// The SHA-256 of the token.
+    pub token: Option<[u8; 32]>,
+    /// What is allowed.
+    pub rights: Vec<Right>,
+    /// To which jobs pushing and deleting is limited; to none, if there are no patterns.
+    pub jobs: Vec<Pattern>,
+}
+
+const NAME: Key<String> = Key::optional("name", "The name: that of basic authentication, and in messages.");
+const PASSWORD_HASH: Key<Secret> = Key::optional(
+    "password_hash",
+    "The bcrypt hash of the password, as htpasswd -nBC 10 NAME makes it; without one, there is no password.",
+);
+const TOKEN: Key<Secret> = Key::optional("token", "The bearer token.");
+const TOKEN_SHA256: Key<Secret> =
+    Key::optional("token_sha256", "Instead of the token, its SHA-256 in hexadecimal digits.");
+const ALLOWED: Key<Vec<String>> = Key::new(
+    "rights",
+    "[\"read\", \"push\", \"admin\"]",
+    "What is allowed: \"read\", \"push\" (and to delete single groups), \"admin\" (to delete at large, and to end Taffrail).",
+);
+const JOBS: Key<Vec<Pattern>> = Key::new(
+    "jobs",
+    "[\".*\"]",
+    "The jobs that may be pushed to, and groups of which may be deleted: regular expressions, each of which matches the whole.",
+);
+
+/// The settings of `[[http.users]]`.
+pub const KEYS: &[KeyInfo] =
+    &[NAME.info(), PASSWORD_HASH.info(), TOKEN.info(), TOKEN_SHA256.info(), ALLOWED.info(), JOBS.info()];
+
+impl User {
+    /// One who may do everything, by password.
+    pub fn with_password(name: String, password_hash: String) -> User {
+        let rights = RIGHTS.iter().map(|(_, right)| *right).collect();
+        let jobs = Pattern::new(".*").into_iter().collect();
+        User { name, password_hash: Some(password_hash), token: None, rights, jobs }
+    }
+
+    /// The users in `section`.
+    pub fn all(section: &mut Section<'_>) -> Vec<User> {
+        section.tables("users").iter_mut().map(User::new).collect()
+    }
+
+    fn new(section: &mut Section<'_>) -> User {
+        let name = section.optional(&NAME).unwrap_or_default();
+        if name.is_empty() || name.contains(':') {
+            section.wrong("name", "required: a name without a colon");
+        }
+        let password_hash = section.optional(&PASSWORD_HASH).map(|hash| hash.reveal().to_owned());
+        if password_hash.as_ref().is_some_and(|hash| !is_hash(hash)) {
+            section.wrong("password_hash", "expected a bcrypt hash, such as htpasswd -nBC 10 NAME makes");
+        }
+        let hashed = section.optional(&TOKEN_SHA256).and_then(|hex| {
+            let digest = unhex(hex.reveal());
+            if digest.is_none() {
+                section.wrong("token_sha256", "expected 64 hexadecimal digits");
+            }
+            digest
+        });
+        let token = section.optional(&TOKEN).map(|token| sha256(token.reveal().as_bytes())).or(hashed);
+        if password_hash.is_none() && token.is_none() {
+            section.wrong("name", "expected password_hash, token or token_sha256 beside the name, found none");
+        }
+        let mut rights = Vec::new();
+        for name in section.get(&ALLOWED) {
+            match RIGHTS.iter().find(|(known, _)| *known == name) {
+                Some((_, right)) => rights.push(*right),
+                None => section.wrong("rights", format!("expected read, push or admin, found {name:?}")),
+            }
+        }
+        User { name, password_hash, token, rights, jobs: section.get(&JOBS) }
+    }
+}
+
+/// Whether `text` can be a bcrypt hash.
+pub fn is_hash(text: &str) -> bool {
+    text.parse::<bcrypt::HashParts>().is_ok()
+}
+
+/// Who asks.
+#[derive(Clone, Debug)]
+pub enum Viewer {
+    /// Nobody is asked who he is.
+    Anybody,
+    /// One who is known.
+    Known(Arc<User>),
+}
+
+/// That one may not do what he asked for.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{user} may not {what}")]
+pub struct Forbidden {
+    user: String,
+    what: String,
+}
+
+impl Viewer {
+    /// Whether one has this right.
+    ///
+    /// # Errors
+    /// In a line, who lacks what.
+    pub fn may(&self, right: Right) -> Result<(), Forbidden> {
+        match self {
+            Viewer::Known(user) if !user.rights.contains(&right) => Err(Forbidden {
+                user: user.name.clone(),
+                what: format!("do this: it takes the right {}", right.name()),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether one may push to this job, and delete its groups.
+    ///
+    /// # Errors
+    /// In a line, who lacks what.
+    pub fn may_push(&self, job: &str) -> Result<(), Forbidden> {
+        self.may(Right::Push)?;
+        match self {
+            Viewer::Known(user) if !user.jobs.iter().any(|pattern| pattern.matches(job)) => Err(Forbidden {
+                user: user.name.clone(),
+                what: format!("push to the job {job:?}, nor delete its groups"),
+            }),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Those who are known, and what was found out about their passwords.
+pub struct Access {
+    users: Vec<Arc<User>>,
+    /// Whether a password was right, by the digest of hash and password: bcrypt takes long on purpose.
+    verified: Mutex<HashMap<[u8; 32], bool>>,
+    /// One password is verified at a time, so that guessing takes one processor at most.
+    turn: tokio::sync::Semaphore,
+}
+
+/// What is verified where there is no such user, so that answers take as long.
+const NOBODY: &str = "$2b$10$FbHBSKWlMwO1k3ESGYk7Oe2qpWT2wT3nHmy5tQX0K0w8m4fYQ1k3O";
+
+impl Access {
+    /// Access for `users`; for anybody, if there are none.
+    pub fn new(users: Vec<User>) -> Access {
+        Access {
+            users: users.into_iter().map(Arc::new).collect(),
+            verified: Mutex::default(),
+            turn: tokio::sync::Semaphore::new(1),
+        }
+    }
+
+    /// Who asks, by the header `Authorization`; nothing if he is not known.
+    pub async fn viewer(&self, headers: &HeaderMap) -> Option<Viewer> {
+        if self.users.is_empty() {
+            return Some(Viewer::Anybody);
+        }
+        let value = headers.get(AUTHORIZATION)?.to_str().ok()?;
+        let (scheme, credentials) = value.split_once(' ')?;
+        let user = match () {
+            // InfluxDB's clients say Token.
+            () if scheme.eq_ignore_ascii_case("bearer") || scheme.eq_ignore_ascii_case("token") => {
+                self.bearer(credentials.trim())
+            }
+            () if scheme.eq_ignore_ascii_case("basic") => self.basic(credentials.trim()).await,
+            () => None,
+        };
+        user.map(Viewer::Known)
+    }
+
+    fn bearer(&self, token: &str) -> Option<Arc<User>> {
+        // Digests are compared, so that the time it takes tells nothing of the token.
+        let digest = sha256(token.as_bytes());
+        self.users.iter().find(|user| user.token == Some(digest)).cloned()
+    }
+
+    async fn basic(&self, credentials: &str) -> Option<Arc<User>> {
+        let decoded = String::from_utf8(STANDARD.decode(credentials).ok()?).ok()?;
+        let (name, password) = decoded.split_once(':')?;
+        let user = self.users.iter().find(|user| user.name == name && user.password_hash.is_some());
+        let hash = user.and_then(|user| user.password_hash.as_deref()).unwrap_or(NOBODY);
+        let is_right = self.verify(hash, password).await;
+        user.filter(|_| is_right).cloned()
+    }
+
+    async fn verify(&self, hash: &str, password: &str) -> bool {
+        const MOST: usize = 1024;
+        let digest = sha256(format!("{hash}\0{password}").as_bytes());
+        let known = || self.verified.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(is_right) = known().get(&digest) {
+            return *is_right;
+        }
+        let Ok(_turn) = self.turn.acquire().await else { return false };
+        let known_by_now = known().get(&digest).copied();
+        if let Some(is_right) = known_by_now {
+            return is_right;
+        }
+        let (hash, password) = (hash.to_owned(), password.to_owned());
+        let verified = tokio::task::spawn_blocking(move || bcrypt::verify(password, &hash).unwrap_or(false)).await;
+        let is_right = verified.unwrap_or(false);
+        let mut known = known();
+        if known.len() >= MOST {
+            known.clear();
+        }
+        known.insert(digest, is_right);
+        is_right
+    }
+}
+
+fn sha256(bytes: &[u8]) -> [u8; 32] {
+    let mut digest = [0; 32];
+    digest.copy_from_slice(ring::digest::digest(&ring::digest::SHA256, bytes).as_ref());
+    digest
+}
+
+fn unhex(text: &str) -> Option<[u8; 32]> {
+    let mut digest = [0; 32];
+    if text.len() != 64 || !text.is_ascii() {
+        return None;
+    }
+    for (byte, at) in digest.iter_mut().zip((0..64).step_by(2)) {
+        *byte = u8::from_str_radix(&text[at..at + 2], 16).ok()?;
+    }
+    Some(digest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hash_of_nobody_is_one() {
+        assert!(is_hash(NOBODY));
+        assert!(!is_hash("secret"));
+    }
+
+    #[test]
+    fn a_digest_is_read_as_it_is_written() {
+        let hex = "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b";
+        assert_eq!(unhex(hex), Some(sha256(b"secret")));
+        assert_eq!(unhex(&hex[1..]), None);
+        assert_eq!(unhex(&hex.replace('b', "g")), None);
+    }
+}

@@ -1,0 +1,281 @@
+//! The listeners.
+
+use std::collections::{BTreeSet, HashMap};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use axum::Router;
+use axum::response::{AppendHeaders, IntoResponse};
+use hyper::body::Incoming;
+use hyper::header::WWW_AUTHENTICATE;
+use hyper::service::{Service, service_fn};
+use hyper::{Request, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::timeout;
+use tokio_io_timeout::TimeoutStream;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+
+use super::access::Viewer;
+use super::protection::{Guard, InForce};
+use super::settings::Settings;
+use super::timed::Timed;
+
+/// The listeners that are open, each with its task.
+pub struct Server {
+    listeners: HashMap<SocketAddr, Listener>,
+    /// What holds for new connections.
+    rules: Arc<ArcSwap<Rules>>,
+    router: Router,
+}
+
+/// What holds for a connection.
+#[derive(Clone)]
+struct Rules {
+    settings: Settings,
+    guard: Arc<Guard>,
+}
+
+struct Listener {
+    address: SocketAddr,
+    stop: CancellationToken,
+    /// Ends with the connections that are still open.
+    accepting: JoinHandle<JoinSet<()>>,
+}
+
+impl Server {
+    /// A server that answers with `router`, and does not listen yet.
+    pub fn new(settings: &Settings, router: Router) -> Self {
+        let rules = Rules { settings: settings.clone(), guard: Arc::new(Guard::open()) };
+        Server { listeners: HashMap::new(), rules: Arc::new(ArcSwap::from_pointee(rules)), router }
+    }
+
+    /// Opens what `settings` asks for and is not open, and closes what it does not ask for. An address that stays keeps
+    /// its connections.
+    ///
+    /// # Errors
+    /// That an address cannot be bound, or that certificates or users cannot be had; everything is as before then.
+    pub async fn apply(&mut self, settings: &Settings) -> Result<(), ApplyError> {
+        let before = self.rules.load_full();
+        let guard = match *before.guard.origin() == settings.protection {
+            true => before.guard.clone(),
+            false => Arc::new(Guard::new(settings.protection.clone()).map_err(ApplyError::Protection)?),
+        };
+        let is_unwanted = |open: &SocketAddr| !settings.listen.contains(open);
+        let is_missing = |address: &&SocketAddr| !self.listeners.contains_key(*address);
+        let missing: BTreeSet<SocketAddr> = settings.listen.iter().filter(is_missing).copied().collect();
+        let (mut bound, mut given_up) = (Vec::new(), Vec::new());
+        for address in missing {
+            // 0.0.0.0:9100 is in the way of 127.0.0.1:9100.
+            given_up.extend(self.close(|open| is_unwanted(open) && open.port() == address.port()).await);
+            match TcpListener::bind(address).await.and_then(|listener| Ok((listener.local_addr()?, listener))) {
+                Ok((local, listener)) => bound.push((address, local, listener)),
+                Err(reason) => {
+                    drop(bound);
+                    self.reopen(given_up).await;
+                    return Err(ApplyError::Bind { address, reason });
+                }
+            }
+        }
+        self.rules.store(Arc::new(Rules { settings: settings.clone(), guard }));
+        for (address, local, listener) in bound {
+            self.open(address, local, listener);
+        }
+        self.close(is_unwanted).await;
+        Ok(())
+    }
+
+    fn open(&mut self, asked: SocketAddr, address: SocketAddr, listener: TcpListener) {
+        let stop = CancellationToken::new();
+        let accepting = tokio::spawn(accept(listener, self.rules.clone(), self.router.clone(), stop.clone()));
+        self.listeners.insert(asked, Listener { address, stop, accepting });
+    }
+
+    /// Closes these addresses, and says which they were; their requests in flight are still answered.
+    async fn close(&mut self, which: impl Fn(&SocketAddr) -> bool) -> Vec<SocketAddr> {
+        let mut closed = Vec::new();
+        for (address, listener) in self.listeners.extract_if(|address, _| which(address)) {
+            tokio::spawn(wait_for_all(listener.close().await));
+            closed.push(address);
+        }
+        closed
+    }
+
+    async fn reopen(&mut self, addresses: Vec<SocketAddr>) {
+        for address in addresses {
+            match TcpListener::bind(address).await {
+                Ok(listener) => self.open(address, address, listener),
+                Err(error) => tracing::error!("cannot listen on {address} again: {error}"),
+            }
+        }
+    }
+
+    /// The addresses that are listened on, with the ports that the kernel chose.
+    pub fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
+        self.listeners.values().map(|listener| listener.address)
+    }
+
+    /// `https` if TLS is spoken, or else `http`.
+    pub fn scheme(&self) -> &'static str {
+        if self.rules.load().guard.in_force().tls.is_some() { "https" } else { "http" }
+    }
+
+    /// Stops accepting, and waits until the requests in flight are answered.
+    pub async fn drain(self) {
+        let close = |listener: Listener| async { wait_for_all(listener.close().await).await };
+        wait_for_all(self.listeners.into_values().map(close).collect()).await;
+    }
+}
+
+/// Why settings cannot be applied.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// An address cannot be listened on.
+    #[error(
+        "cannot listen on {address}: {reason}; is something else listening there? Choose another address with [http] listen or --listen"
+    )]
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// What the kernel says.
+        reason: io::Error,
+    },
+    /// Certificates or users cannot be had.
+    #[error("{0}")]
+    Protection(String),
+}
+
+impl Listener {
+    /// Stops accepting. What comes back are the connections that are still open.
+    async fn close(self) -> JoinSet<()> {
+        self.stop.cancel();
+        self.accepting.await.unwrap_or_default()
+    }
+}
+
+async fn wait_for_all(mut tasks: JoinSet<()>) {
+    while tasks.join_next().await.is_some() {}
+}
+
+async fn accept(
+    listener: TcpListener,
+    rules: Arc<ArcSwap<Rules>>,
+    router: Router,
+    stop: CancellationToken,
+) -> JoinSet<()> {
+    let mut connections = JoinSet::new();
+    loop {
+        let rules = rules.load_full();
+        let has_room = connections.len() < rules.settings.max_connections;
+        tokio::select! {
+            accepted = listener.accept(), if has_room => match accepted {
+                Ok((stream, _)) => {
+                    connections.spawn(begin(stream, rules, router.clone(), stop.clone()));
+                }
+                Err(error) => {
+                    // Out of descriptors, as a rule: it passes when a connection ends.
+                    tracing::warn!("cannot accept a connection: {error}");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+            },
+            Some(_) = connections.join_next() => {}
+            () = stop.cancelled() => return connections,
+        }
+    }
+}
+
+/// Shakes hands, if TLS is spoken, and answers requests.
+async fn begin(stream: TcpStream, rules: Arc<Rules>, router: Router, stop: CancellationToken) {
+    let _ = stream.set_nodelay(true);
+    let limits = &rules.settings;
+    let tls = rules.guard.in_force().tls.clone();
+    let mut stream = Box::pin(TimeoutStream::new(stream));
+    stream.as_mut().set_write_timeout_pinned(Some(limits.write_timeout));
+    let Some(tls) = tls else { return serve(stream, rules, router, stop).await };
+    let handshake = async {
+        let mut first = [0];
+        let read = stream.get_ref().peek(&mut first).await;
+        if matches!(read, Ok(1)) && first[0] != HANDSHAKE {
+            let _ = stream.write_all(NOT_TLS).await;
+            return None;
+        }
+        TlsAcceptor::from(tls).accept(stream).await.ok()
+    };
+    // Whoever does not shake hands, or shows no certificate, is not answered.
+    let stopped = stop.cancelled();
+    tokio::select! {
+        shaken = timeout(limits.idle_timeout, handshake) => {
+            if let Ok(Some(stream)) = shaken {
+                serve(stream, rules.clone(), router, stop.clone()).await;
+            }
+        }
+        () = stopped => {}
+    }
+}
+
+/// The first byte of a TLS connection.
+const HANDSHAKE: u8 = 22;
+const NOT_TLS: &[u8] = b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-type: text/plain\r\n\r\n\
+    TLS is spoken here: the address begins with https://\n";
+
+async fn serve<S>(stream: S, rules: Arc<Rules>, router: Router, stop: CancellationToken)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let was_asked = AtomicBool::new(false);
+    let router = TowerToHyperService::new(router);
+    let limits = &rules.settings;
+    let service = service_fn(|request: Request<Incoming>| {
+        was_asked.store(true, Ordering::Relaxed);
+        let (in_force, router) = (rules.guard.in_force(), router.clone());
+        let request = request.map(|body| Timed::within(limits.idle_timeout, body));
+        async move { answer(request, &in_force, router).await }
+    });
+    let connection = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.idle_timeout)
+        .serve_connection(TokioIo::new(stream), service);
+    let mut connection = std::pin::pin!(connection);
+    // An error here is the peer's: it went away, or sent what is not HTTP.
+    tokio::select! {
+        biased;
+        _ = connection.as_mut() => return,
+        () = stop.cancelled() => connection.as_mut().graceful_shutdown(),
+    }
+    // One that has asked nothing yet would be waited for until it does.
+    if was_asked.load(Ordering::Relaxed) {
+        let _ = connection.await;
+    }
+}
+
+/// Answers those who may ask; who they are goes with the request.
+async fn answer(
+    mut request: Request<axum::body::Body>,
+    in_force: &InForce,
+    router: TowerToHyperService<Router>,
+) -> Result<axum::response::Response, std::convert::Infallible> {
+    // Whether Taffrail is well tells nothing of anybody, and probes have no passwords.
+    let is_open = matches!(request.uri().path(), "/-/healthy" | "/-/ready");
+    if !is_open && !in_force.has_room() {
+        return Ok((StatusCode::TOO_MANY_REQUESTS, "too many requests; try again later\n").into_response());
+    }
+    let viewer = if is_open { Some(Viewer::Anybody) } else { in_force.access.viewer(request.headers()).await };
+    let Some(viewer) = viewer else {
+        let challenge = [(WWW_AUTHENTICATE, "Basic"), (WWW_AUTHENTICATE, "Bearer")];
+        return Ok((StatusCode::UNAUTHORIZED, AppendHeaders(challenge), "Unauthorized\n").into_response());
+    };
+    request.extensions_mut().insert(viewer);
+    let mut response = router.call(request).await?;
+    for (name, value) in &in_force.headers {
+        response.headers_mut().insert(name, value.clone());
+    }
+    Ok(response)
+}

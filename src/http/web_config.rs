@@ -1,0 +1,273 @@
+//! Prometheus's `web.config.file` (github.com/prometheus/exporter-toolkit, docs/web-configuration.md), as strict as there.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use hyper::HeaderMap;
+use hyper::header::{HeaderName, HeaderValue};
+
+use super::access::{User, is_hash};
+use super::protection::{Protection, Rate};
+use super::tls::{ClientAuth, Pem, Tls, go_curve, names, version_of};
+use crate::config::{Key, Problems, Section, yaml};
+
+const CERT: Key<String> = Key::new("cert", "\"\"", "");
+const CERT_FILE: Key<String> = Key::new("cert_file", "\"\"", "");
+const KEY: Key<String> = Key::new("key", "\"\"", "");
+const KEY_FILE: Key<String> = Key::new("key_file", "\"\"", "");
+const CLIENT_CA: Key<String> = Key::new("client_ca", "\"\"", "");
+const CLIENT_CA_FILE: Key<String> = Key::new("client_ca_file", "\"\"", "");
+const CLIENT_AUTH_TYPE: Key<String> = Key::new("client_auth_type", "\"\"", "");
+const CLIENT_ALLOWED_SANS: Key<Vec<String>> = Key::new("client_allowed_sans", "[]", "");
+const MIN_VERSION: Key<String> = Key::new("min_version", "\"TLS12\"", "");
+const MAX_VERSION: Key<String> = Key::new("max_version", "\"TLS13\"", "");
+const CIPHER_SUITES: Key<Vec<String>> = Key::new("cipher_suites", "[]", "");
+const PREFER_SERVER: Key<bool> = Key::new("prefer_server_cipher_suites", "true", "");
+const CURVES: Key<Vec<String>> = Key::new("curve_preferences", "[]", "");
+const HTTP2: Key<bool> = Key::new("http2", "true", "");
+const INTERVAL: Key<String> = Key::new("interval", "\"0s\"", "");
+const BURST: Key<usize> = Key::optional("burst", "");
+
+/// Reads the file at `path`; other paths in it start from its folder.
+///
+/// # Errors
+/// Every mistake.
+pub fn load(path: &Path) -> Result<Protection, String> {
+    let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let folder = path.parent().unwrap_or(Path::new("."));
+    parse(&path.display().to_string(), &text, folder).map_err(|problems| problems.to_string())
+}
+
+fn parse(name: &str, text: &str, folder: &Path) -> Result<Protection, Problems> {
+    let document = yaml::parse(name, text)?;
+    Section::check(&document, |root| Protection {
+        tls: tls(&mut root.table("tls_server_config"), folder),
+        headers: headers(&mut root.table("http_server_config")),
+        users: users(root),
+        rate: rate(&mut root.table("rate_limit")),
+    })
+}
+
+/// A PEM that is there either as it is or as a file.
+fn pem(
+    section: &mut Section<'_>,
+    text: &Key<String>,
+    file: &Key<String>,
+    names: [&str; 2],
+    folder: &Path,
+) -> Option<Pem> {
+    let (given, path) = (section.get(text), section.get(file));
+    if !given.is_empty() && !path.is_empty() {
+        section.wrong(names[1], format!("expected either {} or {}, found both", names[0], names[1]));
+    }
+    match () {
+        () if !path.is_empty() => Some(Pem::File(folder.join(PathBuf::from(path)))),
+        () if !given.is_empty() => Some(Pem::Text(given)),
+        () => None,
+    }
+}
+
+fn tls(section: &mut Section<'_>, folder: &Path) -> Option<Tls> {
+    let certificate = pem(section, &CERT, &CERT_FILE, ["cert", "cert_file"], folder);
+    let key = pem(section, &KEY, &KEY_FILE, ["key", "key_file"], folder);
+    let client_ca = pem(section, &CLIENT_CA, &CLIENT_CA_FILE, ["client_ca", "client_ca_file"], folder);
+    let asked = section.get(&CLIENT_AUTH_TYPE);
+    let client_auth = match asked.as_str() {
+        "" => ClientAuth::No,
+        name => ClientAuth::of(name).unwrap_or_else(|| {
+            let message = format!("expected one of {}, found {name:?}", names(&ClientAuth::NAMES));
+            section.wrong("client_auth_type", message);
+            ClientAuth::No
+        }),
+    };
+    let client_names = section.get(&CLIENT_ALLOWED_SANS);
+    let min_version = version(section, &MIN_VERSION, "min_version").max(12);
+    let max_version = version(section, &MAX_VERSION, "max_version");
+    if max_version < 12 {
+        section.wrong("max_version", "TLS below 1.2 is not spoken");
+    }
+    let cipher_suites = cipher_suites(section);
+    let _the_servers_order_holds_always = section.get(&PREFER_SERVER);
+    let curves = section.get(&CURVES);
+    for curve in curves.iter().filter(|curve| go_curve(curve).is_none()) {
+        section.wrong("curve_preferences", format!("unknown curve {curve:?}"));
+    }
+    if certificate.is_none() && key.is_none() {
+        if client_ca.is_some() || client_auth != ClientAuth::No {
+            section.wrong("cert_file", "required where clients' certificates are asked for");
+        }
+        return None;
+    }
+    let missing = || Pem::File(PathBuf::new());
+    let tls = Tls {
+        certificate: certificate.unwrap_or_else(missing),
+        key: key.unwrap_or_else(missing),
+        client_ca,
+        client_auth,
+        client_names,
+        min_version,
+        max_version,
+        cipher_suites,
+        curves,
+    };
+    if let Err((key, message)) = tls.check() {
+        section.wrong(key, message);
+    }
+    Some(tls)
+}
+
+fn version(section: &mut Section<'_>, key: &Key<String>, name: &str) -> u8 {
+    let asked = section.get(key);
+    version_of(&asked).unwrap_or_else(|| {
+        section.wrong(name, format!("expected TLS10, TLS11, TLS12 or TLS13, found {asked:?}"));
+        13
+    })
+}
+
+/// The suites that are asked for; those that nobody should speak any more are passed over, and unknown ones are mistakes.
+fn cipher_suites(section: &mut Section<'_>) -> Vec<String> {
+    let spoken: Vec<String> =
+        rustls::crypto::ring::ALL_CIPHER_SUITES.iter().map(|suite| format!("{:?}", suite.suite())).collect();
+    let asked = section.get(&CIPHER_SUITES);
+    let is_old = |name: &str| {
+        name.starts_with("TLS_RSA_WITH_")
+            || (name.starts_with("TLS_ECDHE_") && (name.contains("_CBC_") || name.contains("_RC4_")))
+    };
+    let is_alias = |name: &str| name.ends_with("_WITH_CHACHA20_POLY1305");
+    let of_13 = ["TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256"];
+    for name in &asked {
+        if !spoken.contains(name) && !is_old(name) && !is_alias(name) && !of_13.contains(&name.as_str()) {
+            section.wrong("cipher_suites", format!("unknown cipher suite {name:?}"));
+        }
+    }
+    asked.into_iter().map(|name| if is_alias(&name) { name + "_SHA256" } else { name }).collect()
+}
+
+fn users(root: &mut Section<'_>) -> Vec<User> {
+    let section = root.table("basic_auth_users");
+    let mut users = Vec::new();
+    for (name, hash) in section.strings() {
+        if !is_hash(&hash) {
+            root.wrong("basic_auth_users", format!("expected a bcrypt hash as the password of {name:?}"));
+        }
+        users.push(User::with_password(name, hash));
+    }
+    users
+}
+
+/// The headers that may be set, and the values that they may have; any, if there are none.
+const HEADERS: [(&str, &[&str]); 5] = [
+    ("Content-Security-Policy", &[]),
+    ("X-Frame-Options", &["deny", "sameorigin"]),
+    ("X-Content-Type-Options", &["nosniff"]),
+    ("X-XSS-Protection", &[]),
+    ("Strict-Transport-Security", &[]),
+];
+
+fn headers(section: &mut Section<'_>) -> HeaderMap {
+    let _only_http_1_is_spoken = section.get(&HTTP2);
+    let mut headers = HeaderMap::new();
+    for (name, text) in section.table("headers").strings() {
+        let Some((known, values)) = HEADERS.iter().find(|(known, _)| known.eq_ignore_ascii_case(&name)) else {
+            let known = HEADERS.map(|(known, _)| known).join(", ");
+            section.wrong("headers", format!("{name} cannot be set; expected one of {known}"));
+            continue;
+        };
+        let is_allowed = values.is_empty() || values.iter().any(|value| value.eq_ignore_ascii_case(&text));
+        match (is_allowed, HeaderName::from_bytes(known.as_bytes()), HeaderValue::from_str(&text)) {
+            (_, _, Ok(value)) if value.is_empty() => {}
+            (true, Ok(name), Ok(value)) => drop(headers.insert(name, value)),
+            _ => section.wrong("headers", format!("{name}: {text:?} is not a value that it may have")),
+        }
+    }
+    headers
+}
+
+fn rate(section: &mut Section<'_>) -> Option<Rate> {
+    let text = section.get(&INTERVAL);
+    let interval = if text.is_empty() || text == "0" { Ok(Duration::ZERO) } else { humantime::parse_duration(&text) };
+    let interval = interval.unwrap_or_else(|error| {
+        section.wrong("interval", format!("expected a duration such as 1s: {error}"));
+        Duration::ZERO
+    });
+    let burst = section.optional(&BURST).unwrap_or(1);
+    (!interval.is_zero()).then_some(Rate { interval, burst })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mistakes(text: &str) -> Vec<String> {
+        parse("web.yml", text, Path::new("/etc")).err().map(|problems| problems.lines().collect()).unwrap_or_default()
+    }
+
+    const HASH: &str = "$2y$10$X0h1gDsPszWURQaxFh.zoubFi6DXncSjhoQNJgRrnGs7EsimhC7zG";
+
+    #[test]
+    fn a_whole_file_is_read() {
+        let text = format!(
+            "tls_server_config:\n  cert_file: server.crt\n  key_file: /keys/server.key\n  client_auth_type: RequireAndVerifyClientCert\n  \
+             client_ca_file: ca.crt\n  client_allowed_sans: [a.example]\n  min_version: TLS13\n  max_version: TLS13\n  \
+             cipher_suites: [TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, TLS_RSA_WITH_AES_128_CBC_SHA]\n  \
+             prefer_server_cipher_suites: false\n  curve_preferences: [X25519]\n\
+             http_server_config:\n  http2: false\n  headers:\n    X-Frame-Options: deny\n\
+             basic_auth_users:\n  alice: {HASH}\nrate_limit:\n  interval: 1s\n  burst: 20\n"
+        );
+        let protection = parse("web.yml", &text, Path::new("/etc")).unwrap();
+        let tls = protection.tls.unwrap();
+        assert_eq!(tls.certificate, Pem::File("/etc/server.crt".into()));
+        assert_eq!(tls.key, Pem::File("/keys/server.key".into()));
+        assert_eq!((tls.min_version, tls.max_version, tls.client_auth), (13, 13, ClientAuth::Require));
+        assert_eq!(protection.headers["x-frame-options"], "deny");
+        assert_eq!(protection.users[0].name, "alice");
+        assert_eq!(protection.rate, Some(Rate { interval: Duration::from_secs(1), burst: 20 }));
+        assert_eq!(parse("web.yml", "", Path::new("/etc")).unwrap(), Protection::default());
+    }
+
+    #[test]
+    fn mistakes_are_told_with_their_place() {
+        for (text, line) in [
+            ("tls_config:\n  cert_file: a\n", "web.yml:1:1: tls_config: unknown key; expected one of"),
+            ("tls_server_config:\n  cert_file: a\n", "web.yml:2:3: tls_server_config.key_file: required"),
+            ("tls_server_config:\n  key_file: a\n", "web.yml:2:3: tls_server_config.cert_file: required"),
+            (
+                "tls_server_config:\n  cert_file: a\n  key_file: b\n  client_ca_file: c\n",
+                "web.yml:4:19: tls_server_config.client_ca_file: a client CA without",
+            ),
+            (
+                "tls_server_config:\n  cert_file: a\n  key_file: b\n  client_auth_type: RequireAndVerifyClientCert\n",
+                "web.yml:2:3: tls_server_config.client_ca_file: required",
+            ),
+            (
+                "tls_server_config:\n  cert_file: a\n  cert: b\n  key_file: b\n",
+                "web.yml:2:14: tls_server_config.cert_file: expected either",
+            ),
+            (
+                "tls_server_config:\n  min_version: SSL3\n",
+                "web.yml:2:16: tls_server_config.min_version: expected TLS10",
+            ),
+            ("tls_server_config:\n  max_version: TLS11\n", "web.yml:2:16: tls_server_config.max_version: TLS below"),
+            (
+                "tls_server_config:\n  cipher_suites: [X]\n",
+                "web.yml:2:18: tls_server_config.cipher_suites: unknown cipher suite \"X\"",
+            ),
+            (
+                "tls_server_config:\n  client_auth_type: Maybe\n",
+                "web.yml:2:21: tls_server_config.client_auth_type: expected one of",
+            ),
+            ("basic_auth_users:\n  a: secret\n", "web.yml:2:3: basic_auth_users: expected a bcrypt hash"),
+            (
+                "http_server_config:\n  headers:\n    Server: x\n",
+                "web.yml:3:5: http_server_config.headers: Server cannot be set",
+            ),
+            (
+                "http_server_config:\n  headers:\n    X-Frame-Options: allow\n",
+                "web.yml:3:5: http_server_config.headers: X-Frame-Options: \"allow\"",
+            ),
+        ] {
+            let found = mistakes(text);
+            assert!(found.iter().any(|mistake| mistake.starts_with(line)), "{line}: {found:#?}");
+        }
+    }
+}
