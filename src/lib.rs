@@ -10,6 +10,7 @@ pub mod encode;
 pub mod gateway;
 pub mod host;
 pub mod http;
+pub mod job;
 pub mod settings;
 pub mod sinks;
 pub mod spool;

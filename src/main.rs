@@ -1,5 +1,7 @@
 //! The command line.
 
+mod push;
+
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -38,6 +40,7 @@ enum Command {
     Run(Run),
     /// Serve as a push gateway and nothing else, on port 9091 unless [gateway] listen says otherwise
     Gateway(Gateway),
+    Push(Box<push::Push>),
     /// Take one reading and print it
     Print(Print),
     /// Check a configuration, and show every mistake in it
@@ -117,12 +120,17 @@ fn main() -> ExitCode {
     let done = match line.command.unwrap_or(Command::Run(line.run)) {
         Command::Run(run) => run.execute(),
         Command::Gateway(gateway) => gateway.execute(),
+        Command::Push(push) => return exit_of(push.execute()),
         Command::Print(print) => print.execute(),
         Command::Check(configuration) => configuration.check(),
         Command::Collectors(configuration) => configuration.list_collectors(),
     };
+    exit_of(done.map(|()| ExitCode::SUCCESS))
+}
+
+fn exit_of(done: Result<ExitCode, Failure>) -> ExitCode {
     match done {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(failure) if is_broken_pipe(&*failure) => ExitCode::SUCCESS,
         Err(failure) => {
             let text = failure.to_string();

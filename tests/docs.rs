@@ -52,6 +52,8 @@ fn metrics() -> String {
     write_families(&mut out, prometheus::FAMILIES);
     out.push_str("\n## The gateway about itself\n\nBeside what was pushed, on the gateway's own address. Every group also has `push_time_seconds` and `push_failure_time_seconds`, with its labels.\n");
     write_families(&mut out, taffrail::gateway::own::FAMILIES);
+    out.push_str("\n## A job about itself\n\nPushed by `taffrail push -- COMMAND`, with the group's labels.\n");
+    write_families(&mut out, taffrail::job::report::FAMILIES);
     out
 }
 
@@ -250,7 +252,13 @@ fn names(settings: &Settings) -> Vec<&'static str> {
 
 #[test]
 fn every_family_has_one_owner_and_a_name_that_both_text_formats_can_tell_apart() {
-    let own = [readers::FAMILIES, state::FAMILIES, prometheus::FAMILIES, taffrail::gateway::own::FAMILIES];
+    let own = [
+        readers::FAMILIES,
+        state::FAMILIES,
+        prometheus::FAMILIES,
+        taffrail::gateway::own::FAMILIES,
+        taffrail::job::report::FAMILIES,
+    ];
     let all = COLLECTORS.iter().map(|entry| entry.about.families).chain(own).flatten();
     let mut seen = BTreeSet::new();
     for family in all {

@@ -81,7 +81,8 @@ fn path_of(key: &Key) -> String {
     path
 }
 
-fn percent_encoded(byte: u8) -> String {
+/// A byte as a part of a path.
+pub fn percent_encoded(byte: u8) -> String {
     if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
         char::from(byte).into()
     } else {

@@ -1,0 +1,7 @@
+//! `taffrail push`: what a batch job's author has in his crontab. It runs the job, or takes what the job wrote, and pushes it
+//! to a gateway: Taffrail's, or Pushgateway.
+
+pub mod command;
+pub mod report;
+pub mod spool;
+pub mod target;
