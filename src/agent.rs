@@ -13,6 +13,8 @@ use tokio::time::timeout;
 
 use crate::collectors::readers::Readers;
 use crate::config::Problems;
+use crate::encode::point::CommonTags;
+use crate::gateway::forward::Forward;
 use crate::gateway::service::Service;
 use crate::http::{self, ApplyError, Server};
 use crate::settings::{Measured, Overrides, Settings};
@@ -210,6 +212,11 @@ impl Agent {
     fn publish_sinks(&self) {
         let stats = self.sinks.iter().map(|sink| (sink.settings.name.clone(), sink.state.clone()));
         self.exposition.sinks.store(Arc::new(stats.collect()));
+        if let Some(gateway) = &self.gateway {
+            let forward =
+                |sink: &Sink| Forward { tags: CommonTags::new(&sink.settings.schedule.tags), sink: sink.state.clone() };
+            gateway.forward_to(self.sinks.iter().map(forward).collect());
+        }
     }
 
     async fn drain(self) {

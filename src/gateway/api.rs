@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use super::answer::Refused;
 use super::change::{Plan, Times};
 use super::core::Core;
+use super::forward::Forward;
 use super::json;
 use super::key::Key;
 use super::own::{self, Counts};
@@ -41,6 +42,8 @@ pub struct Gateway {
     quit: tokio::sync::Notify,
     pub(super) counts: Counts,
     pub(super) points: Points,
+    /// The sinks that pushes go on to.
+    pub forwards: ArcSwap<Vec<Forward>>,
 }
 
 impl Gateway {
@@ -53,6 +56,7 @@ impl Gateway {
             quit: tokio::sync::Notify::new(),
             counts: Counts::default(),
             points: Points::default(),
+            forwards: ArcSwap::default(),
         })
     }
 

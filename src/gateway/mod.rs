@@ -12,6 +12,7 @@ pub mod change;
 pub mod check;
 pub mod chunks;
 pub mod core;
+pub mod forward;
 pub mod json;
 pub mod key;
 pub mod limits;

@@ -11,6 +11,7 @@ use super::answer::Refused;
 use super::api::{Gateway, now, text_of};
 use super::body::{BodyError, unpack};
 use super::change::{Plan, Times};
+use super::forward::forward;
 use super::key::Key;
 use super::merge::Mode;
 use super::options::Options;
@@ -20,6 +21,7 @@ use super::settings::Settings;
 use super::state::State;
 use crate::encode::parse::model::Exposition;
 use crate::encode::parse::{self, Format};
+use crate::host::Timestamp;
 use crate::http::timed::TooSlow;
 
 /// Why a push that could be read was not taken.
@@ -53,7 +55,7 @@ impl Gateway {
         options: &Options,
         settings: &Arc<Settings>,
     ) -> Result<Response, Refused> {
-        let (now, mut is_repeated) = (now(), false);
+        let (now, mut is_repeated, mut kept) = (now(), false, None);
         let plan = |state: &State| -> Result<Plan, NotTaken> {
             is_repeated = options.repeats.is_some_and(|push| state.has_seen(key, push));
             if is_repeated {
@@ -68,6 +70,7 @@ impl Gateway {
             let mut change = state.plan(key, &pushed, options.replace, times)?;
             change.seen = options.repeats;
             settings.kept.check(state, &change).map_err(NotTaken::Limit)?;
+            kept = Some(pushed);
             Ok(Plan::Change(change))
         };
         match self.core.change(plan).await.inspect_err(|_| count(&self.counts.unkept))? {
@@ -77,6 +80,9 @@ impl Gateway {
             }
             Ok(_) => {
                 count(&self.counts.taken);
+                if let Some(pushed) = kept.filter(|_| settings.forward) {
+                    forward(&self.forwards.load(), key, &pushed, Timestamp((now * 1e9) as i64));
+                }
                 Ok(StatusCode::OK.into_response())
             }
             Err(NotTaken::Limit(refused)) => {

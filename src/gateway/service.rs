@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::api::{Gateway, router};
 use super::core::Core;
+use super::forward::Forward;
 use super::settings::Settings;
 use crate::http::{self, ApplyError, Server};
 use crate::store::OpenError;
@@ -78,6 +79,11 @@ impl Service {
         }
         self.gateway.settings.store(Arc::new(settings));
         Ok(())
+    }
+
+    /// Sends what is pushed from now on to these sinks too.
+    pub fn forward_to(&self, sinks: Vec<Forward>) {
+        self.gateway.forwards.store(Arc::new(sinks));
     }
 
     /// Waits until a request asks for the end of the process.

@@ -27,6 +27,8 @@ pub struct Settings {
     pub kept: Limits,
     /// What holds for certain jobs.
     pub rules: Vec<Rule>,
+    /// Whether pushes go on to the push sinks.
+    pub forward: bool,
     /// How long a series stays that came as line protocol and does not come again.
     pub point_ttl: Duration,
     /// Series that came as line protocol.
@@ -48,6 +50,8 @@ const ADMIN_API: Key<bool> = Key::new(
     "Whether PUT /api/v1/admin/wipe deletes all groups; otherwise there is no such page.",
 );
 const LIFECYCLE: Key<bool> = Key::new("lifecycle", "false", "Whether PUT or POST /-/quit ends Taffrail.");
+const FORWARD: Key<bool> =
+    Key::new("forward", "true", "Whether what is pushed goes on to the push sinks, as points of the time of the push.");
 const MAX_BODY: Key<ByteSize> =
     Key::new("max_body", "\"16MiB\"", "How long a push may be, before and after it is unpacked.");
 const MAX_GROUP_BYTES: Key<ByteSize> =
@@ -75,6 +79,7 @@ pub const KEYS: &[KeyInfo] = &[
     STATE.info(),
     ADMIN_API.info(),
     LIFECYCLE.info(),
+    FORWARD.info(),
     MAX_BODY.info(),
     MAX_SERIES.info(),
     MAX_LABELS.info(),
@@ -104,6 +109,7 @@ impl Settings {
                 series: section.get(&MAX_TOTAL_SERIES),
             },
             rules: Rule::all(section),
+            forward: section.get(&FORWARD),
             point_ttl: section.above_zero(&POINT_TTL),
             max_point_series: section.get(&MAX_POINT_SERIES),
             limits: parse::Limits {

@@ -189,3 +189,51 @@ fn quit_ends_the_gateway_where_that_is_on() {
     assert_eq!(gateway.put("/-/quit", "").body, "Requesting termination... Goodbye!");
     assert!(gateway.process().wait().success());
 }
+
+#[test]
+fn pushes_go_on_to_the_push_sinks_with_their_time() {
+    let influx = super::harness::server::FakeInflux::agreeable();
+    let port = super::harness::real::free_port();
+    let config = |gateway: &str| {
+        format!(
+            "{}[agent]\nflush_interval = \"200ms\"\nhostname = \"gw\"\n\
+             [gateway]\nlisten = [\"127.0.0.1:{port}\"]\n{gateway}\
+             [[sinks.influxdb]]\nurls = [\"{}\"]\ndatabase = \"d\"\n",
+            super::harness::recorded_host(),
+            influx.url()
+        )
+    };
+    let taffrail = super::harness::Taffrail::start(&config(""));
+    let address = taffrail.wait_for_log("the gateway listens on ").split_once("://").unwrap().1.to_owned();
+    let put = |path: &str, body: &str| ok(request("PUT", path, body).send(&address));
+    let forwarded = || -> Vec<String> {
+        influx.stored().into_iter().filter(|line| line.starts_with("prometheus,") && line.contains("job=a")).collect()
+    };
+    let seconds = || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs_f64();
+    let begun = seconds();
+    put(
+        "/metrics/job/a",
+        "rows{l=\"1\"} 3\nsize{l=\"1\"} 4\n# TYPE h histogram\nh_bucket{le=\"+Inf\"} 2\nh_sum 1\nh_count 2\n",
+    );
+    put("/metrics/job/a", "rows{l=\"1\"} 5\n");
+    wait_until("the points", || (forwarded().len() >= 4).then_some(()));
+    let lines = forwarded();
+    let times: Vec<f64> =
+        lines.iter().map(|line| line.rsplit_once(' ').unwrap().1.parse::<f64>().unwrap() / 1e9).collect();
+    assert!(times.iter().all(|time| *time >= begun - 0.001 && *time <= seconds()), "{times:?}");
+    assert!(times[3] > times[0]);
+    for point in [
+        "prometheus,host=gw,job=a,l=1 rows=3,size=4 ",
+        "prometheus,host=gw,job=a,le=+Inf h_bucket=2 ",
+        "prometheus,host=gw,job=a h_sum=1,h_count=2 ",
+        "prometheus,host=gw,job=a,l=1 rows=5 ",
+    ] {
+        assert!(lines.iter().any(|line| line.starts_with(point)), "{point} is not in {lines:#?}");
+    }
+    // A push that is refused goes nowhere, and none does where it is switched off.
+    assert_eq!(request("PUT", "/metrics/job/a", "x 1 1000\n").send(&address).status, 400);
+    taffrail.reload(&config("forward = false\n"));
+    put("/metrics/job/a", "rows{l=\"1\"} 7\n");
+    thread::sleep(Duration::from_millis(500));
+    assert_eq!(forwarded().len(), 4);
+}
