@@ -7,11 +7,11 @@ use std::time::{Duration, SystemTime};
 
 use clap::{Args, ValueEnum};
 use taffrail::config::Secret;
-use taffrail::gateway::key::Key;
+use taffrail::gateway::key::{Key, path_of};
 use taffrail::job::command;
 use taffrail::job::report::{self, Run};
 use taffrail::job::spool::{self, Kept, Spool};
-use taffrail::job::target::{Credentials, PushError, Target, Tls, path_of};
+use taffrail::job::target::{Credentials, PushError, Target, Tls};
 
 use crate::Failure;
 
@@ -125,7 +125,7 @@ impl Push {
     fn target(&self) -> Result<Target, Failure> {
         let labels = self.label.iter().cloned().chain([("job".to_owned(), self.job.clone())]);
         Key::new(labels).map_err(|error| format!("--job: {error}"))?;
-        let path = path_of(&self.job, &self.label);
+        let path = path_of(&self.job, self.label.iter());
         // What Taffrail would refuse is told before the job runs.
         Key::from_path(path.trim_start_matches("metrics/")).map_err(|error| format!("--label: {error}"))?;
         let mut query = Vec::new();

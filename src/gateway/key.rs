@@ -5,7 +5,10 @@ use std::sync::Arc;
 
 use base64::Engine;
 use base64::alphabet::URL_SAFE;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+
+use crate::encode::pushed::escape_name;
 
 /// The labels that all series of a group carry: `job`, which is never empty, and others, in the order of their names.
 /// A label with an empty value is none.
@@ -124,6 +127,35 @@ impl fmt::Display for Key {
             write!(f, "{separator}{name}={value:?}")?;
         }
         f.write_str("}")
+    }
+}
+
+/// The path of a group below a gateway's URL, as Pushgateway reads it too: what has a slash, or is empty, is in base64.
+pub fn path_of<'l>(job: &str, labels: impl Iterator<Item = &'l (String, String)>) -> String {
+    let mut path = String::from("metrics");
+    let mut push = |name: &str, value: &str| {
+        // A name that is not plain is escaped, as it was when it came.
+        let escaped = if is_plain_name(name) { name.to_owned() } else { escape_name(name) };
+        let name = escaped.as_str();
+        if value.is_empty() {
+            path.extend(["/", name, "@base64/="]);
+        } else if value.contains('/') {
+            path.extend(["/", name, "@base64/", &URL_SAFE_NO_PAD.encode(value)]);
+        } else {
+            path.extend(["/", name, "/"]);
+            value.bytes().for_each(|byte| push_percent_encoded(&mut path, byte));
+        }
+    };
+    push("job", job);
+    labels.for_each(|(name, value)| push(name, value));
+    path
+}
+
+fn push_percent_encoded(path: &mut String, byte: u8) {
+    if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
+        path.push(char::from(byte));
+    } else {
+        path.push_str(&format!("%{byte:02X}"));
     }
 }
 
@@ -262,6 +294,18 @@ mod tests {
             assert_eq!(read(path), error, "{path}");
         }
         assert!(read("job/x/l@base64/!!").starts_with("invalid base64 encoding for label l=\"!!\": invalid symbol"));
+    }
+
+    #[test]
+    fn a_path_is_read_as_the_key_that_it_was_made_of() {
+        for path in ["job/x%2Fy/host/a%20b+c/umlaut/%C3%BC%25", "job/x/path@base64/L3Zhci90bXA", "job/x/U__a_2e_b/c"] {
+            let key = Key::from_path(path).unwrap();
+            let labels = key.labels().iter().filter(|(name, _)| name != "job");
+            let made = path_of(key.job(), labels);
+            assert_eq!(Key::from_path(made.strip_prefix("metrics/").unwrap()), Ok(key), "{made}");
+        }
+        let empty = [("l".to_owned(), String::new())];
+        assert_eq!(path_of("a", empty.iter()), "metrics/job/a/l@base64/=");
     }
 
     #[test]

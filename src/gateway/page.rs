@@ -2,9 +2,11 @@
 
 use axum::response::{Html, IntoResponse, Response};
 
-use super::change::Times;
+use super::change::{Piece, Times};
 use super::core::Core;
-use super::key::Key;
+use super::key::{Key, path_of};
+use super::state::is_marker;
+use crate::encode::pushed::Names;
 use crate::http::access::Viewer;
 
 /// Groups that are shown at a time.
@@ -26,16 +28,13 @@ pub fn page(core: &Core, query: &str, viewer: &Viewer) -> Response {
         let total = found.len();
         found.sort_by(|(one, _), (other, _)| one.cmp(other));
         let shown = found.into_iter().skip((number - 1) * PER_PAGE).take(PER_PAGE);
-        let with_families = |(key, times): (Key, Times)| {
+        let with_pieces = |(key, times): (Key, Times)| {
             let pieces = state.pieces(&key).unwrap_or_default();
-            let bytes: usize = pieces.iter().map(|piece| piece.block.bytes()).sum();
-            let names: Vec<String> = pieces.iter().map(|piece| piece.name.to_string()).collect();
-            (key, times, names, bytes)
+            (key, times, pieces)
         };
-        (shown.map(with_families).collect::<Vec<_>>(), total)
+        (shown.map(with_pieces).collect::<Vec<_>>(), total)
     });
-    let rows: String =
-        groups.iter().map(|(key, times, names, bytes)| row(key, *times, names, *bytes, viewer)).collect();
+    let rows: String = groups.iter().map(|(key, times, pieces)| row(key, *times, pieces, viewer)).collect();
     let html = include_str!("page.html")
         .replace("{{search}}", &escaped(&search))
         .replace("{{total}}", &total.to_string())
@@ -44,50 +43,48 @@ pub fn page(core: &Core, query: &str, viewer: &Viewer) -> Response {
     Html(html).into_response()
 }
 
-fn row(key: &Key, times: Times, names: &[String], bytes: usize, viewer: &Viewer) -> String {
-    let age = super::api::now() - times.pushed;
-    let age = humantime::format_duration(std::time::Duration::from_secs(age.max(0.0) as u64)).to_string();
+fn row(key: &Key, times: Times, pieces: &[Piece], viewer: &Viewer) -> String {
+    let now = super::api::now();
+    let age = if times.pushed > 0.0 { seconds(now - times.pushed) } else { "never".to_owned() };
     let state = match () {
         () if times.failed > times.pushed => "<strong>last push refused</strong>",
-        () if times.pushed == 0.0 => "<strong>never taken</strong>",
         () => "taken",
     };
+    let ends = times.expires.map_or_else(|| "–".to_owned(), |expires| seconds(expires - now));
+    let bytes: usize = pieces.iter().map(|piece| piece.block.bytes()).sum();
     let label = escaped(&key.to_string());
-    let path = escaped(&path_of(key));
+    let path = escaped(&path_of(key.job(), key.labels().iter().filter(|(name, _)| name != "job")));
     let delete = match viewer.may_push(key.job()) {
         Ok(()) => format!("<button type=button data-path=\"{path}\" aria-label=\"Delete {label}\">Delete</button>"),
         Err(_) => String::new(),
     };
     format!(
-        "<tr><td><a href=\"{path}\">{label}</a></td><td>{age}</td><td>{state}</td><td class=n>{}</td>\
-         <td class=n>{bytes}</td><td>{}</td>\
-         <td>{delete}</td></tr>\n",
-        names.len(),
-        escaped(&names.join(", ")),
+        "<tr><td><a href=\"{path}\">{label}</a></td><td>{age}</td><td>{state}</td><td>{ends}</td><td class=n>{bytes}</td>\
+         <td>{}</td><td>{delete}</td></tr>\n",
+        values(pieces),
     )
 }
 
-/// The path of a group, from which its key is read again.
-fn path_of(key: &Key) -> String {
-    let mut path = String::from("metrics");
-    let mut push = |name: &str, value: &str| {
-        let encoded: String = value.bytes().map(percent_encoded).collect();
-        path.extend(["/", name, "/", &encoded]);
-    };
-    push("job", key.job());
-    for (name, value) in key.labels().iter().filter(|(name, _)| name != "job") {
-        push(name, value);
+/// A group's families, which open to show their values; the rest of long ones is behind the group's link.
+fn values(pieces: &[Piece]) -> String {
+    const LINES: usize = 100;
+    let names: Vec<&str> = pieces.iter().map(|piece| &*piece.name).filter(|name| !is_marker(name)).collect();
+    let text: Vec<u8> = pieces.iter().flat_map(|piece| piece.block.text(Names::Quoted)).copied().collect();
+    let text = String::from_utf8_lossy(&text);
+    let mut lines: Vec<&str> = text.lines().take(LINES).collect();
+    if text.lines().nth(LINES).is_some() {
+        lines.push("…");
     }
-    path
+    format!(
+        "<details><summary>{} families: {}</summary><pre>{}</pre></details>",
+        names.len(),
+        escaped(&names.join(", ")),
+        escaped(&lines.join("\n")),
+    )
 }
 
-/// A byte as a part of a path.
-pub fn percent_encoded(byte: u8) -> String {
-    if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
-        char::from(byte).into()
-    } else {
-        format!("%{byte:02X}")
-    }
+fn seconds(seconds: f64) -> String {
+    humantime::format_duration(std::time::Duration::from_secs(seconds.max(0.0) as u64)).to_string()
 }
 
 fn pages(search: &str, number: usize, total: usize) -> String {

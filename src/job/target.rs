@@ -3,8 +3,6 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use reqwest::{Client, Identity, Method, StatusCode, Url};
 
 use super::spool::Kept;
@@ -50,24 +48,6 @@ pub enum PushError {
     /// It may take it later.
     #[error("{0}")]
     Later(String),
-}
-
-/// The group's path below the gateway's URL, as Pushgateway reads it too: what has a slash, or is empty, in base64.
-pub fn path_of(job: &str, labels: &[(String, String)]) -> String {
-    let mut path = String::from("metrics");
-    let mut push = |name: &str, value: &str| {
-        if value.is_empty() {
-            path.extend(["/", name, "@base64/="]);
-        } else if value.contains('/') {
-            path.extend(["/", name, "@base64/", &URL_SAFE_NO_PAD.encode(value)]);
-        } else {
-            path.extend(["/", name, "/"]);
-            path.extend(value.bytes().map(crate::gateway::page::percent_encoded));
-        }
-    };
-    push("job", job);
-    labels.iter().for_each(|(name, value)| push(name, value));
-    path
 }
 
 impl Target {
@@ -183,16 +163,6 @@ fn build(tls: &Tls, needs_tls: bool) -> Result<Client, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gateway::key::Key;
-
-    #[test]
-    fn a_path_is_read_as_the_key_that_it_was_made_of() {
-        let labels = [("host", "a b+c"), ("path", "/var/tmp"), ("empty", ""), ("umlaut", "ü%")];
-        let labels = labels.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        let path = path_of("x/y", &labels);
-        let key = Key::from_path(path.strip_prefix("metrics/").unwrap()).unwrap();
-        assert_eq!(key.to_string(), "{host=\"a b+c\",job=\"x/y\",path=\"/var/tmp\",umlaut=\"ü%\"}");
-    }
 
     #[test]
     fn credentials_in_a_url_are_not_shown() {

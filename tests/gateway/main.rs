@@ -7,5 +7,6 @@ mod clients;
 mod contract;
 mod durability;
 mod more;
+mod page;
 mod points;
 mod table;
