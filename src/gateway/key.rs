@@ -135,7 +135,8 @@ pub fn path_of<'l>(job: &str, labels: impl Iterator<Item = &'l (String, String)>
     let mut path = String::from("metrics");
     let mut push = |name: &str, value: &str| {
         // A name that is not plain is escaped, as it was when it came.
-        let escaped = if is_plain_name(name) { name.to_owned() } else { escape_name(name) };
+        let stands_for_itself = is_plain_name(name) && unescape_name(name).is_none();
+        let escaped = if stands_for_itself { name.to_owned() } else { escape_name(name) };
         let name = escaped.as_str();
         if value.is_empty() {
             path.extend(["/", name, "@base64/="]);
@@ -298,7 +299,7 @@ mod tests {
 
     #[test]
     fn a_path_is_read_as_the_key_that_it_was_made_of() {
-        for path in ["job/x%2Fy/host/a%20b+c/umlaut/%C3%BC%25", "job/x/path@base64/L3Zhci90bXA", "job/x/U__a_2e_b/c"] {
+        for path in ["job/x%2Fy/host/a%20b+c/umlaut/%C3%BC%25", "job/x/path@base64/L3Zhci90bXA", "job/x/U__a_2e_b/c", "job/x/U__U____c/d"] {
             let key = Key::from_path(path).unwrap();
             let labels = key.labels().iter().filter(|(name, _)| name != "job");
             let made = path_of(key.job(), labels);
