@@ -18,7 +18,7 @@ fn config(text: &str) -> (tempfile::TempDir, String) {
 #[test]
 fn help_names_every_command_and_version_the_version() {
     let (help, _) = printed(&taffrail(&["--help"]));
-    for word in ["run", "print", "check", "collectors", "--config", "--listen"] {
+    for word in ["run", "gateway", "push", "print", "check", "collectors", "--config", "--listen"] {
         assert!(help.contains(word), "{word} in {help}");
     }
     let (version, _) = printed(&taffrail(&["--version"]));

@@ -6,6 +6,7 @@
 
 pub mod document;
 pub mod filter;
+pub mod pattern;
 pub mod problem;
 pub mod section;
 pub mod setting;
@@ -13,6 +14,7 @@ pub mod yaml;
 
 pub use document::Document;
 pub use filter::Filter;
+pub use pattern::Pattern;
 pub use problem::{Problem, Problems};
 pub use section::{Key, KeyInfo, Section};
 pub use setting::{Secret, Setting};

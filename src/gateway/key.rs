@@ -299,7 +299,12 @@ mod tests {
 
     #[test]
     fn a_path_is_read_as_the_key_that_it_was_made_of() {
-        for path in ["job/x%2Fy/host/a%20b+c/umlaut/%C3%BC%25", "job/x/path@base64/L3Zhci90bXA", "job/x/U__a_2e_b/c", "job/x/U__U____c/d"] {
+        for path in [
+            "job/x%2Fy/host/a%20b+c/umlaut/%C3%BC%25",
+            "job/x/path@base64/L3Zhci90bXA",
+            "job/x/U__a_2e_b/c",
+            "job/x/U__U____c/d",
+        ] {
             let key = Key::from_path(path).unwrap();
             let labels = key.labels().iter().filter(|(name, _)| name != "job");
             let made = path_of(key.job(), labels);

@@ -1,8 +1,7 @@
 //! Matchers of groups, as PromQL writes them: `job="backup",host=~"web-.*"`.
 
-use regex::Regex;
-
 use super::key::Key;
+use crate::config::Pattern;
 
 /// One condition on a label.
 #[derive(Clone, Debug)]
@@ -15,8 +14,8 @@ pub struct Matcher {
 enum Condition {
     Is(String),
     IsNot(String),
-    Matches(Regex),
-    MatchesNot(Regex),
+    Matches(Pattern),
+    MatchesNot(Pattern),
 }
 
 impl Matcher {
@@ -26,8 +25,8 @@ impl Matcher {
         match &self.condition {
             Condition::Is(wanted) => value == wanted,
             Condition::IsNot(unwanted) => value != unwanted,
-            Condition::Matches(regex) => regex.is_match(value),
-            Condition::MatchesNot(regex) => !regex.is_match(value),
+            Condition::Matches(pattern) => pattern.matches(value),
+            Condition::MatchesNot(pattern) => !pattern.matches(value),
         }
     }
 }
@@ -67,12 +66,12 @@ fn parse_one(text: &str) -> Option<One<'_>> {
     let operator = ["=~", "!~", "!=", "="].into_iter().find(|operator| rest.starts_with(operator))?;
     let quoted = rest[operator.len()..].trim_start().strip_prefix('"')?;
     let (value, after) = unquote(quoted)?;
-    let regex = |value: &str| Regex::new(&format!("^(?s:{value})$")).map_err(|error| error.to_string());
+    let pattern = |value: &str| Pattern::new(value).map_err(|error| error.to_string());
     let condition = match operator {
         "=" => Ok(Condition::Is(value)),
         "!=" => Ok(Condition::IsNot(value)),
-        "=~" => regex(&value).map(Condition::Matches),
-        _ => regex(&value).map(Condition::MatchesNot),
+        "=~" => pattern(&value).map(Condition::Matches),
+        _ => pattern(&value).map(Condition::MatchesNot),
     };
     Some(condition.map(|condition| (Matcher { name: name.to_owned(), condition }, after)))
 }

@@ -95,7 +95,7 @@ mod tests {
     #[test]
     fn a_push_says_more_than_a_rule() {
         let rule = |pattern: &str, mode| Rule {
-            job: super::super::rules::Pattern::new(pattern).unwrap(),
+            job: crate::config::Pattern::new(pattern).unwrap(),
             ttl: Some(std::time::Duration::from_secs(60)),
             mode,
         };

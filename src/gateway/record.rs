@@ -13,7 +13,6 @@ const GROUP: u8 = 1;
 const ENDED: u8 = 2;
 const ALL_ENDED: u8 = 3;
 const EXPIRED: u8 = 4;
-const EXPIRED_JOBS: u8 = 5;
 
 /// The types, by their numbers on disk.
 const KINDS: [Kind; 6] =
@@ -28,10 +27,8 @@ pub enum Record<'a> {
     Ended(Vec<Key>),
     /// All groups ended.
     AllEnded,
-    /// These groups ended by themselves, then.
-    Expired(f64, Vec<Key>),
-    /// When groups of a job last ended by themselves.
-    ExpiredJobs(Vec<(String, f64)>),
+    /// When groups of these jobs last ended by themselves, and what else there is to tell.
+    Expired(Vec<(String, f64)>, Option<Box<Record<'a>>>),
 }
 
 /// The change of a group.
@@ -72,17 +69,16 @@ pub fn encode(change: &Change) -> Vec<u8> {
 
 /// The end of groups as a record.
 pub fn encode_end(selection: &Selection, state: &State) -> Vec<u8> {
-    let all: Vec<Key>;
-    let (mut out, keys) = match (selection.expired_at(), selection.keys()) {
-        (None, None) => return vec![ALL_ENDED],
-        (None, Some(keys)) => (Writer(vec![ENDED]), keys),
-        (Some(time), keys) => {
-            let mut out = Writer(vec![EXPIRED]);
-            out.0.extend_from_slice(&time.to_le_bytes());
-            all = if keys.is_none() { state.all().map(|(key, _)| key.clone()).collect() } else { Vec::new() };
-            (out, keys.unwrap_or(&all))
-        }
+    let mut out = Writer(Vec::new());
+    if let Some(time) = selection.expired_at() {
+        out.0.push(EXPIRED);
+        out.jobs(state.jobs(selection).into_iter().map(|job| (job, time)));
+    }
+    let Some(keys) = selection.keys() else {
+        out.0.push(ALL_ENDED);
+        return out.0;
     };
+    out.0.push(ENDED);
     out.number(keys.len());
     keys.iter().for_each(|key| out.key(key));
     out.0
@@ -95,12 +91,8 @@ pub fn encode_group(key: &Key, times: Times, pieces: &[Piece], seen: &[u128]) ->
 
 /// What is known of ends as a record.
 pub fn encode_expired(expired: &Expired) -> Vec<u8> {
-    let mut out = Writer(vec![EXPIRED_JOBS]);
-    out.number(expired.len());
-    for (job, time) in expired.iter() {
-        out.bytes(job.as_bytes());
-        out.0.extend_from_slice(&time.to_le_bytes());
-    }
+    let mut out = Writer(vec![EXPIRED]);
+    out.jobs(expired.iter().map(|(job, time)| (job.as_str(), *time)));
     out.0
 }
 
@@ -140,10 +132,11 @@ pub fn decode(bytes: &[u8]) -> Option<Record<'_>> {
     match *kind {
         GROUP => Some(Record::Group(rest.group()?)),
         ENDED => Some(Record::Ended(rest.keys()?)),
-        EXPIRED => Some(Record::Expired(rest.float()?, rest.keys()?)),
-        EXPIRED_JOBS => {
+        EXPIRED => {
             let jobs = (0..rest.number()?).map(|_| Some((rest.text()?.to_owned(), rest.float()?)));
-            Some(Record::ExpiredJobs(jobs.collect::<Option<Vec<_>>>()?))
+            let jobs = jobs.collect::<Option<Vec<_>>>()?;
+            let more = if rest.0.is_empty() { None } else { Some(Box::new(decode(rest.0)?)) };
+            Some(Record::Expired(jobs, more))
         }
         ALL_ENDED => Some(Record::AllEnded),
         _ => None,
@@ -157,8 +150,10 @@ impl State {
             Record::Group(group) => return self.replay_group(group),
             Record::Ended(keys) => self.select_keys(keys),
             Record::AllEnded => self.select(|_, _| true),
-            Record::Expired(time, keys) => self.select_keys(keys).expired(*time),
-            Record::ExpiredJobs(jobs) => return self.tell_expired(jobs.iter().cloned()),
+            Record::Expired(jobs, more) => {
+                self.tell_expired(jobs.iter().cloned());
+                return more.iter().for_each(|record| self.replay(record));
+            }
         };
         drop(self.sweep(&ended));
     }
@@ -193,6 +188,14 @@ impl Writer {
             self.bytes(name.as_bytes());
             self.bytes(value.as_bytes());
         });
+    }
+
+    fn jobs<'j>(&mut self, jobs: impl ExactSizeIterator<Item = (&'j str, f64)>) {
+        self.number(jobs.len());
+        for (job, time) in jobs {
+            self.bytes(job.as_bytes());
+            self.0.extend_from_slice(&time.to_le_bytes());
+        }
     }
 
     fn number(&mut self, number: usize) {

@@ -106,7 +106,8 @@ impl State {
     pub fn sweep(&mut self, selection: &Selection) -> Swept {
         let expired = self.expired.clone();
         if let Some(now) = selection.expired {
-            self.note_expired(selection, now);
+            let jobs: Vec<(String, f64)> = self.jobs(selection).into_iter().map(|job| (job.to_owned(), now)).collect();
+            self.tell_expired(jobs.into_iter());
         }
         if selection.keys.is_none() {
             let told = std::mem::replace(&mut self.expired, expired);
@@ -136,11 +137,10 @@ impl State {
         Swept::Some { groups, families, expired }
     }
 
-    /// Notes that groups of these jobs ended by themselves.
-    fn note_expired(&mut self, selection: &Selection, now: f64) {
+    /// The jobs of these groups.
+    pub fn jobs(&self, selection: &Selection) -> BTreeSet<&str> {
         let groups = self.numbered_groups().filter(|(number, _)| selection.has(*number));
-        let jobs: BTreeSet<String> = groups.map(|(_, group)| group.key.job().to_owned()).collect();
-        self.tell_expired(jobs.into_iter().map(|job| (job, now)));
+        groups.map(|(_, group)| group.key.job()).collect()
     }
 
     /// Adds to what is known of ends; of many jobs, the latest are told of.

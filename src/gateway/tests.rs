@@ -117,6 +117,8 @@ enum Action {
     /// Of these groups; of all, if none is named.
     End(Vec<u8>),
     Reopen,
+    /// What is on disk now is what there is.
+    Crash,
 }
 
 fn action() -> impl Strategy<Value = Action> {
@@ -126,7 +128,17 @@ fn action() -> impl Strategy<Value = Action> {
             .prop_map(|(group, families, everything)| Action::Push { group, families, everything }),
         2 => prop::sample::subsequence(vec![0u8, 1, 2, 3, 4], 0..4).prop_map(Action::End),
         1 => Just(Action::Reopen),
+        1 => Just(Action::Crash),
     ]
+}
+
+fn open(folder: &std::path::Path) -> std::sync::Arc<Core> {
+    loop {
+        // The writer of the one before may not have let go yet.
+        if let Ok(core) = Core::open(Some(folder)) {
+            return core;
+        }
+    }
 }
 
 type Model = BTreeMap<u8, BTreeMap<u8, u8>>;
@@ -154,14 +166,8 @@ proptest! {
     #[test]
     fn whatever_is_pushed_is_there_also_after_a_restart(actions in prop::collection::vec(action(), 0..30)) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let folder = tempfile::tempdir().unwrap();
-        let open = || loop {
-            // The writer of the one before may not have let go yet.
-            if let Ok(core) = Core::open(Some(folder.path())) {
-                return core;
-            }
-        };
-        let (mut core, mut model) = (open(), Model::new());
+        let mut folder = tempfile::tempdir().unwrap();
+        let (mut core, mut model) = (open(folder.path()), Model::new());
         for action in actions {
             match action {
                 Action::Push { group, families, everything } => {
@@ -188,7 +194,15 @@ proptest! {
                 Action::Reopen => {
                     core.close();
                     drop(core);
-                    core = open();
+                    core = open(folder.path());
+                }
+                Action::Crash => {
+                    let copy = tempfile::tempdir().unwrap();
+                    for entry in std::fs::read_dir(folder.path()).unwrap().map(Result::unwrap) {
+                        std::fs::copy(entry.path(), copy.path().join(entry.file_name())).unwrap();
+                    }
+                    core.close();
+                    (core, folder) = (open(copy.path()), copy);
                 }
             }
             prop_assert_eq!(core.look(pushed_lines), model_shown(&model));

@@ -8,8 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use hyper::HeaderMap;
 use hyper::header::AUTHORIZATION;
 
-use crate::config::{Key, KeyInfo, Secret, Section};
-use crate::gateway::rules::Pattern;
+use crate::config::{Key, KeyInfo, Pattern, Secret, Section};
 
 /// What one may be allowed to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

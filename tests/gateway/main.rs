@@ -9,4 +9,5 @@ mod durability;
 mod more;
 mod page;
 mod points;
+mod soak;
 mod table;

@@ -237,3 +237,62 @@ fn pushes_go_on_to_the_push_sinks_with_their_time() {
     thread::sleep(Duration::from_millis(500));
     assert_eq!(forwarded().len(), 4);
 }
+
+#[test]
+fn native_histograms_are_scraped_as_they_were_pushed() {
+    use taffrail::encode::parse::model::{Buckets, Histogram, Kind, Measure, Metric, Native};
+    use taffrail::encode::parse::{Format, Limits, parse};
+    use taffrail::encode::pushed::{push_family_message, push_metric_message};
+    let positive = Buckets { spans: vec![(0, 2), (3, 1)], deltas: vec![1, 2, -1], counts: Vec::new() };
+    let native = Native { schema: 3, zero_threshold: 0.5, zero_count: 2.0, positive, ..Native::default() };
+    let histogram = Histogram { count: 8.0, sum: 12.5, buckets: Vec::new(), native: Some(native) };
+    let measure = Measure::Histogram(Box::new(histogram));
+    let metric = Metric { labels: Vec::new(), measure, timestamp: None, created: None };
+    let (mut metrics, mut body) = (Vec::new(), Vec::new());
+    push_metric_message(&mut metrics, Kind::Histogram, &metric);
+    push_family_message(&mut body, "h", Kind::Histogram, "Native.", &metrics);
+    let delimited = "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited";
+    let folder = tempfile::tempdir().unwrap();
+    let gateway = Own::keeping(folder.path(), "");
+    ok(gateway.send(&request("PUT", "/metrics/job/a", body).header("Content-Type", delimited)));
+    gateway.signal(rustix::process::Signal::KILL);
+    drop(gateway);
+    let gateway = Own::keeping(folder.path(), "");
+    let url = format!("http://{}/metrics", gateway.address());
+    let scraped = super::harness::get(&url, &[("accept", delimited)]).unwrap();
+    let read = parse(Format::Protobuf, &scraped.body, &Limits::default()).unwrap();
+    let family = read.families.iter().find(|family| family.name == "h").unwrap();
+    assert_eq!(family.metrics[0].measure, metric.measure);
+    assert_eq!(family.metrics[0].labels, [("instance".into(), "".into()), ("job".into(), "a".into())]);
+}
+
+#[test]
+#[ignore = "needs Debian's package prometheus: tests/run"]
+fn with_prometheus_that_pulls_what_was_pushed() {
+    use super::harness::real::{Server, free_port};
+    let gateway = Own::start("");
+    ok(gateway.put(
+        "/metrics/job/backup/host/web-1",
+        "# TYPE rows counter\nrows 3\n# TYPE s summary\ns{quantile=\"0.5\"} 1\ns_sum 2\ns_count 1\n",
+    ));
+    ok(gateway.put("/metrics/job/x/U__a_2e_b/c", "{\"rows.new\"} 4\n"));
+    let folder = tempfile::tempdir().unwrap();
+    let config = format!(
+        "global: {{scrape_interval: 1s, scrape_timeout: 1s}}\n\
+         scrape_configs: [{{job_name: gateway, honor_labels: true, static_configs: [{{targets: ['{}']}}]}}]\n",
+        gateway.address()
+    );
+    std::fs::write(folder.path().join("prometheus.yml"), config).unwrap();
+    let port = free_port();
+    let mut command = std::process::Command::new("prometheus");
+    command.arg(format!("--config.file={}", folder.path().join("prometheus.yml").display()));
+    command.arg(format!("--storage.tsdb.path={}", folder.path().join("data").display()));
+    command.arg(format!("--web.listen-address=127.0.0.1:{port}"));
+    let prometheus = Server::start(command, port, "/-/ready");
+    assert_eq!(prometheus.promql("rows{job='backup',host='web-1',instance=''}"), [3.0]);
+    assert_eq!(prometheus.promql("s_count{job='backup'}"), [1.0]);
+    // This version knows ASCII names only.
+    assert_eq!(prometheus.promql("U__rows_2e_new{job='x',U__a_2e_b='c'}"), [4.0]);
+    assert!(prometheus.promql("push_time_seconds{job='backup'}")[0] > 1.5e9);
+    assert_eq!(prometheus.promql("taffrail_gateway_groups{job='gateway'}"), [2.0]);
+}

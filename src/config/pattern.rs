@@ -1,0 +1,43 @@
+//! Patterns of names, as Prometheus's matchers have them.
+
+use regex::Regex;
+
+use super::document::Value;
+use super::setting::Setting;
+
+/// A regular expression that matches a whole text, as in Prometheus's matchers.
+#[derive(Clone, Debug)]
+pub struct Pattern(Regex);
+
+impl Pattern {
+    /// The pattern that `text` writes.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn new(text: &str) -> Result<Self, regex::Error> {
+        Regex::new(&format!("^(?s:{text})$")).map(Pattern)
+    }
+
+    /// Whether it matches all of `text`.
+    pub fn matches(&self, text: &str) -> bool {
+        self.0.is_match(text)
+    }
+}
+
+impl PartialEq for Pattern {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.as_str() == other.0.as_str()
+    }
+}
+
+impl Eq for Pattern {}
+
+impl Setting for Pattern {
+    const EXPECTED: &'static str = "a regular expression that matches the whole";
+    const EXPECTED_LIST: &'static str = "a list of regular expressions, each of which matches the whole";
+
+    fn from_value(value: &Value) -> Result<Self, String> {
+        let text = String::from_value(value)?;
+        Pattern::new(&text).map_err(|error| error.to_string().lines().last().unwrap_or_default().trim().to_owned())
+    }
+}
