@@ -341,6 +341,10 @@ fn checks() -> Vec<Case> {
     ]
 }
 
+const EVERY_TYPE: &str = "# HELP c C.\n# TYPE c counter\nc{k=\"v\"} 1e9\n# TYPE g gauge\ng -0.5\n\
+    # TYPE s summary\ns{quantile=\"0.5\"} 1\ns{quantile=\"0.99\"} 2.5\ns_sum 3\ns_count 2\n\
+    # TYPE h histogram\nh_bucket{le=\"0.1\"} 1\nh_bucket{le=\"+Inf\"} 2\nh_sum 3\nh_count 2\n";
+
 fn endpoints() -> Vec<Case> {
     vec![
         Case::new("health", &[get("/-/healthy")], &[200]).says("OK"),
@@ -361,6 +365,22 @@ fn endpoints() -> Vec<Case> {
             &[200, 200],
         )
         .says("\"type\":\"GAUGE\""),
+        Case::new(
+            "all types as JSON",
+            &[
+                put("/metrics/job/a/l/1", EVERY_TYPE),
+                put("/metrics/job/b", "u 1\nu{x=\"\\\"\"} NaN\n"),
+                put("/metrics/job/b", "u{ 1\n"),
+                get("/api/v1/metrics"),
+            ],
+            &[200, 200, 400, 200],
+        ),
+        Case::new(
+            "a refused group as JSON",
+            &[put("/metrics/job/a", "x 1 1000\n"), get("/api/v1/metrics")],
+            &[400, 200],
+        )
+        .says("\"last_push_successful\":false"),
         Case::new("no groups as JSON", &[get("/api/v1/metrics")], &[200]).says("\"data\":[]"),
         Case::new("a group", &[put("/metrics/job/a", "x 1\n"), get("/metrics/job/a")], &[200, 200])
             .says("x{instance=\"\",job=\"a\"} 1\n")
