@@ -15,7 +15,7 @@ use taffrail::collectors::readers::Readers;
 use taffrail::collectors::settings::unknown;
 use taffrail::collectors::{Vocabularies, list};
 use taffrail::encode::point::CommonTags;
-use taffrail::http::protection::Guard;
+use taffrail::http::guard::Guard;
 use taffrail::settings::Overrides;
 use taffrail::sinks::negotiate::Format;
 use taffrail::sinks::prometheus::Exposition;

@@ -5,7 +5,7 @@
 //! were pushed ([`block`], [`scrape`]).
 
 pub mod answer;
-pub mod api;
+pub mod base;
 pub mod block;
 pub mod body;
 pub mod change;
@@ -25,6 +25,7 @@ pub mod points;
 pub mod push;
 pub mod record;
 pub mod refusal;
+pub mod routes;
 pub mod rules;
 pub mod scrape;
 pub mod service;

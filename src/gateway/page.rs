@@ -44,7 +44,7 @@ pub fn page(core: &Core, query: &str, viewer: &Viewer) -> Response {
 }
 
 fn row(key: &Key, times: Times, pieces: &[Piece], viewer: &Viewer) -> String {
-    let now = super::api::now();
+    let now = super::base::now();
     let age = if times.pushed > 0.0 { seconds(now - times.pushed) } else { "never".to_owned() };
     let state = match () {
         () if times.failed > times.pushed => "<strong>last push refused</strong>",

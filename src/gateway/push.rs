@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 
 use super::answer::Refused;
-use super::api::{Gateway, now, text_of};
+use super::base::{Gateway, now, text_of};
 use super::body::{BodyError, unpack};
 use super::change::{Plan, Times};
 use super::forward::forward;

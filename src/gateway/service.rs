@@ -4,9 +4,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::api::{Gateway, router};
+use super::base::Gateway;
 use super::core::Core;
 use super::forward::Forward;
+use super::routes::router;
 use super::settings::Settings;
 use crate::http::{self, ApplyError, Server};
 use crate::store::OpenError;

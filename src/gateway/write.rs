@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
 use super::answer::Refused;
-use super::api::{Gateway, axum_json, now};
+use super::base::{Gateway, json_answer, now};
 use super::own::count_by;
 use super::points::Terms;
 use super::push::read_body;
@@ -33,7 +33,7 @@ impl Version {
         };
         let header = HeaderValue::from_str(&message.replace(|c: char| c.is_control() || !c.is_ascii(), " "));
         let named = header.map(|value| [("x-influxdb-error", value)]).ok();
-        (status, named.map(axum::response::AppendHeaders), axum_json(&body)).into_response()
+        (status, named.map(axum::response::AppendHeaders), json_answer(&body)).into_response()
     }
 }
 
@@ -116,7 +116,7 @@ pub fn ping() -> Response {
 
 /// `/query`: clients create their database before they write; there is nothing to create, and nothing to ask for.
 pub fn query() -> Response {
-    axum_json(&json!({"results": [{"statement_id": 0}]}))
+    json_answer(&json!({"results": [{"statement_id": 0}]}))
 }
 
 /// `/health`, as InfluxDB 2.x has it.
@@ -125,5 +125,5 @@ pub fn health() -> Response {
         "name": "taffrail", "message": "ready for writes", "status": "pass", "checks": [],
         "version": env!("CARGO_PKG_VERSION"),
     });
-    ([(header::CACHE_CONTROL, "no-store")], axum_json(&health)).into_response()
+    ([(header::CACHE_CONTROL, "no-store")], json_answer(&health)).into_response()
 }

@@ -3,6 +3,7 @@
 //! ([`web_config`]).
 
 pub mod access;
+pub mod guard;
 pub mod protection;
 pub mod server;
 pub mod settings;

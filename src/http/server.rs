@@ -25,7 +25,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use super::access::Viewer;
-use super::protection::{Guard, InForce};
+use super::guard::{Guard, InForce};
 use super::settings::Settings;
 use super::timed::Timed;
 

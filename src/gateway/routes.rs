@@ -1,10 +1,9 @@
-//! The gateway's endpoints: Pushgateway's, and a few that it does not have.
+//! Which request goes where: Pushgateway's endpoints, and a few that it does not have.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Instant, UNIX_EPOCH};
 
-use arc_swap::ArcSwap;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State as Extract};
@@ -13,17 +12,14 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
 use super::answer::Refused;
+use super::base::{Gateway, json_answer, text_of};
 use super::change::{Plan, Times};
-use super::core::Core;
-use super::forward::Forward;
 use super::json;
 use super::key::Key;
-use super::own::{self, Counts};
+use super::own::{self};
 use super::page;
-use super::points::Points;
 use super::refusal::Refusal;
 use super::scrape::{self, Shape};
-use super::settings::Settings;
 use super::state::State;
 use super::sweep::Selection;
 use super::write::{self, Version};
@@ -31,59 +27,6 @@ use crate::encode::pushed::Names;
 use crate::http::access::{Right, Viewer};
 use crate::sinks::negotiate::{self, accepts_gzip};
 use crate::sinks::render;
-
-/// What the endpoints answer from.
-pub struct Gateway {
-    pub(super) core: Arc<Core>,
-    /// What a reload changes is swapped in.
-    pub settings: ArcSwap<Settings>,
-    started: SystemTime,
-    /// Told when the process is asked to end.
-    quit: tokio::sync::Notify,
-    pub(super) counts: Counts,
-    pub(super) points: Points,
-    /// The sinks that pushes go on to.
-    pub forwards: ArcSwap<Vec<Forward>>,
-}
-
-impl Gateway {
-    /// A gateway with the groups of `core`.
-    pub fn new(core: Arc<Core>, settings: Settings) -> Arc<Self> {
-        Arc::new(Gateway {
-            core,
-            settings: ArcSwap::from_pointee(settings),
-            started: SystemTime::now(),
-            quit: tokio::sync::Notify::new(),
-            counts: Counts::default(),
-            points: Points::default(),
-            forwards: ArcSwap::default(),
-        })
-    }
-
-    /// Waits until a request asks for the end.
-    pub async fn asked_to_quit(&self) {
-        self.quit.notified().await;
-    }
-
-    /// Lets go of the disk once everything is written.
-    pub fn close(&self) {
-        self.core.close();
-    }
-
-    /// Ends the groups whose time has come, and says how many.
-    pub async fn expire(&self) -> usize {
-        self.points.collect(Instant::now());
-        if !self.core.look(State::is_any_expiring) {
-            return 0;
-        }
-        let now = now();
-        let is_over = |_: &Key, times: Times| times.expires.is_some_and(|expires| expires <= now);
-        let plan = |state: &State| Ok::<_, Refusal>(Plan::Sweep(state.select(is_over).expired(now)));
-        let ended = self.core.change(plan).await.ok().and_then(Result::ok).unwrap_or(0);
-        self.counts.expired.fetch_add(ended as u64, Ordering::Relaxed);
-        ended
-    }
-}
 
 /// The endpoints.
 pub fn router(gateway: Arc<Gateway>) -> Router {
@@ -169,11 +112,6 @@ fn with_cors(mut response: Response) -> Response {
     response
 }
 
-/// Seconds of Unix time.
-pub(super) fn now() -> f64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
-}
-
 /// The endpoints of one group.
 async fn group(gateway: &Arc<Gateway>, path: &str, viewer: &Viewer, request: Request) -> Result<Response, Refused> {
     let key = Key::from_path(path)?;
@@ -249,7 +187,7 @@ impl Gateway {
             true => self.core.look(|state| state.all().filter(|(key, _)| is_wanted(key)).count()),
             false => self.end(|state| state.select(|key, _| is_wanted(key))).await?,
         };
-        Ok(axum_json(&json!({"status": "success", "data": {"groups": count, "dry_run": is_dry}})))
+        Ok(json_answer(&json!({"status": "success", "data": {"groups": count, "dry_run": is_dry}})))
     }
 
     fn quit(&self, method: &Method, viewer: &Viewer) -> Result<Response, Refused> {
@@ -267,7 +205,7 @@ impl Gateway {
 
     fn status(&self) -> Response {
         let started = self.started.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
-        axum_json(&json!({
+        json_answer(&json!({
             "status": "success",
             "data": {
                 "flags": {},
@@ -284,7 +222,7 @@ impl Gateway {
             pieces.collect::<Vec<_>>()
         });
         let groups: Vec<Value> = groups.iter().map(|(pieces, key, times)| json::group(key, *times, pieces)).collect();
-        axum_json(&json!({"status": "success", "data": groups}))
+        json_answer(&json!({"status": "success", "data": groups}))
     }
 
     fn scrape(self: &Arc<Self>, headers: &HeaderMap) -> Response {
@@ -333,12 +271,3 @@ impl Gateway {
 
 /// A body of more bytes is sent while it is made.
 const LARGE: usize = 512 << 10;
-
-/// A header's value; empty if it is not there, or not text.
-pub(super) fn text_of<'h>(headers: &'h HeaderMap, name: &header::HeaderName) -> &'h str {
-    headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
-}
-
-pub(super) fn axum_json(value: &Value) -> Response {
-    ([(header::CONTENT_TYPE, "application/json")], value.to_string()).into_response()
-}
