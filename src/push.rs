@@ -251,6 +251,9 @@ fn parse_label(text: &str) -> Result<(String, String), String> {
     if name == "job" {
         return Err("the job is said by --job".to_owned());
     }
+    if name.is_empty() || name.starts_with("__") {
+        return Err("a label has a name, which does not begin with __".to_owned());
+    }
     Ok((name.to_owned(), value.to_owned()))
 }
 

@@ -156,7 +156,7 @@ fn what_is_wrong_is_told() {
     for (arguments, says) in [
         (&["--job", "x"][..], "nothing to do"),
         (&["--job", ""], "--job"),
-        (&["--job", "x", "--label", "a-b=c", "-"], "improper label name"),
+        (&["--job", "x", "--label", "__a=c", "-"], "does not begin with __"),
         (&["--job", "x", "--label", "job=c", "-"], "the job is said by --job"),
         (&["--job", "x", "/none"], "/none: No such file"),
         (&["--job", "x", bad.to_str().unwrap()], "the gateway refuses it: 400"),

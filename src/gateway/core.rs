@@ -275,6 +275,9 @@ impl Writer {
             Err(error) => return tracing::warn!("no snapshot of the gateway's state can be begun: {error}"),
         };
         let write = move || {
+            /// On Linux of this thread alone: a snapshot can wait, pushes cannot.
+            const LOWEST: i32 = 19;
+            let _ = rustix::process::nice(LOWEST);
             let written = groups.records().try_for_each(|record| {
                 let mut records = Records::default();
                 records.push(&record);
