@@ -11,6 +11,7 @@
 //! delimited message, where text cannot hold all of it; empty otherwise.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::sync::Arc;
 
 use super::key::Key;
@@ -30,41 +31,19 @@ const HEAD: usize = 12;
 impl Block {
     /// The family as it is shown in the group.
     pub fn new(family: &Family<'_>, key: &Key, hash: &mut Hash<'_>) -> Block {
-        let (mut text, mut quoted, mut protobuf) = (Vec::new(), Vec::new(), Vec::new());
-        let mut hashes = Vec::with_capacity(family.metrics.len());
-        let mut is_plain = is_plain_metric_name(&family.name);
-        for metric in &family.metrics {
-            let labels = shown_labels(metric, key);
-            is_plain &= labels.iter().all(|(name, _)| is_plain_label_name(name));
-            hashes.push(hash(&family.name, &labels));
-            pushed::push_metric(&mut text, &family.name, &labels, &metric.measure, Names::Escaped);
+        thread_local! {
+            /// Blocks are put together here, so that each costs one allocation, of its own size.
+            static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
         }
-        if !is_plain {
-            for metric in &family.metrics {
-                let labels = shown_labels(metric, key);
-                pushed::push_metric(&mut quoted, &family.name, &labels, &metric.measure, Names::Quoted);
-            }
-        }
-        if family.metrics.iter().any(|metric| !fits_text(family.kind, metric)) {
-            let mut metrics = Vec::new();
-            for metric in &family.metrics {
-                pushed::push_metric_with(&mut metrics, family.kind, metric, shown_labels(metric, key).into_iter());
-            }
-            pushed::push_family_message(&mut protobuf, &family.name, family.kind, &family.help, &metrics);
-        }
-        Block::of_parts(&hashes, &text, &quoted, &protobuf)
-    }
-
-    fn of_parts(hashes: &[u64], text: &[u8], quoted: &[u8], protobuf: &[u8]) -> Block {
-        let mut bytes = Vec::with_capacity(HEAD + hashes.len() * 8 + text.len() + quoted.len() + protobuf.len());
-        for length in [hashes.len(), quoted.len(), protobuf.len()] {
-            bytes.extend_from_slice(&(length as u32).to_le_bytes());
-        }
-        hashes.iter().for_each(|hash| bytes.extend_from_slice(&hash.to_le_bytes()));
-        for part in [text, quoted, protobuf] {
-            bytes.extend_from_slice(part);
-        }
-        Block(bytes.into())
+        /// What is left for the next block, at the most.
+        const KEPT: usize = 1 << 20;
+        SCRATCH.with_borrow_mut(|scratch| {
+            scratch.clear();
+            push_block(scratch, family, key, hash);
+            let block = Block(scratch.as_slice().into());
+            scratch.shrink_to(KEPT);
+            block
+        })
     }
 
     fn length(&self, index: usize) -> usize {
@@ -124,6 +103,39 @@ impl Block {
     }
 }
 
+/// Appends a block to nothing.
+fn push_block(out: &mut Vec<u8>, family: &Family<'_>, key: &Key, hash: &mut Hash<'_>) {
+    let hashes = family.metrics.len();
+    let text = HEAD + hashes * 8;
+    out.resize(text, 0);
+    let mut is_plain = is_plain_metric_name(&family.name);
+    for (index, metric) in family.metrics.iter().enumerate() {
+        let labels = shown_labels(metric, key);
+        is_plain &= labels.iter().all(|(name, _)| is_plain_label_name(name));
+        let at = HEAD + index * 8;
+        out[at..at + 8].copy_from_slice(&hash(&family.name, &labels).to_le_bytes());
+        pushed::push_metric(out, &family.name, &labels, &metric.measure, Names::Escaped);
+    }
+    let quoted = out.len();
+    if !is_plain {
+        for metric in &family.metrics {
+            let labels = shown_labels(metric, key);
+            pushed::push_metric(out, &family.name, &labels, &metric.measure, Names::Quoted);
+        }
+    }
+    let protobuf = out.len();
+    if family.metrics.iter().any(|metric| !fits_text(family.kind, metric)) {
+        let mut metrics = Vec::new();
+        for metric in &family.metrics {
+            pushed::push_metric_with(&mut metrics, family.kind, metric, shown_labels(metric, key).into_iter());
+        }
+        pushed::push_family_message(out, &family.name, family.kind, &family.help, &metrics);
+    }
+    for (index, length) in [hashes, protobuf - quoted, out.len() - protobuf].into_iter().enumerate() {
+        out[index * 4..index * 4 + 4].copy_from_slice(&(length as u32).to_le_bytes());
+    }
+}
+
 /// Calls `each` with the family whose [`Block::whole`] was `body`.
 pub fn read(name: &str, kind: Kind, help: &str, is_protobuf: bool, body: &[u8], each: &mut dyn FnMut(&Family<'_>)) {
     // It was written by us: it is sound, and within limits that were held before.
@@ -145,7 +157,8 @@ pub fn read(name: &str, kind: Kind, help: &str, is_protobuf: bool, body: &[u8], 
 pub fn shown_labels<'l>(metric: &'l Metric<'_>, key: &'l Key) -> Vec<(&'l str, &'l str)> {
     let own = metric.labels.iter().map(|(name, value)| (name.as_ref(), value.as_ref()));
     let is_own = |(name, value): &(&str, &str)| !value.is_empty() && key.get(name).is_empty() && *name != "job";
-    let mut labels: Vec<(&str, &str)> = own.filter(is_own).collect();
+    let mut labels: Vec<(&str, &str)> = Vec::with_capacity(metric.labels.len() + key.labels().len() + 1);
+    labels.extend(own.filter(is_own));
     labels.extend(key.labels().iter().map(|(name, value)| (name.as_str(), value.as_str())));
     if !labels.iter().any(|(name, _)| *name == "instance") {
         labels.push(("instance", ""));

@@ -14,6 +14,9 @@ const ENDED: u8 = 2;
 const ALL_ENDED: u8 = 3;
 const EXPIRED: u8 = 4;
 
+/// What a record takes beside its families, about.
+const ROOM_FOR_A_KEY: usize = 512;
+
 /// The types, by their numbers on disk.
 const KINDS: [Kind; 6] =
     [Kind::Counter, Kind::Gauge, Kind::Untyped, Kind::Summary, Kind::Histogram, Kind::GaugeHistogram];
@@ -103,7 +106,9 @@ fn encode_parts<'n>(
     added: &[Piece],
     seen: &[u128],
 ) -> Vec<u8> {
-    let mut out = Writer(vec![GROUP]);
+    let expected: usize = added.iter().map(|piece| piece.block.bytes() + piece.name.len() + piece.help.len()).sum();
+    let mut out = Writer(Vec::with_capacity(expected + ROOM_FOR_A_KEY));
+    out.0.push(GROUP);
     out.key(key);
     let times = times.map(|times| [times.pushed, times.failed, times.expires.unwrap_or(f64::INFINITY)]);
     out.0.push(times.is_some().into());
