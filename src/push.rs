@@ -125,7 +125,7 @@ impl Push {
     fn target(&self) -> Result<Target, Failure> {
         let labels = self.label.iter().cloned().chain([("job".to_owned(), self.job.clone())]);
         Key::new(labels).map_err(|error| format!("--job: {error}"))?;
-        let path = path_of(&self.job, self.label.iter());
+        let path = path_of(&self.job, self.label.iter().map(|(name, value)| (name.as_str(), value.as_str())));
         // What Taffrail would refuse is told before the job runs.
         Key::from_path(path.trim_start_matches("metrics/")).map_err(|error| format!("--label: {error}"))?;
         let mut query = Vec::new();

@@ -6,7 +6,7 @@ use taffrail::gateway::key::{Key, path_of};
 
 fuzz_target!(|path: &str| {
     let Ok(key) = Key::from_path(path) else { return };
-    let made = path_of(key.job(), key.labels().iter().filter(|(name, _)| name != "job"));
+    let made = path_of(key.job(), key.labels().filter(|(name, _)| *name != "job"));
     let again = Key::from_path(made.strip_prefix("metrics/").unwrap());
     assert_eq!(again.as_ref(), Ok(&key), "{made}");
 });

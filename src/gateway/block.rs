@@ -157,9 +157,9 @@ pub fn read(name: &str, kind: Kind, help: &str, is_protobuf: bool, body: &[u8], 
 pub fn shown_labels<'l>(metric: &'l Metric<'_>, key: &'l Key) -> Vec<(&'l str, &'l str)> {
     let own = metric.labels.iter().map(|(name, value)| (name.as_ref(), value.as_ref()));
     let is_own = |(name, value): &(&str, &str)| !value.is_empty() && key.get(name).is_empty() && *name != "job";
-    let mut labels: Vec<(&str, &str)> = Vec::with_capacity(metric.labels.len() + key.labels().len() + 1);
+    let mut labels: Vec<(&str, &str)> = Vec::with_capacity(metric.labels.len() + key.labels().count() + 1);
     labels.extend(own.filter(is_own));
-    labels.extend(key.labels().iter().map(|(name, value)| (name.as_str(), value.as_str())));
+    labels.extend(key.labels());
     if !labels.iter().any(|(name, _)| *name == "instance") {
         labels.push(("instance", ""));
     }

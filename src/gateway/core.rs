@@ -11,10 +11,9 @@ use std::thread;
 
 use tokio::sync::oneshot;
 
-use super::change::{Change, Piece, Plan, Times};
-use super::key::Key;
+use super::change::{Change, Piece, Plan};
 use super::record;
-use super::state::{Held, State};
+use super::state::{Snapshot, State};
 use super::sweep::{Expired, Swept};
 use crate::store::{Log, OpenError, Records};
 
@@ -203,8 +202,9 @@ struct Writer {
 
 /// All groups at one moment.
 struct Groups {
-    families: Vec<(Arc<str>, Held)>,
-    keys: Vec<(u32, Key, Times, Vec<u128>)>,
+    all: Snapshot,
+    /// What the pushes of a group are known by, by its number; those that have none are not there.
+    seen: HashMap<u32, Vec<u128>>,
     expired: Expired,
 }
 
@@ -299,25 +299,26 @@ fn is_due(log: u64, state: usize) -> bool {
 
 impl Groups {
     fn of(state: &State) -> Groups {
-        let keys = state
-            .numbered_groups()
-            .map(|(number, group)| (number, group.key.clone(), group.times, group.seen.iter().copied().collect()));
-        Groups { families: state.snapshot(), keys: keys.collect(), expired: state.expired().clone() }
+        let seen = state.numbered_groups().filter(|(_, group)| !group.seen.is_empty());
+        let seen = seen.map(|(number, group)| (number, group.seen.iter().copied().collect()));
+        Groups { all: state.snapshot(), seen: seen.collect(), expired: state.expired().clone() }
     }
 
     /// A record for each group, and before them one of what has ended.
-    fn records(self) -> impl Iterator<Item = Vec<u8>> {
+    fn records(mut self) -> impl Iterator<Item = Vec<u8>> {
         let mut pieces: HashMap<u32, Vec<Piece>> = HashMap::new();
-        for (name, held) in self.families.iter().filter(|(name, _)| !super::state::is_marker(name)) {
+        for (name, held) in &self.all.families {
             for (number, block) in held.holders.iter() {
                 let piece =
                     Piece { name: name.clone(), kind: held.kind, help: held.help.clone(), block: block.clone() };
                 pieces.entry(number).or_default().push(piece);
             }
         }
-        let groups = self.keys.into_iter().map(move |(number, key, times, seen)| {
+        let expired = record::encode_expired(&self.expired);
+        let groups = self.all.groups.into_iter().map(move |(number, key, times)| {
+            let seen = self.seen.remove(&number).unwrap_or_default();
             record::encode_group(&key, times, &pieces.remove(&number).unwrap_or_default(), &seen)
         });
-        std::iter::once(record::encode_expired(&self.expired)).chain(groups)
+        std::iter::once(expired).chain(groups)
     }
 }

@@ -15,8 +15,7 @@ pub fn group(key: &Key, times: Times, pieces: &[Piece]) -> Value {
         object.insert(piece.name.to_string(), family(piece, times));
     }
     // A family that is called so cannot take the place of what every group has.
-    let labels: Map<String, Value> =
-        key.labels().iter().map(|(name, value)| (name.clone(), Value::from(value.as_str()))).collect();
+    let labels: Map<String, Value> = key.labels().map(|(name, value)| (name.to_owned(), Value::from(value))).collect();
     object.insert("labels".to_owned(), Value::Object(labels));
     object.insert("last_push_successful".to_owned(), Value::from(times.failed <= times.pushed));
     Value::Object(object)

@@ -1,6 +1,7 @@
 //! Grouping keys: whose a push is, by the path of its URL.
 
-use std::fmt;
+use std::cmp::Ordering;
+use std::fmt::{self, Write};
 use std::sync::Arc;
 
 use base64::Engine;
@@ -12,10 +13,39 @@ use crate::encode::pushed::escape_name;
 
 /// The labels that all series of a group carry: `job`, which is never empty, and others, in the order of their names.
 /// A label with an empty value is none.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Key {
-    /// Shared, as every list of groups has a copy.
-    labels: Arc<[(String, String)]>,
+///
+/// There may be a hundred thousand, each in several lists: a key is one shared text, `LENGTH:LENGTH:NAMEVALUE` for each
+/// label.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Key(Arc<str>);
+
+/// The labels of a key, in order.
+#[derive(Clone, Debug)]
+pub struct Labels<'k>(&'k str);
+
+impl<'k> Iterator for Labels<'k> {
+    type Item = (&'k str, &'k str);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (name, rest) = self.0.split_once(':')?;
+        let (value, rest) = rest.split_once(':')?;
+        let (name, rest) = rest.split_at_checked(name.parse().ok()?)?;
+        let (value, rest) = rest.split_at_checked(value.parse().ok()?)?;
+        self.0 = rest;
+        Some((name, value))
+    }
+}
+
+impl Ord for Key {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.labels().cmp(other.labels())
+    }
+}
+
+impl PartialOrd for Key {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
 }
 
 /// Why a path names no group; the words are Pushgateway's where it has any.
@@ -59,8 +89,12 @@ impl Key {
     /// [`KeyError::NoJob`] if `job` is not among them.
     pub fn new(labels: impl IntoIterator<Item = (String, String)>) -> Result<Key, KeyError> {
         let mut labels: Vec<_> = labels.into_iter().filter(|(_, value)| !value.is_empty()).collect();
-        labels.sort();
-        let key = Key { labels: labels.into() };
+        labels.sort_unstable();
+        let mut text = String::with_capacity(labels.iter().map(|(name, value)| name.len() + value.len() + 8).sum());
+        for (name, value) in &labels {
+            let _ = write!(text, "{}:{}:{name}{value}", name.len(), value.len());
+        }
+        let key = Key(text.into());
         if key.job().is_empty() { Err(KeyError::NoJob) } else { Ok(key) }
     }
 
@@ -104,13 +138,13 @@ impl Key {
     }
 
     /// The labels, in order, none of them empty.
-    pub fn labels(&self) -> &[(String, String)] {
-        &self.labels
+    pub fn labels(&self) -> Labels<'_> {
+        Labels(&self.0)
     }
 
     /// The value of a label; empty if the key does not have it.
     pub fn get(&self, name: &str) -> &str {
-        self.labels.iter().find(|(known, _)| known == name).map_or("", |(_, value)| value)
+        self.labels().find(|(known, _)| *known == name).map_or("", |(_, value)| value)
     }
 
     /// The job.
@@ -122,7 +156,7 @@ impl Key {
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("{")?;
-        for (index, (name, value)) in self.labels.iter().enumerate() {
+        for (index, (name, value)) in self.labels().enumerate() {
             let separator = if index > 0 { "," } else { "" };
             write!(f, "{separator}{name}={value:?}")?;
         }
@@ -131,7 +165,7 @@ impl fmt::Display for Key {
 }
 
 /// The path of a group below a gateway's URL, as Pushgateway reads it too: what has a slash, or is empty, is in base64.
-pub fn path_of<'l>(job: &str, labels: impl Iterator<Item = &'l (String, String)>) -> String {
+pub fn path_of<'l>(job: &str, labels: impl Iterator<Item = (&'l str, &'l str)>) -> String {
     let mut path = String::from("metrics");
     let mut push = |name: &str, value: &str| {
         // A name that is not plain is escaped, as it was when it came.
@@ -278,6 +312,15 @@ mod tests {
     }
 
     #[test]
+    fn keys_are_in_the_order_of_their_labels() {
+        let key = |path: &str| Key::from_path(path).unwrap();
+        assert!(key("job/b/a/1") < key("job/a"), "the label a comes first");
+        assert!(key("job/a9") < key("job/b"));
+        assert!(key("job/a") < key("job/a/z/1"));
+        assert_eq!(key("job/1:2:a/b/3:").get("b"), "3:");
+    }
+
+    #[test]
     fn a_path_that_is_no_key_says_why() {
         let cases = [
             ("job", "job name is required"),
@@ -306,12 +349,11 @@ mod tests {
             "job/x/U__U____c/d",
         ] {
             let key = Key::from_path(path).unwrap();
-            let labels = key.labels().iter().filter(|(name, _)| name != "job");
+            let labels = key.labels().filter(|(name, _)| *name != "job");
             let made = path_of(key.job(), labels);
             assert_eq!(Key::from_path(made.strip_prefix("metrics/").unwrap()), Ok(key), "{made}");
         }
-        let empty = [("l".to_owned(), String::new())];
-        assert_eq!(path_of("a", empty.iter()), "metrics/job/a/l@base64/=");
+        assert_eq!(path_of("a", [("l", "")].into_iter()), "metrics/job/a/l@base64/=");
     }
 
     #[test]

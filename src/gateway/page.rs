@@ -53,7 +53,7 @@ fn row(key: &Key, times: Times, pieces: &[Piece], viewer: &Viewer) -> String {
     let ends = times.expires.map_or_else(|| "–".to_owned(), |expires| seconds(expires - now));
     let bytes: usize = pieces.iter().map(|piece| piece.block.bytes()).sum();
     let label = escaped(&key.to_string());
-    let path = escaped(&path_of(key.job(), key.labels().iter().filter(|(name, _)| name != "job")));
+    let path = escaped(&path_of(key.job(), key.labels().filter(|(name, _)| *name != "job")));
     let delete = match viewer.may_push(key.job()) {
         Ok(()) => format!("<button type=button data-path=\"{path}\" aria-label=\"Delete {label}\">Delete</button>"),
         Err(_) => String::new(),

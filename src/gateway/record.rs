@@ -188,8 +188,8 @@ struct Writer(Vec<u8>);
 
 impl Writer {
     fn key(&mut self, key: &Key) {
-        self.number(key.labels().len());
-        key.labels().iter().for_each(|(name, value)| {
+        self.number(key.labels().count());
+        key.labels().for_each(|(name, value)| {
             self.bytes(name.as_bytes());
             self.bytes(value.as_bytes());
         });

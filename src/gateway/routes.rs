@@ -20,7 +20,7 @@ use super::own::{self};
 use super::page;
 use super::refusal::Refusal;
 use super::scrape::{self, Shape};
-use super::state::State;
+use super::state::{State, is_marker};
 use super::sweep::Selection;
 use super::write::{self, Version};
 use crate::encode::pushed::Names;
@@ -234,12 +234,14 @@ impl Gateway {
             _ => Shape::Text(Names::Escaped),
         };
         let begun = Instant::now();
-        let (families, bytes) = self.core.look(|state| (state.snapshot(), state.bytes()));
+        let (all, bytes) = self.core.look(|state| (state.snapshot(), state.bytes()));
         tracing::debug!("a scrape saw everything within {:?}", begun.elapsed());
         let gateway = self.clone();
         let produce = move |drain: &mut dyn FnMut(&mut Vec<u8>)| {
-            let mut rest = scrape::families(&families, shape, drain);
-            let has = |name: &str| families.binary_search_by(|(known, _)| known.as_ref().cmp(name)).is_ok();
+            let mut rest = scrape::families(&all, shape, drain);
+            let has = |name: &str| {
+                is_marker(name) || all.families.binary_search_by(|(known, _)| known.as_ref().cmp(name)).is_ok()
+            };
             drain(&mut rest);
             rest.extend(gateway.points.write(shape, &has, drain));
             rest.extend(gateway.own_families(shape));

@@ -1,8 +1,8 @@
 //! All groups, and the index by which a push is checked against them.
 //!
 //! A check costs what the push itself holds, however many groups there are: families are found by their names, metrics by
-//! a hash of name and labels. The markers of a group, when it was pushed to and when that failed, are families like any
-//! other; as a key has no empty labels, no two groups can have the same.
+//! a hash of name and labels. The markers of a group, when it was pushed to and when that failed, are made of its times when
+//! they are asked for; as a key has no empty labels, no two groups can have the same.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::hash::BuildHasher;
@@ -21,8 +21,39 @@ use crate::encode::parse::model::{Exposition, Family, Kind};
 pub const PUSH_TIME: &str = "push_time_seconds";
 /// When a push to a group last failed.
 pub const PUSH_FAILURE_TIME: &str = "push_failure_time_seconds";
-const PUSH_TIME_HELP: &str = "When this group was last changed by a push, in Unix time.";
-const PUSH_FAILURE_TIME_HELP: &str = "When a push to this group was last refused, in Unix time; 0 if never.";
+
+/// A gauge that every group has, made of its times when it is asked for.
+pub struct Marker {
+    /// Its name.
+    pub name: &'static str,
+    /// Its help text.
+    pub help: &'static str,
+    /// Its value.
+    pub of: fn(Times) -> f64,
+}
+
+/// The markers, in the order of their names.
+pub const MARKERS: [Marker; 2] = [
+    Marker {
+        name: PUSH_FAILURE_TIME,
+        help: "When a push to this group was last refused, in Unix time; 0 if never.",
+        of: |times| times.failed,
+    },
+    Marker {
+        name: PUSH_TIME,
+        help: "When this group was last changed by a push, in Unix time.",
+        of: |times| times.pushed,
+    },
+];
+
+/// Everything at one moment.
+#[derive(Clone)]
+pub struct Snapshot {
+    /// The families, in the order of their names, without the markers.
+    pub families: Vec<(Arc<str>, Held)>,
+    /// The groups with the numbers by which blocks know them.
+    pub groups: Vec<(u32, Key, Times)>,
+}
 
 /// Everything that was pushed.
 #[derive(Default)]
@@ -82,7 +113,7 @@ impl State {
 
     /// How many metrics there are, markers included.
     pub fn metrics(&self) -> usize {
-        self.metrics.len()
+        self.metrics.len() + MARKERS.len() * self.groups()
     }
 
     /// How many bytes all blocks take together.
@@ -113,12 +144,14 @@ impl State {
 
     /// Whether there is a family of this name.
     pub fn has_family(&self, name: &str) -> bool {
-        self.families.contains_key(name)
+        self.families.contains_key(name) || is_marker(name)
     }
 
-    /// All families as they are now. They stay so, whatever is pushed meanwhile.
-    pub fn snapshot(&self) -> Vec<(Arc<str>, Held)> {
-        self.families.iter().map(|(name, held)| (name.clone(), held.clone())).collect()
+    /// Everything as it is now. It stays so, whatever is pushed meanwhile.
+    pub fn snapshot(&self) -> Snapshot {
+        let families = self.families.iter().map(|(name, held)| (name.clone(), held.clone()));
+        let groups = self.numbered_groups().map(|(number, group)| (number, group.key.clone(), group.times));
+        Snapshot { families: families.collect(), groups: groups.collect() }
     }
 
     /// A group's times.
@@ -129,10 +162,12 @@ impl State {
     /// The families of a group, in the order of their names, its markers among them.
     pub fn pieces(&self, key: &Key) -> Option<Vec<Piece>> {
         let (number, group) = self.group(key)?;
-        let mut names: Vec<&str> = group.families.iter().map(AsRef::as_ref).collect();
-        names.extend([PUSH_TIME, PUSH_FAILURE_TIME]);
-        names.sort_unstable();
-        Some(names.into_iter().filter_map(|name| self.piece(name, number)).collect())
+        let own = group.families.iter().filter_map(|name| self.piece(name, number));
+        let markers =
+            MARKERS.iter().map(|marker| self.encode(&gauge(marker.name, marker.help, (marker.of)(group.times)), key));
+        let mut pieces: Vec<Piece> = own.chain(markers).collect();
+        pieces.sort_unstable_by(|one, other| one.name.cmp(&other.name));
+        Some(pieces)
     }
 
     /// The number of a group.
@@ -282,29 +317,17 @@ impl State {
         number
     }
 
-    /// Sets a group's times and the markers that show them, or ends the group.
+    /// Sets a group's times, or ends the group.
     fn mark(&mut self, key: &Key, number: u32, times: Option<Times>) {
         let known = self.groups[number as usize].as_ref().map(|group| group.times);
         let expires = |times: Option<Times>| usize::from(times.is_some_and(|times| times.expires.is_some()));
         self.expiring = self.expiring + expires(times) - expires(known);
         let Some(times) = times else {
-            self.remove_block(PUSH_TIME, number);
-            self.remove_block(PUSH_FAILURE_TIME, number);
             self.by_key.remove(key);
             self.groups[number as usize] = None;
             self.free.push(number);
             return;
         };
-        for (name, help, value, was) in [
-            (PUSH_TIME, PUSH_TIME_HELP, times.pushed, known.map(|times| times.pushed)),
-            (PUSH_FAILURE_TIME, PUSH_FAILURE_TIME_HELP, times.failed, known.map(|times| times.failed)),
-        ] {
-            let is_there = self.families.get(name).is_some_and(|held| held.holders.get(number).is_some());
-            if !is_there || was != Some(value) {
-                let piece = self.encode(&gauge(name, help, value), key);
-                self.put_block(number, &piece);
-            }
-        }
         if let Some(group) = &mut self.groups[number as usize] {
             group.times = times;
         }
@@ -357,5 +380,5 @@ impl State {
 
 /// Whether a family tells of groups themselves.
 pub fn is_marker(name: &str) -> bool {
-    name == PUSH_TIME || name == PUSH_FAILURE_TIME
+    MARKERS.iter().any(|marker| marker.name == name)
 }

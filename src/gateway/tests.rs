@@ -8,6 +8,7 @@ use super::change::{Change, Plan, Replace, Times};
 use super::core::{Core, Unkept};
 use super::key::Key;
 use super::refusal::Refusal;
+use super::scrape::{self, Shape};
 use super::state::State;
 use crate::encode::parse::{Format, Limits, parse};
 use crate::encode::pushed::Names;
@@ -30,10 +31,9 @@ fn push(state: &mut State, path: &str, body: &str) -> Result<(), Refusal> {
 
 fn shown(state: &State) -> String {
     let mut text = Vec::new();
-    for (name, held) in state.snapshot() {
-        text.extend_from_slice(format!("{name} {}\n", held.kind.name()).as_bytes());
-        held.holders.iter().for_each(|(_, block)| text.extend_from_slice(block.text(Names::Quoted)));
-    }
+    let shape = Shape::Text(Names::Quoted);
+    let rest = scrape::families(&state.snapshot(), shape, &mut |part| text.append(part));
+    text.extend(rest);
     String::from_utf8(text).unwrap()
 }
 
