@@ -117,7 +117,7 @@ fn groups_end_when_their_time_is_over_and_that_is_told() {
 fn what_is_too_much_is_refused_by_the_name_of_its_limit() {
     let gateway = Own::start(
         "max_body = \"1KiB\"\nmax_series = 5\nmax_labels = 3\nmax_group_series = 6\nmax_group_bytes = \"2KiB\"\n\
-         max_groups = 3\nmax_total_bytes = \"4KiB\"\nmax_total_series = 16\n",
+         max_groups = 3\nmax_total_bytes = \"3800B\"\nmax_total_series = 16\n",
     );
     let long = format!("x 1\n# {}\n", "y".repeat(2000));
     let series = |prefix: &str, count: usize| (0..count).map(|n| format!("{prefix}{n} 1\n")).collect::<String>();
