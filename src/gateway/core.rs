@@ -39,8 +39,13 @@ struct Pending {
     position: u64,
     done: Done,
     /// Who waits for it.
-    answer: oneshot::Sender<Result<(), Unkept>>,
+    answer: Answer,
 }
+
+/// Tells that a change is kept, and gives back what would have undone it: whoever made the change lets go of it, for the
+/// writer would be in his way, and he in the writer's, when memory is given back.
+type Answer = oneshot::Sender<Result<Done, Unkept>>;
+type Answered = oneshot::Receiver<Result<Done, Unkept>>;
 
 /// What undoes it.
 enum Done {
@@ -96,7 +101,13 @@ impl Core {
         let inner = Inner { state, pending: VecDeque::new(), batch: Records::default(), position: 0, is_closed: false };
         let core = Arc::new(Core { inner: Mutex::new(inner), wake: Condvar::new(), is_durable: log.is_some() });
         if let Some((log, _)) = log {
-            let writer = Writer { core: core.clone(), log, snapshot: None, wants_snapshot: is_damaged };
+            let writer = Writer {
+                core: core.clone(),
+                log,
+                snapshot: None,
+                wants_snapshot: is_damaged,
+                spare: Records::default(),
+            };
             let started = thread::Builder::new().name("gateway-store".to_owned()).spawn(move || writer.run());
             started.map_err(|reason| OpenError::Io {
                 path: folder.unwrap_or(Path::new("")).to_owned(),
@@ -142,7 +153,8 @@ impl Core {
         };
         if let Some(answered) = answered {
             self.wake.notify_one();
-            answered.await.unwrap_or_else(|_| Err(Unkept::Disk("the gateway is ending".into())))?;
+            let kept = answered.await.unwrap_or_else(|_| Err(Unkept::Disk("the gateway is ending".into())));
+            drop(kept?);
         }
         Ok(Ok(groups))
     }
@@ -156,7 +168,7 @@ impl Core {
 
 impl Inner {
     /// Does what was planned; if it is to be on disk, what comes back tells when it is.
-    fn make(&mut self, plan: Plan, is_durable: bool) -> Option<oneshot::Receiver<Result<(), Unkept>>> {
+    fn make(&mut self, plan: Plan, is_durable: bool) -> Option<Answered> {
         let (record, done) = match plan {
             Plan::Nothing => return None,
             Plan::Change(change) => {
@@ -176,7 +188,7 @@ impl Inner {
     }
 
     /// What comes back tells when everything that was done so far is on disk.
-    fn wait_for_all(&mut self) -> Option<oneshot::Receiver<Result<(), Unkept>>> {
+    fn wait_for_all(&mut self) -> Option<Answered> {
         let position = self.pending.back()?.position;
         let (answer, answered) = oneshot::channel();
         self.pending.push_back(Pending { position, done: Done::Nothing, answer });
@@ -198,6 +210,8 @@ struct Writer {
     log: Log,
     snapshot: Option<thread::JoinHandle<()>>,
     wants_snapshot: bool,
+    /// The batch that was written last, empty, to be filled again.
+    spare: Records,
 }
 
 /// All groups at one moment.
@@ -210,8 +224,11 @@ struct Groups {
 
 impl Writer {
     fn run(mut self) {
-        while let Some((batch, position, groups)) = self.next() {
-            match self.log.write(&batch) {
+        while let Some((mut batch, position, groups)) = self.next() {
+            let written = self.log.write(&batch);
+            batch.clear();
+            self.spare = batch;
+            match written {
                 Ok(()) => {
                     self.keep(position);
                     groups.into_iter().for_each(|groups| self.begin_snapshot(groups));
@@ -237,7 +254,8 @@ impl Writer {
         let is_idle = self.snapshot.as_ref().is_none_or(thread::JoinHandle::is_finished);
         let groups = (is_due && is_idle).then(|| Groups::of(&inner.state));
         self.wants_snapshot = false;
-        Some((std::mem::take(&mut inner.batch), inner.position, groups))
+        let spare = std::mem::take(&mut self.spare);
+        Some((std::mem::replace(&mut inner.batch, spare), inner.position, groups))
     }
 
     fn keep(&self, position: u64) {
@@ -247,7 +265,7 @@ impl Writer {
         drop(inner);
         for pending in kept {
             // Whoever asked may have gone.
-            let _ = pending.answer.send(Ok(()));
+            let _ = pending.answer.send(Ok(pending.done));
         }
     }
 

@@ -24,6 +24,13 @@ impl Records {
         fits
     }
 
+    /// Lets go of all records, and keeps the room for as many again, if that is not too much.
+    pub fn clear(&mut self) {
+        const KEPT: usize = 4 << 20;
+        self.bytes.clear();
+        self.bytes.shrink_to(KEPT);
+    }
+
     /// All of them.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
