@@ -155,9 +155,11 @@ pub fn read(name: &str, kind: Kind, help: &str, is_protobuf: bool, body: &[u8], 
 /// The labels that a metric is shown with: its own, the group's over them, and an empty `instance` where there is none,
 /// which keeps Prometheus from putting the gateway's own there. Others that are empty are left out.
 pub fn shown_labels<'l>(metric: &'l Metric<'_>, key: &'l Key) -> Vec<(&'l str, &'l str)> {
+    /// Labels that groups add, as a rule: the job, the instance, and one or two more.
+    const USUAL: usize = 4;
     let own = metric.labels.iter().map(|(name, value)| (name.as_ref(), value.as_ref()));
     let is_own = |(name, value): &(&str, &str)| !value.is_empty() && key.get(name).is_empty() && *name != "job";
-    let mut labels: Vec<(&str, &str)> = Vec::with_capacity(metric.labels.len() + key.labels().count() + 1);
+    let mut labels: Vec<(&str, &str)> = Vec::with_capacity(metric.labels.len() + USUAL);
     labels.extend(own.filter(is_own));
     labels.extend(key.labels());
     if !labels.iter().any(|(name, _)| *name == "instance") {

@@ -27,13 +27,25 @@ impl<'k> Iterator for Labels<'k> {
     type Item = (&'k str, &'k str);
 
     fn next(&mut self) -> Option<Self::Item> {
-        let (name, rest) = self.0.split_once(':')?;
-        let (value, rest) = rest.split_once(':')?;
-        let (name, rest) = rest.split_at_checked(name.parse().ok()?)?;
-        let (value, rest) = rest.split_at_checked(value.parse().ok()?)?;
+        let (name, rest) = length(self.0)?;
+        let (value, rest) = length(rest)?;
+        let (name, rest) = rest.split_at_checked(name)?;
+        let (value, rest) = rest.split_at_checked(value)?;
         self.0 = rest;
         Some((name, value))
     }
+}
+
+/// The number before a colon, and what follows that.
+fn length(text: &str) -> Option<(usize, &str)> {
+    let mut number = 0;
+    for (at, byte) in text.bytes().enumerate() {
+        match byte {
+            b'0'..=b'9' => number = number * 10 + usize::from(byte - b'0'),
+            _ => return Some((number, text.get(at + 1..)?)),
+        }
+    }
+    None
 }
 
 impl Ord for Key {

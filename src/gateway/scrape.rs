@@ -1,11 +1,11 @@
 //! What Prometheus pulls: all groups as one exposition, copied from their blocks.
 
-use super::block::{gauge, shown_labels};
+use super::block::shown_labels;
 use super::change::{Piece, Times};
 use super::key::Key;
-use super::state::{Held, MARKERS, Marker, Snapshot};
+use super::state::{Held, MARKERS, Snapshot};
 use crate::encode::drain::CHUNK;
-use crate::encode::parse::model::Kind;
+use crate::encode::parse::model::{Kind, Measure, Metric};
 use crate::encode::pushed::{self, Names};
 
 /// How pushed families are written.
@@ -31,10 +31,11 @@ impl Shape {
 /// All families in the order of their names, handed over in parts; what is left comes back.
 pub fn families(all: &Snapshot, shape: Shape, drain: &mut dyn FnMut(&mut Vec<u8>)) -> Vec<u8> {
     let mut out = Vec::with_capacity(CHUNK);
-    let mut markers = MARKERS.iter().peekable();
+    let mut markers = markers(&all.groups, shape).into_iter().peekable();
     for (name, held) in &all.families {
-        while let Some(marker) = markers.next_if(|marker| *marker.name < **name) {
-            push_marker(&mut out, marker, &all.groups, shape, drain);
+        while let Some((_, mut marker)) = markers.next_if(|(marker, _)| **marker < **name) {
+            drain(&mut out);
+            drain(&mut marker);
         }
         if let Shape::Text(names) = shape {
             pushed::push_head(&mut out, name, held.kind, &held.help, names);
@@ -49,41 +50,47 @@ pub fn families(all: &Snapshot, shape: Shape, drain: &mut dyn FnMut(&mut Vec<u8>
             drain(&mut out);
         }
     }
-    markers.for_each(|marker| push_marker(&mut out, marker, &all.groups, shape, drain));
+    for (_, mut marker) in markers {
+        drain(&mut out);
+        drain(&mut marker);
+    }
     out
 }
 
-/// A marker of all groups.
-fn push_marker(
-    out: &mut Vec<u8>,
-    marker: &Marker,
-    groups: &[(u32, Key, Times)],
-    shape: Shape,
-    drain: &mut dyn FnMut(&mut Vec<u8>),
-) {
+/// The markers of all groups by name, in order. Keys lie all over the memory, so each is looked at once for both.
+fn markers(groups: &[(u32, Key, Times)], shape: Shape) -> Vec<(&'static str, Vec<u8>)> {
+    let mut bodies = MARKERS.each_ref().map(|_| Vec::new());
     if groups.is_empty() {
-        return;
+        return Vec::new();
     }
-    let mut metrics = Vec::new();
     if let Shape::Text(names) = shape {
-        pushed::push_head(out, marker.name, Kind::Gauge, marker.help, names);
+        for (marker, body) in MARKERS.iter().zip(&mut bodies) {
+            pushed::push_head(body, marker.name, Kind::Gauge, marker.help, names);
+        }
     }
+    let metric = Metric { labels: Vec::new(), measure: Measure::Number(0.0), timestamp: None, created: None };
     for (_, key, times) in groups {
-        let gauge = gauge(marker.name, marker.help, (marker.of)(*times));
-        let metric = &gauge.metrics[0];
-        let labels = shown_labels(metric, key);
-        match shape {
-            Shape::Text(names) => pushed::push_metric(out, marker.name, &labels, &metric.measure, names),
-            Shape::Protobuf => pushed::push_metric_with(&mut metrics, Kind::Gauge, metric, labels.into_iter()),
-        }
-        if out.len() >= CHUNK {
-            drain(out);
+        let labels = shown_labels(&metric, key);
+        let values = MARKERS.each_ref().map(|marker| Measure::Number((marker.of)(*times)));
+        for ((marker, body), value) in MARKERS.iter().zip(&mut bodies).zip(values) {
+            match shape {
+                Shape::Text(names) => pushed::push_metric(body, marker.name, &labels, &value, names),
+                Shape::Protobuf => {
+                    let of_marker = Metric { measure: value, ..metric.clone() };
+                    pushed::push_metric_with(body, Kind::Gauge, &of_marker, labels.iter().copied());
+                }
+            }
         }
     }
-    if shape == Shape::Protobuf {
-        pushed::push_family_message(out, marker.name, Kind::Gauge, marker.help, &metrics);
-        drain(out);
-    }
+    let finished = MARKERS.iter().zip(bodies).map(|(marker, metrics)| match shape {
+        Shape::Text(_) => (marker.name, metrics),
+        Shape::Protobuf => {
+            let mut message = Vec::with_capacity(metrics.len() + 100);
+            pushed::push_family_message(&mut message, marker.name, Kind::Gauge, marker.help, &metrics);
+            (marker.name, message)
+        }
+    });
+    finished.collect()
 }
 
 /// One message for the whole family, as every reader expects.
