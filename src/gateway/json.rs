@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::change::{Piece, Times};
 use super::key::Key;
-use super::state::{PUSH_FAILURE_TIME, PUSH_TIME};
+use super::state::PUSH_FAILURE_TIME;
 use crate::encode::parse::model::{Histogram, Kind, Measure, Metric};
 use crate::encode::pushed::go_float;
 
@@ -39,7 +39,6 @@ fn family(piece: &Piece, times: Times) -> Value {
 fn time_of(piece: &Piece, times: Times) -> f64 {
     match &*piece.name {
         PUSH_FAILURE_TIME => times.failed,
-        PUSH_TIME => times.pushed,
         _ => times.pushed,
     }
 }

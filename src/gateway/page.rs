@@ -69,17 +69,16 @@ fn row(key: &Key, times: Times, pieces: &[Piece], viewer: &Viewer) -> String {
 fn values(pieces: &[Piece]) -> String {
     const LINES: usize = 100;
     let names: Vec<&str> = pieces.iter().map(|piece| &*piece.name).filter(|name| !is_marker(name)).collect();
-    let text: Vec<u8> = pieces.iter().flat_map(|piece| piece.block.text(Names::Quoted)).copied().collect();
-    let text = String::from_utf8_lossy(&text);
-    let mut lines: Vec<&str> = text.lines().take(LINES).collect();
-    if text.lines().nth(LINES).is_some() {
-        lines.push("…");
+    let all = pieces.iter().flat_map(|piece| piece.block.text(Names::Quoted).split_inclusive(|byte| *byte == b'\n'));
+    let mut lines: Vec<_> = all.take(LINES + 1).map(String::from_utf8_lossy).collect();
+    if lines.len() > LINES {
+        lines[LINES] = "…".into();
     }
     format!(
         "<details><summary>{} families: {}</summary><pre>{}</pre></details>",
         names.len(),
         escaped(&names.join(", ")),
-        escaped(&lines.join("\n")),
+        escaped(&lines.concat()),
     )
 }
 

@@ -45,7 +45,7 @@ fn conflicts_name_the_other_group_and_the_series() {
     let mut refused = |path: &str, body: &str| push(&mut state, path, body).unwrap_err().to_string();
     assert_eq!(
         refused("job/b", "# TYPE x counter\nx 1\n"),
-        "x is a counter here, and a gauge in the group {job=\"a\"}"
+        "x has the type counter here, and gauge in the group {job=\"a\"}"
     );
     assert_eq!(refused("job/a", "y{l=\"1\"} 1\n"), "y{job=\"a\",l=\"1\"} is in the group {job=\"a\",l=\"1\"} already");
     assert_eq!(refused("job/b", "z{q=\"1\",e=\"\"} 1\nz{q=\"1\"} 2\n"), "z{job=\"b\",q=\"1\"} is there twice");

@@ -21,7 +21,7 @@ fn series_are_merged_where_a_push_asks_for_it() {
     let twice = gateway.post("/metrics/job/a?merge=series", "x{l=\"4\"} 1\nx{l=\"4\"} 2\n");
     assert!(twice.status == 400 && twice.body.contains("twice"), "{twice:?}");
     let other = gateway.post("/metrics/job/a?merge=series", "# TYPE x counter\nx{l=\"2\"} 1\n");
-    assert!(other.body.contains("x is a counter here, and a untyped in the group {job=\"a\"}"), "{other:?}");
+    assert!(other.body.contains("x has the type counter here, and untyped in the group {job=\"a\"}"), "{other:?}");
     assert_eq!(gateway.put("/metrics/job/a?merge=series", "x 1\n").status, 400);
     assert_eq!(gateway.post("/metrics/job/a?merge=everything", "x 1\n").status, 400);
 }
