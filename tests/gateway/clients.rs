@@ -42,20 +42,39 @@ fn pushes_adds_and_deletes(client: impl Fn() -> Command) {
     assert!(!gateway.exposition().contains("backup"), "{}", gateway.exposition());
 }
 
+/// A Python client with these packages.
+fn python(name: &str, packages: &[&str]) -> impl Fn() -> Command {
+    let folder = folder(name);
+    let installed = folder.join("packages");
+    if !installed.exists() {
+        let mut pip = Command::new("pip3");
+        pip.args(["install", "--quiet", "--disable-pip-version-check", "--target"]).arg(&installed);
+        run(pip.args(packages));
+    }
+    move || {
+        let mut python = Command::new("python3");
+        python.arg(folder.join("client.py")).env("PYTHONPATH", &installed);
+        python
+    }
+}
+
 #[test]
 #[ignore = "needs pip3: tests/run"]
 fn with_python3_pip_and_prometheus_client() {
-    let folder = folder("python");
-    let mut pip = Command::new("pip3");
-    pip.args(["install", "--quiet", "--disable-pip-version-check", "--target"]).arg(folder.join("packages"));
-    if !folder.join("packages").exists() {
-        run(pip.arg("prometheus-client==0.26.0"));
-    }
-    pushes_adds_and_deletes(|| {
-        let mut python = Command::new("python3");
-        python.arg(folder.join("client.py")).env("PYTHONPATH", folder.join("packages"));
-        python
-    });
+    pushes_adds_and_deletes(python("python", &["prometheus-client==0.26.0"]));
+}
+
+#[test]
+#[ignore = "needs pip3: tests/run"]
+fn with_python3_pip_and_influxdbs_clients() {
+    let gateway = Own::start("");
+    let (host, port) = gateway.address().split_once(':').map(|(h, p)| (h.to_owned(), p.to_owned())).unwrap();
+    let client = python("influx", &["influxdb-client==1.49.0", "influxdb==5.3.2"]);
+    run(client().arg(host).arg(port));
+    assert_eq!(gateway.sample("second{host=\"a\"}"), Some(1.5));
+    assert_eq!(gateway.sample("second_n{host=\"a\"}"), Some(3.0));
+    assert_eq!(gateway.sample("first{host=\"a b\"}"), Some(2.5));
+    assert_eq!(gateway.sample("first_ok{host=\"a b\"}"), Some(1.0));
 }
 
 #[test]
