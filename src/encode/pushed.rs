@@ -157,7 +157,8 @@ fn push_label_name(out: &mut Vec<u8>, name: &str, names: Names) {
     }
 }
 
-fn push_value(out: &mut Vec<u8>, value: &str) {
+/// Appends what stands between the quotes of a label.
+pub fn push_value(out: &mut Vec<u8>, value: &str) {
     for byte in value.bytes() {
         match byte {
             b'\\' => out.extend_from_slice(b"\\\\"),

@@ -15,7 +15,7 @@ use super::change::{Change, Piece, Plan};
 use super::record;
 use super::state::{Snapshot, State};
 use super::sweep::{Expired, Swept};
-use crate::store::{Log, OpenError, Records};
+use crate::store::{Log, MAX_RECORD, OpenError, Records};
 
 /// All groups, and the log that keeps them.
 pub struct Core {
@@ -63,6 +63,9 @@ pub enum Unkept {
     /// The disk is too slow for what comes.
     #[error("more than {MOST_WAITING} bytes wait to be written; try again later")]
     Busy,
+    /// It is more than one record of the log may hold.
+    #[error("the change is larger than the {MAX_RECORD} bytes that can be kept at a time, and was not made")]
+    TooLarge,
 }
 
 /// Bytes that may wait to be written.
@@ -148,7 +151,7 @@ impl Core {
                 Plan::Sweep(selection) => selection.count(),
             };
             // Whoever is told that nothing was to be done is told so once that is certain.
-            let answered = if groups > 0 { inner.make(plan, self.is_durable) } else { inner.wait_for_all() };
+            let answered = if groups > 0 { inner.make(plan, self.is_durable)? } else { inner.wait_for_all() };
             (groups, answered)
         };
         if let Some(answered) = answered {
@@ -168,23 +171,33 @@ impl Core {
 
 impl Inner {
     /// Does what was planned; if it is to be on disk, what comes back tells when it is.
-    fn make(&mut self, plan: Plan, is_durable: bool) -> Option<Answered> {
-        let (record, done) = match plan {
-            Plan::Nothing => return None,
+    ///
+    /// # Errors
+    /// That it is too large to be kept; then nothing is done.
+    fn make(&mut self, plan: Plan, is_durable: bool) -> Result<Option<Answered>, Unkept> {
+        let record = match &plan {
+            Plan::Nothing => return Ok(None),
+            Plan::Change(change) => is_durable.then(|| record::encode(change)),
+            Plan::Sweep(selection) => is_durable.then(|| record::encode_end(selection, &self.state)),
+        };
+        if record.as_ref().is_some_and(|record| !self.batch.push(record)) {
+            return Err(Unkept::TooLarge);
+        }
+        let done = match plan {
+            Plan::Nothing => Done::Nothing,
             Plan::Change(change) => {
                 self.state.apply(&change);
-                (is_durable.then(|| record::encode(&change)), Done::Change(change))
+                Done::Change(change)
             }
-            Plan::Sweep(selection) => {
-                let record = is_durable.then(|| record::encode_end(&selection, &self.state));
-                (record, Done::Sweep(self.state.sweep(&selection)))
-            }
+            Plan::Sweep(selection) => Done::Sweep(self.state.sweep(&selection)),
         };
-        self.batch.push(&record?);
+        if !is_durable {
+            return Ok(None);
+        }
         self.position += 1;
         let (answer, answered) = oneshot::channel();
         self.pending.push_back(Pending { position: self.position, done, answer });
-        Some(answered)
+        Ok(Some(answered))
     }
 
     /// What comes back tells when everything that was done so far is on disk.

@@ -4,7 +4,6 @@
 //! becomes an underscore. They are kept in memory alone, as whoever writes them writes them again.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fmt::Write;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -191,24 +190,18 @@ fn labels(point: &Point<'_>, most: usize) -> Result<String, String> {
     if labels.len() > most {
         return Err(format!("more than {most} tags: [gateway] max_labels"));
     }
-    let mut text = String::new();
+    let mut text = Vec::new();
     for (index, (label, value)) in labels.iter().enumerate() {
-        let before = if index == 0 { '{' } else { ',' };
-        let _ = write!(text, "{before}{label}=\"");
-        for character in value.chars() {
-            match character {
-                '\\' => text.push_str("\\\\"),
-                '"' => text.push_str("\\\""),
-                '\n' => text.push_str("\\n"),
-                other => text.push(other),
-            }
-        }
-        text.push('"');
+        text.push(if index == 0 { b'{' } else { b',' });
+        text.extend_from_slice(label.as_bytes());
+        text.extend_from_slice(b"=\"");
+        pushed::push_value(&mut text, value);
+        text.push(b'"');
     }
     if !text.is_empty() {
-        text.push('}');
+        text.push(b'}');
     }
-    Ok(text)
+    String::from_utf8(text).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]
