@@ -3,6 +3,8 @@
 //! `docs/architecture.md` describes the house; each module's first lines describe the room.
 
 pub mod agent;
+#[cfg(feature = "cloudwatch")]
+pub mod aws;
 pub mod client;
 pub mod collectors;
 pub mod config;

@@ -4,6 +4,8 @@ use super::Entry;
 
 /// Everything that Taffrail can read. What lists collectors, documents them or configures them goes by this list.
 pub static COLLECTORS: &[Entry] = &[
+    #[cfg(feature = "cloudwatch")]
+    Entry::of::<super::cloudwatch::Cloudwatch>(),
     Entry::of::<super::container::Container>(),
     Entry::of::<super::cpu::Cpu>(),
     Entry::of::<super::diskstats::Diskstats>(),

@@ -7,6 +7,8 @@ pub mod list;
 pub mod readers;
 pub mod settings;
 
+#[cfg(feature = "cloudwatch")]
+pub mod cloudwatch;
 mod container;
 mod cpu;
 mod diskstats;
@@ -90,16 +92,33 @@ pub struct About {
     pub needs: &'static str,
     /// For which vocabularies it is on by default.
     pub on_by_default: Vocabularies,
+    /// Whether `[[collectors.NAME]]` is a list of tables, one for each of its jobs; it is on where there is one.
+    pub is_list: bool,
     /// Its settings in `[collectors.NAME]`.
     pub keys: &'static [KeyInfo],
     /// Its settings in `[collectors.NAME.points]`, which concern what is pushed.
     pub point_keys: &'static [KeyInfo],
+    /// Its settings' tables, `[collectors.NAME.TABLE]`.
+    pub tables: &'static [Table],
+    /// Its settings' lists of tables, `[[collectors.NAME.LIST]]`.
+    pub lists: &'static [Table],
     /// Its families.
     pub families: &'static [FamilyInfo],
     /// Its measurements; without any, its points are made from its families by the rule of [`by_rule`].
     ///
     /// [`by_rule`]: crate::encode::by_rule
     pub measurements: &'static [MeasurementInfo],
+}
+
+/// A table of settings below a collector's own.
+#[derive(Debug)]
+pub struct Table {
+    /// Its name.
+    pub name: &'static str,
+    /// What it is for.
+    pub about: &'static str,
+    /// Its settings; none where the keys are the user's.
+    pub keys: &'static [KeyInfo],
 }
 
 impl About {
@@ -110,8 +129,11 @@ impl About {
         reads: &[],
         needs: "",
         on_by_default: Vocabularies::BOTH,
+        is_list: false,
         keys: &[],
         point_keys: &[],
+        tables: &[],
+        lists: &[],
         families: &[],
         measurements: &[],
     };
@@ -133,6 +155,11 @@ pub trait Collector: Send + Sized + 'static {
     /// What could not be read. Whatever `reading` holds by then is used; a part that failed alone is better told to
     /// [`ReadContext::problem`], so that the rest is still read.
     fn read(&mut self, cx: &mut ReadContext<'_>, reading: &mut Self::Reading) -> Result<(), ReadError>;
+
+    /// Waits until what comes in the background is there, or `limit` is over: for those who take one reading only.
+    fn settle(&mut self, limit: Duration) {
+        let _ = limit;
+    }
 
     /// What can be said of this host for `taffrail collectors`, a line each: which optional sources it can use.
     fn report(&mut self) -> Vec<String> {
@@ -274,6 +301,9 @@ pub trait AnyCollector: Send {
     /// Takes a reading in the round that began at `round`.
     fn take(&mut self, wanted: Vocabularies, round: Instant, host: &Host, buffer: &mut Vec<u8>) -> Taken;
 
+    /// As [`Collector::settle`].
+    fn settle(&mut self, limit: Duration);
+
     /// What [`Collector::report`] says.
     fn report(&mut self) -> Vec<String>;
 }
@@ -304,6 +334,10 @@ impl<C: Collector> AnyCollector for Runner<C> {
             message: problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "),
         });
         Taken { at, monotonic, took: start.elapsed(), failure, reading: self.last.clone() }
+    }
+
+    fn settle(&mut self, limit: Duration) {
+        self.collector.settle(limit);
     }
 
     fn report(&mut self) -> Vec<String> {

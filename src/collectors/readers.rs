@@ -549,6 +549,8 @@ mod tests {
             }
         }
 
+        fn settle(&mut self, _: Duration) {}
+
         fn report(&mut self) -> Vec<String> {
             Vec::new()
         }

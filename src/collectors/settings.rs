@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::list::{COLLECTORS, names};
-use super::{About, AnyCollector, Vocabularies};
+use super::{About, AnyCollector, Entry, Vocabularies};
 use crate::config::section::closest;
 use crate::config::{Key, KeyInfo, Section};
 use crate::host::Host;
@@ -57,6 +57,10 @@ pub fn configure(host: &Host, only: &[String], section: &mut Section<'_>) -> Vec
     let mut configured = Vec::new();
     for entry in COLLECTORS {
         let about = entry.about;
+        if about.is_list {
+            configured.extend(configure_list(host, entry, section, is_wanted(only, &disable, about.name)));
+            continue;
+        }
         let mut own = section.table(about.name);
         let on = match own.optional(&ENABLED) {
             _ if !only.is_empty() => {
@@ -82,6 +86,20 @@ pub fn configure(host: &Host, only: &[String], section: &mut Section<'_>) -> Vec
         }
     }
     configured
+}
+
+/// Whether a collector is on that is on where it has settings.
+fn is_wanted(only: &[String], disable: &[String], name: &str) -> bool {
+    if only.is_empty() { !disable.iter().any(|other| other == name) } else { only.iter().any(|other| other == name) }
+}
+
+/// A collector whose settings are a list of jobs.
+fn configure_list(host: &Host, entry: &Entry, section: &mut Section<'_>, is_wanted: bool) -> Option<Configured> {
+    let about = entry.about;
+    let has_jobs = section.keys().any(|key| key == about.name);
+    let collector = (entry.build)(host, section);
+    let on = Vocabularies::BOTH;
+    (has_jobs && is_wanted).then_some(Configured { about, on, interval: None, timeout: TIMEOUT.default(), collector })
 }
 
 /// The error for a name that is no collector's.

@@ -6,6 +6,7 @@
 
 pub mod document;
 pub mod filter;
+pub mod globs;
 pub mod pattern;
 pub mod problem;
 pub mod section;
@@ -14,6 +15,7 @@ pub mod yaml;
 
 pub use document::Document;
 pub use filter::Filter;
+pub use globs::Globs;
 pub use pattern::Pattern;
 pub use problem::{Problem, Problems};
 pub use section::{Key, KeyInfo, Section};

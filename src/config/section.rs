@@ -38,7 +38,11 @@ impl<T: Setting> Key<T> {
         KeyInfo { name: self.name, expected: T::EXPECTED, default: self.default, help: self.help }
     }
 
-    fn default_value(&self) -> T {
+    /// The default.
+    ///
+    /// # Panics
+    /// Where there is none.
+    pub fn default(&self) -> T {
         let text = format!("value = {}", self.default);
         let parsed = Document::parse("default", &text, &|_| None).ok();
         let value = parsed.and_then(|document| T::from_value(&document.root["value"].1.value).ok());
@@ -103,7 +107,7 @@ impl<'d> Section<'d> {
 
     /// The setting, or its default.
     pub fn get<T: Setting>(&mut self, key: &Key<T>) -> T {
-        self.optional(key).unwrap_or_else(|| key.default_value())
+        self.optional(key).unwrap_or_else(|| key.default())
     }
 
     /// The setting, if it is there.
@@ -135,16 +139,21 @@ impl<'d> Section<'d> {
     }
 
     /// All entries, which must be strings: the section is a table of the user's own keys.
-    pub fn strings(mut self) -> BTreeMap<String, String> {
+    pub fn strings(self) -> BTreeMap<String, String> {
+        self.entries()
+    }
+
+    /// All entries, which must be of one type: the section is a table of the user's own keys.
+    pub fn entries<T: Setting>(mut self) -> BTreeMap<String, T> {
         self.open = true;
-        let mut strings = BTreeMap::new();
+        let mut entries = BTreeMap::new();
         for (key, (_, node)) in self.table.into_iter().flatten() {
-            match String::from_value(&node.value) {
-                Ok(text) => drop(strings.insert(key.clone(), text)),
-                Err(_) => self.wrong(key, format!("expected a string, found {}", node.value.describe())),
+            match T::from_value(&node.value) {
+                Ok(entry) => drop(entries.insert(key.clone(), entry)),
+                Err(_) => self.wrong(key, format!("expected {}, found {}", T::EXPECTED, node.value.describe())),
             }
         }
-        strings
+        entries
     }
 
     /// The filter that includes what `include` matches, or else excludes what `exclude` matches; only one may be there.

@@ -72,6 +72,19 @@ impl Setting for usize {
     }
 }
 
+/// An amount of something, above zero.
+impl Setting for f64 {
+    const EXPECTED: &'static str = "a number above zero";
+
+    fn from_value(value: &Value) -> Result<Self, String> {
+        match value {
+            Value::Integer(number) if *number > 0 => Ok(*number as f64),
+            Value::Float(number) if *number > 0.0 && number.is_finite() => Ok(*number),
+            _ => wrong_kind(),
+        }
+    }
+}
+
 impl Setting for Duration {
     const EXPECTED: &'static str = "a duration such as \"10s\" or \"1m 30s\"";
 

@@ -4,6 +4,7 @@
 
 use super::family::{FamilyEncoder, Kind, Value};
 use super::point::PointWriter;
+use crate::host::Timestamp;
 
 /// The measurement of all points made by the rule.
 pub const MEASUREMENT: &str = "prometheus";
@@ -39,7 +40,7 @@ impl FamilyEncoder for PointsFromFamilies {
         name.clone_into(&mut self.name);
     }
 
-    fn sample(&mut self, names: &[&str], values: &[&str], value: Value) {
+    fn sample(&mut self, names: &[&str], values: &[&str], value: Value, _: Option<Timestamp>) {
         let labels = names.iter().zip(values).filter(|(_, value)| !value.is_empty());
         let mut tags: Vec<_> = labels.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         tags.sort_unstable();
@@ -58,7 +59,6 @@ mod tests {
     use super::*;
     use crate::encode::point::{CommonTags, Lines};
     use crate::encode::{Family, FamilyWriter};
-    use crate::host::Timestamp;
 
     const INFO: Family<2> = Family::gauge("some_info", "", ["version", "id"]);
     const A: Family<0> = Family::gauge("a", "", []);

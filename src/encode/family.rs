@@ -7,6 +7,8 @@
 use std::collections::HashSet;
 use std::hash::{BuildHasher, BuildHasherDefault, Hasher};
 
+use crate::host::Timestamp;
+
 /// What a family's values mean: the exposition formats' types.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -148,8 +150,9 @@ pub trait FamilyEncoder {
     /// A family begins; at least one sample follows, and all of its samples do before the next family begins.
     fn begin(&mut self, name: &str, kind: Kind, help: &str);
 
-    /// A sample of the family that was begun last: `values` belong to `names`, one by one.
-    fn sample(&mut self, names: &[&str], values: &[&str], value: Value);
+    /// A sample of the family that was begun last: `values` belong to `names`, one by one. `at` is its time, where that
+    /// is not the time of the scrape.
+    fn sample(&mut self, names: &[&str], values: &[&str], value: Value, at: Option<Timestamp>);
 
     /// The family that was begun last is complete.
     fn end(&mut self);
@@ -210,6 +213,13 @@ impl<'a> FamilyWriter<'a> {
         self.help = help;
     }
 
+    /// Opens a family whose name, which is valid, and labels are not known when Taffrail is built.
+    pub fn free_family<'w>(&'w mut self, name: &str, kind: Kind, help: &'w str) -> FreeSamples<'w, 'a> {
+        self.name.clear();
+        self.name.push_str(name);
+        FreeSamples { samples: Samples { writer: self, kind, help, labels: [], state: State::Unopened } }
+    }
+
     /// How many samples were left out because they broke a rule.
     pub fn refused(&self) -> u64 {
         self.refused
@@ -245,7 +255,7 @@ impl<const LABELS: usize> Samples<'_, '_, LABELS> {
         if LABELS > 0 && !self.writer.written.insert(series) {
             return self.writer.refused += 1;
         }
-        self.writer.encoder.sample(&self.labels, &values, value.into());
+        self.writer.encoder.sample(&self.labels, &values, value.into(), None);
         if LABELS == 0 {
             self.writer.encoder.end();
             self.state = State::Refused;
@@ -258,17 +268,21 @@ impl<const LABELS: usize> Samples<'_, '_, LABELS> {
         if more.is_empty() {
             return self.sample(values, value);
         }
+        let names: Vec<&str> = self.labels.into_iter().chain(more.iter().map(|(name, _)| name.as_str())).collect();
+        let values: Vec<&str> = values.into_iter().chain(more.iter().map(|(_, value)| value.as_str())).collect();
+        self.free_sample(&names, &values, value.into(), None);
+    }
+
+    fn free_sample(&mut self, names: &[&str], values: &[&str], value: Value, at: Option<Timestamp>) {
         if let State::Unopened = self.state {
             self.open();
         }
         let State::Open { hash } = self.state else { return self.writer.refused += 1 };
-        let names: Vec<&str> = self.labels.into_iter().chain(more.iter().map(|(name, _)| name.as_str())).collect();
-        let values: Vec<&str> = values.into_iter().chain(more.iter().map(|(_, value)| value.as_str())).collect();
-        let series = self.writer.hasher.hash_one((hash, &names, &values));
+        let series = self.writer.hasher.hash_one((hash, names, values));
         if !self.writer.written.insert(series) {
             return self.writer.refused += 1;
         }
-        self.writer.encoder.sample(&names, &values, value.into());
+        self.writer.encoder.sample(names, values, value, at);
     }
 
     fn open(&mut self) {
@@ -280,6 +294,20 @@ impl<const LABELS: usize> Samples<'_, '_, LABELS> {
         } else {
             self.state = State::Refused;
         }
+    }
+}
+
+/// The open family of a [`FamilyWriter`] whose name and labels are not known when Taffrail is built.
+pub struct FreeSamples<'w, 'a> {
+    samples: Samples<'w, 'a, 0>,
+}
+
+impl FreeSamples<'_, '_> {
+    /// Adds a sample; labels whose value is empty are no labels. `at` is its time, where that is not the scrape's.
+    pub fn sample(&mut self, labels: &[(String, String)], value: impl Into<Value>, at: Option<Timestamp>) {
+        let labels = labels.iter().filter(|(_, value)| !value.is_empty());
+        let (names, values): (Vec<&str>, Vec<&str>) = labels.map(|(n, v)| (n.as_str(), v.as_str())).unzip();
+        self.samples.free_sample(&names, &values, value.into(), at);
     }
 }
 

@@ -225,6 +225,11 @@ impl<'a> PointWriter<'a> {
         PointWriter { lines, common, time }
     }
 
+    /// A writer of the same points at another time than theirs.
+    pub fn at(&mut self, time: Timestamp) -> PointWriter<'_> {
+        PointWriter { lines: self.lines, common: self.common, time }
+    }
+
     /// Opens a point whose tags have these values, in the order of the measurement's tag keys. A tag whose value is
     /// empty is left out, and so is the whole point if no field follows.
     pub fn point<const TAGS: usize>(&mut self, of: &Measurement<TAGS>, values: [&str; TAGS]) -> Point<'_> {

@@ -2,6 +2,7 @@
 
 use super::drain::{CHUNK, Drain, Whole};
 use super::family::{FamilyEncoder, Kind, Value};
+use crate::host::Timestamp;
 
 const LENGTH_DELIMITED: u8 = 2;
 const VARINT: u8 = 0;
@@ -17,6 +18,7 @@ mod field {
     pub(super) const METRIC_GAUGE: u8 = 2;
     pub(super) const METRIC_COUNTER: u8 = 3;
     pub(super) const METRIC_UNTYPED: u8 = 5;
+    pub(super) const METRIC_TIMESTAMP: u8 = 6;
     pub(super) const LABEL_NAME: u8 = 1;
     pub(super) const LABEL_VALUE: u8 = 2;
     pub(super) const VALUE: u8 = 1;
@@ -68,7 +70,7 @@ impl<D: Drain> FamilyEncoder for ProtobufEncoder<D> {
         self.family.push(type_number);
     }
 
-    fn sample(&mut self, names: &[&str], values: &[&str], value: Value) {
+    fn sample(&mut self, names: &[&str], values: &[&str], value: Value, at: Option<Timestamp>) {
         self.metric.clear();
         for (name, label) in names.iter().zip(values) {
             let length = delimited_size(name.len()) + delimited_size(label.len());
@@ -81,6 +83,10 @@ impl<D: Drain> FamilyEncoder for ProtobufEncoder<D> {
         self.metric.extend_from_slice(&[key(self.value_field, LENGTH_DELIMITED), KEY_AND_DOUBLE]);
         self.metric.push(key(field::VALUE, FIXED64));
         self.metric.extend_from_slice(&value.as_f64().to_le_bytes());
+        if let Some(at) = at {
+            self.metric.push(key(field::METRIC_TIMESTAMP, VARINT));
+            push_varint(&mut self.metric, at.milliseconds() as u64);
+        }
         push_bytes(&mut self.family, field::FAMILY_METRIC, &self.metric);
     }
 

@@ -3,6 +3,7 @@
 use super::drain::{CHUNK, Drain, Whole};
 use super::family::{FamilyEncoder, Kind, Value};
 use super::number::{push_float, push_integer};
+use crate::host::Timestamp;
 
 /// Which text format is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,7 +75,7 @@ impl<D: Drain> FamilyEncoder for TextEncoder<D> {
         self.out.push(b'\n');
     }
 
-    fn sample(&mut self, names: &[&str], values: &[&str], value: Value) {
+    fn sample(&mut self, names: &[&str], values: &[&str], value: Value, at: Option<Timestamp>) {
         self.out.extend_from_slice(&self.sample_name);
         let mut separator = b'{';
         for (name, label) in names.iter().zip(values) {
@@ -93,6 +94,13 @@ impl<D: Drain> FamilyEncoder for TextEncoder<D> {
             Value::Unsigned(value) => push_integer(&mut self.out, value),
             Value::Signed(value) => push_integer(&mut self.out, value),
             Value::Float(value) => push_float(&mut self.out, value),
+        }
+        if let Some(at) = at {
+            self.out.push(b' ');
+            match self.dialect {
+                Dialect::Plain => push_integer(&mut self.out, at.milliseconds()),
+                Dialect::OpenMetrics => push_float(&mut self.out, at.milliseconds() as f64 / 1e3),
+            }
         }
         self.out.push(b'\n');
     }
@@ -133,10 +141,10 @@ mod tests {
     fn open_metrics_names_a_counters_family_without_total() {
         let text = encode(Dialect::OpenMetrics, |out| {
             out.begin("forks_total", Kind::Counter, "Forks, \"all\" of them.");
-            out.sample(&[], &[], Value::Unsigned(7));
+            out.sample(&[], &[], Value::Unsigned(7), None);
             out.end();
             out.begin("odd", Kind::Untyped, "x");
-            out.sample(&[], &[], Value::Float(f64::NAN));
+            out.sample(&[], &[], Value::Float(f64::NAN), None);
             out.end();
         });
         assert_eq!(
@@ -147,10 +155,22 @@ mod tests {
     }
 
     #[test]
+    fn a_time_is_in_milliseconds_or_in_seconds() {
+        let written = |dialect| {
+            encode(dialect, |out| {
+                out.sample_name = b"m".to_vec();
+                out.sample(&[], &[], Value::Unsigned(1), Some(Timestamp(1_700_000_000_500_000_000)));
+            })
+        };
+        assert_eq!(written(Dialect::Plain), "m 1 1700000000500\n");
+        assert_eq!(written(Dialect::OpenMetrics), "m 1 1700000000.5\n# EOF\n");
+    }
+
+    #[test]
     fn a_label_value_cannot_leave_its_quotes() {
         let text = encode(Dialect::Plain, |out| {
             out.sample_name = b"m".to_vec();
-            out.sample(&["device"], &["a\"} 1\nb\\"], Value::Signed(-1));
+            out.sample(&["device"], &["a\"} 1\nb\\"], Value::Signed(-1), None);
         });
         assert_eq!(text, "m{device=\"a\\\"} 1\\nb\\\\\"} -1\n");
     }

@@ -23,6 +23,11 @@ impl Timestamp {
         self.0.div_euclid(NANOSECONDS) as f64 + self.0.rem_euclid(NANOSECONDS) as f64 / 1e9
     }
 
+    /// The moment in whole milliseconds.
+    pub fn milliseconds(self) -> i64 {
+        self.0.div_euclid(1_000_000)
+    }
+
     /// The moment that many whole seconds after the beginning of 1970, if it is not too far away.
     pub fn from_seconds(seconds: u64) -> Option<Timestamp> {
         i64::try_from(seconds).ok()?.checked_mul(1_000_000_000).map(Timestamp)
