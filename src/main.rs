@@ -225,6 +225,9 @@ fn serve(origin: &Origin, level: LogLevel) -> Result<(), Failure> {
     runtime()?.block_on(agent::run(origin))
 }
 
+/// How long one reading waits for what comes from far away.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 impl Print {
     fn execute(&self) -> Result<(), Failure> {
         for name in &self.collector {
@@ -232,7 +235,10 @@ impl Print {
         }
         let mut origin = self.configuration.origin();
         origin.overrides.collectors.clone_from(&self.collector);
-        let settings = origin.load()?;
+        let mut settings = origin.load()?;
+        for configured in &mut settings.collectors {
+            configured.collector.begin(PATIENCE);
+        }
         let readers = Arc::new(Readers::new(settings.host.clone(), settings.collectors));
         let exposition = Exposition::new(readers.clone(), 1);
         let schedule = settings.schedule;

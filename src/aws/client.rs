@@ -142,7 +142,9 @@ async fn load(account: &Account, region: Option<&str>, http: HttpClient) -> SdkC
         .operation_attempt_timeout(ATTEMPT_TIMEOUT)
         .operation_timeout(OPERATION_TIMEOUT)
         .build();
-    let retries = RetryConfig::adaptive().with_max_attempts(ATTEMPTS);
+    // Not the SDK's adaptive mode: after one throttled request it holds up all others of the client for many seconds.
+    // Who asks adapts instead: fewer requests at once, and longer pauses.
+    let retries = RetryConfig::standard().with_max_attempts(ATTEMPTS);
     let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
         .http_client(http)
         .timeout_config(timeouts)

@@ -78,7 +78,7 @@ fn chain(error: &dyn Error) -> Vec<String> {
     let mut parts: Vec<String> = Vec::new();
     let mut next = Some(error);
     while let Some(error) = next {
-        let part = error.to_string();
+        let part = error.to_string().lines().map(str::trim).collect::<Vec<_>>().join(" ");
         if !parts.iter().any(|other| other.contains(&part)) {
             parts.push(part);
         }

@@ -156,9 +156,9 @@ pub trait Collector: Send + Sized + 'static {
     /// [`ReadContext::problem`], so that the rest is still read.
     fn read(&mut self, cx: &mut ReadContext<'_>, reading: &mut Self::Reading) -> Result<(), ReadError>;
 
-    /// Waits until what comes in the background is there, or `limit` is over: for those who take one reading only.
-    fn settle(&mut self, limit: Duration) {
-        let _ = limit;
+    /// Begins whatever it does in the background, and waits until that has brought something or `patience` is over.
+    fn begin(&mut self, patience: Duration) {
+        let _ = patience;
     }
 
     /// What can be said of this host for `taffrail collectors`, a line each: which optional sources it can use.
@@ -301,8 +301,8 @@ pub trait AnyCollector: Send {
     /// Takes a reading in the round that began at `round`.
     fn take(&mut self, wanted: Vocabularies, round: Instant, host: &Host, buffer: &mut Vec<u8>) -> Taken;
 
-    /// As [`Collector::settle`].
-    fn settle(&mut self, limit: Duration);
+    /// As [`Collector::begin`].
+    fn begin(&mut self, patience: Duration);
 
     /// What [`Collector::report`] says.
     fn report(&mut self) -> Vec<String>;
@@ -336,8 +336,8 @@ impl<C: Collector> AnyCollector for Runner<C> {
         Taken { at, monotonic, took: start.elapsed(), failure, reading: self.last.clone() }
     }
 
-    fn settle(&mut self, limit: Duration) {
-        self.collector.settle(limit);
+    fn begin(&mut self, patience: Duration) {
+        self.collector.begin(patience);
     }
 
     fn report(&mut self) -> Vec<String> {

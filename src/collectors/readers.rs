@@ -47,7 +47,8 @@ impl Readers {
     /// Takes the collectors on. Threads start when there is something to read.
     pub fn new(host: Host, configured: Vec<Configured>) -> Self {
         let shared = Lane::new(Serves::Many);
-        let slot = |configured: Configured| {
+        let slot = |mut configured: Configured| {
+            configured.collector.begin(Duration::ZERO);
             let lane = match configured.interval {
                 Some(interval) => Lane::new(Serves::OneEvery(interval)),
                 None => shared.clone(),
@@ -549,7 +550,7 @@ mod tests {
             }
         }
 
-        fn settle(&mut self, _: Duration) {}
+        fn begin(&mut self, _: Duration) {}
 
         fn report(&mut self) -> Vec<String> {
             Vec::new()

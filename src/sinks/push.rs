@@ -1,6 +1,6 @@
 //! What all push sinks share: how points get into their queue.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use tokio::sync::Notify;
 use tokio::time::sleep;
@@ -23,15 +23,18 @@ pub async fn gather(
     stop: CancellationToken,
 ) {
     let tags = CommonTags::new(&schedule.tags);
-    let mut previous: Vec<Answer> = Vec::new();
+    // Left by the sink whose place this one takes at a reload, and left to the next.
+    let previous = || sink.previous.lock().unwrap_or_else(PoisonError::into_inner);
     loop {
         let now = exposition.readers.load().host().kernel.now();
         tokio::select! {
             () = sleep(schedule.until_next_tick(now)) => {}
             () = stop.cancelled() => return,
         }
-        let (lines, answers) = read_points(&exposition, &schedule, &tags, &previous).await;
-        keep_as_previous(&mut previous, answers);
+        let before = previous().clone();
+        let (lines, answers) = read_points(&exposition, &schedule, &tags, &before).await;
+        drop(before);
+        keep_as_previous(&mut previous(), answers);
         sink.queue.push(lines);
         arrived.notify_one();
     }

@@ -1,8 +1,9 @@
 //! What a push sink holds, and what it tells of itself.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use crate::collectors::readers::Answer;
 use crate::encode::family::FamilyInfo;
 use crate::encode::{Family, FamilyWriter};
 use crate::spool::Queue;
@@ -11,6 +12,8 @@ use crate::spool::Queue;
 pub struct SinkState {
     /// The points that wait.
     pub queue: Queue,
+    /// The readings of the last tick, from which the next one tells differences.
+    pub previous: Mutex<Vec<Answer>>,
     /// Points that the server has.
     pub sent: AtomicU64,
     /// Points that the server refused for good.
@@ -23,7 +26,7 @@ impl SinkState {
     /// A sink that has done nothing yet, and may hold `max_bytes`.
     pub fn new(max_bytes: usize) -> Self {
         let [sent, dropped_rejected, retries] = [const { AtomicU64::new(0) }; 3];
-        SinkState { queue: Queue::new(max_bytes), sent, dropped_rejected, retries }
+        SinkState { queue: Queue::new(max_bytes), previous: Mutex::default(), sent, dropped_rejected, retries }
     }
 }
 

@@ -110,11 +110,21 @@ impl Taffrail {
 
     /// The same with another command than `run`.
     pub fn start_command(subcommand: &str, config: &str, arguments: &[&str]) -> Self {
+        Self::start_with_environment(subcommand, config, arguments, &[])
+    }
+
+    /// The same with these variables in its environment.
+    pub fn start_with_environment(
+        subcommand: &str,
+        config: &str,
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("taffrail.toml");
         std::fs::write(&path, config).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_taffrail"));
-        command.arg(subcommand).arg("--config").arg(&path).args(arguments);
+        command.arg(subcommand).arg("--config").arg(&path).args(arguments).envs(environment.iter().copied());
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let log = Arc::new(Mutex::new(Vec::new()));
         let (lines, gathered) = (BufReader::new(child.stderr.take().unwrap()).lines(), log.clone());

@@ -103,10 +103,10 @@ impl Collector for Cloudwatch {
         Ok(())
     }
 
-    fn settle(&mut self, limit: Duration) {
+    fn begin(&mut self, patience: Duration) {
         let running = self.running.get_or_insert_with(|| Running::start(&self.jobs));
         let start = Instant::now();
-        while start.elapsed() < limit && !running.places.iter().all(|place| place.has_tried()) {
+        while start.elapsed() < patience && !running.places.iter().all(|place| place.has_tried()) {
             thread::sleep(Duration::from_millis(20));
         }
     }

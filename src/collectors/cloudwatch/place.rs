@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use tokio::task::{JoinHandle, JoinSet};
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::budget::Purse;
 use super::discovery;
@@ -22,8 +22,11 @@ use super::store::{Seconds, Store};
 use super::told::Told;
 use crate::aws::{Account, Clients, HttpClient, Kind, Problem};
 
-/// Requests that are under way at once.
-const CONCURRENCY: usize = 4;
+/// Requests that are under way at once, at the most. After a throttled one there is one at a time, and one more after
+/// each refresh that goes well.
+const MAX_CONCURRENCY: usize = 4;
+/// How often what came is shown, while something else is waited for.
+const SHOWN_EVERY: Duration = Duration::from_secs(1);
 /// The first pause after something failed; it doubles.
 const FIRST_RETRY: Duration = Duration::from_secs(10);
 
@@ -58,6 +61,7 @@ impl Plan {
             discover_at: Instant::now(),
             refresh_at: None,
             retry: first_retry(&self.job),
+            concurrency: MAX_CONCURRENCY,
             plan: self,
             clients,
             spending,
@@ -116,6 +120,7 @@ struct Runner {
     /// Nothing as long as it is not known which metrics there are.
     refresh_at: Option<Instant>,
     retry: Duration,
+    concurrency: usize,
 }
 
 impl Runner {
@@ -265,45 +270,53 @@ impl Runner {
         match failed {
             Some(problem) => {
                 self.told.failed("data", &problem);
+                if problem.kind == Kind::Throttled {
+                    self.concurrency = 1;
+                }
                 let retry = if problem.kind == Kind::Budget { next.min(Duration::from_secs(60)) } else { self.next_retry() };
                 self.refresh_at = Some(Instant::now() + retry.min(next));
             }
             None => {
                 self.told.went_well("data");
+                self.concurrency = (self.concurrency + 1).min(MAX_CONCURRENCY);
                 self.retry = first_retry(&self.plan.job);
                 self.refresh_at = Some(Instant::now() + next);
             }
         }
     }
 
-    /// Asks for `due`, and says what failed.
+    /// Asks for `due`, and says what failed. What came is shown while the rest is waited for.
     async fn fetch(&mut self, due: Vec<Arc<Metric>>, until: Seconds) -> Option<Problem> {
-        let mut requests = JoinSet::new();
         let batches: Vec<Request> =
             shape(&self.plan.job).split(&due).into_iter().map(|batch| self.request(batch, until)).collect();
-        let (mut new, mut problem, mut is_any_good) = (Vec::new(), None, false);
         let mut waiting = batches.into_iter();
-        for request in waiting.by_ref().take(CONCURRENCY) {
-            requests.spawn(send(request));
-        }
-        while let Some(done) = requests.join_next().await {
-            let Ok((request, fetched)) = done else { continue };
-            is_any_good |= fetched.again.len() < request.metrics.len();
-            problem = self.take(&request, fetched, until, &mut new).or(problem);
-            // What the budget does not allow now it does not allow for the rest either.
-            let is_spent = problem.as_ref().is_some_and(|problem: &Problem| problem.kind == Kind::Budget);
-            match waiting.next() {
-                Some(request) if is_spent => {
-                    let rest: usize = waiting.by_ref().map(|request| request.metrics.len()).sum();
-                    self.spending.deferred.fetch_add((request.metrics.len() + rest) as u64, Relaxed);
+        let mut requests: JoinSet<_> = waiting.by_ref().take(self.concurrency).map(send).collect();
+        let mut came = Came::default();
+        loop {
+            let done = match timeout(SHOWN_EVERY, requests.join_next()).await {
+                Ok(None) => break,
+                Ok(Some(Ok(done))) => done,
+                Ok(Some(Err(_))) => continue,
+                Err(_) => {
+                    self.publish(&mut came, until);
+                    continue;
                 }
-                Some(request) => drop(requests.spawn(send(request))),
-                None => {}
+            };
+            let (request, fetched) = done;
+            came.is_any_good |= fetched.again.len() < request.metrics.len();
+            came.problem = self.take(&request, fetched, until, &mut came.new).or(came.problem);
+            // What the budget does not allow now it does not allow for the rest either.
+            if came.problem.as_ref().is_some_and(|problem| problem.kind == Kind::Budget) {
+                let rest: usize = waiting.by_ref().map(|request| request.metrics.len()).sum();
+                self.spending.deferred.fetch_add(rest as u64, Relaxed);
+            }
+            if let Some(request) = waiting.next() {
+                requests.spawn(send(request));
             }
         }
         self.store.forget_before(until - seconds(self.plan.job.schedule.window));
-        self.publish(new, until, is_any_good, problem.is_some());
-        problem
+        self.publish(&mut came, until);
+        came.problem
     }
 
     fn request(&self, metrics: &[Arc<Metric>], until: Seconds) -> Request {
@@ -330,14 +343,23 @@ impl Runner {
         fetched.problem
     }
 
-    fn publish(&mut self, new: Vec<Datum>, until: Seconds, is_any_good: bool, has_failed: bool) {
+    fn publish(&mut self, came: &mut Came, until: Seconds) {
+        let new = std::mem::take(&mut came.new);
         let dropped = self.plan.log.lock().unwrap_or_else(PoisonError::into_inner).push(new);
         if dropped > 0 {
             self.told.dropped(dropped);
         }
         let snapshot = Snapshot::new(&self.plan.job, &self.store, until);
-        self.plan.published.publish(snapshot, is_any_good, has_failed);
+        self.plan.published.publish(snapshot, came.is_any_good, came.problem.is_some());
     }
+}
+
+/// What has come of a refresh.
+#[derive(Default)]
+struct Came {
+    new: Vec<Datum>,
+    problem: Option<Problem>,
+    is_any_good: bool,
 }
 
 fn is_wanted(wanted: &Discovered, resources: &Resources, id: &Id) -> bool {

@@ -1,0 +1,268 @@
+//! A server that speaks AWS's protocols: rpc-v2-cbor for CloudWatch, JSON for the tagging API, queries for STS. A test says
+//! what it answers; one of its answers is what moto, which does not speak CBOR, says in JSON.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use ciborium::Value as Cbor;
+use flate2::read::GzDecoder;
+use serde_json::{Map, Number, Value, json};
+
+use crate::harness::wait_until;
+
+/// What was asked.
+#[derive(Clone, Debug)]
+pub(crate) struct Call {
+    /// Such as `ListMetrics`.
+    pub(crate) operation: String,
+    /// What it was asked with; forms are objects of strings.
+    pub(crate) input: Value,
+    /// Who asked, by his access key.
+    pub(crate) access_key: String,
+    /// Where, by the signature's scope.
+    pub(crate) region: String,
+    /// The bytes of the body as it came.
+    pub(crate) size: usize,
+    raw: Raw,
+}
+
+#[derive(Clone, Debug)]
+struct Raw {
+    path: String,
+    headers: Vec<(String, String)>,
+    body: Vec<u8>,
+}
+
+impl Raw {
+    fn header(&self, name: &str) -> &str {
+        self.headers.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value)
+    }
+}
+
+/// What is answered.
+#[derive(Clone, Debug)]
+pub(crate) enum Reply {
+    /// This output.
+    Output(Value),
+    /// An error: status, code, message.
+    Error(u16, &'static str, &'static str),
+    /// Nothing for this long, and then no answer.
+    Silence(Duration),
+    /// As it is: status, type, body.
+    Raw(u16, String, Vec<u8>),
+}
+
+type Script = dyn Fn(&Call) -> Reply + Send + Sync;
+
+/// The server.
+pub(crate) struct Aws {
+    address: SocketAddr,
+    calls: Arc<Mutex<Vec<Call>>>,
+    script: Arc<Mutex<Arc<Script>>>,
+}
+
+impl Aws {
+    pub(crate) fn start(script: impl Fn(&Call) -> Reply + Send + Sync + 'static) -> Aws {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let calls = Arc::new(Mutex::new(Vec::new()));
+        let script: Arc<Mutex<Arc<Script>>> = Arc::new(Mutex::new(Arc::new(script)));
+        let (seen, told) = (calls.clone(), script.clone());
+        thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                let (seen, told) = (seen.clone(), told.clone());
+                thread::spawn(move || serve(stream, &seen, &told));
+            }
+        });
+        Aws { address, calls, script }
+    }
+
+    /// In front of a moto at `url`: its JSON as CBOR, and nothing else.
+    pub(crate) fn before_moto(url: String) -> Aws {
+        Aws::start(move |call| ask_moto(&url, call))
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Answers by another script from now on.
+    pub(crate) fn answer(&self, script: impl Fn(&Call) -> Reply + Send + Sync + 'static) {
+        *self.script.lock().unwrap() = Arc::new(script);
+    }
+
+    /// All calls of an operation so far.
+    pub(crate) fn calls(&self, operation: &str) -> Vec<Call> {
+        self.calls.lock().unwrap().iter().filter(|call| call.operation == operation).cloned().collect()
+    }
+
+    /// All operations that were called.
+    pub(crate) fn operations(&self) -> Vec<String> {
+        self.calls.lock().unwrap().iter().map(|call| call.operation.clone()).collect()
+    }
+
+    /// Waits until there are `count` calls of an operation.
+    pub(crate) fn wait_for_calls(&self, operation: &str, count: usize) -> Vec<Call> {
+        wait_until(&format!("{count} calls of {operation}"), || {
+            Some(self.calls(operation)).filter(|calls| calls.len() >= count)
+        })
+    }
+}
+
+fn serve(stream: TcpStream, seen: &Mutex<Vec<Call>>, script: &Mutex<Arc<Script>>) {
+    let mut reader = BufReader::new(stream);
+    while let Some(raw) = read_request(&mut reader) {
+        let call = call_of(raw);
+        seen.lock().unwrap().push(call.clone());
+        let script = script.lock().unwrap().clone();
+        let (status, content_type, body) = match script(&call) {
+            Reply::Raw(status, content_type, body) => (status, content_type, body),
+            Reply::Output(output) => encode(&call, 200, output),
+            Reply::Error(status, code, message) => encode(&call, status, json!({"__type": code, "message": message})),
+            Reply::Silence(time) => {
+                thread::sleep(time);
+                return;
+            }
+        };
+        let head = format!(
+            "HTTP/1.1 {status} x\r\ncontent-type: {content_type}\r\nsmithy-protocol: rpc-v2-cbor\r\ncontent-length: {}\r\n\r\n",
+            body.len()
+        );
+        if reader.get_mut().write_all(head.as_bytes()).is_err() || reader.get_mut().write_all(&body).is_err() {
+            return;
+        }
+    }
+}
+
+fn read_request(reader: &mut impl BufRead) -> Option<Raw> {
+    let mut line = String::new();
+    reader.read_line(&mut line).ok().filter(|read| *read > 0)?;
+    let path = line.split(' ').nth(1)?.to_owned();
+    let mut headers = Vec::new();
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line).ok()?;
+        match line.trim_end().split_once(':') {
+            Some((name, value)) => headers.push((name.to_ascii_lowercase(), value.trim().to_owned())),
+            None => break,
+        }
+    }
+    let mut raw = Raw { path, headers, body: Vec::new() };
+    raw.body = vec![0; raw.header("content-length").parse().unwrap_or(0)];
+    reader.read_exact(&mut raw.body).ok()?;
+    Some(raw)
+}
+
+fn call_of(raw: Raw) -> Call {
+    let size = raw.body.len();
+    let mut body = raw.body.clone();
+    if raw.header("content-encoding") == "gzip" {
+        let compressed = std::mem::take(&mut body);
+        GzDecoder::new(&compressed[..]).read_to_end(&mut body).unwrap();
+    }
+    let (operation, input) = if let Some((_, operation)) = raw.path.split_once("/operation/") {
+        (operation.to_owned(), from_cbor(ciborium::from_reader(&body[..]).unwrap()))
+    } else if let Some((_, operation)) = raw.header("x-amz-target").split_once('.') {
+        (operation.to_owned(), serde_json::from_slice(&body).unwrap())
+    } else {
+        let form: Map<String, Value> = form_urlencoded::parse(&body).map(|(k, v)| (k.into(), v.into())).collect();
+        (form["Action"].as_str().unwrap().to_owned(), Value::Object(form))
+    };
+    let scope = raw.header("authorization").split_once("Credential=").map_or("", |(_, rest)| rest);
+    let mut scope = scope.split('/');
+    let access_key = scope.next().unwrap_or_default().to_owned();
+    let region = scope.nth(1).unwrap_or_default().to_owned();
+    Call { operation, input, access_key, region, size, raw }
+}
+
+fn encode(call: &Call, status: u16, output: Value) -> (u16, String, Vec<u8>) {
+    if call.raw.path.contains("/operation/") {
+        let mut body = Vec::new();
+        ciborium::into_writer(&to_cbor("", output), &mut body).unwrap();
+        return (status, "application/cbor".to_owned(), body);
+    }
+    if !call.raw.header("x-amz-target").is_empty() {
+        return (status, "application/x-amz-json-1.1".to_owned(), output.to_string().into_bytes());
+    }
+    let xml = match status {
+        200 => {
+            let field = |(name, value): (&String, &Value)| format!("<{name}>{}</{name}>", value.as_str().unwrap());
+            let fields: String = output.as_object().unwrap().iter().map(field).collect();
+            let name = &call.operation;
+            format!("<{name}Response><{name}Result>{fields}</{name}Result></{name}Response>")
+        }
+        _ => {
+            let (code, message) = (output["__type"].as_str().unwrap(), output["message"].as_str().unwrap());
+            format!("<ErrorResponse><Error><Code>{code}</Code><Message>{message}</Message></Error></ErrorResponse>")
+        }
+    };
+    (status, "text/xml".to_owned(), xml.into_bytes())
+}
+
+fn from_cbor(value: Cbor) -> Value {
+    match value {
+        Cbor::Null => Value::Null,
+        Cbor::Bool(flag) => flag.into(),
+        Cbor::Integer(number) => i64::try_from(number).unwrap().into(),
+        Cbor::Float(number) => Number::from_f64(number).map_or_else(|| number.to_string().into(), Value::Number),
+        Cbor::Text(text) => text.into(),
+        Cbor::Tag(_, value) => from_cbor(*value),
+        Cbor::Array(items) => items.into_iter().map(from_cbor).collect(),
+        Cbor::Map(entries) => {
+            let entry = |(key, value): (Cbor, Cbor)| (key.into_text().unwrap(), from_cbor(value));
+            Value::Object(entries.into_iter().map(entry).collect())
+        }
+        other => panic!("unexpected {other:?}"),
+    }
+}
+
+/// Times carry a tag; `key` tells which are.
+fn to_cbor(key: &str, value: Value) -> Cbor {
+    match value {
+        Value::Null => Cbor::Null,
+        Value::Bool(flag) => flag.into(),
+        Value::Number(number) if key.starts_with("Timestamp") => {
+            Cbor::Tag(1, Box::new(Cbor::Float(number.as_f64().unwrap())))
+        }
+        Value::Number(number) => Cbor::Float(number.as_f64().unwrap()),
+        Value::String(text) => text.into(),
+        Value::Array(items) => Cbor::Array(items.into_iter().map(|item| to_cbor(key, item)).collect()),
+        Value::Object(entries) => {
+            let entry = |(key, value): (String, Value)| (Cbor::Text(key.clone()), to_cbor(&key, value));
+            Cbor::Map(entries.into_iter().map(entry).collect())
+        }
+    }
+}
+
+fn ask_moto(url: &str, call: &Call) -> Reply {
+    let is_cbor = call.raw.path.contains("/operation/");
+    let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+    let mut request = agent.post(url).header("authorization", call.raw.header("authorization"));
+    let body = if is_cbor {
+        let target = format!("GraniteServiceVersion20100801.{}", call.operation);
+        request = request.header("x-amz-target", target).header("content-type", "application/x-amz-json-1.0");
+        call.input.to_string().into_bytes()
+    } else {
+        for name in ["x-amz-target", "content-type", "x-amz-security-token"] {
+            if !call.raw.header(name).is_empty() {
+                request = request.header(name, call.raw.header(name));
+            }
+        }
+        call.raw.body.clone()
+    };
+    let mut response = request.send(&body[..]).unwrap();
+    let status = response.status().as_u16();
+    let content_type = response.headers().get("content-type").map_or("", |value| value.to_str().unwrap()).to_owned();
+    let body = response.body_mut().read_to_vec().unwrap();
+    match is_cbor {
+        true => {
+            let output = if body.is_empty() { json!({}) } else { serde_json::from_slice(&body).unwrap() };
+            let (status, content_type, body) = encode(call, status, output);
+            Reply::Raw(status, content_type, body)
+        }
+        false => Reply::Raw(status, content_type, body),
+    }
+}

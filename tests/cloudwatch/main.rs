@@ -1,0 +1,9 @@
+//! CloudWatch: what is asked of it, what it costs, and what users see; against a server that a test tells what to answer,
+//! and against moto.
+
+#[path = "../harness/mod.rs"]
+mod harness;
+
+mod aws;
+mod failures;
+mod scripted;

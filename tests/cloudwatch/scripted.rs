@@ -1,0 +1,235 @@
+//! What AWS may do, done by a server of ours.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde_json::{Value, json};
+
+use super::aws::{Aws, Call, Reply};
+use super::harness::{Taffrail, wait_until};
+
+/// Credentials that nobody checks, and none of this machine's.
+pub(crate) const ENVIRONMENT: [(&str, &str); 5] = [
+    ("AWS_ACCESS_KEY_ID", "AKIATEST"),
+    ("AWS_SECRET_ACCESS_KEY", "secret"),
+    ("AWS_EC2_METADATA_DISABLED", "true"),
+    ("AWS_CONFIG_FILE", "/dev/null"),
+    ("AWS_SHARED_CREDENTIALS_FILE", "/dev/null"),
+];
+
+pub(crate) fn now() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() as i64
+}
+
+/// A job of this namespace, with these settings besides.
+pub(crate) fn job(aws: &Aws, settings: &str) -> String {
+    format!(
+        "[collectors]\ndefault = false\n[[collectors.cloudwatch]]\nendpoint_url = \"{}\"\nregions = [\"eu-west-1\"]\n\
+         period = \"1s\"\ndelay = \"0s\"\nwindow = \"1m\"\nmax_age = \"1m\"\n{settings}\n",
+        aws.url()
+    )
+}
+
+pub(crate) fn start(config: &str) -> Taffrail {
+    let taffrail = Taffrail::start_with_environment("run", config, &["--listen", "127.0.0.1:0"], &ENVIRONMENT);
+    taffrail.wait_for_log("listening on");
+    taffrail
+}
+
+/// The metrics of `names`, each of the instances `i-0`, `i-1`, …
+pub(crate) fn metrics(names: &[&str], instances: usize) -> Vec<Value> {
+    let metric = |name: &str, index: usize| {
+        json!({"Namespace": "AWS/EC2", "MetricName": name,
+            "Dimensions": [{"Name": "InstanceId", "Value": format!("i-{index}")}]})
+    };
+    (0..instances).flat_map(|index| names.iter().map(move |name| metric(name, index))).collect()
+}
+
+/// The results of all queries of a call, as `result` makes them of a query: times and values.
+pub(crate) fn results(call: &Call, result: impl Fn(&Value) -> Vec<(i64, f64)>) -> Value {
+    let each = |query: &Value| {
+        let (times, values): (Vec<i64>, Vec<f64>) = result(query).into_iter().unzip();
+        json!({"Id": query["Id"], "Label": "x", "Timestamps": times, "Values": values, "StatusCode": "Complete"})
+    };
+    let queries = call.input["MetricDataQueries"].as_array().unwrap();
+    json!({"MetricDataResults": queries.iter().map(each).collect::<Vec<_>>(), "Messages": []})
+}
+
+/// An account in which everything is well, as far as `other` does not say otherwise.
+pub(crate) fn account(
+    listed: Vec<Value>,
+    value: impl Fn(&Value) -> Vec<(i64, f64)> + Send + Sync + 'static,
+) -> impl Fn(&Call) -> Reply + Send + Sync + 'static {
+    move |call| match call.operation.as_str() {
+        "ListMetrics" => Reply::Output(json!({"Metrics": listed})),
+        "GetMetricData" => Reply::Output(results(call, &value)),
+        "GetResources" => Reply::Output(json!({"ResourceTagMappingList": [], "PaginationToken": ""})),
+        "GetCallerIdentity" => Reply::Output(json!({"Account": "111122223333", "Arn": "arn:x", "UserId": "x"})),
+        other => panic!("unexpected {other}"),
+    }
+}
+
+pub(crate) const SERIES: &str = "{account_id=\"111122223333\",dimension_InstanceId=\"i-0\",name=\"global\",region=\"eu-west-1\"}";
+pub(crate) const CPU: &str = "aws_ec2_cpuutilization_average";
+
+/// Waits until the exposition has a series.
+pub(crate) fn wait_for(taffrail: &Taffrail, series: &str) -> f64 {
+    wait_until(series, || taffrail.get("/metrics").sample(series))
+}
+
+/// The value of one of the job's own families.
+pub(crate) fn own(taffrail: &Taffrail, family: &str, api: &str) -> f64 {
+    let api = if api.is_empty() { String::new() } else { format!(",api=\"{api}\"") };
+    let series = format!("{family}{{account_id=\"111122223333\"{api},job=\"AWS/EC2\",region=\"eu-west-1\"}}");
+    taffrail.get("/metrics").sample(&series).unwrap_or_else(|| panic!("{series}"))
+}
+
+/// A name of a query: metric, instance, statistic.
+pub(crate) fn asked(query: &Value) -> (String, String, String) {
+    let (metric, text) = (&query["MetricStat"]["Metric"], |value: &Value| value.as_str().unwrap().to_owned());
+    let instance = metric["Dimensions"][0]["Value"].as_str().unwrap_or_default().to_owned();
+    (text(&metric["MetricName"]), instance, text(&query["MetricStat"]["Stat"]))
+}
+
+pub(crate) fn queries(call: &Call) -> &Vec<Value> {
+    call.input["MetricDataQueries"].as_array().unwrap()
+}
+
+#[test]
+fn what_is_there_is_shown_by_the_names_that_people_know() {
+    let aws = Aws::start(account(metrics(&["CPUUtilization"], 2), |_| vec![(now() - 2, 12.5)]));
+    let taffrail = start(&job(&aws, "namespace = \"AWS/EC2\"\nstatistics = [\"Average\", \"p99.9\"]"));
+    assert_eq!(wait_for(&taffrail, &format!("{CPU}{SERIES}")), 12.5);
+    let exposition = taffrail.get("/metrics");
+    assert_eq!(exposition.sample(&format!("aws_ec2_cpuutilization_p99_9{SERIES}")), Some(12.5));
+    assert!(exposition.text().contains("\n# TYPE aws_ec2_cpuutilization_average gauge\n"));
+    let call = &aws.calls("GetMetricData")[0];
+    assert_eq!((call.region.as_str(), call.access_key.as_str()), ("eu-west-1", "AKIATEST"));
+    assert_eq!(queries(call)[0]["MetricStat"]["Period"], 1);
+    let list = &aws.calls("ListMetrics")[0].input;
+    assert_eq!((&list["Namespace"], &list["RecentlyActive"]), (&json!("AWS/EC2"), &json!("PT3H")));
+}
+
+/// The dashboards of cloudwatch_exporter.
+#[test]
+fn another_exporters_names_can_be_had_and_times_too() {
+    let arn = "arn:aws:ec2:eu-west-1:111122223333:instance/i-0";
+    let tagged = json!([{"ResourceARN": arn, "Tags": [{"Key": "Name", "Value": "web"}]}]);
+    let plain = account(metrics(&["CPUUtilization"], 1), |_| vec![(now() - 2, 1.0)]);
+    let aws = Aws::start(move |call| match call.operation.as_str() {
+        "GetResources" => Reply::Output(json!({"ResourceTagMappingList": tagged, "PaginationToken": ""})),
+        _ => plain(call),
+    });
+    let taffrail = start(&job(&aws, "namespace = \"AWS/EC2\"\nnaming = \"cloudwatch_exporter\"\ntimestamps = true"));
+    let line = wait_until("a sample", || {
+        let exposition = taffrail.get("/metrics");
+        let line = exposition.text().lines().find(|line| line.starts_with("aws_ec2_cpuutilization_average{"));
+        line.map(str::to_owned)
+    });
+    let (series, rest) = line.split_once("} ").unwrap();
+    assert_eq!(series, "aws_ec2_cpuutilization_average{instance_id=\"i-0\",job=\"aws_ec2\"");
+    let time: i64 = rest.split_once(' ').unwrap().1.parse().unwrap();
+    assert!(time % 1000 == 0 && (now() - time / 1000) < 60, "{line}");
+    let info = format!("aws_resource_info{{arn=\"{arn}\",job=\"aws_ec2\",tag_Name=\"web\"}}");
+    assert_eq!(taffrail.get("/metrics").sample(&info), Some(1.0));
+}
+
+#[test]
+fn tags_come_from_resources_and_choose_among_them() {
+    let arn = |index: usize| format!("arn:aws:ec2:eu-west-1:111122223333:instance/i-{index}");
+    let resource = move |index: usize, team: &str| {
+        json!({"ResourceARN": arn(index), "Tags": [{"Key": "Name", "Value": format!("web {index}")},
+            {"Key": "team:name", "Value": team}]})
+    };
+    let pages = [json!([resource(0, "shop")]), json!([resource(1, "search"), resource(2, "shipping")])];
+    let plain = account(metrics(&["CPUUtilization"], 4), |_| vec![(now() - 2, 1.0)]);
+    let aws = Aws::start(move |call| match call.operation.as_str() {
+        "GetResources" => {
+            let page = usize::from(call.input["PaginationToken"] == "second");
+            let token = ["second", ""][page];
+            Reply::Output(json!({"ResourceTagMappingList": pages[page], "PaginationToken": token}))
+        }
+        _ => plain(call),
+    });
+    let settings = "namespace = \"AWS/EC2\"\ntags_on_metrics = [\"Name\"]\n\
+        tags = { \"team:name\" = \"sh*\" }\ncustom_tags = { room = \"1\" }";
+    let taffrail = start(&job(&aws, settings));
+    let of = |index: usize| {
+        format!(
+            "{CPU}{{account_id=\"111122223333\",custom_tag_room=\"1\",dimension_InstanceId=\"i-{index}\",\
+             name=\"{}\",region=\"eu-west-1\",tag_Name=\"web {index}\"}}",
+            arn(index)
+        )
+    };
+    assert_eq!(wait_for(&taffrail, &of(0)), 1.0);
+    let exposition = taffrail.get("/metrics");
+    assert_eq!((exposition.sample(&of(2)), exposition.sample(&of(1))), (Some(1.0), None));
+    assert_eq!(exposition.text().lines().filter(|line| line.starts_with(CPU)).count(), 2);
+    let info = "aws_ec2_info{account_id=\"111122223333\",custom_tag_room=\"1\",\
+        name=\"arn:aws:ec2:eu-west-1:111122223333:instance/i-2\",region=\"eu-west-1\",tag_Name=\"web 2\",tag_team_name=\"shipping\"}";
+    assert_eq!(exposition.sample(info), Some(0.0));
+    let asked = &aws.calls("GetResources")[0].input;
+    assert_eq!(asked["ResourceTypeFilters"], json!(["ec2:instance"]));
+    assert_eq!(asked["TagFilters"], json!([{"Key": "team:name"}]));
+}
+
+#[test]
+fn dimensions_and_names_choose_metrics() {
+    let mut listed = metrics(&["CPUUtilization", "NetworkIn", "NetworkOut"], 12);
+    listed.push(json!({"Namespace": "AWS/EC2", "MetricName": "NetworkIn", "Dimensions": []}));
+    listed.push(json!({"Namespace": "AWS/EC2", "MetricName": "NetworkIn", "Dimensions": [
+        {"Name": "InstanceId", "Value": "i-1"}, {"Name": "Disk", "Value": "a"}]}));
+    let aws = Aws::start(account(listed, |_| vec![(now() - 2, 1.0)]));
+    let settings = "namespace = \"AWS/EC2\"\nmetrics = [\"Network*\"]\ndimensions = { InstanceId = [\"i-1?\", \"i-3\"] }";
+    let taffrail = start(&job(&aws, settings));
+    let call = &aws.wait_for_calls("GetMetricData", 1)[0];
+    let mut names: Vec<String> = queries(call).iter().map(|query| asked(query)).map(|(n, i, _)| n + &i).collect();
+    names.sort();
+    assert_eq!(
+        names,
+        ["NetworkIni-10", "NetworkIni-11", "NetworkIni-3", "NetworkOuti-10", "NetworkOuti-11", "NetworkOuti-3"]
+    );
+    assert_eq!(aws.calls("ListMetrics")[0].input["Dimensions"], json!([{"Name": "InstanceId"}]));
+    drop(taffrail);
+}
+
+#[test]
+fn what_is_given_is_not_looked_for() {
+    let aws = Aws::start(account(Vec::new(), |_| vec![(now() - 2, 3.0)]));
+    let settings = "name = \"bill\"\nnamespace = \"AWS/Billing\"\nstatistics = [\"Maximum\"]\n\
+        [[collectors.cloudwatch.static]]\nmetrics = [\"EstimatedCharges\"]\ndimensions = { Currency = \"USD\" }";
+    let taffrail = start(&job(&aws, settings));
+    let series = "aws_billing_estimated_charges_maximum{account_id=\"111122223333\",dimension_Currency=\"USD\",\
+        name=\"bill\",region=\"eu-west-1\"}";
+    assert_eq!(wait_for(&taffrail, series), 3.0);
+    assert!(aws.calls("ListMetrics").is_empty() && aws.calls("GetResources").is_empty());
+}
+
+#[test]
+fn linked_accounts_are_asked_for_by_their_number() {
+    let listed = json!({"Metrics": metrics(&["CPUUtilization"], 2), "OwningAccounts": ["111122223333", "444455556666"]});
+    let plain = account(Vec::new(), |query| {
+        vec![(now() - 2, query["AccountId"].as_str().unwrap().parse::<f64>().unwrap())]
+    });
+    let aws = Aws::start(move |call| match call.operation.as_str() {
+        "ListMetrics" => Reply::Output(listed.clone()),
+        _ => plain(call),
+    });
+    let taffrail = start(&job(&aws, "namespace = \"AWS/EC2\"\nlinked_accounts = true"));
+    let series = format!("{CPU}{}", SERIES.replace("111122223333", "444455556666").replace("i-0", "i-1"));
+    assert_eq!(wait_for(&taffrail, &series), 444_455_556_666.0);
+    assert_eq!(taffrail.get("/metrics").sample(&format!("{CPU}{SERIES}")), Some(111_122_223_333.0));
+    assert_eq!(aws.calls("ListMetrics")[0].input["IncludeLinkedAccounts"], true);
+}
+
+#[test]
+fn a_metric_without_a_datum_is_absent_or_stands_for_one_as_told() {
+    for (setting, expected) in [("", None), ("missing = \"nan\"", Some("NaN")), ("missing = \"zero\"", Some("0"))] {
+        let some = |query: &Value| if asked(query).1 == "i-1" { vec![(now() - 2, 5.0)] } else { Vec::new() };
+        let aws = Aws::start(account(metrics(&["CPUUtilization"], 2), some));
+        let taffrail = start(&job(&aws, &format!("namespace = \"AWS/EC2\"\n{setting}")));
+        wait_for(&taffrail, &format!("{CPU}{}", SERIES.replace("i-0", "i-1")));
+        let exposition = taffrail.get("/metrics");
+        let value = exposition.text().lines().find_map(|line| line.strip_prefix(&format!("{CPU}{SERIES} ")));
+        assert_eq!(value, expected, "{setting}");
+    }
+}
