@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::aws::{Aws, Call, Reply};
 use super::harness::{Taffrail, wait_until};
-use super::scripted::{CPU, SERIES, account, asked, job, metrics, now, own, queries, results, start, wait_for};
+use super::scripted::{CPU, SERIES, account, asked, daily_job, job, metrics, now, own, queries, results, start, wait_for};
 
 const EC2: &str = "namespace = \"AWS/EC2\"";
 
@@ -63,9 +63,7 @@ fn what_failed_inside_is_asked_for_again_and_nothing_else_is() {
         }
         Reply::Output(output)
     });
-    // An interval that does not pass, so that what is asked for again is that which failed.
-    let config = job(&aws, EC2).replace("period = \"1s\"", "period = \"1s\"\ninterval = \"1d\"");
-    let taffrail = start(&config.replace("window = \"1m\"", "window = \"2d\""));
+    let taffrail = start(&daily_job(&aws, EC2));
     assert_eq!((wait_for(&taffrail, &series(0)), wait_for(&taffrail, &series(2))), (7.0, 7.0));
     assert_eq!(taffrail.get("/metrics").sample(&series(1)), None);
     assert_eq!(own(&taffrail, "taffrail_cloudwatch_up", ""), 0.0);

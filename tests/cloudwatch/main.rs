@@ -5,5 +5,7 @@
 mod harness;
 
 mod aws;
+mod cost;
 mod failures;
+mod moto;
 mod scripted;

@@ -29,6 +29,12 @@ pub(crate) fn job(aws: &Aws, settings: &str) -> String {
     )
 }
 
+/// A job that asks once: its interval does not pass while a test runs.
+pub(crate) fn daily_job(aws: &Aws, settings: &str) -> String {
+    let config = job(aws, settings).replace("period = \"1s\"", "period = \"1h\"\ninterval = \"1d\"");
+    config.replace("\"1m\"", "\"1d\"")
+}
+
 pub(crate) fn start(config: &str) -> Taffrail {
     let taffrail = Taffrail::start_with_environment("run", config, &["--listen", "127.0.0.1:0"], &ENVIRONMENT);
     taffrail.wait_for_log("listening on");
@@ -74,6 +80,12 @@ pub(crate) const CPU: &str = "aws_ec2_cpuutilization_average";
 /// Waits until the exposition has a series.
 pub(crate) fn wait_for(taffrail: &Taffrail, series: &str) -> f64 {
     wait_until(series, || taffrail.get("/metrics").sample(series))
+}
+
+/// Waits until all that was asked for has come.
+pub(crate) fn wait_until_up(taffrail: &Taffrail) {
+    let series = "taffrail_cloudwatch_up{account_id=\"111122223333\",job=\"AWS/EC2\",region=\"eu-west-1\"}";
+    wait_until(series, || taffrail.get("/metrics").sample(series).filter(|up| *up == 1.0));
 }
 
 /// The value of one of the job's own families.

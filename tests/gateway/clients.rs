@@ -6,21 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::harness::gateway::{Gateway, Own};
-
-/// A client's sources in a folder where it may be built.
-fn folder(name: &str) -> PathBuf {
-    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients").join(name);
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("clients");
-    std::fs::create_dir_all(&folder).unwrap();
-    run(Command::new("cp").arg("-rT").arg(sources).arg(folder.join(name)));
-    folder.join(name)
-}
-
-fn run(command: &mut Command) {
-    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    assert!(output.status.success(), "{command:?}:\n{}{}", text(&output.stdout), text(&output.stderr));
-}
+use super::harness::python::{folder, python, run};
 
 /// What a client that can do everything leaves behind after each step.
 fn pushes_adds_and_deletes(client: impl Fn() -> Command) {
@@ -43,17 +29,11 @@ fn pushes_adds_and_deletes(client: impl Fn() -> Command) {
 }
 
 /// A Python client with these packages.
-fn python(name: &str, packages: &[&str]) -> impl Fn() -> Command {
-    let folder = folder(name);
-    let installed = folder.join("packages");
-    if !installed.exists() {
-        let mut pip = Command::new("pip3");
-        pip.args(["install", "--quiet", "--disable-pip-version-check", "--target"]).arg(&installed);
-        run(pip.args(packages));
-    }
+fn client_in_python(name: &str, packages: &[&str]) -> impl Fn() -> Command {
+    let python = python(name, packages);
     move || {
-        let mut python = Command::new("python3");
-        python.arg(folder.join("client.py")).env("PYTHONPATH", &installed);
+        let mut python = python();
+        python.arg("client.py");
         python
     }
 }
@@ -61,7 +41,7 @@ fn python(name: &str, packages: &[&str]) -> impl Fn() -> Command {
 #[test]
 #[ignore = "needs pip3: tests/run"]
 fn with_python3_pip_and_prometheus_client() {
-    pushes_adds_and_deletes(python("python", &["prometheus-client==0.26.0"]));
+    pushes_adds_and_deletes(client_in_python("python", &["prometheus-client==0.26.0"]));
 }
 
 #[test]
@@ -69,7 +49,7 @@ fn with_python3_pip_and_prometheus_client() {
 fn with_python3_pip_and_influxdbs_clients() {
     let gateway = Own::start("");
     let (host, port) = gateway.address().split_once(':').map(|(h, p)| (h.to_owned(), p.to_owned())).unwrap();
-    let client = python("influx", &["influxdb-client==1.49.0", "influxdb==5.3.2"]);
+    let client = client_in_python("influx", &["influxdb-client==1.49.0", "influxdb==5.3.2"]);
     run(client().arg(host).arg(port));
     assert_eq!(gateway.sample("second{host=\"a\"}"), Some(1.5));
     assert_eq!(gateway.sample("second_n{host=\"a\"}"), Some(3.0));

@@ -7,6 +7,7 @@ pub mod cgroups;
 pub mod docker;
 pub mod gateway;
 pub mod http;
+pub mod python;
 pub mod real;
 pub mod series;
 pub mod server;

@@ -82,7 +82,7 @@ impl Plan {
                 }
                 Err(problem) => told.failed("region", &problem),
             }
-            self.published.publish_failure();
+            self.published.finish(false);
             sleep(retry).await;
             retry = (retry * 2).min(self.job.schedule.interval.max(FIRST_RETRY));
         }
@@ -223,7 +223,7 @@ impl Runner {
         if self.store.len() > 0 || self.found.ids.is_some() {
             self.refresh_at = Some(Instant::now());
         } else {
-            self.plan.published.publish_failure();
+            self.plan.published.finish(false);
         }
     }
 
@@ -316,6 +316,7 @@ impl Runner {
         }
         self.store.forget_before(until - seconds(self.plan.job.schedule.window));
         self.publish(&mut came, until);
+        self.plan.published.finish(came.problem.is_none());
         came.problem
     }
 
@@ -350,7 +351,7 @@ impl Runner {
             self.told.dropped(dropped);
         }
         let snapshot = Snapshot::new(&self.plan.job, &self.store, until);
-        self.plan.published.publish(snapshot, came.is_any_good, came.problem.is_some());
+        self.plan.published.publish(snapshot, came.is_any_good);
     }
 }
 

@@ -164,18 +164,16 @@ impl Published {
     }
 
     /// Data came, or some of it.
-    pub(super) fn publish(&self, snapshot: Snapshot, is_any_good: bool, has_failed: bool) {
+    pub(super) fn publish(&self, snapshot: Snapshot, is_any_good: bool) {
         self.snapshot.store(Arc::new(snapshot));
         if is_any_good {
             self.succeeded_at.store(now(), Relaxed);
         }
-        self.is_up.store(!has_failed, Relaxed);
-        self.has_tried.store(true, Relaxed);
     }
 
-    /// It could not even be asked.
-    pub(super) fn publish_failure(&self) {
-        self.is_up.store(false, Relaxed);
+    /// It was asked for everything that was due, and everything came or not.
+    pub(super) fn finish(&self, is_up: bool) {
+        self.is_up.store(is_up, Relaxed);
         self.has_tried.store(true, Relaxed);
     }
 }
