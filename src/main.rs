@@ -14,6 +14,8 @@ use taffrail::agent::{self, Origin};
 use taffrail::collectors::readers::Readers;
 use taffrail::collectors::settings::unknown;
 use taffrail::collectors::{Vocabularies, list};
+#[cfg(feature = "cloudwatch")]
+use taffrail::config::Document;
 use taffrail::encode::point::CommonTags;
 use taffrail::http::guard::Guard;
 use taffrail::settings::Overrides;
@@ -45,6 +47,12 @@ enum Command {
     Print(Print),
     /// Check a configuration, and show every mistake in it
     Check(Configuration),
+    /// Amazon CloudWatch: what it will cost
+    #[cfg(feature = "cloudwatch")]
+    Cloudwatch {
+        #[command(subcommand)]
+        command: Cloudwatch,
+    },
     /// List the collectors: whether they are on, what they read, and what they need
     Collectors(Configuration),
 }
@@ -54,6 +62,25 @@ struct Configuration {
     /// A configuration file, or a directory of *.toml files; may be given several times, later ones win
     #[arg(long, value_name = "FILE")]
     config: Vec<PathBuf>,
+}
+
+#[cfg(feature = "cloudwatch")]
+#[derive(Subcommand)]
+enum Cloudwatch {
+    /// Tell what the jobs of a configuration will ask for per hour, what that costs per month, and where it could be cheaper
+    ///
+    /// AWS is asked which metrics there are, which costs what one discovery costs; with --assume-metrics it is not.
+    Plan(Plan),
+}
+
+#[cfg(feature = "cloudwatch")]
+#[derive(Args)]
+struct Plan {
+    #[command(flatten)]
+    configuration: Configuration,
+    /// Do not ask AWS; assume that each job finds this many metrics in each account and region
+    #[arg(long, value_name = "NUMBER")]
+    assume_metrics: Option<usize>,
 }
 
 #[derive(Args)]
@@ -123,6 +150,8 @@ fn main() -> ExitCode {
         Command::Push(push) => return exit_of(push.execute()),
         Command::Print(print) => print.execute(),
         Command::Check(configuration) => configuration.check(),
+        #[cfg(feature = "cloudwatch")]
+        Command::Cloudwatch { command: Cloudwatch::Plan(plan) } => plan.execute(),
         Command::Collectors(configuration) => configuration.list_collectors(),
     };
     exit_of(done.map(|()| ExitCode::SUCCESS))
@@ -187,6 +216,19 @@ impl Configuration {
                 writeln!(out, "{:24} {line}", "")?;
             }
         }
+        Ok(())
+    }
+}
+
+#[cfg(feature = "cloudwatch")]
+impl Plan {
+    fn execute(&self) -> Result<(), Failure> {
+        use taffrail::collectors::cloudwatch::plan::Plans;
+        // The whole configuration is checked, not only what is planned.
+        self.configuration.origin().load()?;
+        let plans = Plans::new(&Document::load(&self.configuration.config, &|name| std::env::var(name).ok())?)?;
+        let told = runtime()?.block_on(plans.tell(self.assume_metrics, |line| eprintln!("{line}")))?;
+        io::stdout().lock().write_all(told.as_bytes())?;
         Ok(())
     }
 }

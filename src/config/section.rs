@@ -156,6 +156,12 @@ impl<'d> Section<'d> {
         entries
     }
 
+    /// The section, of which only some keys are asked for: others are no mistake.
+    pub fn open(&mut self) -> &mut Self {
+        self.open = true;
+        self
+    }
+
     /// The filter that includes what `include` matches, or else excludes what `exclude` matches; only one may be there.
     pub fn include_or_exclude(&mut self, include: &Key<Regex>, exclude: &Key<Regex>) -> Filter {
         let included = self.optional(include);

@@ -106,3 +106,29 @@ fn nothing_is_asked_for_twice_and_all_at_the_end_of_an_interval() {
     let (first, last) = (ends.first().unwrap(), ends.last().unwrap());
     assert_eq!((last - first) / 2 + 1, ends.len() as i64, "one was left out: {ends:?}");
 }
+
+#[test]
+fn the_plan_tells_what_will_be_asked_for_and_what_that_costs() {
+    let aws = Aws::start(paged(metrics(&["CPUUtilization", "NetworkIn"], 1000), 500));
+    let config = daily_job(&aws, EC2).replace("period = \"1h\"\ninterval = \"1d\"", "period = \"1m\"").replace("\"1d\"", "\"15m\"");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("taffrail.toml");
+    std::fs::write(&path, config).unwrap();
+    let plan = |more: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_taffrail"));
+        command.args(["cloudwatch", "plan", "--config", path.to_str().unwrap()]).args(more);
+        let output = command.envs(super::scripted::ENVIRONMENT).output().unwrap();
+        let (told, progress) = super::harness::printed(&output);
+        assert!(output.status.success(), "{progress}");
+        (told, progress)
+    };
+    let (told, progress) = plan(&[]);
+    assert!(progress.contains("listing the metrics of AWS/EC2 in eu-west-1"), "{progress}");
+    assert!(told.contains("2000 metrics, 1 statistic each, every 1m"), "{told}");
+    assert!(told.contains("240 GetMetricData requests for 120000 billed metrics, 16 ListMetrics requests"), "{told}");
+    assert!(told.contains("per month  $876.12") && told.contains("interval = \"5m\""), "{told}");
+    assert_eq!((aws.calls("ListMetrics").len(), aws.calls("GetMetricData").len()), (4, 0));
+    let (told, _) = plan(&["--assume-metrics", "500"]);
+    assert!(told.contains("500 metrics, 1 statistic each"), "{told}");
+    assert_eq!(aws.calls("ListMetrics").len(), 4);
+}
