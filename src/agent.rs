@@ -18,8 +18,8 @@ use crate::gateway::forward::Forward;
 use crate::gateway::service::Service;
 use crate::http::{self, ApplyError, Server};
 use crate::settings::{Measured, Overrides, Settings};
-use crate::sinks::influxdb::Sink;
 use crate::sinks::prometheus::{Exposition, router};
+use crate::sinks::sender::Sink;
 
 /// How long requests in flight and last batches may take when the process ends.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -116,7 +116,7 @@ impl Agent {
             false => Some(Service::start(settings.gateway, &settings.http).await?),
         };
         let mut agent = Agent { exposition, measured: settings.measured, server, gateway, sinks: Vec::new() };
-        for sink in settings.influxdb {
+        for sink in settings.sinks {
             agent.sinks.push(Sink::start(sink, &agent.exposition, None)?);
         }
         agent.publish_sinks();
@@ -138,7 +138,7 @@ impl Agent {
                 return;
             }
         };
-        let sinks_are_sound = settings.influxdb.iter().try_for_each(Sink::check);
+        let sinks_are_sound = settings.sinks.iter().try_for_each(Sink::check);
         if let Err(error) = sinks_are_sound {
             tracing::error!("the configuration was not reloaded; the one before stays in force: {error}");
             return;
@@ -155,7 +155,7 @@ impl Agent {
             self.measured = settings.measured;
             self.exposition.readers.store(Arc::new(Readers::new(settings.host, settings.collectors)));
         }
-        self.replace_sinks(settings.influxdb).await;
+        self.replace_sinks(settings.sinks).await;
         tracing::info!("the configuration was reloaded");
     }
 
@@ -185,10 +185,10 @@ impl Agent {
     }
 
     /// Sinks whose settings have not changed go on undisturbed; what waits in one that has changed goes on in its successor.
-    async fn replace_sinks(&mut self, wanted: Vec<crate::sinks::influxdb::Settings>) {
+    async fn replace_sinks(&mut self, wanted: Vec<crate::sinks::settings::Settings>) {
         let mut running = std::mem::take(&mut self.sinks);
         for settings in wanted {
-            let same_name = running.iter().position(|sink| sink.settings.name == settings.name);
+            let same_name = running.iter().position(|sink| sink.settings.delivery.name == settings.delivery.name);
             let old = same_name.map(|index| running.swap_remove(index));
             let left = match old {
                 Some(old) if old.settings == settings => {
@@ -210,11 +210,11 @@ impl Agent {
     }
 
     fn publish_sinks(&self) {
-        let stats = self.sinks.iter().map(|sink| (sink.settings.name.clone(), sink.state.clone()));
+        let stats = self.sinks.iter().map(|sink| (sink.settings.delivery.name.clone(), sink.state.clone()));
         self.exposition.sinks.store(Arc::new(stats.collect()));
         if let Some(gateway) = &self.gateway {
             let forward =
-                |sink: &Sink| Forward { tags: CommonTags::new(&sink.settings.schedule.tags), sink: sink.state.clone() };
+                |sink: &Sink| Forward { tags: CommonTags::new(&sink.settings.delivery.schedule.tags), sink: sink.state.clone() };
             gateway.forward_to(self.sinks.iter().map(forward).collect());
         }
     }
@@ -247,7 +247,7 @@ async fn listen(server: &mut Server, settings: &http::Settings) -> Result<(), Ap
 }
 
 async fn end(sink: Sink) {
-    let name = sink.settings.name.clone();
+    let name = sink.settings.delivery.name.clone();
     let lost = sink.stop(DRAIN).await.queue.counts().points;
     if lost > 0 {
         tracing::error!(sink = name, "{lost} points could not be sent, and are lost");

@@ -182,12 +182,12 @@ impl Configuration {
 
     fn check(&self) -> Result<(), Failure> {
         let settings = self.origin().load()?;
-        for sink in &settings.influxdb {
-            taffrail::sinks::influxdb::Sink::check(sink)?;
+        for sink in &settings.sinks {
+            taffrail::sinks::sender::Sink::check(sink)?;
         }
         Guard::new(settings.http.protection.clone())?;
         let listen = settings.http.listen.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-        let sinks = settings.influxdb.iter().map(|sink| sink.name.as_str()).collect::<Vec<_>>().join(", ");
+        let sinks = settings.sinks.iter().map(|sink| sink.delivery.name.as_str()).collect::<Vec<_>>().join(", ");
         let or_none = |text: String| if text.is_empty() { "none".to_owned() } else { text };
         let mut out = io::stdout().lock();
         writeln!(out, "The configuration is sound.")?;

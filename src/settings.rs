@@ -9,7 +9,7 @@ use crate::config::{Document, Key, KeyInfo, Problems, Section};
 use crate::gateway;
 use crate::host::{Host, Roots};
 use crate::http;
-use crate::sinks::influxdb;
+use crate::sinks;
 use crate::sinks::schedule::Schedule;
 
 /// The configuration that holds where none is given; the package installs it too.
@@ -25,8 +25,8 @@ pub struct Settings {
     pub http: http::Settings,
     /// `[collectors]`: those that are on.
     pub collectors: Vec<Configured>,
-    /// `[[sinks.influxdb]]`.
-    pub influxdb: Vec<influxdb::Settings>,
+    /// `[sinks]`.
+    pub sinks: Vec<sinks::settings::Settings>,
     /// `[gateway]`; it is only one if it listens.
     pub gateway: gateway::settings::Settings,
     /// What `[host]` and `[collectors]` say, to know at a reload whether it has changed.
@@ -87,8 +87,7 @@ impl Settings {
             let host = Host::live(roots(&mut root.table("host")));
             let tags = root.table("tags").strings();
             let schedule = Schedule::new(&mut root.table("agent"), tags, &host);
-            let mut sinks = root.table("sinks");
-            let influxdb = influxdb::Settings::all(&mut sinks, &schedule);
+            let sinks = sinks::settings::Settings::all(&mut root.table("sinks"), &schedule);
             let mut gateway = gateway::settings::Settings::new(&mut root.table("gateway"));
             if let Some(state) = &overrides.gateway_state {
                 gateway.state = Some(state.clone());
@@ -101,7 +100,7 @@ impl Settings {
                 measured: Measured([document.table("host"), document.table("collectors")]),
                 schedule,
                 host,
-                influxdb,
+                sinks,
             };
             if overrides.only_gateway {
                 settings.leave_only_the_gateway(&overrides.listen);
@@ -116,7 +115,7 @@ impl Settings {
         const USUAL: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), 9091);
         self.http.listen.clear();
         self.collectors.clear();
-        self.influxdb.clear();
+        self.sinks.clear();
         if !listen.is_empty() {
             self.gateway.listen = listen.to_vec();
         } else if self.gateway.listen.is_empty() {

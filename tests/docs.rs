@@ -12,7 +12,8 @@ use taffrail::config::{Document, KeyInfo};
 use taffrail::encode::family::FamilyInfo;
 use taffrail::encode::point::MeasurementInfo;
 use taffrail::settings::{self, Overrides, Settings};
-use taffrail::sinks::{influxdb, prometheus, schedule, state};
+use taffrail::sinks::settings::KINDS;
+use taffrail::sinks::{prometheus, schedule, state};
 
 #[test]
 fn the_documentation_is_what_the_code_says() {
@@ -59,6 +60,7 @@ fn metrics() -> String {
 
 fn write_collector(out: &mut String, about: &About) {
     let on = match (about.on_by_default.families, about.on_by_default.points) {
+        _ if about.is_list => "on where there is a job",
         (true, true) => "on",
         (false, true) => "pushed; not pulled unless enabled",
         (true, false) => "pulled; not pushed unless enabled",
@@ -127,22 +129,29 @@ fn sections() -> Vec<(String, String, &'static [KeyInfo])> {
         ("[agent]".into(), "When push sinks read and write.".into(), schedule::KEYS),
         ("[tags]".into(), "Tags of every point that is pushed: any key, with a string.".into(), &[]),
         ("[host]".into(), "Where the host's trees are mounted.".into(), settings::HOST_KEYS),
-        (
-            "[[sinks.influxdb]]".into(),
-            "A server that points are pushed to: InfluxDB 1.x with `database`, 2.x and 3 with `bucket`.".into(),
-            influxdb::KEYS,
-        ),
     ];
-    for (table, about) in influxdb::TABLES {
-        sections.push((format!("[sinks.influxdb.{table}]"), (*about).to_owned(), &[]));
+    for kind in KINDS {
+        sections.push((format!("[[sinks.{}]]", kind.name), kind.about.to_owned(), kind.keys));
+        for (table, about, keys) in kind.tables {
+            sections.push((format!("[sinks.{}.{table}]", kind.name), (*about).to_owned(), keys));
+        }
     }
     sections.push(("[collectors]".into(), "Which collectors are on.".into(), collectors::KEYS));
     let common = "Every collector has these settings, and its own below.";
     sections.push(("[collectors.NAME]".into(), common.into(), collectors::COMMON_KEYS));
     for about in COLLECTORS.iter().map(|entry| entry.about) {
-        if !about.keys.is_empty() {
+        if about.is_list {
+            let of = format!("A job of {}. There may be any number of jobs.", about.summary);
+            sections.push((format!("[[collectors.{}]]", about.name), of, about.keys));
+        } else if !about.keys.is_empty() {
             let of = format!("What is pulled of {}.", about.summary);
             sections.push((format!("[collectors.{}]", about.name), of, about.keys));
+        }
+        for table in about.tables {
+            sections.push((format!("[collectors.{}.{}]", about.name, table.name), table.about.to_owned(), table.keys));
+        }
+        for list in about.lists {
+            sections.push((format!("[[collectors.{}.{}]]", about.name, list.name), list.about.to_owned(), list.keys));
         }
         if !about.point_keys.is_empty() {
             let of = format!("What is pushed of {}.", about.summary);
@@ -208,7 +217,7 @@ fn the_default_configuration_changes_nothing() {
     let nothing = load("").unwrap();
     assert_eq!(default.schedule, nothing.schedule);
     assert_eq!(default.http, nothing.http);
-    assert_eq!(default.influxdb, nothing.influxdb);
+    assert_eq!(default.sinks, nothing.sinks);
     assert_eq!(names(&default), names(&nothing));
 }
 
@@ -237,8 +246,8 @@ fn every_setting_that_the_default_configuration_shows_is_sound() {
     };
     let text = settings::BUILT_IN.lines().map(uncomment).collect::<Vec<_>>().join("\n");
     let settings = load(&text).unwrap_or_else(|problems| panic!("{problems}"));
-    assert_eq!(settings.influxdb.len(), 1);
-    assert_eq!(settings.influxdb[0].schedule.tags["datacenter"], "fra1");
+    assert_eq!(settings.sinks.len(), KINDS.len());
+    assert_eq!(settings.sinks[0].delivery.schedule.tags["datacenter"], "fra1");
 }
 
 fn load(text: &str) -> Result<Settings, taffrail::config::Problems> {

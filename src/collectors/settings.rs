@@ -54,6 +54,10 @@ pub fn configure(host: &Host, only: &[String], section: &mut Section<'_>) -> Vec
             section.wrong(key, unknown(name));
         }
     }
+    #[cfg(not(feature = "cloudwatch"))]
+    if !section.tables("cloudwatch").is_empty() {
+        section.wrong("cloudwatch", crate::config::section::WITHOUT_CLOUDWATCH);
+    }
     let mut configured = Vec::new();
     for entry in COLLECTORS {
         let about = entry.about;

@@ -268,6 +268,11 @@ impl Drop for Section<'_> {
     }
 }
 
+/// What is wrong with settings of CloudWatch where there is none.
+#[cfg(not(feature = "cloudwatch"))]
+pub const WITHOUT_CLOUDWATCH: &str =
+    "this Taffrail was built without CloudWatch; cargo build has it unless told --no-default-features";
+
 /// The known word that `word` is most likely a slip of, if any is close.
 pub fn closest<'k>(word: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
     let distances = known.map(|candidate| (edit_distance(word, candidate), candidate));

@@ -1,9 +1,15 @@
-//! Where readings go: Prometheus pulls them, InfluxDB gets them pushed.
+//! Where readings go: Prometheus pulls them, InfluxDB and CloudWatch get them pushed.
 
+mod answer;
+#[cfg(feature = "cloudwatch")]
+pub mod cloudwatch;
+pub mod delivery;
 pub mod influxdb;
 pub mod negotiate;
 pub mod prometheus;
 pub mod push;
 pub mod render;
 pub mod schedule;
+pub mod sender;
+pub mod settings;
 pub mod state;

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::prometheus::Exposition;
 use super::schedule::Schedule;
+use super::sender::Prepare;
 use super::state::{self, SinkState};
 use crate::collectors::readers::{Answer, write_points};
 use crate::collectors::{Vocabularies, points_by_rule};
@@ -19,6 +20,7 @@ pub async fn gather(
     schedule: Schedule,
     exposition: Arc<Exposition>,
     sink: Arc<SinkState>,
+    mut prepare: Option<Prepare>,
     arrived: Arc<Notify>,
     stop: CancellationToken,
 ) {
@@ -35,7 +37,10 @@ pub async fn gather(
         let (lines, answers) = read_points(&exposition, &schedule, &tags, &before).await;
         drop(before);
         keep_as_previous(&mut previous(), answers);
-        sink.queue.push(lines);
+        sink.queue.push(match &mut prepare {
+            Some(prepare) => prepare(lines),
+            None => lines,
+        });
         arrived.notify_one();
     }
 }

@@ -92,11 +92,12 @@ impl Queue {
         (!lines.is_empty()).then_some(Batch { lines, end })
     }
 
-    /// Takes the points of `batch` out, as far as they are still there.
-    pub fn remove(&self, batch: &Batch) {
+    /// Takes the first `count` points of `batch` out, as far as they are still there.
+    pub fn remove_first(&self, batch: &Batch, count: usize) {
+        let end = batch.end - (batch.lines.count() - count.min(batch.lines.count())) as u64;
         let mut state = self.state();
-        while state.first < batch.end {
-            let left = (batch.end - state.first) as usize;
+        while state.first < end {
+            let left = (end - state.first) as usize;
             let Some(mut oldest) = state.waiting.pop_front() else { break };
             let taken = oldest.take_first(left);
             state.forget(&taken);
@@ -155,11 +156,11 @@ mod tests {
     enum Action {
         Push(u64),
         Take(usize),
-        Acknowledge,
+        Acknowledge(usize),
     }
 
     fn action() -> impl Strategy<Value = Action> {
-        prop_oneof![(0u64..20).prop_map(Action::Push), (1usize..30).prop_map(Action::Take), Just(Action::Acknowledge),]
+        prop_oneof![(0u64..20).prop_map(Action::Push), (1usize..30).prop_map(Action::Take), (1usize..30).prop_map(Action::Acknowledge),]
     }
 
     proptest! {
@@ -184,10 +185,11 @@ mod tests {
                         let expected: Vec<u64> = model.iter().copied().take(count).collect();
                         prop_assert_eq!(in_flight.as_ref().map(|b| numbers(&b.lines)).unwrap_or_default(), expected);
                     }
-                    Action::Acknowledge => {
+                    Action::Acknowledge(count) => {
                         if let Some(batch) = in_flight.take() {
-                            queue.remove(&batch);
-                            let gone = numbers(&batch.lines);
+                            queue.remove_first(&batch, count);
+                            let mut gone = numbers(&batch.lines);
+                            gone.truncate(count);
                             model.retain(|number| !gone.contains(number));
                         }
                     }

@@ -2,26 +2,11 @@
 
 use std::time::{Duration, SystemTime};
 
-/// The meaning of an answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Answer {
-    /// The server has all points.
-    Delivered,
-    /// The server has the points but for some that it will never take; how many, if it says so.
-    Partial { dropped: Option<u64>, message: String },
-    /// The server takes none of these points because one of them is wrong: smaller batches find out which.
-    Rejected { message: String },
-    /// The body is too large: smaller batches may pass.
-    TooLarge,
-    /// The server does not let us write, or does not know the place: somebody has to change something.
-    Refused { message: String },
-    /// It may be better later; after this time, if the server says so.
-    Later { after: Option<Duration>, message: String },
-}
+use crate::sinks::answer::Answer;
 
 impl Answer {
-    /// The meaning of a status, a `Retry-After` header and a body.
-    pub(super) fn from_response(status: u16, retry_after: Option<&str>, body: &str) -> Answer {
+    /// The meaning of InfluxDB's status, `Retry-After` header and body.
+    pub(super) fn of_influxdb(status: u16, retry_after: Option<&str>, body: &str) -> Answer {
         let message = format!("status {status}: {}", shorten(body));
         let is_partial = body.contains("partial write");
         match status {
@@ -81,7 +66,7 @@ mod tests {
     use super::*;
 
     fn kind(status: u16, body: &str) -> &'static str {
-        match Answer::from_response(status, None, body) {
+        match Answer::of_influxdb(status, None, body) {
             Answer::Delivered => "delivered",
             Answer::Partial { .. } => "partial",
             Answer::Rejected { .. } => "rejected",
@@ -126,7 +111,7 @@ mod tests {
 
     #[test]
     fn retry_after_may_be_seconds_or_a_date() {
-        let after = |value| match Answer::from_response(503, Some(value), "") {
+        let after = |value| match Answer::of_influxdb(503, Some(value), "") {
             Answer::Later { after, .. } => after,
             other => panic!("{other:?}"),
         };

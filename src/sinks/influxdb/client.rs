@@ -7,12 +7,12 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use reqwest::{Certificate, Client, Url, header};
 
-use super::answer::Answer;
 use super::settings::{Settings, Target};
 use crate::client;
+use crate::sinks::answer::Answer;
 
 /// Sends batches to the servers of one sink.
-pub(super) struct Connection {
+pub(in crate::sinks) struct Connection {
     client: Client,
     write_urls: Vec<Url>,
     /// The server that is tried first: the last one that answered.
@@ -38,7 +38,7 @@ pub enum ClientError {
 }
 
 impl Connection {
-    pub(super) fn new(settings: &Settings) -> Result<Self, ClientError> {
+    pub(in crate::sinks) fn new(settings: &Settings) -> Result<Self, ClientError> {
         let mut builder =
             client::builder().timeout(settings.timeout).tls_danger_accept_invalid_certs(settings.insecure_skip_verify);
         let needs_tls = settings.urls.iter().any(|url| url.scheme() == "https");
@@ -54,7 +54,7 @@ impl Connection {
     }
 
     /// Sends `body`; when a server does not answer, to the next one.
-    pub(super) async fn write(&mut self, body: &[u8]) -> Answer {
+    pub(in crate::sinks) async fn write(&mut self, body: &[u8]) -> Answer {
         let body = if self.gzip { gzip(body) } else { body.to_vec() };
         let mut last = Answer::Later { after: None, message: "there is no server".to_owned() };
         for attempt in 0..self.write_urls.len() {
@@ -88,7 +88,7 @@ impl Connection {
         let retry_after = response.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok());
         let retry_after = retry_after.map(str::to_owned);
         let body = read_start(response).await;
-        Answer::from_response(status, retry_after.as_deref(), &body)
+        Answer::of_influxdb(status, retry_after.as_deref(), &body)
     }
 }
 

@@ -2,8 +2,8 @@
 
 mod answer;
 mod client;
-mod sender;
 mod settings;
 
-pub use sender::Sink;
-pub use settings::{KEYS, Settings, TABLES};
+pub use client::ClientError;
+pub(super) use client::Connection;
+pub use settings::{INFO, Settings};

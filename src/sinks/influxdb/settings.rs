@@ -5,33 +5,21 @@ use std::time::Duration;
 
 use reqwest::Url;
 
-use crate::config::setting::ByteSize;
-use crate::config::{Key, KeyInfo, Secret, Section};
-use crate::sinks::schedule::Schedule;
+use crate::config::{Key, Secret, Section};
+use crate::sinks::delivery;
+use crate::sinks::settings::KindInfo;
 
 /// A sink's settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// What the sink is called in metrics and the log. Its waiting points go on under this name after a reload.
-    pub name: String,
     /// The servers; the next is tried when one fails.
     pub urls: Vec<Url>,
     /// Where in the servers the points go.
     pub target: Target,
-    /// When to read, when to write, and what every point carries.
-    pub schedule: Schedule,
     /// Whether bodies are compressed.
     pub gzip: bool,
     /// How long one request may take.
     pub timeout: Duration,
-    /// How many bytes of points may wait.
-    pub buffer_size: usize,
-    /// The first pause after a failed write; it doubles up to `retry_max`.
-    pub retry_min: Duration,
-    /// The longest pause after a failed write.
-    pub retry_max: Duration,
-    /// The pause after the server refused credentials or does not know the database.
-    pub refused_retry: Duration,
     /// Certificates to trust instead of the system's.
     pub tls_ca: Option<PathBuf>,
     /// Whether any certificate is trusted.
@@ -63,10 +51,6 @@ pub enum Target {
     },
 }
 
-const NAME: Key<String> = Key::optional(
-    "name",
-    "What the sink is called in metrics and the log; made of the first URL and the database if absent.",
-);
 const URLS: Key<Vec<String>> = Key::new(
     "urls",
     "[\"http://127.0.0.1:8086\"]",
@@ -82,27 +66,8 @@ const PASSWORD: Key<Secret> = Key::optional("password", "The user's password; be
 const ORG: Key<String> = Key::new("org", "\"\"", "The organisation, for InfluxDB 2.x.");
 const BUCKET: Key<String> = Key::optional("bucket", "The bucket, for InfluxDB 2.x; the database, for InfluxDB 3.");
 const TOKEN: Key<Secret> = Key::optional("token", "The token, for InfluxDB 2.x and 3; better as \"${VARIABLE}\".");
-const INTERVAL: Key<Duration> =
-    Key::optional("interval", "Time between readings for this sink, instead of the agent's.");
-const FLUSH_INTERVAL: Key<Duration> = Key::optional("flush_interval", "Time between writes, instead of the agent's.");
-const FLUSH_JITTER: Key<Duration> = Key::optional("flush_jitter", "Jitter of the writes, instead of the agent's.");
-const METRIC_BATCH_SIZE: Key<usize> =
-    Key::optional("metric_batch_size", "Points in a write, at the most, instead of the agent's.");
 const CONTENT_ENCODING: Key<String> = Key::new("content_encoding", "\"gzip\"", "`gzip` or `identity`.");
 const TIMEOUT: Key<Duration> = Key::new("timeout", "\"5s\"", "How long one request may take.");
-const BUFFER_SIZE: Key<ByteSize> = Key::new(
-    "buffer_size",
-    "\"8MiB\"",
-    "How much may wait while the server is away. When it is full, the oldest points are dropped, and counted.",
-);
-const RETRY_MIN: Key<Duration> =
-    Key::new("retry_min", "\"1s\"", "The first pause after a failed write; each further one is twice as long.");
-const RETRY_MAX: Key<Duration> = Key::new("retry_max", "\"1m\"", "The longest pause after a failed write.");
-const REFUSED_RETRY: Key<Duration> = Key::new(
-    "refused_retry",
-    "\"1m\"",
-    "The pause after the server refused the credentials or does not know the database; the points are kept.",
-);
 const TLS_CA: Key<PathBuf> =
     Key::optional("tls_ca", "A PEM file of the certificates to trust, instead of the system's.");
 const INSECURE_SKIP_VERIFY: Key<bool> = Key::new(
@@ -111,85 +76,57 @@ const INSECURE_SKIP_VERIFY: Key<bool> = Key::new(
     "Trust any certificate. Anybody on the way can then read and change what is sent.",
 );
 
-/// The settings of `[[sinks.influxdb]]`.
-pub const KEYS: &[KeyInfo] = &[
-    NAME.info(),
-    URLS.info(),
-    DATABASE.info(),
-    RETENTION_POLICY.info(),
-    CONSISTENCY.info(),
-    USERNAME.info(),
-    PASSWORD.info(),
-    ORG.info(),
-    BUCKET.info(),
-    TOKEN.info(),
-    INTERVAL.info(),
-    FLUSH_INTERVAL.info(),
-    FLUSH_JITTER.info(),
-    METRIC_BATCH_SIZE.info(),
-    CONTENT_ENCODING.info(),
-    TIMEOUT.info(),
-    BUFFER_SIZE.info(),
-    RETRY_MIN.info(),
-    RETRY_MAX.info(),
-    REFUSED_RETRY.info(),
-    TLS_CA.info(),
-    INSECURE_SKIP_VERIFY.info(),
-];
-
-/// The tables below `[[sinks.influxdb]]`, with what they are for.
-pub const TABLES: &[(&str, &str)] = &[("tags", "Tags of every point that this sink sends, besides `[tags]`.")];
+/// What documents this kind of sink.
+pub const INFO: KindInfo = KindInfo {
+    name: "influxdb",
+    about: "A server that points are pushed to: InfluxDB 1.x with `database`, 2.x and 3 with `bucket`.",
+    keys: &[
+        delivery::NAME.info(),
+        URLS.info(),
+        DATABASE.info(),
+        RETENTION_POLICY.info(),
+        CONSISTENCY.info(),
+        USERNAME.info(),
+        PASSWORD.info(),
+        ORG.info(),
+        BUCKET.info(),
+        TOKEN.info(),
+        delivery::INTERVAL.info(),
+        delivery::FLUSH_INTERVAL.info(),
+        delivery::FLUSH_JITTER.info(),
+        delivery::METRIC_BATCH_SIZE.info(),
+        CONTENT_ENCODING.info(),
+        TIMEOUT.info(),
+        delivery::BUFFER_SIZE.info(),
+        delivery::RETRY_MIN.info(),
+        delivery::RETRY_MAX.info(),
+        delivery::REFUSED_RETRY.info(),
+        TLS_CA.info(),
+        INSECURE_SKIP_VERIFY.info(),
+    ],
+    tables: &[("tags", "Tags of every point that this sink sends, besides `[tags]`.", &[])],
+};
 
 impl Settings {
-    /// The settings of all sinks of this kind.
-    pub fn all(sinks: &mut Section<'_>, common: &Schedule) -> Vec<Settings> {
-        let mut all: Vec<Settings> = Vec::new();
-        for mut section in sinks.tables("influxdb") {
-            let sink = Settings::new(&mut section, common);
-            if all.iter().any(|other| other.name == sink.name) {
-                section.wrong(
-                    "name",
-                    format!("expected another name, found a second sink that is called {:?}", sink.name),
-                );
-            }
-            all.push(sink);
-        }
-        all
-    }
-
-    fn new(section: &mut Section<'_>, common: &Schedule) -> Settings {
+    /// The settings in `section`, and what a sink with them is called unless it has a name.
+    pub(crate) fn new(section: &mut Section<'_>) -> (Settings, String) {
         let urls = urls(section);
         let target = Target::new(section);
-        let mut tags = common.tags.clone();
-        tags.extend(section.table("tags").strings());
-        let schedule = Schedule {
-            interval: section.optional(&INTERVAL).filter(|interval| !interval.is_zero()).unwrap_or(common.interval),
-            flush_interval: section.optional(&FLUSH_INTERVAL).unwrap_or(common.flush_interval),
-            flush_jitter: section.optional(&FLUSH_JITTER).unwrap_or(common.flush_jitter),
-            metric_batch_size: section.optional(&METRIC_BATCH_SIZE).unwrap_or(common.metric_batch_size),
-            tags,
-            ..common.clone()
-        };
         let content_encoding = section.get(&CONTENT_ENCODING);
         if !["gzip", "identity"].contains(&content_encoding.as_str()) {
             section.wrong("content_encoding", format!("expected gzip or identity, found {content_encoding:?}"));
         }
         let first_host = urls.first().map(|url| url.authority().to_owned()).unwrap_or_default();
         let default_name = format!("influxdb:{first_host}/{}", target.name());
-        Settings {
-            name: section.optional(&NAME).unwrap_or(default_name),
+        let settings = Settings {
             urls,
             target,
-            schedule,
             gzip: content_encoding == "gzip",
             timeout: section.above_zero(&TIMEOUT),
-            buffer_size: section.get(&BUFFER_SIZE).0,
-            retry_min: section.above_zero(&RETRY_MIN),
-            retry_max: section.above_zero(&RETRY_MAX),
-            refused_retry: section.above_zero(&REFUSED_RETRY),
             tls_ca: section.optional(&TLS_CA),
             insecure_skip_verify: section.get(&INSECURE_SKIP_VERIFY),
-        }
+        };
+        (settings, default_name)
     }
 }
 
@@ -299,10 +236,10 @@ mod tests {
     use super::*;
     use crate::config::Document;
 
-    fn load(text: &str) -> Result<Vec<Settings>, Vec<String>> {
+    fn load(text: &str) -> Result<Vec<crate::sinks::settings::Settings>, Vec<String>> {
         let document = Document::parse("t.toml", text, &|_| None).map_err(|p| p.lines().collect::<Vec<_>>())?;
         crate::settings::Settings::check(&document, &Default::default())
-            .map(|s| s.influxdb)
+            .map(|settings| settings.sinks)
             .map_err(|p| p.lines().collect())
     }
 
@@ -314,15 +251,25 @@ mod tests {
         assert!(lines[0].contains("sinks.influxdb[0].username: does not go with bucket"), "{lines:?}");
     }
 
+    fn write_url(sink: &crate::sinks::settings::Settings) -> String {
+        match &sink.target {
+            crate::sinks::settings::Target::InfluxDb(settings) => {
+                settings.target.write_url(&settings.urls[0]).to_string()
+            }
+            #[cfg(feature = "cloudwatch")]
+            other => panic!("{other:?}"),
+        }
+    }
+
     #[test]
     fn the_parameters_are_in_the_url() {
         let sink = &load("[[sinks.influxdb]]\nurls = ['http://h:1/base/']\ndatabase = 'a b'\nretention_policy = 'r'")
             .unwrap()[0];
-        assert_eq!(sink.target.write_url(&sink.urls[0]).as_str(), "http://h:1/base/write?db=a+b&precision=ns&rp=r");
+        assert_eq!(write_url(sink), "http://h:1/base/write?db=a+b&precision=ns&rp=r");
         let sink = &load("[[sinks.influxdb]]\nbucket = 'b'\norg = 'o'\ntags = { room = 'x' }").unwrap()[0];
         let url = "http://127.0.0.1:8086/api/v2/write?org=o&bucket=b&precision=ns";
-        assert_eq!(sink.target.write_url(&sink.urls[0]).as_str(), url);
-        assert_eq!(sink.schedule.tags["room"], "x");
-        assert!(sink.schedule.tags.contains_key("host"));
+        assert_eq!(write_url(sink), url);
+        assert_eq!(sink.delivery.schedule.tags["room"], "x");
+        assert!(sink.delivery.schedule.tags.contains_key("host"));
     }
 }

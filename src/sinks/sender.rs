@@ -10,12 +10,16 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::answer::Answer;
-use super::client::{ClientError, Connection};
-use super::settings::Settings;
-use crate::sinks::prometheus::Exposition;
-use crate::sinks::push::gather;
-use crate::sinks::schedule::random_up_to;
-use crate::sinks::state::SinkState;
+#[cfg(feature = "cloudwatch")]
+use super::cloudwatch;
+use super::delivery::Delivery;
+use super::influxdb::{self, ClientError};
+use super::prometheus::Exposition;
+use super::push::gather;
+use super::schedule::random_up_to;
+use super::settings::{Settings, Target};
+use super::state::SinkState;
+use crate::encode::point::Lines;
 
 /// How long a reading is waited for when its sink stops. A sound one takes milliseconds; one that hangs is left out.
 const LAST_READING: Duration = Duration::from_secs(1);
@@ -70,16 +74,17 @@ impl Sink {
         left: Option<Arc<SinkState>>,
     ) -> Result<Sink, ClientError> {
         let connection = Connection::new(&settings)?;
-        let state = left.unwrap_or_else(|| Arc::new(SinkState::new(settings.buffer_size)));
-        state.queue.set_max_bytes(settings.buffer_size);
+        let delivery = settings.delivery.clone();
+        let state = left.unwrap_or_else(|| Arc::new(SinkState::new(delivery.buffer_size)));
+        state.queue.set_max_bytes(delivery.buffer_size);
         let arrived = Arc::new(Notify::new());
-        let schedule = settings.schedule.clone();
+        let (schedule, prepare) = (delivery.schedule.clone(), preparation(&settings.target));
         let gathering =
-            Stoppable::start(|stop| gather(schedule, exposition.clone(), state.clone(), arrived.clone(), stop));
+            Stoppable::start(|stop| gather(schedule, exposition.clone(), state.clone(), prepare, arrived.clone(), stop));
         let sender = Sender {
-            batch_size: settings.schedule.metric_batch_size,
-            backoff: Backoff::new(settings.retry_min, settings.retry_max),
-            settings: settings.clone(),
+            batch_size: delivery.schedule.metric_batch_size,
+            backoff: Backoff::new(delivery.retry_min, delivery.retry_max),
+            delivery,
             connection,
             sink: state.clone(),
             told: Told::Fine,
@@ -104,8 +109,45 @@ impl Sink {
     }
 }
 
+/// What becomes of a reading's points before they wait.
+pub type Prepare = Box<dyn FnMut(Lines) -> Lines + Send>;
+
+fn preparation(target: &Target) -> Option<Prepare> {
+    match target {
+        Target::InfluxDb(_) => None,
+        #[cfg(feature = "cloudwatch")]
+        Target::CloudWatch(settings) => Some(cloudwatch::preparation(settings)),
+    }
+}
+
+/// What sends to a sink's target.
+enum Connection {
+    InfluxDb(influxdb::Connection),
+    #[cfg(feature = "cloudwatch")]
+    CloudWatch(Box<cloudwatch::Connection>),
+}
+
+impl Connection {
+    fn new(settings: &Settings) -> Result<Connection, ClientError> {
+        Ok(match &settings.target {
+            Target::InfluxDb(settings) => Connection::InfluxDb(influxdb::Connection::new(settings)?),
+            #[cfg(feature = "cloudwatch")]
+            Target::CloudWatch(settings) => Connection::CloudWatch(Box::new(cloudwatch::Connection::new(settings))),
+        })
+    }
+
+    /// Sends points, or as many of the first as go into one request, and says how many the answer is about.
+    async fn write(&mut self, lines: &Lines) -> (usize, Answer) {
+        match self {
+            Connection::InfluxDb(connection) => (lines.count(), connection.write(lines.bytes()).await),
+            #[cfg(feature = "cloudwatch")]
+            Connection::CloudWatch(connection) => connection.write(lines).await,
+        }
+    }
+}
+
 struct Sender {
-    settings: Settings,
+    delivery: Delivery,
     connection: Connection,
     sink: Arc<SinkState>,
     /// Points in the next write; fewer than the setting while large or wrong batches are cut up.
@@ -138,7 +180,7 @@ impl Sender {
             tokio::select! {
                 () = sleep_until(flush_at) => {}
                 () = arrived.notified() => {
-                    if self.sink.queue.counts().points < self.settings.schedule.metric_batch_size {
+                    if self.sink.queue.counts().points < self.delivery.schedule.metric_batch_size {
                         continue;
                     }
                 }
@@ -157,17 +199,16 @@ impl Sender {
     }
 
     fn next_flush(&self) -> Instant {
-        let schedule = &self.settings.schedule;
+        let schedule = &self.delivery.schedule;
         Instant::now() + schedule.flush_interval + random_up_to(schedule.flush_jitter)
     }
 
     /// Sends until nothing waits, or the server wants a pause.
     async fn send_all(&mut self) -> Option<Next> {
         while let Some(batch) = self.sink.queue.front(self.batch_size) {
-            let count = batch.lines.count();
-            let answer = self.connection.write(batch.lines.bytes()).await;
+            let (count, answer) = self.connection.write(&batch.lines).await;
             match self.settle(&answer, count) {
-                Settled::Done => self.sink.queue.remove(&batch),
+                Settled::Done => self.sink.queue.remove_first(&batch, count),
                 Settled::Again(Next::Continue) => {}
                 Settled::Again(pause) => return Some(pause),
             }
@@ -177,7 +218,7 @@ impl Sender {
 
     /// Counts and logs an answer to a batch of `count` points, and says what becomes of the batch.
     fn settle(&mut self, answer: &Answer, count: usize) -> Settled {
-        let sink = self.settings.name.as_str();
+        let sink = self.delivery.name.as_str();
         match answer {
             Answer::Delivered => {
                 self.sink.sent.fetch_add(count as u64, Relaxed);
@@ -208,14 +249,14 @@ impl Sender {
             Answer::Refused { message } => {
                 self.sink.retries.fetch_add(1, Relaxed);
                 if self.told != Told::Refusing {
-                    let pause = humantime::format_duration(self.settings.refused_retry);
+                    let pause = humantime::format_duration(self.delivery.refused_retry);
                     tracing::error!(
                         sink,
                         "the server refuses writes; the points are kept, and it is tried again every {pause}: {message}"
                     );
                     self.told = Told::Refusing;
                 }
-                Settled::Again(Next::Pause(self.settings.refused_retry))
+                Settled::Again(Next::Pause(self.delivery.refused_retry))
             }
             Answer::Later { after, message } => {
                 self.sink.retries.fetch_add(1, Relaxed);
@@ -231,19 +272,19 @@ impl Sender {
     /// Tells the log why points were dropped, once for each reason that differs from the last. How many is a metric.
     fn tell_of_drop(&mut self, reason: &str) {
         if self.told_of_drop != reason {
-            tracing::warn!(sink = self.settings.name, "{reason}");
+            tracing::warn!(sink = self.delivery.name, "{reason}");
             reason.clone_into(&mut self.told_of_drop);
         }
     }
 
     fn went_well(&mut self) {
         if self.told != Told::Fine {
-            tracing::info!(sink = self.settings.name, "the server takes writes again");
+            tracing::info!(sink = self.delivery.name, "the server takes writes again");
             self.told = Told::Fine;
         }
         self.backoff.reset();
         // Grows back step by step, for the point that made the batch too large may be one of several.
-        let whole = self.settings.schedule.metric_batch_size;
+        let whole = self.delivery.schedule.metric_batch_size;
         self.batch_size = self.batch_size.saturating_mul(2).min(whole);
     }
 }

@@ -1,0 +1,130 @@
+//! `[[sinks.cloudwatch]]`.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::aws::{Account, Role};
+use crate::config::{Globs, Key, Section};
+use crate::sinks::delivery;
+use crate::sinks::schedule::Schedule;
+use crate::sinks::settings::KindInfo;
+
+/// A sink's settings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// The namespace.
+    pub namespace: String,
+    /// The region; the SDK's default if not said.
+    pub region: Option<String>,
+    /// Who puts.
+    pub account: Account,
+    /// The metrics that are put, by measurement and field.
+    pub metrics: Globs,
+    /// Those of them that grow for ever, of which the growth is put.
+    pub deltas: Globs,
+    /// The tags that become dimensions.
+    pub dimensions: Globs,
+    /// Other names for some.
+    pub names: BTreeMap<String, String>,
+    /// What one datum is of.
+    pub resolution: Duration,
+}
+
+const NAMESPACE: Key<String> = Key::new("namespace", "\"CWAgent\"", "The namespace that the metrics are put in.");
+const REGION: Key<String> = Key::optional(
+    "region",
+    "The region; if absent, the one of the environment (AWS_REGION), the profile or the instance.",
+);
+const METRICS: Key<Globs> = Key::new(
+    "metrics",
+    "[\"cpu_usage_idle\", \"cpu_usage_iowait\", \"cpu_usage_system\", \"cpu_usage_user\", \"disk_inodes_free\", \"disk_used_percent\", \"diskio_io_time\", \"mem_used_percent\", \"swap_used_percent\"]",
+    "The metrics that are put, by measurement and field, as glob patterns: amazon-cloudwatch-agent's names. Each with its dimensions costs about $0.30 a month.",
+);
+const DELTAS: Key<Globs> = Key::new(
+    "deltas",
+    "[\"diskio_*\", \"net_*\"]",
+    "Those that grow for ever: what is put is their growth since the reading before.",
+);
+const DIMENSIONS: Key<Globs> = Key::new("dimensions", "[\"*\"]", "The tags that become dimensions, as glob patterns.");
+const RESOLUTION: Key<Duration> = Key::new(
+    "storage_resolution",
+    "\"1m\"",
+    "What one datum is of: \"1m\", into which all readings of a minute go, or \"1s\", which CloudWatch keeps for three hours.",
+);
+const PROFILE: Key<String> =
+    Key::optional("profile", "The profile of the AWS configuration files to take credentials of.");
+const ENDPOINT_URL: Key<String> =
+    Key::optional("endpoint_url", "Where the API is, instead of AWS: a compatible service, or a test.");
+
+const ROLE_ARN: Key<String> = Key::optional("role_arn", "The role's ARN.");
+const EXTERNAL_ID: Key<String> = Key::optional("external_id", "The external id that the role's trust policy asks for.");
+const SESSION_NAME: Key<String> = Key::new("session_name", "\"taffrail\"", "What the session is called in AWS's logs.");
+
+/// What documents this kind of sink.
+pub const INFO: KindInfo = KindInfo {
+    name: "cloudwatch",
+    about: "Amazon CloudWatch, which chosen metrics of the host are put into as custom metrics.",
+    keys: &[
+        delivery::NAME.info(),
+        NAMESPACE.info(),
+        REGION.info(),
+        METRICS.info(),
+        DELTAS.info(),
+        DIMENSIONS.info(),
+        RESOLUTION.info(),
+        PROFILE.info(),
+        ENDPOINT_URL.info(),
+        delivery::INTERVAL.info(),
+        delivery::FLUSH_INTERVAL.info(),
+        delivery::FLUSH_JITTER.info(),
+        delivery::METRIC_BATCH_SIZE.info(),
+        delivery::BUFFER_SIZE.info(),
+        delivery::RETRY_MIN.info(),
+        delivery::RETRY_MAX.info(),
+        delivery::REFUSED_RETRY.info(),
+    ],
+    tables: &[
+        ("tags", "Tags of every point that this sink sends, besides `[tags]`; they become dimensions too.", &[]),
+        ("names", "Other names: a metric's measurement and field, with what it is called instead.", &[]),
+        ("role", "A role to assume.", &[ROLE_ARN.info(), EXTERNAL_ID.info(), SESSION_NAME.info()]),
+    ],
+};
+
+/// What amazon-cloudwatch-agent waits between writes, and as many points as a minute has: each request costs.
+pub fn usual_schedule(agent: &Schedule) -> Schedule {
+    Schedule { flush_interval: Duration::from_secs(60), metric_batch_size: 10_000, ..agent.clone() }
+}
+
+impl Settings {
+    /// The settings in `section`, and what a sink with them is called unless it has a name.
+    pub(crate) fn new(section: &mut Section<'_>) -> (Settings, String) {
+        let role = section.table("role");
+        let has_role = role.keys().next().is_some();
+        let mut role = role;
+        let role = if has_role {
+            Role::new(&mut role, &ROLE_ARN, &EXTERNAL_ID, &SESSION_NAME)
+        } else {
+            None
+        };
+        let resolution = section.get(&RESOLUTION);
+        if ![1, 60].contains(&resolution.as_secs()) {
+            section.wrong("storage_resolution", "expected \"1s\" or \"1m\": CloudWatch knows no other");
+        }
+        let settings = Settings {
+            namespace: section.get(&NAMESPACE),
+            region: section.optional(&REGION),
+            account: Account { profile: section.optional(&PROFILE), endpoint_url: section.optional(&ENDPOINT_URL), role },
+            metrics: section.get(&METRICS),
+            deltas: section.get(&DELTAS),
+            dimensions: section.get(&DIMENSIONS),
+            names: section.table("names").strings(),
+            resolution,
+        };
+        if settings.namespace.starts_with("AWS/") {
+            section.wrong("namespace", "expected a namespace of your own: those that begin with AWS/ are AWS's");
+        }
+        let region = settings.region.as_deref().unwrap_or("default");
+        let name = format!("cloudwatch:{region}/{}", settings.namespace);
+        (settings, name)
+    }
+}

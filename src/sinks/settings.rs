@@ -1,0 +1,78 @@
+//! `[sinks]`: where points are pushed.
+
+use super::delivery::Delivery;
+use super::schedule::Schedule;
+#[cfg(feature = "cloudwatch")]
+use super::cloudwatch;
+use super::influxdb;
+use crate::config::{KeyInfo, Section};
+
+/// A sink's settings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// When and how it sends.
+    pub delivery: Delivery,
+    /// Where it sends to.
+    pub target: Target,
+}
+
+/// Where a sink sends to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// InfluxDB, or what speaks its line protocol.
+    InfluxDb(influxdb::Settings),
+    /// Amazon CloudWatch.
+    #[cfg(feature = "cloudwatch")]
+    CloudWatch(cloudwatch::Settings),
+}
+
+/// What documents a kind of sink.
+#[derive(Debug)]
+pub struct KindInfo {
+    /// Its name: `[[sinks.NAME]]`.
+    pub name: &'static str,
+    /// What it is.
+    pub about: &'static str,
+    /// Its settings.
+    pub keys: &'static [KeyInfo],
+    /// The tables below, with what they are for and their settings.
+    pub tables: &'static [(&'static str, &'static str, &'static [KeyInfo])],
+}
+
+/// All kinds of sinks.
+pub const KINDS: &[KindInfo] = &[
+    influxdb::INFO,
+    #[cfg(feature = "cloudwatch")]
+    cloudwatch::INFO,
+];
+
+impl Settings {
+    /// The settings of all sinks, those of one kind in the order of the configuration.
+    pub fn all(sinks: &mut Section<'_>, common: &Schedule) -> Vec<Settings> {
+        let mut all: Vec<Settings> = Vec::new();
+        for mut section in sinks.tables("influxdb") {
+            let (settings, name) = influxdb::Settings::new(&mut section);
+            let delivery = Delivery::new(&mut section, name, common);
+            add(&mut all, &section, Settings { delivery, target: Target::InfluxDb(settings) });
+        }
+        #[cfg(feature = "cloudwatch")]
+        for mut section in sinks.tables("cloudwatch") {
+            let (settings, name) = cloudwatch::Settings::new(&mut section);
+            let delivery = Delivery::new(&mut section, name, &cloudwatch::usual_schedule(common));
+            add(&mut all, &section, Settings { delivery, target: Target::CloudWatch(settings) });
+        }
+        #[cfg(not(feature = "cloudwatch"))]
+        if !sinks.tables("cloudwatch").is_empty() {
+            sinks.wrong("cloudwatch", crate::config::section::WITHOUT_CLOUDWATCH);
+        }
+        all
+    }
+}
+
+fn add(all: &mut Vec<Settings>, section: &Section<'_>, sink: Settings) {
+    let name = &sink.delivery.name;
+    if all.iter().any(|other| other.delivery.name == *name) {
+        section.wrong("name", format!("expected another name, found a second sink that is called {name:?}"));
+    }
+    all.push(sink);
+}
