@@ -9,3 +9,4 @@ mod cost;
 mod failures;
 mod moto;
 mod scripted;
+mod sink;

@@ -168,3 +168,25 @@ fn with_python3_pip_and_moto_what_is_late_is_pushed_once() {
     assert_eq!(points(), [line(base, "1"), line(base - 7, "0.5"), line(base + 1, "2")]);
     drop(taffrail);
 }
+
+#[test]
+#[ignore = "needs pip3: tests/run"]
+fn with_python3_pip_and_moto_what_the_sink_puts_the_collector_reads() {
+    let moto = Moto::start();
+    let sink = format!(
+        "{}\n[agent]\ninterval = \"200ms\"\nhostname = \"h\"\n[[sinks.cloudwatch]]\nregion = \"eu-west-1\"\n\
+         storage_resolution = \"1s\"\nendpoint_url = \"{}\"\nflush_interval = \"500ms\"\n",
+        super::harness::recorded_host(),
+        moto.aws.url()
+    );
+    let puts = Taffrail::start_with_environment("run", &sink, &["--listen", "127.0.0.1:0"], &ENVIRONMENT);
+    puts.wait_for_log("listening on");
+    moto.aws.wait_for_calls("PutMetricData", 2);
+    let reads = start(&moto.job("CWAgent", "metrics = [\"mem_used_percent\"]"));
+    let series = "aws_cwagent_mem_used_percent_average{account_id=\"123456789012\",dimension_host=\"h\",name=\"CWAgent\",region=\"eu-west-1\"}";
+    let read = wait_until(series, || reads.get("/metrics").sample(series));
+    let text = puts.get("/metrics");
+    let of = |name: &str| text.sample(&format!("node_memory_{name}_bytes")).unwrap();
+    let expected = (of("MemTotal") - of("MemAvailable")) / of("MemTotal") * 100.0;
+    assert!((read - expected).abs() < 1e-6, "{read} was read, {expected} put");
+}

@@ -166,7 +166,8 @@ fn is_taken(value: f64) -> bool {
 }
 
 fn dimensions(point: &Point<'_>, settings: &Settings) -> Vec<(String, String)> {
-    let wanted = point.tags.iter().filter(|(key, value)| settings.dimensions.matches(key) && !value.trim().is_empty());
+    let is_wanted = |key: &str, value: &str| !settings.dimensions_exclude.matches(key) && !value.trim().is_empty();
+    let wanted = point.tags.iter().filter(|(key, value)| is_wanted(key, value));
     let fitted = wanted.map(|(key, value)| (fit(key, MAX_NAME), fit(value, MAX_DIMENSION_VALUE)));
     fitted.take(MAX_DIMENSIONS).collect()
 }

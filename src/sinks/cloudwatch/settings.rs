@@ -22,8 +22,8 @@ pub struct Settings {
     pub metrics: Globs,
     /// Those of them that grow for ever, of which the growth is put.
     pub deltas: Globs,
-    /// The tags that become dimensions.
-    pub dimensions: Globs,
+    /// The tags that do not become dimensions.
+    pub dimensions_exclude: Globs,
     /// Other names for some.
     pub names: BTreeMap<String, String>,
     /// What one datum is of.
@@ -45,7 +45,11 @@ const DELTAS: Key<Globs> = Key::new(
     "[\"diskio_*\", \"net_*\"]",
     "Those that grow for ever: what is put is their growth since the reading before.",
 );
-const DIMENSIONS: Key<Globs> = Key::new("dimensions", "[\"*\"]", "The tags that become dimensions, as glob patterns.");
+const DIMENSIONS_EXCLUDE: Key<Globs> = Key::new(
+    "dimensions_exclude",
+    "[\"mode\", \"label\"]",
+    "The tags that do not become dimensions, as glob patterns; by default those that amazon-cloudwatch-agent does not have.",
+);
 const RESOLUTION: Key<Duration> = Key::new(
     "storage_resolution",
     "\"1m\"",
@@ -70,7 +74,7 @@ pub const INFO: KindInfo = KindInfo {
         REGION.info(),
         METRICS.info(),
         DELTAS.info(),
-        DIMENSIONS.info(),
+        DIMENSIONS_EXCLUDE.info(),
         RESOLUTION.info(),
         PROFILE.info(),
         ENDPOINT_URL.info(),
@@ -116,7 +120,7 @@ impl Settings {
             account: Account { profile: section.optional(&PROFILE), endpoint_url: section.optional(&ENDPOINT_URL), role },
             metrics: section.get(&METRICS),
             deltas: section.get(&DELTAS),
-            dimensions: section.get(&DIMENSIONS),
+            dimensions_exclude: section.get(&DIMENSIONS_EXCLUDE),
             names: section.table("names").strings(),
             resolution,
         };
