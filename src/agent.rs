@@ -213,8 +213,10 @@ impl Agent {
         let stats = self.sinks.iter().map(|sink| (sink.settings.delivery.name.clone(), sink.state.clone()));
         self.exposition.sinks.store(Arc::new(stats.collect()));
         if let Some(gateway) = &self.gateway {
-            let forward =
-                |sink: &Sink| Forward { tags: CommonTags::new(&sink.settings.delivery.schedule.tags), sink: sink.state.clone() };
+            let forward = |sink: &Sink| Forward {
+                tags: CommonTags::new(&sink.settings.delivery.schedule.tags),
+                sink: sink.state.clone(),
+            };
             gateway.forward_to(self.sinks.iter().map(forward).collect());
         }
     }

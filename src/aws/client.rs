@@ -111,7 +111,8 @@ impl Clients {
         };
         let counter = Counter::new(counts);
         let cloudwatch = aws_sdk_cloudwatch::config::Builder::from(&config).interceptor(counter.clone()).build();
-        let tagging = aws_sdk_resourcegroupstagging::config::Builder::from(&config).interceptor(counter.clone()).build();
+        let tagging =
+            aws_sdk_resourcegroupstagging::config::Builder::from(&config).interceptor(counter.clone()).build();
         let sts = aws_sdk_sts::config::Builder::from(&config).interceptor(counter).build();
         Ok(Clients {
             cloudwatch: aws_sdk_cloudwatch::Client::from_conf(cloudwatch),

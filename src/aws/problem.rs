@@ -93,7 +93,15 @@ fn kind_of(code: &str) -> Kind {
         Kind::Throttled
     } else if has(&["AccessDenied", "Unauthorized", "NotAuthorized"]) {
         Kind::Denied
-    } else if has(&["Expired", "InvalidClientTokenId", "UnrecognizedClient", "Signature", "AuthFailure", "MissingAuthenticationToken", "OptInRequired"]) {
+    } else if has(&[
+        "Expired",
+        "InvalidClientTokenId",
+        "UnrecognizedClient",
+        "Signature",
+        "AuthFailure",
+        "MissingAuthenticationToken",
+        "OptInRequired",
+    ]) {
         Kind::Credentials
     } else if has(&["RequestEntityTooLarge", "RequestTooLarge", "ContentLengthExceeded"]) {
         Kind::TooLarge
@@ -135,7 +143,8 @@ mod tests {
 
     #[test]
     fn a_missing_permission_is_told_with_its_action() {
-        let told = advice(Kind::Denied, Operation::GetResources, "AccessDeniedException", "User: arn:x is not authorized");
+        let told =
+            advice(Kind::Denied, Operation::GetResources, "AccessDeniedException", "User: arn:x is not authorized");
         assert_eq!(told, "not allowed, the policy needs tag:GetResources: User: arn:x is not authorized");
     }
 }

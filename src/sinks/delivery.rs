@@ -23,14 +23,14 @@ pub struct Delivery {
     pub refused_retry: Duration,
 }
 
-pub(super) const NAME: Key<String> = Key::optional(
-    "name",
-    "What the sink is called in metrics and the log; made of where it sends to if absent.",
-);
+pub(super) const NAME: Key<String> =
+    Key::optional("name", "What the sink is called in metrics and the log; made of where it sends to if absent.");
 pub(super) const INTERVAL: Key<Duration> =
     Key::optional("interval", "Time between readings for this sink, instead of the agent's.");
-pub(super) const FLUSH_INTERVAL: Key<Duration> = Key::optional("flush_interval", "Time between writes, instead of the agent's.");
-pub(super) const FLUSH_JITTER: Key<Duration> = Key::optional("flush_jitter", "Jitter of the writes, instead of the agent's.");
+pub(super) const FLUSH_INTERVAL: Key<Duration> =
+    Key::optional("flush_interval", "Time between writes, instead of the agent's.");
+pub(super) const FLUSH_JITTER: Key<Duration> =
+    Key::optional("flush_jitter", "Jitter of the writes, instead of the agent's.");
 pub(super) const METRIC_BATCH_SIZE: Key<usize> =
     Key::optional("metric_batch_size", "Points in a write, at the most, instead of the agent's.");
 pub(super) const BUFFER_SIZE: Key<ByteSize> = Key::new(

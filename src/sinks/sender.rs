@@ -79,8 +79,9 @@ impl Sink {
         state.queue.set_max_bytes(delivery.buffer_size);
         let arrived = Arc::new(Notify::new());
         let (schedule, prepare) = (delivery.schedule.clone(), preparation(&settings.target));
-        let gathering =
-            Stoppable::start(|stop| gather(schedule, exposition.clone(), state.clone(), prepare, arrived.clone(), stop));
+        let gathering = Stoppable::start(|stop| {
+            gather(schedule, exposition.clone(), state.clone(), prepare, arrived.clone(), stop)
+        });
         let sender = Sender {
             batch_size: delivery.schedule.metric_batch_size,
             backoff: Backoff::new(delivery.retry_min, delivery.retry_max),

@@ -1,10 +1,10 @@
 //! `[sinks]`: where points are pushed.
 
-use super::delivery::Delivery;
-use super::schedule::Schedule;
 #[cfg(feature = "cloudwatch")]
 use super::cloudwatch;
+use super::delivery::Delivery;
 use super::influxdb;
+use super::schedule::Schedule;
 use crate::config::{KeyInfo, Section};
 
 /// A sink's settings.

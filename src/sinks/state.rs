@@ -1,7 +1,7 @@
 //! What a push sink holds, and what it tells of itself.
 
-use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
 
 use crate::collectors::readers::Answer;
 use crate::encode::family::FamilyInfo;

@@ -160,7 +160,11 @@ mod tests {
     }
 
     fn action() -> impl Strategy<Value = Action> {
-        prop_oneof![(0u64..20).prop_map(Action::Push), (1usize..30).prop_map(Action::Take), (1usize..30).prop_map(Action::Acknowledge),]
+        prop_oneof![
+            (0u64..20).prop_map(Action::Push),
+            (1usize..30).prop_map(Action::Take),
+            (1usize..30).prop_map(Action::Acknowledge),
+        ]
     }
 
     proptest! {

@@ -11,8 +11,6 @@ use ciborium::Value as Cbor;
 use flate2::read::GzDecoder;
 use serde_json::{Map, Number, Value, json};
 
-use crate::harness::wait_until;
-
 /// What was asked.
 #[derive(Clone, Debug)]
 pub(crate) struct Call {
@@ -61,7 +59,6 @@ type Script = dyn Fn(&Call) -> Reply + Send + Sync;
 pub(crate) struct Aws {
     address: SocketAddr,
     calls: Arc<Mutex<Vec<Call>>>,
-    script: Arc<Mutex<Arc<Script>>>,
 }
 
 impl Aws {
@@ -69,15 +66,15 @@ impl Aws {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let calls = Arc::new(Mutex::new(Vec::new()));
-        let script: Arc<Mutex<Arc<Script>>> = Arc::new(Mutex::new(Arc::new(script)));
-        let (seen, told) = (calls.clone(), script.clone());
+        let script: Arc<Script> = Arc::new(script);
+        let seen = calls.clone();
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
-                let (seen, told) = (seen.clone(), told.clone());
-                thread::spawn(move || serve(stream, &seen, &told));
+                let (seen, script) = (seen.clone(), script.clone());
+                thread::spawn(move || serve(stream, &seen, &*script));
             }
         });
-        Aws { address, calls, script }
+        Aws { address, calls }
     }
 
     /// In front of a moto at `url`: its JSON as CBOR, and nothing else.
@@ -89,35 +86,17 @@ impl Aws {
         format!("http://{}", self.address)
     }
 
-    /// Answers by another script from now on.
-    pub(crate) fn answer(&self, script: impl Fn(&Call) -> Reply + Send + Sync + 'static) {
-        *self.script.lock().unwrap() = Arc::new(script);
-    }
-
     /// All calls of an operation so far.
     pub(crate) fn calls(&self, operation: &str) -> Vec<Call> {
         self.calls.lock().unwrap().iter().filter(|call| call.operation == operation).cloned().collect()
     }
-
-    /// All operations that were called.
-    pub(crate) fn operations(&self) -> Vec<String> {
-        self.calls.lock().unwrap().iter().map(|call| call.operation.clone()).collect()
-    }
-
-    /// Waits until there are `count` calls of an operation.
-    pub(crate) fn wait_for_calls(&self, operation: &str, count: usize) -> Vec<Call> {
-        wait_until(&format!("{count} calls of {operation}"), || {
-            Some(self.calls(operation)).filter(|calls| calls.len() >= count)
-        })
-    }
 }
 
-fn serve(stream: TcpStream, seen: &Mutex<Vec<Call>>, script: &Mutex<Arc<Script>>) {
+fn serve(stream: TcpStream, seen: &Mutex<Vec<Call>>, script: &Script) {
     let mut reader = BufReader::new(stream);
     while let Some(raw) = read_request(&mut reader) {
         let call = call_of(raw);
         seen.lock().unwrap().push(call.clone());
-        let script = script.lock().unwrap().clone();
         let (status, content_type, body) = match script(&call) {
             Reply::Raw(status, content_type, body) => (status, content_type, body),
             Reply::Output(output) => encode(&call, 200, output),

@@ -110,7 +110,9 @@ fn nothing_is_asked_for_twice_and_all_at_the_end_of_an_interval() {
 #[test]
 fn the_plan_tells_what_will_be_asked_for_and_what_that_costs() {
     let aws = Aws::start(paged(metrics(&["CPUUtilization", "NetworkIn"], 1000), 500));
-    let config = daily_job(&aws, EC2).replace("period = \"1h\"\ninterval = \"1d\"", "period = \"1m\"").replace("\"1d\"", "\"15m\"");
+    let config = daily_job(&aws, EC2)
+        .replace("period = \"1h\"\ninterval = \"1d\"", "period = \"1m\"")
+        .replace("\"1d\"", "\"15m\"");
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("taffrail.toml");
     std::fs::write(&path, config).unwrap();

@@ -8,7 +8,9 @@ use serde_json::json;
 
 use super::aws::{Aws, Call, Reply};
 use super::harness::{Taffrail, wait_until};
-use super::scripted::{CPU, SERIES, account, asked, daily_job, job, metrics, now, own, queries, results, start, wait_for};
+use super::scripted::{
+    CPU, SERIES, account, asked, daily_job, job, metrics, now, own, queries, results, start, wait_for,
+};
 
 const EC2: &str = "namespace = \"AWS/EC2\"";
 
@@ -29,11 +31,11 @@ fn an_answer_in_pages_is_put_together() {
         if call.operation != "GetMetricData" {
             return plain(call);
         }
-        let result = |query: usize, value: f64, status: &str| {
-            json!({"Id": format!("q{query}"), "Timestamps": [now() - 2], "Values": [value], "StatusCode": status})
-        };
+        let result = |query: usize, value: f64, status: &str| json!({"Id": format!("q{query}"), "Timestamps": [now() - 2], "Values": [value], "StatusCode": status});
         Reply::Output(match call.input["NextToken"].as_str() {
-            None => json!({"MetricDataResults": [result(0, 1.0, "Complete"), result(1, 2.0, "PartialData")], "NextToken": "a"}),
+            None => {
+                json!({"MetricDataResults": [result(0, 1.0, "Complete"), result(1, 2.0, "PartialData")], "NextToken": "a"})
+            }
             Some("a") => json!({"MetricDataResults": [result(1, 2.0, "Complete")], "NextToken": "b"}),
             _ => json!({"MetricDataResults": [result(2, 3.0, "Complete")]}),
         })
@@ -169,8 +171,14 @@ fn a_region_that_is_down_costs_its_own_data_only_and_no_scrape_waits() {
     let exposition = taffrail.get("/metrics");
     // A scrape that waited would wait for the silence.
     assert!(asked_at.elapsed() < Duration::from_secs(15));
-    assert!(exposition.text().contains("taffrail_cloudwatch_up{job=\"AWS/EC2\",region=\"eu-north-1\"} 0")
-        || exposition.text().contains("taffrail_cloudwatch_up{account_id=\"\",job=\"AWS/EC2\",region=\"eu-north-1\"} 0"), "{}", exposition.text());
+    assert!(
+        exposition.text().contains("taffrail_cloudwatch_up{job=\"AWS/EC2\",region=\"eu-north-1\"} 0")
+            || exposition
+                .text()
+                .contains("taffrail_cloudwatch_up{account_id=\"\",job=\"AWS/EC2\",region=\"eu-north-1\"} 0"),
+        "{}",
+        exposition.text()
+    );
 }
 
 #[test]
@@ -239,8 +247,7 @@ fn without_credentials_it_says_where_they_are_looked_for() {
     let environment: Vec<(&str, &str)> =
         super::scripted::ENVIRONMENT.into_iter().filter(|(name, _)| !name.contains("ACCESS_KEY")).collect();
     let config = job(&aws, EC2);
-    let taffrail =
-        Taffrail::start_with_environment("run", &config, &["--listen", "127.0.0.1:0"], &environment);
+    let taffrail = Taffrail::start_with_environment("run", &config, &["--listen", "127.0.0.1:0"], &environment);
     let said = taffrail.wait_for_log("no credentials");
     assert!(said.contains("cloudwatch") && said.contains("job=\"AWS/EC2\""), "{said}");
 }

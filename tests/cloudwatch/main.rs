@@ -8,5 +8,6 @@ mod aws;
 mod cost;
 mod failures;
 mod moto;
+mod policies;
 mod scripted;
 mod sink;

@@ -49,7 +49,9 @@ impl Put {
         };
         let (dimension, value) = self.dimension();
         let (account, region) = (self.text("account"), self.text("region"));
-        format!("{family}{{account_id=\"{account}\",dimension_{dimension}=\"{value}\",name=\"{name}\",region=\"{region}\"}}")
+        format!(
+            "{family}{{account_id=\"{account}\",dimension_{dimension}=\"{value}\",name=\"{name}\",region=\"{region}\"}}"
+        )
     }
 }
 
@@ -70,7 +72,15 @@ impl Moto {
 
     fn put(&self, shelf: &str, at: i64, value: f64) {
         let (dimension, at, value) = (format!("Shelf={shelf}"), at.to_string(), value.to_string());
-        run(moto().arg("seed.py").arg(&self.server.url).args(["put", "eu-west-1", "Shop", "Orders", &dimension, &at, &value]));
+        run(moto().arg("seed.py").arg(&self.server.url).args([
+            "put",
+            "eu-west-1",
+            "Shop",
+            "Orders",
+            &dimension,
+            &at,
+            &value,
+        ]));
     }
 
     /// A job in both regions of the own account and of the other, by its role.
@@ -87,8 +97,7 @@ impl Moto {
 
 fn start(config: &str) -> Taffrail {
     let config = format!("[collectors]\ndefault = false\n{config}");
-    let taffrail =
-        Taffrail::start_with_environment("run", &config, &["--listen", "127.0.0.1:0"], &ENVIRONMENT);
+    let taffrail = Taffrail::start_with_environment("run", &config, &["--listen", "127.0.0.1:0"], &ENVIRONMENT);
     taffrail.wait_for_log("listening on");
     taffrail
 }
@@ -151,9 +160,8 @@ fn with_python3_pip_and_moto_what_is_late_is_pushed_once() {
         moto.job("Shop", "statistics = [\"Sum\"]")
     );
     let taffrail = start(&config);
-    let points = || -> Vec<String> {
-        influx.stored().into_iter().filter(|line| line.starts_with("cloudwatch_shop")).collect()
-    };
+    let points =
+        || -> Vec<String> { influx.stored().into_iter().filter(|line| line.starts_with("cloudwatch_shop")).collect() };
     let wait_for = |count: usize| wait_until(&format!("{count} points"), || (points().len() >= count).then_some(()));
     wait_for(1);
     moto.put("a", base - 7, 0.5);

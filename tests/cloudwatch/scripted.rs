@@ -7,6 +7,15 @@ use serde_json::{Value, json};
 use super::aws::{Aws, Call, Reply};
 use super::harness::{Taffrail, wait_until};
 
+impl Aws {
+    /// Waits until there are `count` calls of an operation.
+    pub(crate) fn wait_for_calls(&self, operation: &str, count: usize) -> Vec<Call> {
+        wait_until(&format!("{count} calls of {operation}"), || {
+            Some(self.calls(operation)).filter(|calls| calls.len() >= count)
+        })
+    }
+}
+
 /// Credentials that nobody checks, and none of this machine's.
 pub(crate) const ENVIRONMENT: [(&str, &str); 5] = [
     ("AWS_ACCESS_KEY_ID", "AKIATEST"),
@@ -74,7 +83,8 @@ pub(crate) fn account(
     }
 }
 
-pub(crate) const SERIES: &str = "{account_id=\"111122223333\",dimension_InstanceId=\"i-0\",name=\"global\",region=\"eu-west-1\"}";
+pub(crate) const SERIES: &str =
+    "{account_id=\"111122223333\",dimension_InstanceId=\"i-0\",name=\"global\",region=\"eu-west-1\"}";
 pub(crate) const CPU: &str = "aws_ec2_cpuutilization_average";
 
 /// Waits until the exposition has a series.
@@ -191,7 +201,8 @@ fn dimensions_and_names_choose_metrics() {
     listed.push(json!({"Namespace": "AWS/EC2", "MetricName": "NetworkIn", "Dimensions": [
         {"Name": "InstanceId", "Value": "i-1"}, {"Name": "Disk", "Value": "a"}]}));
     let aws = Aws::start(account(listed, |_| vec![(now() - 2, 1.0)]));
-    let settings = "namespace = \"AWS/EC2\"\nmetrics = [\"Network*\"]\ndimensions = { InstanceId = [\"i-1?\", \"i-3\"] }";
+    let settings =
+        "namespace = \"AWS/EC2\"\nmetrics = [\"Network*\"]\ndimensions = { InstanceId = [\"i-1?\", \"i-3\"] }";
     let taffrail = start(&job(&aws, settings));
     let call = &aws.wait_for_calls("GetMetricData", 1)[0];
     let mut names: Vec<String> = queries(call).iter().map(|query| asked(query)).map(|(n, i, _)| n + &i).collect();
@@ -218,10 +229,10 @@ fn what_is_given_is_not_looked_for() {
 
 #[test]
 fn linked_accounts_are_asked_for_by_their_number() {
-    let listed = json!({"Metrics": metrics(&["CPUUtilization"], 2), "OwningAccounts": ["111122223333", "444455556666"]});
-    let plain = account(Vec::new(), |query| {
-        vec![(now() - 2, query["AccountId"].as_str().unwrap().parse::<f64>().unwrap())]
-    });
+    let listed =
+        json!({"Metrics": metrics(&["CPUUtilization"], 2), "OwningAccounts": ["111122223333", "444455556666"]});
+    let plain =
+        account(Vec::new(), |query| vec![(now() - 2, query["AccountId"].as_str().unwrap().parse::<f64>().unwrap())]);
     let aws = Aws::start(move |call| match call.operation.as_str() {
         "ListMetrics" => Reply::Output(listed.clone()),
         _ => plain(call),

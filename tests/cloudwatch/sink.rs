@@ -66,10 +66,14 @@ fn what_is_not_taken_now_waits_and_what_is_never_taken_costs_itself() {
             false => Reply::Output(json!({})),
         }
     });
-    let settings = "storage_resolution = \"1s\"\nmetrics = [\"mem_*used_percent\", \"swap_used_percent\", \"disk_used_percent\"]";
+    let settings =
+        "storage_resolution = \"1s\"\nmetrics = [\"mem_*used_percent\", \"swap_used_percent\", \"disk_used_percent\"]";
     let taffrail = start(&config(&aws, settings));
     let said = taffrail.wait_for_log("the server refuses writes");
-    assert!(said.contains("PutMetricData in eu-west-1: not allowed, the policy needs cloudwatch:PutMetricData"), "{said}");
+    assert!(
+        said.contains("PutMetricData in eu-west-1: not allowed, the policy needs cloudwatch:PutMetricData"),
+        "{said}"
+    );
     aws.wait_for_calls("PutMetricData", 3);
     assert_eq!(taffrail.logged("the server refuses writes"), 1);
     assert!(counted(&taffrail, "taffrail_sink_queued_points", "") > 0.0);

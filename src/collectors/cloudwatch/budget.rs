@@ -32,8 +32,10 @@ const METRICS: Key<usize> = Key::optional(
     "metrics_per_hour",
     "Metrics asked for in any hour, at the most, as they are billed: up to five statistics are one.",
 );
-const DOLLARS: Key<f64> =
-    Key::optional("dollars_per_month", "Dollars in a month, at the most, by AWS's published prices; each hour has its part.");
+const DOLLARS: Key<f64> = Key::optional(
+    "dollars_per_month",
+    "Dollars in a month, at the most, by AWS's published prices; each hour has its part.",
+);
 
 /// The settings of `[collectors.cloudwatch.budget]`.
 pub(super) const KEYS: &[KeyInfo] = &[REQUESTS.info(), METRICS.info(), DOLLARS.info()];

@@ -62,9 +62,8 @@ fn one_name(names: &Globs) -> Option<String> {
 }
 
 fn filters(dimensions: &BTreeMap<String, Globs>) -> Option<Vec<DimensionFilter>> {
-    let filter = |(name, values): (&String, &Globs)| {
-        DimensionFilter::builder().name(name).set_value(one_name(values)).build()
-    };
+    let filter =
+        |(name, values): (&String, &Globs)| DimensionFilter::builder().name(name).set_value(one_name(values)).build();
     let filters: Vec<DimensionFilter> = dimensions.iter().map(filter).collect();
     (!filters.is_empty()).then_some(filters)
 }
@@ -81,9 +80,10 @@ impl Discovered {
     fn wants(&self, id: &Id) -> bool {
         let is_of_dimensions = || {
             self.dimensions.len() == id.dimensions.len()
-                && id.dimensions.iter().all(|(name, value)| {
-                    self.dimensions.get(name).is_some_and(|values| values.matches(value))
-                })
+                && id
+                    .dimensions
+                    .iter()
+                    .all(|(name, value)| self.dimensions.get(name).is_some_and(|values| values.matches(value)))
         };
         self.metrics.matches(&id.name) && (self.dimensions.is_empty() || is_of_dimensions())
     }

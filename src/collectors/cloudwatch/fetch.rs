@@ -187,8 +187,7 @@ impl<'r> Answers<'r> {
             self.fetched.problem = failed;
         }
         if self.fetched.problem.is_none() && !self.fetched.again.is_empty() {
-            let message =
-                format!("GetMetricData in {}: the answer lacks some metrics", self.request.clients.region);
+            let message = format!("GetMetricData in {}: the answer lacks some metrics", self.request.clients.region);
             self.fetched.problem = Some(Problem { kind: Kind::Unavailable, message });
         }
         self.fetched

@@ -96,7 +96,9 @@ mod tests {
 
     fn datums(from: Seconds, count: usize) -> Vec<Datum> {
         let metric = Arc::new(Metric::default());
-        (0..count as Seconds).map(|n| Datum { metric: metric.clone(), statistic: 0, at: from + n, value: 0.0 }).collect()
+        (0..count as Seconds)
+            .map(|n| Datum { metric: metric.clone(), statistic: 0, at: from + n, value: 0.0 })
+            .collect()
     }
 
     fn times(log: &Log, from: &Cursor, to: &Cursor) -> Vec<Seconds> {

@@ -116,9 +116,10 @@ fn yace_labels(job: &Job, place: &Place, id: &Id, resource: Option<&Resource>) -
 }
 
 fn context(labels: &Labels, place: &Place) -> Vec<(String, String)> {
-    let custom = labels.custom.iter().filter_map(|(key, value)| {
-        Some((names::yace_label("custom_tag_", key, labels.snake_case)?, value.clone()))
-    });
+    let custom = labels
+        .custom
+        .iter()
+        .filter_map(|(key, value)| Some((names::yace_label("custom_tag_", key, labels.snake_case)?, value.clone())));
     let own = [("region".to_owned(), place.region.clone()), ("account_id".to_owned(), place.account.clone())];
     own.into_iter().chain(custom).collect()
 }
@@ -137,9 +138,8 @@ pub(super) fn info_labels(job: &Job, place: &Place, resource: &Resource) -> Vec<
             ("arn".to_owned(), resource.arn.clone()),
         ],
     };
-    let tag = |(key, value): &(String, String)| {
-        Some((names::yace_label("tag_", key, job.labels.snake_case)?, value.clone()))
-    };
+    let tag =
+        |(key, value): &(String, String)| Some((names::yace_label("tag_", key, job.labels.snake_case)?, value.clone()));
     labels.extend(resource.tags.iter().filter_map(tag));
     labels.sort();
     labels.dedup_by(|a, b| a.0 == b.0);

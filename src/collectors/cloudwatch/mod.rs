@@ -76,14 +76,38 @@ impl Collector for Cloudwatch {
         is_list: true,
         keys: settings::KEYS,
         tables: &[
-            Table { name: "dimensions", about: "The dimensions that a metric has, and no others: any name, with glob patterns of its value.", keys: &[] },
-            Table { name: "tags", about: "The tags that a metric's resource has: any key, with glob patterns of its value.", keys: &[] },
-            Table { name: "custom_tags", about: "Labels `custom_tag_KEY` of everything that this job brings, and tags of its points: any key, with a string.", keys: &[] },
-            Table { name: "budget", about: "What the job may cost in an hour. What goes beyond it is asked for later, and that is told.", keys: budget::KEYS },
+            Table {
+                name: "dimensions",
+                about: "The dimensions that a metric has, and no others: any name, with glob patterns of its value.",
+                keys: &[],
+            },
+            Table {
+                name: "tags",
+                about: "The tags that a metric's resource has: any key, with glob patterns of its value.",
+                keys: &[],
+            },
+            Table {
+                name: "custom_tags",
+                about: "Labels `custom_tag_KEY` of everything that this job brings, and tags of its points: any key, with a string.",
+                keys: &[],
+            },
+            Table {
+                name: "budget",
+                about: "What the job may cost in an hour. What goes beyond it is asked for later, and that is told.",
+                keys: budget::KEYS,
+            },
         ],
         lists: &[
-            Table { name: "roles", about: "The roles to assume, one for each account; without any, the credentials' own account is asked.", keys: settings::ROLE_KEYS },
-            Table { name: "static", about: "Metrics that are asked for without being looked for, with their `dimensions`.", keys: settings::STATIC_KEYS },
+            Table {
+                name: "roles",
+                about: "The roles to assume, one for each account; without any, the credentials' own account is asked.",
+                keys: settings::ROLE_KEYS,
+            },
+            Table {
+                name: "static",
+                about: "Metrics that are asked for without being looked for, with their `dimensions`.",
+                keys: settings::STATIC_KEYS,
+            },
         ],
         families: own::FAMILIES,
         ..About::PLAIN

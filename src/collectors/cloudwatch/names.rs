@@ -12,7 +12,13 @@ pub(super) enum Naming {
 
 impl Naming {
     /// The family of a statistic of a metric.
-    pub(super) fn family(self, namespace: &str, metric: &str, statistic: &str, dimensions: &[(String, String)]) -> String {
+    pub(super) fn family(
+        self,
+        namespace: &str,
+        metric: &str,
+        statistic: &str,
+        dimensions: &[(String, String)],
+    ) -> String {
         match self {
             Naming::Yace => yace_family(namespace, metric, statistic),
             Naming::CloudwatchExporter => cloudwatch_exporter_family(namespace, metric, statistic, dimensions),
@@ -308,7 +314,10 @@ mod tests {
         assert_eq!(yace_label("dimension_", "InstanceId", false).as_deref(), Some("dimension_InstanceId"));
         assert_eq!(yace_label("dimension_", "InstanceId", true).as_deref(), Some("dimension_instance_id"));
         assert_eq!(yace_label("dimension_", "Cluster Name", false).as_deref(), Some("dimension_Cluster_Name"));
-        assert_eq!(yace_label("tag_", "aws:cloudformation:stack-name", false).as_deref(), Some("tag_aws_cloudformation_stack_name"));
+        assert_eq!(
+            yace_label("tag_", "aws:cloudformation:stack-name", false).as_deref(),
+            Some("tag_aws_cloudformation_stack_name")
+        );
         assert_eq!(yace_label("tag_", "größe", false), None);
         assert_eq!(cloudwatch_exporter_label("DBInstanceIdentifier"), "dbinstance_identifier");
     }

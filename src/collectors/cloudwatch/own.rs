@@ -21,8 +21,11 @@ const LAST_SUCCESS: Family<3> = Family::gauge(
     "When data last came, in seconds since 1970.",
     PLACE,
 );
-const METRICS: Family<3> =
-    Family::gauge("taffrail_cloudwatch_metrics", "Metrics that are asked for, whatever the number of statistics.", PLACE);
+const METRICS: Family<3> = Family::gauge(
+    "taffrail_cloudwatch_metrics",
+    "Metrics that are asked for, whatever the number of statistics.",
+    PLACE,
+);
 const DISCOVERY_AGE: Family<3> =
     Family::gauge("taffrail_cloudwatch_discovery_age_seconds", "How old the list of metrics is.", PLACE);
 const QUERIES: Family<3> = Family::counter(
@@ -45,11 +48,8 @@ const COST: Family<3> = Family::counter(
     "What the requests cost by AWS's published prices, in dollars; without free tiers.",
     PLACE,
 );
-const REQUESTS: Family<4> = Family::counter(
-    "taffrail_cloudwatch_requests_total",
-    "Requests to AWS, each attempt by itself.",
-    API,
-);
+const REQUESTS: Family<4> =
+    Family::counter("taffrail_cloudwatch_requests_total", "Requests to AWS, each attempt by itself.", API);
 const FAILURES: Family<4> =
     Family::counter("taffrail_cloudwatch_request_failures_total", "Requests to AWS that failed.", API);
 const THROTTLES: Family<4> = Family::counter(

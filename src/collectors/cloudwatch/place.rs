@@ -245,7 +245,9 @@ impl Runner {
                 .iter()
                 .map(|(name, dimensions)| Id { name: name.clone(), dimensions: dimensions.clone(), owner: None })
                 .collect(),
-            Choice::Discovered(wanted) => self.found.ids.iter().flatten().filter(|id| is_wanted(wanted, resources, id)).cloned().collect(),
+            Choice::Discovered(wanted) => {
+                self.found.ids.iter().flatten().filter(|id| is_wanted(wanted, resources, id)).cloned().collect()
+            }
         };
         let mut names: HashMap<(String, bool), Arc<[Names]>> = HashMap::new();
         let metrics = ids.into_iter().map(|id| {
@@ -273,7 +275,8 @@ impl Runner {
                 if problem.kind == Kind::Throttled {
                     self.concurrency = 1;
                 }
-                let retry = if problem.kind == Kind::Budget { next.min(Duration::from_secs(60)) } else { self.next_retry() };
+                let retry =
+                    if problem.kind == Kind::Budget { next.min(Duration::from_secs(60)) } else { self.next_retry() };
                 self.refresh_at = Some(Instant::now() + retry.min(next));
             }
             None => {

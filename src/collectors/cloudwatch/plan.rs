@@ -51,9 +51,11 @@ impl Plans {
     /// Where AWS cannot be asked.
     pub async fn tell(&self, assumed: Option<usize>, progress: impl Fn(&str)) -> Result<String, Problem> {
         if self.jobs.is_empty() {
-            return Ok("There is no [[collectors.cloudwatch]] in this configuration: nothing is asked for, and nothing \
+            return Ok(
+                "There is no [[collectors.cloudwatch]] in this configuration: nothing is asked for, and nothing \
                        costs.\n"
-                .to_owned());
+                    .to_owned(),
+            );
         }
         let http = http_client();
         let mut forecasts = Vec::new();
@@ -121,8 +123,7 @@ impl Forecast {
         for id in &ids {
             *metrics.entry(id.name.clone()).or_default() += 1;
         }
-        let asked: Vec<Arc<Metric>> =
-            ids.into_iter().map(|id| Arc::new(Metric { id, ..Metric::default() })).collect();
+        let asked: Vec<Arc<Metric>> = ids.into_iter().map(|id| Arc::new(Metric { id, ..Metric::default() })).collect();
         let requests = shape(job).split(&asked).len();
         Forecast { job: job.clone(), place, metrics, requests, lists }
     }
@@ -149,7 +150,10 @@ impl Forecast {
 
 fn given(job: &Job) -> Vec<Id> {
     let Choice::Static(given) = &job.choice else { return Vec::new() };
-    given.iter().map(|(name, dimensions)| Id { name: name.clone(), dimensions: dimensions.clone(), owner: None }).collect()
+    given
+        .iter()
+        .map(|(name, dimensions)| Id { name: name.clone(), dimensions: dimensions.clone(), owner: None })
+        .collect()
 }
 
 fn per_hour(interval: Duration) -> f64 {
@@ -247,7 +251,9 @@ fn advice(forecast: &Forecast) -> Vec<String> {
         && !wanted.recently_active
         && schedule.window <= Duration::from_secs(3 * 3600)
     {
-        lines.push("cheaper    recently_active = true leaves out metrics without data in the last three hours".to_owned());
+        lines.push(
+            "cheaper    recently_active = true leaves out metrics without data in the last three hours".to_owned(),
+        );
     }
     lines
 }
@@ -303,7 +309,10 @@ mod tests {
              recently_active = false\nbudget = {{ metrics_per_hour = 60000 }}\n"
         );
         let told = told(&text, 1000);
-        assert!(told.contains("interval = \"5m\" brings 5 datums in one request: $175.26 instead of $876.06"), "{told}");
+        assert!(
+            told.contains("interval = \"5m\" brings 5 datums in one request: $175.26 instead of $876.06"),
+            "{told}"
+        );
         assert!(told.contains("6 statistics are billed as 2 metrics"), "{told}");
         assert!(told.contains("recently_active = true"), "{told}");
         assert!(told.contains("asked for about every 2m"), "{told}");

@@ -47,7 +47,11 @@ const SERVICES: &[Service] = &[
     service("AWS/CloudFront", &["cloudfront:distribution"], &["distribution/{DistributionId}"]),
     service("AWS/Cognito", &["cognito-idp:userpool"], &["userpool/{UserPool}"]),
     service("AWS/DDoSProtection", &["shield:protection"], &["arn{ResourceArn+}"]),
-    service("AWS/DMS", &["dms:rep", "dms:task"], &["rep:{ReplicationInstanceIdentifier}", "task:{ReplicationTaskIdentifier}"]),
+    service(
+        "AWS/DMS",
+        &["dms:rep", "dms:task"],
+        &["rep:{ReplicationInstanceIdentifier}", "task:{ReplicationTaskIdentifier}"],
+    ),
     service("AWS/DX", &["directconnect"], &["dxcon/{ConnectionId}", "dxlag/{LagId}", "dxvif/{VirtualInterfaceId}"]),
     service("AWS/DataSync", &["datasync:task", "datasync:agent"], &["task/{TaskId}", "agent/{AgentId}"]),
     service("AWS/DirectoryService", &["ds:directory"], &["directory/{Directory ID}"]),
@@ -55,23 +59,39 @@ const SERVICES: &[Service] = &[
     service("AWS/DynamoDB", &["dynamodb:table"], &["table/{TableName}"]),
     service("AWS/EBS", &["ec2:volume"], &["volume/{VolumeId}"]),
     service("AWS/EC2", &["ec2:instance"], &["instance/{InstanceId}"]),
-    service("AWS/ECS", &["ecs:cluster", "ecs:service"], &["cluster/{ClusterName}", "service/{ClusterName}/{ServiceName}"]),
+    service(
+        "AWS/ECS",
+        &["ecs:cluster", "ecs:service"],
+        &["cluster/{ClusterName}", "service/{ClusterName}/{ServiceName}"],
+    ),
     service("AWS/EFS", &["elasticfilesystem:file-system"], &["file-system/{FileSystemId}"]),
     service("AWS/EKS", &["eks:cluster"], &["cluster/{ClusterName}"]),
     service("AWS/ELB", &["elasticloadbalancing:loadbalancer"], &["loadbalancer/{LoadBalancerName}"]),
     service("AWS/EMRServerless", &["emr-serverless:applications"], &["/applications/{ApplicationId}"]),
     service("AWS/ES", &["es:domain"], &["domain/{DomainName}"]),
-    service("AWS/ElastiCache", &["elasticache:cluster", "elasticache:serverlesscache"], &["cluster:{CacheClusterId}", "serverlesscache:{clusterId}"]),
+    service(
+        "AWS/ElastiCache",
+        &["elasticache:cluster", "elasticache:serverlesscache"],
+        &["cluster:{CacheClusterId}", "serverlesscache:{clusterId}"],
+    ),
     service("AWS/ElasticBeanstalk", &["elasticbeanstalk:environment"], &["environment/{}/{EnvironmentName}"]),
     service("AWS/ElasticMapReduce", &["elasticmapreduce:cluster"], &["cluster/{JobFlowId}"]),
     service("AWS/Events", &["events:rule"], &["rule/{RuleName}", "rule/{EventBusName}/{RuleName}"]),
     service("AWS/FSx", &["fsx:file-system"], &["file-system/{FileSystemId}"]),
     service("AWS/Firehose", &["firehose:deliverystream"], &["deliverystream/{DeliveryStreamName}"]),
     service("AWS/GameLift", &["gamelift:fleet"], &["fleet/{FleetId}"]),
-    service("AWS/GatewayELB", &["elasticloadbalancing:loadbalancer/gwy", "elasticloadbalancing:targetgroup"], &[TARGET_GROUP, "loadbalancer/{LoadBalancer+}"]),
+    service(
+        "AWS/GatewayELB",
+        &["elasticloadbalancing:loadbalancer/gwy", "elasticloadbalancing:targetgroup"],
+        &[TARGET_GROUP, "loadbalancer/{LoadBalancer+}"],
+    ),
     service("AWS/GlobalAccelerator", &["globalaccelerator:accelerator"], &["accelerator/{Accelerator}"]),
     service("AWS/IPAM", &["ec2:ipam-pool"], &["ipam-pool/{IpamPoolId}"]),
-    service("AWS/IoT", &["iot:rule", "iot:provisioningtemplate"], &["rule/{RuleName}", "provisioningtemplate/{TemplateName}"]),
+    service(
+        "AWS/IoT",
+        &["iot:rule", "iot:provisioningtemplate"],
+        &["rule/{RuleName}", "provisioningtemplate/{TemplateName}"],
+    ),
     service("AWS/KMS", &["kms:key"], &["key/{KeyId}"]),
     service("AWS/Kafka", &["kafka:cluster"], &["cluster/{Cluster Name}/{}"]),
     service("AWS/KafkaConnect", &["kafkaconnect:connector"], &["connector/{ConnectorName}/{}"]),
@@ -87,29 +107,53 @@ const SERVICES: &[Service] = &[
     service("AWS/NATGateway", &["ec2:natgateway"], &["natgateway/{NatGatewayId}"]),
     service("AWS/Neptune", &["rds:db", "rds:cluster"], &["cluster:{DBClusterIdentifier}", "db:{DBInstanceIdentifier}"]),
     service("AWS/Network Manager", &["networkmanager:core-network"], &["core-network/{CoreNetwork}"]),
-    service("AWS/NetworkELB", &["elasticloadbalancing:loadbalancer/net", "elasticloadbalancing:targetgroup"], &[TARGET_GROUP, "loadbalancer/{LoadBalancer+}"]),
+    service(
+        "AWS/NetworkELB",
+        &["elasticloadbalancing:loadbalancer/net", "elasticloadbalancing:targetgroup"],
+        &[TARGET_GROUP, "loadbalancer/{LoadBalancer+}"],
+    ),
     service("AWS/NetworkFirewall", &["network-firewall:firewall"], &["firewall/{FirewallName}"]),
     service("AWS/PrivateLinkEndpoints", &["ec2:vpc-endpoint"], &["vpc-endpoint/{VPC Endpoint Id}"]),
     service("AWS/PrivateLinkServices", &["ec2:vpc-endpoint-service"], &["vpc-endpoint-service/{Service Id}"]),
-    service("AWS/RDS", &["rds:db", "rds:cluster", "rds:db-proxy"], &["cluster:{DBClusterIdentifier}", "db:{DBInstanceIdentifier}", "db-proxy:{ProxyIdentifier}"]),
+    service(
+        "AWS/RDS",
+        &["rds:db", "rds:cluster", "rds:db-proxy"],
+        &["cluster:{DBClusterIdentifier}", "db:{DBInstanceIdentifier}", "db-proxy:{ProxyIdentifier}"],
+    ),
     service("AWS/Redshift", &["redshift:cluster"], &["cluster:{ClusterIdentifier}"]),
     service("AWS/Route53", &["route53:healthcheck"], &["healthcheck/{HealthCheckId}"]),
     service("AWS/Route53Resolver", &["route53resolver:resolver-endpoint"], &["resolver-endpoint/{EndpointId}"]),
     service("AWS/S3", &["s3"], &["{BucketName}"]),
     service("AWS/SNS", &["sns"], &["{TopicName}"]),
     service("AWS/SQS", &["sqs"], &["{QueueName}"]),
-    service("AWS/SageMaker", &["sagemaker:endpoint", "sagemaker:inference-component"], &["endpoint/{EndpointName}", "inference-component/{InferenceComponentName}"]),
+    service(
+        "AWS/SageMaker",
+        &["sagemaker:endpoint", "sagemaker:inference-component"],
+        &["endpoint/{EndpointName}", "inference-component/{InferenceComponentName}"],
+    ),
     service("/aws/sagemaker/Endpoints", &["sagemaker:endpoint"], &["endpoint/{EndpointName}"]),
     service("AWS/States", &["states:stateMachine"], &["arn{StateMachineArn+}"]),
-    service("AWS/StorageGateway", &["storagegateway:gateway", "storagegateway:share"], &["gateway/{GatewayId}", "share/{ShareId}"]),
+    service(
+        "AWS/StorageGateway",
+        &["storagegateway:gateway", "storagegateway:share"],
+        &["gateway/{GatewayId}", "share/{ShareId}"],
+    ),
     service("AWS/TransitGateway", &["ec2:transit-gateway"], &["transit-gateway/{TransitGateway}"]),
     service("AWS/VPN", &["ec2:vpn-connection"], &["vpn-connection/{VpnId}"]),
     service("AWS/VpcLattice", &["vpc-lattice:service"], &["service/{Service}"]),
     service("AWS/WAFV2", &["wafv2:regional/webacl", "wafv2:global/webacl"], &["{}/webacl/{WebACL}/{}"]),
-    service("AWS/WorkSpaces", &["workspaces:workspace", "workspaces:directory"], &["workspace/{WorkspaceId}", "directory/{DirectoryId}"]),
+    service(
+        "AWS/WorkSpaces",
+        &["workspaces:workspace", "workspaces:directory"],
+        &["workspace/{WorkspaceId}", "directory/{DirectoryId}"],
+    ),
     service("CloudWatchSynthetics", &["synthetics:canary"], &["canary:{CanaryName}"]),
     service("ContainerInsights", &["eks:cluster"], &["cluster/{ClusterName}"]),
-    service("ECS/ContainerInsights", &["ecs:cluster", "ecs:service"], &["cluster/{ClusterName}", "service/{ClusterName}/{ServiceName}"]),
+    service(
+        "ECS/ContainerInsights",
+        &["ecs:cluster", "ecs:service"],
+        &["cluster/{ClusterName}", "service/{ClusterName}/{ServiceName}"],
+    ),
     service("Glue", &["glue:job"], &["job/{JobName}"]),
 ];
 
@@ -241,11 +285,7 @@ mod tests {
                 "arn:aws:elasticloadbalancing:eu-west-1:1:targetgroup/web/73e2",
                 &[("TargetGroup", "targetgroup/web/73e2")],
             ),
-            (
-                "AWS/ECS",
-                "arn:aws:ecs:eu-west-1:1:service/main/web",
-                &[("ClusterName", "main"), ("ServiceName", "web")],
-            ),
+            ("AWS/ECS", "arn:aws:ecs:eu-west-1:1:service/main/web", &[("ClusterName", "main"), ("ServiceName", "web")]),
             ("AWS/WAFV2", "arn:aws:wafv2:eu-west-1:1:regional/webacl/edge/a1", &[("WebACL", "edge")]),
         ];
         for (namespace, arn, expected) in cases {
@@ -259,7 +299,11 @@ mod tests {
     #[test]
     fn every_pattern_names_a_dimension_and_every_namespace_is_there_once() {
         for (index, service) in SERVICES.iter().enumerate() {
-            assert!(SERVICES[..index].iter().all(|other| other.namespace != service.namespace), "{}", service.namespace);
+            assert!(
+                SERVICES[..index].iter().all(|other| other.namespace != service.namespace),
+                "{}",
+                service.namespace
+            );
             assert!(service.patterns.iter().all(|pattern| pattern.contains('{') && pattern.contains('}')));
         }
     }
@@ -278,7 +322,8 @@ mod tests {
         assert_eq!(of(&[("ClusterName", "main"), ("ServiceName", "web")]), Some("arn:aws:ecs:r:1:service/main/web"));
         assert_eq!(of(&[("ClusterName", "main"), ("ServiceName", "new")]), Some("arn:aws:ecs:r:1:cluster/main"));
         assert_eq!(of(&[("ClusterName", "other")]), None);
-        let brokers = Resources::new(service_of("AWS/AmazonMQ").unwrap(), vec![resource("arn:aws:mq:r:1:broker:mail:b-1")]);
+        let brokers =
+            Resources::new(service_of("AWS/AmazonMQ").unwrap(), vec![resource("arn:aws:mq:r:1:broker:mail:b-1")]);
         assert!(brokers.of(&dimensions(&[("Broker", "mail-1")])).is_some());
     }
 }

@@ -273,13 +273,21 @@ impl Choice {
         };
         let needs_tags = [("tags", !discovered.tags.is_empty()), ("tags_on_metrics", !labels.tags.is_empty())];
         for (key, _) in needs_tags.iter().filter(|(_, is_there)| *is_there && !discovered.resource_tags) {
-            let why = if is_known { "resource_tags is false" } else { "the resources of this namespace are not known by tag" };
+            let why = if is_known {
+                "resource_tags is false"
+            } else {
+                "the resources of this namespace are not known by tag"
+            };
             section.wrong(key, format!("there are no tags to go by: {why}"));
         }
         if given.is_empty() {
             return Choice::Discovered(discovered);
         }
-        for (key, is_there) in [("metrics", section.has(&METRICS)), ("dimensions", !discovered.dimensions.is_empty()), ("tags", !discovered.tags.is_empty())] {
+        for (key, is_there) in [
+            ("metrics", section.has(&METRICS)),
+            ("dimensions", !discovered.dimensions.is_empty()),
+            ("tags", !discovered.tags.is_empty()),
+        ] {
             if is_there {
                 section.wrong(key, "does not go with static: what is given there is not looked for");
             }
@@ -298,11 +306,8 @@ fn static_metrics(section: &mut Section<'_>) -> Vec<(String, Vec<(String, String
 }
 
 fn accounts(section: &mut Section<'_>) -> Vec<Account> {
-    let plain = Account {
-        profile: section.optional(&PROFILE),
-        endpoint_url: section.optional(&ENDPOINT_URL),
-        role: None,
-    };
+    let plain =
+        Account { profile: section.optional(&PROFILE), endpoint_url: section.optional(&ENDPOINT_URL), role: None };
     if let Some(url) = plain.endpoint_url.as_ref().filter(|url| !url.starts_with("http")) {
         section.wrong("endpoint_url", format!("expected an http or https URL, found {url:?}"));
     }
@@ -310,7 +315,15 @@ fn accounts(section: &mut Section<'_>) -> Vec<Account> {
     if roles.is_empty() {
         return vec![plain];
     }
-    roles.iter_mut().filter_map(|role| Some(Account { role: Some(crate::aws::Role::new(role, &ROLE_ARN, &EXTERNAL_ID, &SESSION_NAME)?), ..plain.clone() })).collect()
+    roles
+        .iter_mut()
+        .filter_map(|role| {
+            Some(Account {
+                role: Some(crate::aws::Role::new(role, &ROLE_ARN, &EXTERNAL_ID, &SESSION_NAME)?),
+                ..plain.clone()
+            })
+        })
+        .collect()
 }
 
 static STATISTIC: LazyLock<Regex> = LazyLock::new(|| {
@@ -324,10 +337,20 @@ fn statistics(section: &mut Section<'_>) -> Vec<String> {
         section.wrong("statistics", "expected at least one, found none");
     }
     for wrong in statistics.iter().filter(|statistic| !STATISTIC.is_match(statistic)) {
-        section.wrong("statistics", format!("expected Average, Sum, Minimum, Maximum, SampleCount, or a percentile such as p99, found {wrong:?}"));
+        section.wrong(
+            "statistics",
+            format!(
+                "expected Average, Sum, Minimum, Maximum, SampleCount, or a percentile such as p99, found {wrong:?}"
+            ),
+        );
     }
     let mut seen = Vec::new();
-    statistics.retain(|statistic| !seen.contains(statistic) && { seen.push(statistic.clone()); true });
+    statistics.retain(|statistic| {
+        !seen.contains(statistic) && {
+            seen.push(statistic.clone());
+            true
+        }
+    });
     statistics
 }
 
@@ -360,5 +383,81 @@ impl Labels {
             custom: section.table("custom_tags").strings(),
             timestamps: section.get(&TIMESTAMPS),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Document;
+
+    fn jobs(text: &str) -> Result<Vec<Job>, Vec<String>> {
+        let document = Document::parse("t.toml", text, &|_| None).map_err(|p| p.lines().collect::<Vec<_>>())?;
+        let checked = Section::check(&document, |root| Job::all(&mut root.table("collectors")));
+        checked.map_err(|problems| problems.lines().collect())
+    }
+
+    const EC2: &str = "[[collectors.cloudwatch]]\nnamespace = 'AWS/EC2'\n";
+
+    #[test]
+    fn a_namespace_is_enough() {
+        let job = &jobs(EC2).unwrap()[0];
+        assert_eq!((job.name.as_str(), &*job.measurement), ("AWS/EC2", "cloudwatch_aws_ec2"));
+        let minutes = |count: u64| Duration::from_secs(count * 60);
+        let expected = Schedule {
+            period: minutes(5),
+            interval: minutes(5),
+            delay: minutes(2),
+            window: minutes(15),
+            max_age: minutes(10),
+        };
+        assert_eq!(job.schedule, expected);
+        assert_eq!(job.places().count(), 1);
+        assert!(job.has_resources());
+        assert!(!jobs("[[collectors.cloudwatch]]\nnamespace = 'Shop'\n").unwrap()[0].has_resources());
+    }
+
+    #[test]
+    fn a_longer_interval_has_a_longer_window() {
+        let job = &jobs(&format!("{EC2}period = '1m'\ninterval = '20m'\nregions = ['a', 'b']\n")).unwrap()[0];
+        assert_eq!(job.schedule.window, Duration::from_secs(22 * 60));
+        let daily = &jobs(&format!("{EC2}period = '1d'\n")).unwrap()[0];
+        assert_eq!(daily.schedule.window, Duration::from_secs(3 * 86_400));
+        let Choice::Discovered(wanted) = &daily.choice else { panic!() };
+        assert!(!wanted.recently_active, "three hours are less than the window");
+        assert_eq!(job.places().count(), 2);
+    }
+
+    #[test]
+    fn every_mistake_is_told_with_what_is_expected() {
+        let text = "[[collectors.cloudwatch]]\nnamespace = 'Shop'\nperiod = '90s'\nstatistics = ['Mean', 'p99.9', 'TM(10%:90%)']\n\
+            tags = { a = 'b' }\nnaming = 'node'\nmissing = 'none'\nendpoint_url = 'localhost'\n\
+            [[collectors.cloudwatch.roles]]\nrole_arn = 'reader'\n[[collectors.cloudwatch]]\n";
+        let lines = jobs(text).unwrap_err();
+        let expected = [
+            "collectors.cloudwatch[0].period: expected 1s, 5s, 10s, 30s or a multiple of a minute",
+            "collectors.cloudwatch[0].statistics: expected Average, Sum, Minimum, Maximum, SampleCount, or a percentile such as p99, found \"Mean\"",
+            "collectors.cloudwatch[0].tags: there are no tags to go by: the resources of this namespace are not known by tag",
+            "collectors.cloudwatch[0].naming: expected yace or cloudwatch_exporter, found \"node\"",
+            "collectors.cloudwatch[0].missing: expected absent, nan or zero, found \"none\"",
+            "collectors.cloudwatch[0].endpoint_url: expected an http or https URL",
+            "collectors.cloudwatch[0].roles[0].role_arn: required: a role's ARN",
+            "collectors.cloudwatch[1].namespace: required: what the metrics are in",
+        ];
+        assert_eq!(lines.len(), expected.len(), "{lines:#?}");
+        for expected in expected {
+            assert!(lines.iter().any(|line| line.contains(expected)), "{expected}: {lines:#?}");
+        }
+    }
+
+    #[test]
+    fn what_does_not_go_together_is_told() {
+        let twice = jobs(&format!("{EC2}{EC2}")).unwrap_err();
+        assert!(twice[0].contains("there is a job \"AWS/EC2\" already"), "{twice:?}");
+        let text = format!("{EC2}metrics = 'CPU*'\ninterval = '7m'\n[[collectors.cloudwatch.static]]\n");
+        let lines = jobs(&text).unwrap_err();
+        assert!(lines.iter().any(|line| line.contains("metrics: does not go with static")), "{lines:?}");
+        assert!(lines.iter().any(|line| line.contains("static[0].metrics: required")), "{lines:?}");
+        assert!(lines.iter().any(|line| line.contains("expected a multiple of the period, which is 5m")), "{lines:?}");
     }
 }

@@ -9,9 +9,9 @@ use arc_swap::ArcSwap;
 use super::budget::Purse;
 use super::metric::{Metric, Place};
 use super::resources::Resources;
+use super::schedule::now;
 use super::settings::{Job, Missing};
 use super::spending::Spending;
-use super::schedule::now;
 use super::store::{Seconds, Store};
 use crate::aws::Counts;
 
@@ -175,5 +175,35 @@ impl Published {
     pub(super) fn finish(&self, is_up: bool) {
         self.is_up.store(is_up, Relaxed);
         self.has_tried.store(true, Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::collectors::cloudwatch::metric::{Id, Names};
+    use crate::config::{Document, Section};
+
+    #[test]
+    fn a_value_is_shown_until_it_is_too_old() {
+        let text = "[[collectors.cloudwatch]]\nnamespace = 'Shop'\nperiod = '1m'\nmax_age = '2m'\n";
+        let document = Document::parse("t.toml", text, &|_| None).unwrap();
+        let jobs = Section::check(&document, |root| Job::all(&mut root.table("collectors")));
+        let job = jobs.unwrap_or_else(|problems| panic!("{problems}")).remove(0);
+        let mut store = Store::default();
+        let id = Id { name: "Orders".to_owned(), ..Id::default() };
+        let metric = Metric { names: Names::of(&job, &id), id: id.clone(), ..Metric::default() };
+        store.replace([Arc::new(metric)]);
+        store.take(&id, 0, &[(600, 1.0), (660, 2.0)], &mut Vec::new());
+        let shown = |until: Seconds| {
+            let snapshot = Snapshot::new(&job, &store, until);
+            let samples = snapshot.families.get("aws_shop_orders_average");
+            samples.map(|samples| (samples[0].value, samples[0].until))
+        };
+        // Its minute ended at 720. Of an agent that cannot ask any more it is gone as well: after the minute, its age, the
+        // delay, the interval and a minute's grace.
+        assert_eq!(shown(720), Some((2.0, 660 + 60 + 120 + 120 + 60 + 60)));
+        assert_eq!(shown(839).map(|(value, _)| value), Some(2.0));
+        assert_eq!(shown(840), None);
     }
 }

@@ -144,8 +144,7 @@ fn values_of(point: &Point<'_>, settings: &Settings) -> (Vec<(Key, f64)>, u64) {
 }
 
 fn size_of(key: &Key) -> usize {
-    let dimensions: usize =
-        key.dimensions.iter().map(|(name, value)| DIMENSION_BYTES + name.len() + value.len()).sum();
+    let dimensions: usize = key.dimensions.iter().map(|(name, value)| DIMENSION_BYTES + name.len() + value.len()).sum();
     DATUM_BYTES + VALUE_BYTES + key.name.len() + dimensions
 }
 

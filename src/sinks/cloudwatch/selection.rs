@@ -112,9 +112,8 @@ mod tests {
                 ("cpu", &[("usage_idle", 1.0)], time),
             ])
         };
-        let mut select = |sent: f64, time: i64| {
-            String::from_utf8(selection.select(&reading(sent, time)).bytes().to_vec()).unwrap()
-        };
+        let mut select =
+            |sent: f64, time: i64| String::from_utf8(selection.select(&reading(sent, time)).bytes().to_vec()).unwrap();
         assert_eq!(select(100.0, 1), "mem,host=h used_percent=5 1\n");
         assert_eq!(select(130.0, 2), "mem,host=h used_percent=5 2\nnet,host=h bytes_sent=30 2\n");
         assert_eq!(select(10.0, 3), "mem,host=h used_percent=5 3\n", "it began anew");

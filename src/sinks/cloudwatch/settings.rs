@@ -105,11 +105,7 @@ impl Settings {
         let role = section.table("role");
         let has_role = role.keys().next().is_some();
         let mut role = role;
-        let role = if has_role {
-            Role::new(&mut role, &ROLE_ARN, &EXTERNAL_ID, &SESSION_NAME)
-        } else {
-            None
-        };
+        let role = if has_role { Role::new(&mut role, &ROLE_ARN, &EXTERNAL_ID, &SESSION_NAME) } else { None };
         let resolution = section.get(&RESOLUTION);
         if ![1, 60].contains(&resolution.as_secs()) {
             section.wrong("storage_resolution", "expected \"1s\" or \"1m\": CloudWatch knows no other");
@@ -117,7 +113,11 @@ impl Settings {
         let settings = Settings {
             namespace: section.get(&NAMESPACE),
             region: section.optional(&REGION),
-            account: Account { profile: section.optional(&PROFILE), endpoint_url: section.optional(&ENDPOINT_URL), role },
+            account: Account {
+                profile: section.optional(&PROFILE),
+                endpoint_url: section.optional(&ENDPOINT_URL),
+                role,
+            },
             metrics: section.get(&METRICS),
             deltas: section.get(&DELTAS),
             dimensions_exclude: section.get(&DIMENSIONS_EXCLUDE),

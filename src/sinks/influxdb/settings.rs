@@ -233,7 +233,6 @@ impl Target {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::config::Document;
 
     fn load(text: &str) -> Result<Vec<crate::sinks::settings::Settings>, Vec<String>> {
