@@ -256,3 +256,63 @@ fn a_metric_without_a_datum_is_absent_or_stands_for_one_as_told() {
         assert_eq!(value, expected, "{setting}");
     }
 }
+
+#[test]
+fn a_role_is_assumed_with_its_external_id_and_its_account_is_told() {
+    let plain = account(metrics(&["CPUUtilization"], 1), |_| vec![(now() - 2, 4.0)]);
+    let aws = Aws::start(move |call| {
+        if call.operation != "AssumeRole" {
+            return plain(call);
+        }
+        let xml = "<AssumeRoleResponse><AssumeRoleResult><Credentials><AccessKeyId>ASIAROLE</AccessKeyId>\
+            <SecretAccessKey>x</SecretAccessKey><SessionToken>y</SessionToken><Expiration>2099-01-01T00:00:00Z</Expiration>\
+            </Credentials></AssumeRoleResult></AssumeRoleResponse>";
+        Reply::Raw(200, "text/xml".to_owned(), xml.as_bytes().to_vec())
+    });
+    let role = "[[collectors.cloudwatch.roles]]\nrole_arn = \"arn:aws:iam::444455556666:role/read\"\n\
+        external_id = \"shop\"\nsession_name = \"tests\"";
+    let taffrail = start(&job(&aws, &format!("namespace = \"AWS/EC2\"\n{role}")));
+    assert_eq!(wait_for(&taffrail, &format!("{CPU}{}", SERIES.replace("111122223333", "444455556666"))), 4.0);
+    let assumed = &aws.calls("AssumeRole")[0];
+    assert_eq!(assumed.access_key, "AKIATEST");
+    assert_eq!(assumed.input["RoleArn"], "arn:aws:iam::444455556666:role/read");
+    assert_eq!((&assumed.input["ExternalId"], &assumed.input["RoleSessionName"]), (&json!("shop"), &json!("tests")));
+    assert!(aws.calls("GetMetricData").iter().all(|call| call.access_key == "ASIAROLE"));
+    assert!(aws.calls("GetCallerIdentity").is_empty(), "the role tells whose account it is");
+}
+
+#[test]
+fn a_profile_has_its_own_credentials_and_region() {
+    let aws = Aws::start(account(metrics(&["CPUUtilization"], 1), |_| vec![(now() - 2, 4.0)]));
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("config");
+    let profile = "[profile metrics]\naws_access_key_id = AKIAPROFILE\naws_secret_access_key = x\nregion = us-west-2\n";
+    std::fs::write(&file, profile).unwrap();
+    let mut environment = ENVIRONMENT.to_vec();
+    environment.retain(|(name, _)| !name.contains("ACCESS_KEY") && *name != "AWS_CONFIG_FILE");
+    environment.push(("AWS_CONFIG_FILE", file.to_str().unwrap()));
+    let config = job(&aws, "namespace = \"AWS/EC2\"\nprofile = \"metrics\"").replace("regions = [\"eu-west-1\"]\n", "");
+    let taffrail =
+        Taffrail::start_with_environment("run", &config, &["--listen", "127.0.0.1:0"], &environment);
+    taffrail.wait_for_log("listening on");
+    assert_eq!(wait_for(&taffrail, &format!("{CPU}{}", SERIES.replace("eu-west-1", "us-west-2"))), 4.0);
+    let call = &aws.calls("GetMetricData")[0];
+    assert_eq!((call.access_key.as_str(), call.region.as_str()), ("AKIAPROFILE", "us-west-2"));
+}
+
+#[test]
+fn one_reading_waits_for_what_is_far_away() {
+    let aws = Aws::start(account(metrics(&["CPUUtilization"], 1), |_| vec![(now() - 2, 4.0)]));
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("taffrail.toml");
+    std::fs::write(&file, job(&aws, "namespace = \"AWS/EC2\"")).unwrap();
+    let run = |arguments: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_taffrail"));
+        let output = command.args(arguments).args(["--config", file.to_str().unwrap()]).envs(ENVIRONMENT).output();
+        super::harness::printed(&output.unwrap()).0
+    };
+    let printed = run(&["print", "--format", "openmetrics"]);
+    assert!(printed.contains(&format!("\n{CPU}{SERIES} 4\n")), "{printed}");
+    let listed = run(&["collectors"]);
+    assert!(listed.contains("AWS/EC2: Average of AWS/EC2 in eu-west-1, every 1s"), "{listed}");
+}
