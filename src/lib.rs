@@ -5,6 +5,7 @@
 pub mod agent;
 #[cfg(feature = "cloudwatch")]
 pub mod aws;
+pub mod backoff;
 pub mod client;
 pub mod collectors;
 pub mod config;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::backoff::random_up_to;
 use crate::config::{Key, KeyInfo, Section};
 use crate::host::{Host, Timestamp};
 
@@ -89,11 +90,6 @@ impl Schedule {
         };
         until_tick + random_up_to(self.collection_jitter)
     }
-}
-
-/// A random time up to `most`.
-pub fn random_up_to(most: Duration) -> Duration {
-    most.mul_f64(fastrand::f64())
 }
 
 #[cfg(test)]

@@ -16,9 +16,9 @@ use super::delivery::Delivery;
 use super::influxdb::{self, ClientError};
 use super::prometheus::Exposition;
 use super::push::gather;
-use super::schedule::random_up_to;
 use super::settings::{Settings, Target};
 use super::state::SinkState;
+use crate::backoff::{Backoff, random_up_to};
 use crate::encode::point::Lines;
 
 /// How long a reading is waited for when its sink stops. A sound one takes milliseconds; one that hangs is left out.
@@ -265,7 +265,7 @@ impl Sender {
                     tracing::warn!(sink, "a write failed; the points are kept, and it is tried again: {message}");
                     self.told = Told::Failing;
                 }
-                Settled::Again(Next::Pause(self.backoff.next().max(after.unwrap_or_default())))
+                Settled::Again(Next::Pause(self.backoff.pause().max(after.unwrap_or_default())))
             }
         }
     }
@@ -295,44 +295,4 @@ enum Settled {
     Done,
     /// The batch stays.
     Again(Next),
-}
-
-/// Pauses that grow, each by chance between half and the whole of its length, so that many agents that failed together
-/// do not come back together.
-struct Backoff {
-    min: Duration,
-    max: Duration,
-    current: Duration,
-}
-
-impl Backoff {
-    fn new(min: Duration, max: Duration) -> Self {
-        Backoff { min, max: max.max(min), current: min }
-    }
-
-    fn next(&mut self) -> Duration {
-        let pause = self.current;
-        self.current = (self.current * 2).min(self.max);
-        pause / 2 + random_up_to(pause / 2)
-    }
-
-    fn reset(&mut self) {
-        self.current = self.min;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pauses_grow_to_their_bound_and_are_jittered() {
-        let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(5));
-        for longest in [1, 2, 4, 5, 5] {
-            let (pause, longest) = (backoff.next(), Duration::from_secs(longest));
-            assert!(pause >= longest / 2 && pause <= longest, "{pause:?} of {longest:?}");
-        }
-        backoff.reset();
-        assert!(backoff.next() <= Duration::from_secs(1));
-    }
 }

@@ -74,7 +74,7 @@ fn what_failed_inside_is_asked_for_again_and_nothing_else_is() {
     assert_eq!(wait_for(&taffrail, &series(1)), 7.0);
     let again = &aws.calls("GetMetricData")[1];
     assert_eq!(queries(again).iter().map(|query| asked(query).1).collect::<Vec<_>>(), ["i-1"]);
-    taffrail.wait_for_log("data is well again");
+    taffrail.wait_for_log("what was asked for: all is well again");
 }
 
 #[test]
@@ -154,7 +154,7 @@ fn credentials_that_expire_are_said_once_and_their_renewal_too() {
     assert_eq!(logged(&taffrail, said), 1);
     is_expired.store(false, SeqCst);
     assert_eq!(wait_for(&taffrail, &series(0)), 7.0);
-    taffrail.wait_for_log("data is well again");
+    taffrail.wait_for_log("what was asked for: all is well again");
 }
 
 #[test]

@@ -205,7 +205,7 @@ fn dimensions_and_names_choose_metrics() {
         "namespace = \"AWS/EC2\"\nmetrics = [\"Network*\"]\ndimensions = { InstanceId = [\"i-1?\", \"i-3\"] }";
     let taffrail = start(&job(&aws, settings));
     let call = &aws.wait_for_calls("GetMetricData", 1)[0];
-    let mut names: Vec<String> = queries(call).iter().map(|query| asked(query)).map(|(n, i, _)| n + &i).collect();
+    let mut names: Vec<String> = queries(call).iter().map(asked).map(|(n, i, _)| n + &i).collect();
     names.sort();
     assert_eq!(
         names,
@@ -292,8 +292,7 @@ fn a_profile_has_its_own_credentials_and_region() {
     environment.retain(|(name, _)| !name.contains("ACCESS_KEY") && *name != "AWS_CONFIG_FILE");
     environment.push(("AWS_CONFIG_FILE", file.to_str().unwrap()));
     let config = job(&aws, "namespace = \"AWS/EC2\"\nprofile = \"metrics\"").replace("regions = [\"eu-west-1\"]\n", "");
-    let taffrail =
-        Taffrail::start_with_environment("run", &config, &["--listen", "127.0.0.1:0"], &environment);
+    let taffrail = Taffrail::start_with_environment("run", &config, &["--listen", "127.0.0.1:0"], &environment);
     taffrail.wait_for_log("listening on");
     assert_eq!(wait_for(&taffrail, &format!("{CPU}{}", SERIES.replace("eu-west-1", "us-west-2"))), 4.0);
     let call = &aws.calls("GetMetricData")[0];

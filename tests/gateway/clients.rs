@@ -2,7 +2,6 @@
 //!
 //! What they need is fetched once, into the folder that Cargo has for tests' files.
 
-use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::harness::gateway::{Gateway, Own};

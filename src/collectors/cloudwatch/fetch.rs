@@ -20,12 +20,23 @@ use crate::aws::{Clients, Kind, Operation, Problem};
 /// What came of a request.
 #[derive(Debug, Default)]
 pub(super) struct Fetched {
-    /// Metric, statistic, and datums in any order.
-    pub(super) datums: Vec<(usize, usize, Vec<(Seconds, f64)>)>,
+    /// The datums.
+    pub(super) answers: Vec<Answer>,
     /// Which of the metrics have to be asked for again.
     pub(super) again: Vec<usize>,
     /// Why, or what is wrong with those that came.
     pub(super) problem: Option<Problem>,
+}
+
+/// Datums of one statistic of a metric.
+#[derive(Debug)]
+pub(super) struct Answer {
+    /// Which of the request's metrics.
+    pub(super) metric: usize,
+    /// Which of the job's statistics.
+    pub(super) statistic: usize,
+    /// When the period of each begins, and its value, in any order.
+    pub(super) datums: Vec<(Seconds, f64)>,
 }
 
 /// A request for the data of `metrics` from `start` up to, but without, `end`.
@@ -169,7 +180,8 @@ impl<'r> Answers<'r> {
         let values = result.values.unwrap_or_default();
         let datums: Vec<(Seconds, f64)> = times.iter().map(DateTime::secs).zip(values).collect();
         if !datums.is_empty() {
-            self.fetched.datums.push((query / statistics, query % statistics, datums));
+            let (metric, statistic) = (query / statistics, query % statistics);
+            self.fetched.answers.push(Answer { metric, statistic, datums });
         }
     }
 

@@ -11,6 +11,7 @@ mod budget;
 mod discovery;
 mod families;
 mod fetch;
+mod found;
 mod log;
 mod metric;
 mod names;
@@ -41,7 +42,7 @@ use crate::encode::{FamilyWriter, PointWriter};
 use crate::host::{Host, ReadError};
 use budget::Purse;
 use log::{Cursor, Log};
-use place::Plan;
+use place::Setup;
 use settings::Job;
 use snapshot::Published;
 
@@ -144,7 +145,7 @@ impl Running {
     fn start(jobs: &[Arc<Job>]) -> Running {
         let (log, stop) = (Arc::<Mutex<Log>>::default(), CancellationToken::new());
         let mut places = Vec::new();
-        let mut plans = Vec::new();
+        let mut setups = Vec::new();
         for job in jobs {
             let purse = Arc::new(Mutex::new(Purse::new(job.budget)));
             for (account, region) in job.places() {
@@ -152,7 +153,7 @@ impl Running {
                 places.push(published.clone());
                 let (job, region, purse, log) = (job.clone(), region.map(str::to_owned), purse.clone(), log.clone());
                 let account = account.clone();
-                plans.push(move |http| Plan { job, account, region, http, purse, log, published });
+                setups.push(move |http| Setup { job, account, region, http, purse, log, published });
             }
         }
         let stopped = stop.clone();
@@ -164,7 +165,7 @@ impl Running {
             runtime.block_on(async {
                 // Its connections live in this runtime.
                 let http = http_client();
-                let _running: JoinSet<()> = plans.into_iter().map(|plan| plan(http.clone()).run()).collect();
+                let _running: JoinSet<()> = setups.into_iter().map(|setup| setup(http.clone()).run()).collect();
                 stopped.cancelled().await;
             });
             runtime.shutdown_background();

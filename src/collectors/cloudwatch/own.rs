@@ -40,7 +40,7 @@ const BILLED: Family<3> = Family::counter(
 );
 const DEFERRED: Family<3> = Family::counter(
     "taffrail_cloudwatch_metrics_deferred_total",
-    "Metrics that were not asked for in their time, as the job's budget was used up.",
+    "Metrics that were not asked for when they were due, each time, as the job's budget was used up.",
     PLACE,
 );
 const COST: Family<3> = Family::counter(

@@ -1,6 +1,5 @@
 //! One job in one account and region: it discovers, asks on schedule, and leaves what it knows for readers.
 
-use std::collections::HashMap;
 use std::future::pending;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,28 +9,30 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::budget::Purse;
-use super::discovery;
 use super::fetch::{Fetched, Request, shape};
+use super::found::{Discovery, Found};
 use super::log::{Datum, Log};
-use super::metric::{Id, Metric, Names, Place};
-use super::resources::Resources;
-use super::settings::{Choice, Discovered, Job};
+use super::metric::{Metric, Place};
+use super::settings::Job;
 use super::snapshot::{Published, Snapshot};
 use super::spending::Spending;
 use super::store::{Seconds, Store};
 use super::told::Told;
 use crate::aws::{Account, Clients, HttpClient, Kind, Problem};
+use crate::backoff::Backoff;
 
 /// Requests that are under way at once, at the most. After a throttled one there is one at a time, and one more after
 /// each refresh that goes well.
 const MAX_CONCURRENCY: usize = 4;
 /// How often what came is shown, while something else is waited for.
 const SHOWN_EVERY: Duration = Duration::from_secs(1);
-/// The first pause after something failed; it doubles.
+/// The first pause after something failed.
 const FIRST_RETRY: Duration = Duration::from_secs(10);
+/// How often it is looked whether the budget has room again.
+const BUDGET_RETRY: Duration = Duration::from_secs(60);
 
-/// What a place needs to run.
-pub(super) struct Plan {
+/// What it takes to run.
+pub(super) struct Setup {
     /// The job.
     pub(super) job: Arc<Job>,
     /// Whose metrics.
@@ -48,79 +49,77 @@ pub(super) struct Plan {
     pub(super) published: Arc<Published>,
 }
 
-impl Plan {
+impl Setup {
     /// Runs for ever.
     pub(super) async fn run(self) {
         let mut told = Told::new(&self.job.name);
         let clients = self.clients(&mut told).await;
-        let spending = self.published.spending(self.purse.clone());
         let mut runner = Runner {
+            clients,
+            told,
+            spending: self.published.spending(self.purse.clone()),
+            job: self.job.clone(),
+            log: self.log,
+            published: self.published,
             store: Store::default(),
             found: Found::default(),
             discovering: None,
             discover_at: Instant::now(),
+            discovery_pauses: pauses(&self.job),
             refresh_at: None,
-            retry: first_retry(&self.job),
+            refresh_pauses: pauses(&self.job),
             concurrency: MAX_CONCURRENCY,
-            plan: self,
-            clients,
-            spending,
-            told,
         };
         runner.run().await;
     }
 
     async fn clients(&self, told: &mut Told) -> Clients {
-        let mut retry = FIRST_RETRY;
+        let mut pauses = pauses(&self.job);
         loop {
             let counts = self.published.counts.clone();
             match Clients::new(&self.account, self.region.as_deref(), self.http.clone(), counts).await {
                 Ok(clients) => {
-                    told.went_well("region");
+                    told.went_well("the region");
                     self.published.set_place(Place { account: String::new(), region: clients.region.clone() });
                     return clients;
                 }
-                Err(problem) => told.failed("region", &problem),
+                Err(problem) => told.failed("the region", &problem),
             }
             self.published.finish(false);
-            sleep(retry).await;
-            retry = (retry * 2).min(self.job.schedule.interval.max(FIRST_RETRY));
+            sleep(pauses.pause()).await;
         }
     }
 }
 
-fn first_retry(job: &Job) -> Duration {
-    FIRST_RETRY.min(job.schedule.interval)
-}
-
-/// What the last discovery found, the last good answer of each kind.
-#[derive(Clone, Debug, Default)]
-struct Found {
-    account: Option<String>,
-    ids: Option<Vec<Id>>,
-    resources: Option<Arc<Resources>>,
-}
-
-/// What a discovery brings: each part by itself, so that one that failed leaves the others.
-struct Discovery {
-    account: Option<Result<String, Problem>>,
-    ids: Option<Result<Vec<Id>, Problem>>,
-    resources: Option<Result<Resources, Problem>>,
+fn pauses(job: &Job) -> Backoff {
+    let interval = job.schedule.interval;
+    Backoff::new(FIRST_RETRY.min(interval), interval)
 }
 
 struct Runner {
-    plan: Plan,
+    job: Arc<Job>,
     clients: Clients,
     spending: Arc<Spending>,
+    log: Arc<Mutex<Log>>,
+    published: Arc<Published>,
     told: Told,
     store: Store,
     found: Found,
     discovering: Option<JoinHandle<Discovery>>,
     discover_at: Instant,
+    discovery_pauses: Backoff,
     /// Nothing as long as it is not known which metrics there are.
     refresh_at: Option<Instant>,
-    retry: Duration,
+    refresh_pauses: Backoff,
     concurrency: usize,
+}
+
+/// What has come of a refresh.
+#[derive(Default)]
+struct Came {
+    new: Vec<Datum>,
+    problem: Option<Problem>,
+    is_any_good: bool,
 }
 
 impl Runner {
@@ -144,11 +143,11 @@ impl Runner {
                 }
             };
             tokio::select! {
-                result = discovered => match result {
+                came = discovered => match came {
                     None => self.start_discovery(),
-                    Some(result) => {
+                    Some(came) => {
                         self.discovering = None;
-                        if let Ok(discovery) = result {
+                        if let Ok(discovery) = came {
                             self.take_discovery(discovery);
                         }
                     }
@@ -158,156 +157,78 @@ impl Runner {
         }
     }
 
+    /// Begins to discover; data are asked for meanwhile.
     fn start_discovery(&mut self) {
-        let (job, clients, spending) = (self.plan.job.clone(), self.clients.clone(), self.spending.clone());
-        let needs_account = self.found.account.is_none();
-        self.discovering = Some(tokio::spawn(async move {
-            let account = if needs_account { Some(clients.account_id().await) } else { None };
-            let Choice::Discovered(wanted) = &job.choice else {
-                return Discovery { account, ids: None, resources: None };
-            };
-            let resources = match wanted.resource_tags {
-                true => Some(discovery::resources(&job, wanted, &clients, &spending).await),
-                false => None,
-            };
-            let ids = discovery::list(&job, wanted, &clients, &spending).await;
-            Discovery { account, ids: Some(ids), resources }
-        }));
+        let steps = self.found.due(&self.job);
+        let taken = steps.take(self.job.clone(), self.clients.clone(), self.spending.clone());
+        self.discovering = Some(tokio::spawn(taken));
     }
 
     fn take_discovery(&mut self, discovery: Discovery) {
-        let mut has_failed = false;
-        let mut good = |told: &mut Told, stage, failed: Option<Problem>| match failed {
-            Some(problem) => {
-                told.failed(stage, &problem);
-                has_failed = true;
-            }
-            None => told.went_well(stage),
-        };
-        match discovery.account {
-            Some(Ok(account)) => {
-                good(&mut self.told, "account", None);
-                self.found.account = Some(account);
-            }
-            Some(Err(problem)) => good(&mut self.told, "account", Some(problem)),
-            None => {}
+        if self.found.take(discovery, &mut self.told) {
+            self.published.discovered();
         }
-        match discovery.resources {
-            Some(Ok(resources)) => {
-                good(&mut self.told, "tags", None);
-                self.found.resources = Some(Arc::new(resources));
-            }
-            Some(Err(problem)) => good(&mut self.told, "tags", Some(problem)),
-            None => {}
-        }
-        match discovery.ids {
-            Some(Ok(ids)) => {
-                good(&mut self.told, "list", None);
-                self.found.ids = Some(ids);
-                self.plan.published.discovered();
-            }
-            Some(Err(problem)) => good(&mut self.told, "list", Some(problem)),
-            None => {}
-        }
-        self.take_found();
-        let interval = self.plan.job.discovery_interval();
-        let wait = match (has_failed, interval) {
-            (true, _) => Some(self.next_retry()),
-            (false, interval) => interval,
-        };
-        // A static job has nothing to discover but whose account it is.
-        self.discover_at = Instant::now() + wait.unwrap_or(Duration::from_secs(86_400));
-        if !has_failed {
-            self.retry = first_retry(&self.plan.job);
-        }
-        if self.store.len() > 0 || self.found.ids.is_some() {
-            self.refresh_at = Some(Instant::now());
+        let wait = if self.found.has_failed() {
+            self.discovery_pauses.pause()
         } else {
-            self.plan.published.finish(false);
-        }
-    }
-
-    fn next_retry(&mut self) -> Duration {
-        let retry = self.retry;
-        self.retry = (retry * 2).min(self.plan.job.schedule.interval.max(first_retry(&self.plan.job)));
-        retry
-    }
-
-    /// Names what was found: whose it is, and of which resource.
-    fn take_found(&mut self) {
-        let job = &self.plan.job;
-        let account = self.found.account.clone().unwrap_or_default();
-        let place = Place { account, region: self.clients.region.clone() };
-        let none = Arc::new(Resources::default());
-        let resources = self.found.resources.as_ref().unwrap_or(&none);
-        let ids: Vec<Id> = match &job.choice {
-            Choice::Static(given) => given
-                .iter()
-                .map(|(name, dimensions)| Id { name: name.clone(), dimensions: dimensions.clone(), owner: None })
-                .collect(),
-            Choice::Discovered(wanted) => {
-                self.found.ids.iter().flatten().filter(|id| is_wanted(wanted, resources, id)).cloned().collect()
-            }
+            self.discovery_pauses.reset();
+            Found::interval(&self.job)
         };
-        let mut names: HashMap<(String, bool), Arc<[Names]>> = HashMap::new();
-        let metrics = ids.into_iter().map(|id| {
-            // An index of DynamoDB has other names than its table.
-            let key = (id.name.clone(), id.dimensions.iter().any(|(name, _)| name == "GlobalSecondaryIndexName"));
-            let names = names.entry(key).or_insert_with(|| Names::of(job, &id)).clone();
-            let resource = resources.of(&id.dimensions);
-            Arc::new(Metric::new(job, &place, id, names, resource))
-        });
-        self.store.replace(metrics);
-        self.plan.published.set_place(place);
-        self.plan.published.set_resources(resources.clone());
+        self.discover_at = Instant::now() + wait;
+        let place = self.found.place(&self.clients.region);
+        match self.found.metrics(&self.job, &place) {
+            Some(metrics) => {
+                self.store.replace(metrics);
+                self.refresh_at = Some(Instant::now());
+            }
+            None => self.published.finish(false),
+        }
+        self.published.set_place(place);
+        self.published.set_resources(self.found.resources());
     }
 
     /// Asks for everything up to the end of the last period that is due, and says when to ask next.
     async fn refresh(&mut self) {
-        let schedule = self.plan.job.schedule;
+        let schedule = self.job.schedule;
         let until = schedule.due(SystemTime::now());
         let due = self.store.due(until);
-        let failed = if due.is_empty() { None } else { self.fetch(due, until).await };
+        let failed = self.fetch(due, until).await;
         let next = schedule.until_next(SystemTime::now());
-        match failed {
+        let wait = match failed {
             Some(problem) => {
-                self.told.failed("data", &problem);
+                self.told.failed("what was asked for", &problem);
                 if problem.kind == Kind::Throttled {
                     self.concurrency = 1;
                 }
-                let retry =
-                    if problem.kind == Kind::Budget { next.min(Duration::from_secs(60)) } else { self.next_retry() };
-                self.refresh_at = Some(Instant::now() + retry.min(next));
+                if problem.kind == Kind::Budget { BUDGET_RETRY } else { self.refresh_pauses.pause() }
             }
             None => {
-                self.told.went_well("data");
+                self.told.went_well("what was asked for");
                 self.concurrency = (self.concurrency + 1).min(MAX_CONCURRENCY);
-                self.retry = first_retry(&self.plan.job);
-                self.refresh_at = Some(Instant::now() + next);
+                self.refresh_pauses.reset();
+                next
             }
-        }
+        };
+        self.refresh_at = Some(Instant::now() + wait.min(next));
     }
 
     /// Asks for `due`, and says what failed. What came is shown while the rest is waited for.
     async fn fetch(&mut self, due: Vec<Arc<Metric>>, until: Seconds) -> Option<Problem> {
-        let batches: Vec<Request> =
-            shape(&self.plan.job).split(&due).into_iter().map(|batch| self.request(batch, until)).collect();
+        let batches = shape(&self.job).split(&due);
+        let batches: Vec<Request> = batches.into_iter().map(|batch| self.request(batch, until)).collect();
         let mut waiting = batches.into_iter();
         let mut requests: JoinSet<_> = waiting.by_ref().take(self.concurrency).map(send).collect();
         let mut came = Came::default();
         loop {
-            let done = match timeout(SHOWN_EVERY, requests.join_next()).await {
+            match timeout(SHOWN_EVERY, requests.join_next()).await {
                 Ok(None) => break,
-                Ok(Some(Ok(done))) => done,
-                Ok(Some(Err(_))) => continue,
+                Ok(Some(Ok((request, fetched)))) => self.take(&request, fetched, until, &mut came),
+                Ok(Some(Err(_))) => {}
                 Err(_) => {
                     self.publish(&mut came, until);
                     continue;
                 }
-            };
-            let (request, fetched) = done;
-            came.is_any_good |= fetched.again.len() < request.metrics.len();
-            came.problem = self.take(&request, fetched, until, &mut came.new).or(came.problem);
+            }
             // What the budget does not allow now it does not allow for the rest either.
             if came.problem.as_ref().is_some_and(|problem| problem.kind == Kind::Budget) {
                 let rest: usize = waiting.by_ref().map(|request| request.metrics.len()).sum();
@@ -317,57 +238,46 @@ impl Runner {
                 requests.spawn(send(request));
             }
         }
-        self.store.forget_before(until - seconds(self.plan.job.schedule.window));
+        self.store.forget_before(until - seconds(self.job.schedule.window));
         self.publish(&mut came, until);
-        self.plan.published.finish(came.problem.is_none());
+        self.published.finish(came.problem.is_none() && self.found.is_up());
         came.problem
     }
 
     fn request(&self, metrics: &[Arc<Metric>], until: Seconds) -> Request {
         Request {
-            job: self.plan.job.clone(),
+            job: self.job.clone(),
             clients: self.clients.clone(),
             spending: self.spending.clone(),
             metrics: metrics.to_vec(),
-            start: until - seconds(self.plan.job.schedule.window),
+            start: until - seconds(self.job.schedule.window),
             end: until,
         }
     }
 
-    fn take(&mut self, request: &Request, fetched: Fetched, until: Seconds, new: &mut Vec<Datum>) -> Option<Problem> {
-        for (metric, statistic, datums) in &fetched.datums {
-            self.store.take(&request.metrics[*metric].id, *statistic, datums, new);
+    fn take(&mut self, request: &Request, fetched: Fetched, until: Seconds, came: &mut Came) {
+        for answer in &fetched.answers {
+            let metric = &request.metrics[answer.metric].id;
+            self.store.take(metric, answer.statistic, &answer.datums, &mut came.new);
         }
-        let mut again = fetched.again.iter().peekable();
+        came.is_any_good |= fetched.again.len() < request.metrics.len();
+        let mut again = fetched.again.into_iter().peekable();
         for (index, metric) in request.metrics.iter().enumerate() {
-            if again.next_if_eq(&&index).is_none() {
+            if again.next_if_eq(&index).is_none() {
                 self.store.asked(&metric.id, until);
             }
         }
-        fetched.problem
+        came.problem = fetched.problem.or(came.problem.take());
     }
 
     fn publish(&mut self, came: &mut Came, until: Seconds) {
         let new = std::mem::take(&mut came.new);
-        let dropped = self.plan.log.lock().unwrap_or_else(PoisonError::into_inner).push(new);
+        let dropped = self.log.lock().unwrap_or_else(PoisonError::into_inner).push(new);
         if dropped > 0 {
             self.told.dropped(dropped);
         }
-        let snapshot = Snapshot::new(&self.plan.job, &self.store, until);
-        self.plan.published.publish(snapshot, came.is_any_good);
+        self.published.publish(Snapshot::new(&self.job, &self.store, until), came.is_any_good);
     }
-}
-
-/// What has come of a refresh.
-#[derive(Default)]
-struct Came {
-    new: Vec<Datum>,
-    problem: Option<Problem>,
-    is_any_good: bool,
-}
-
-fn is_wanted(wanted: &Discovered, resources: &Resources, id: &Id) -> bool {
-    wanted.tags.is_empty() || resources.of(&id.dimensions).is_some()
 }
 
 async fn send(request: Request) -> (Request, Fetched) {

@@ -86,7 +86,7 @@ impl Forecast {
     fn assumed(job: &Arc<Job>, account: &Account, region: Option<&str>, count: usize) -> Forecast {
         let id = |index: usize| Id { name: format!("assumed {}", index % 10), ..Id::default() };
         let ids = match &job.choice {
-            Choice::Static(_) => given(job),
+            Choice::Static(given) => given.clone(),
             Choice::Discovered(_) => (0..count).map(id).collect(),
         };
         const LISTED_IN_A_PAGE: usize = 500;
@@ -103,7 +103,7 @@ impl Forecast {
         let counts = Arc::new(Counts::default());
         let clients = Clients::new(account, region, http, counts.clone()).await?;
         let ids = match &job.choice {
-            Choice::Static(_) => given(job),
+            Choice::Static(given) => given.clone(),
             Choice::Discovered(wanted) => {
                 let spending = Spending::new(Arc::new(Mutex::new(Purse::new(Budget::default()))));
                 let mut ids = discovery::list(job, wanted, &clients, &spending).await?;
@@ -146,14 +146,6 @@ impl Forecast {
             self.billed_per_hour(interval) * DOLLARS_PER_METRIC + self.lists_per_hour() * DOLLARS_PER_REQUEST;
         per_hour * HOURS_PER_MONTH
     }
-}
-
-fn given(job: &Job) -> Vec<Id> {
-    let Choice::Static(given) = &job.choice else { return Vec::new() };
-    given
-        .iter()
-        .map(|(name, dimensions)| Id { name: name.clone(), dimensions: dimensions.clone(), owner: None })
-        .collect()
 }
 
 fn per_hour(interval: Duration) -> f64 {

@@ -273,7 +273,8 @@ mod tests {
     #[test]
     fn dimensions_follow_from_arns() {
         const BALANCER: &str = "arn:aws:elasticloadbalancing:eu-west-1:1:loadbalancer/app/web/50dc";
-        let cases: [(&str, &str, &[(&str, &str)]); 9] = [
+        type Case = (&'static str, &'static str, &'static [(&'static str, &'static str)]);
+        let cases: [Case; 9] = [
             ("AWS/EC2", "arn:aws:ec2:eu-west-1:1:instance/i-0a", &[("InstanceId", "i-0a")]),
             ("AWS/RDS", "arn:aws:rds:eu-west-1:1:db:orders", &[("DBInstanceIdentifier", "orders")]),
             ("AWS/SQS", "arn:aws:sqs:eu-west-1:1:jobs.fifo", &[("QueueName", "jobs.fifo")]),

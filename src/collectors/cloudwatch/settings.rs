@@ -7,6 +7,7 @@ use std::time::Duration;
 use regex::Regex;
 
 use super::budget::Budget;
+use super::metric::Id;
 use super::names::{self, Naming};
 use super::resources::service_of;
 use super::schedule::{self, Schedule};
@@ -48,7 +49,7 @@ pub(super) enum Choice {
     /// Those that CloudWatch lists, as far as they are wanted.
     Discovered(Discovered),
     /// Those that are given: a metric's name and dimensions. Nothing is listed.
-    Static(Vec<(String, Vec<(String, String)>)>),
+    Static(Vec<Id>),
 }
 
 /// Which of the listed metrics are wanted.
@@ -296,13 +297,13 @@ impl Choice {
     }
 }
 
-fn static_metrics(section: &mut Section<'_>) -> Vec<(String, Vec<(String, String)>)> {
+fn static_metrics(section: &mut Section<'_>) -> Vec<Id> {
     let metrics = section.optional(&STATIC_METRICS).unwrap_or_default();
     if metrics.is_empty() {
         section.wrong("metrics", "required: the metrics' names, such as [\"CPUUtilization\"]");
     }
     let dimensions: Vec<(String, String)> = section.table("dimensions").strings().into_iter().collect();
-    metrics.into_iter().map(|metric| (metric, dimensions.clone())).collect()
+    metrics.into_iter().map(|name| Id { name, dimensions: dimensions.clone(), owner: None }).collect()
 }
 
 fn accounts(section: &mut Section<'_>) -> Vec<Account> {

@@ -27,7 +27,7 @@ impl Told {
     /// A step went well.
     pub(super) fn went_well(&mut self, step: &'static str) {
         if self.of.remove(step).is_some() {
-            tracing::info!(job = self.job, "cloudwatch: {step} is well again");
+            tracing::info!(job = self.job, "cloudwatch: {step}: all is well again");
         }
     }
 

@@ -85,7 +85,10 @@ impl Selection {
 mod tests {
     use super::*;
 
-    fn lines(text: &[(&str, &[(&str, f64)], i64)]) -> Lines {
+    /// Measurement, fields, time.
+    type Written<'t> = (&'t str, &'t [(&'t str, f64)], i64);
+
+    fn lines(text: &[Written<'_>]) -> Lines {
         let (mut lines, none) = (Lines::default(), CommonTags::default());
         for (name, fields, time) in text {
             let mut writer = PointWriter::new(&mut lines, &none, Timestamp(*time));
