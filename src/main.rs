@@ -278,8 +278,11 @@ impl Print {
         let mut origin = self.configuration.origin();
         origin.overrides.collectors.clone_from(&self.collector);
         let mut settings = origin.load()?;
-        for configured in &mut settings.collectors {
-            configured.collector.begin(PATIENCE);
+        // Of what is pushed, what comes between the two readings is shown.
+        if self.format != PrintFormat::Influx {
+            for configured in &mut settings.collectors {
+                configured.collector.begin(PATIENCE);
+            }
         }
         let readers = Arc::new(Readers::new(settings.host.clone(), settings.collectors));
         let exposition = Exposition::new(readers.clone(), 1);

@@ -55,9 +55,7 @@ pub fn configure(host: &Host, only: &[String], section: &mut Section<'_>) -> Vec
         }
     }
     #[cfg(not(feature = "cloudwatch"))]
-    if !section.tables("cloudwatch").is_empty() {
-        section.wrong("cloudwatch", crate::config::section::WITHOUT_CLOUDWATCH);
-    }
+    section.has_no_cloudwatch();
     let mut configured = Vec::new();
     for entry in COLLECTORS {
         let about = entry.about;

@@ -162,6 +162,20 @@ impl<'d> Section<'d> {
         self
     }
 
+    /// Reports settings of CloudWatch, which this build does not have.
+    #[cfg(not(feature = "cloudwatch"))]
+    pub fn has_no_cloudwatch(&mut self) {
+        let mut tables = self.tables("cloudwatch");
+        for table in &mut tables {
+            table.open();
+        }
+        if !tables.is_empty() {
+            let message =
+                "this Taffrail was built without CloudWatch; cargo build has it, unless told --no-default-features";
+            self.wrong("cloudwatch", message);
+        }
+    }
+
     /// The filter that includes what `include` matches, or else excludes what `exclude` matches; only one may be there.
     pub fn include_or_exclude(&mut self, include: &Key<Regex>, exclude: &Key<Regex>) -> Filter {
         let included = self.optional(include);
@@ -267,11 +281,6 @@ impl Drop for Section<'_> {
         }
     }
 }
-
-/// What is wrong with settings of CloudWatch where there is none.
-#[cfg(not(feature = "cloudwatch"))]
-pub const WITHOUT_CLOUDWATCH: &str =
-    "this Taffrail was built without CloudWatch; cargo build has it unless told --no-default-features";
 
 /// The known word that `word` is most likely a slip of, if any is close.
 pub fn closest<'k>(word: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {

@@ -62,9 +62,7 @@ impl Settings {
             add(&mut all, &section, Settings { delivery, target: Target::CloudWatch(settings) });
         }
         #[cfg(not(feature = "cloudwatch"))]
-        if !sinks.tables("cloudwatch").is_empty() {
-            sinks.wrong("cloudwatch", crate::config::section::WITHOUT_CLOUDWATCH);
-        }
+        sinks.has_no_cloudwatch();
         all
     }
 }

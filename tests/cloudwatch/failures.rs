@@ -210,8 +210,9 @@ fn every_datum_is_pushed_once_also_when_it_comes_late_or_is_corrected() {
     let known = data.clone();
     let aws = Aws::start(account(metrics(&["CPUUtilization"], 1), move |_| known.lock().unwrap().clone()));
     let influx = FakeInflux::agreeable();
+    // The first tick is later than the first answer.
     let config = format!(
-        "[agent]\ninterval = \"100ms\"\nflush_interval = \"100ms\"\nhostname = \"h\"\n{}\n\
+        "[agent]\ninterval = \"1s\"\nflush_interval = \"100ms\"\nhostname = \"h\"\n{}\n\
          [[sinks.influxdb]]\nurls = [\"{}\"]\ndatabase = \"d\"\n",
         job(&aws, &format!("{EC2}\nstatistics = [\"Average\", \"Maximum\"]")),
         influx.url()

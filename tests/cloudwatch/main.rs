@@ -1,6 +1,8 @@
 //! CloudWatch: what is asked of it, what it costs, and what users see; against a server that a test tells what to answer,
 //! and against moto.
 
+#![cfg(feature = "cloudwatch")]
+
 #[path = "../harness/mod.rs"]
 mod harness;
 

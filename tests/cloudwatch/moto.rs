@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 
 use serde_json::Value;
 
-use super::aws::Aws;
+use super::aws::{Aws, Call};
 use super::harness::python::{python, run};
 use super::harness::real::{Server, free_port};
 use super::harness::server::FakeInflux;
@@ -117,9 +117,12 @@ fn with_python3_pip_and_moto_what_was_put_is_shown() {
     .into();
     let moto = Moto::start();
     let put = moto.seed();
-    assert_eq!(put.len(), 1300 + 3 * 3 + 4 * 8);
+    assert_eq!(put.len(), 1300 + 3 * 3 + 2 * (110 + 3 * 2) + 4 * 4);
     let namespaces = ["AWS/EC2", "AWS/SQS", "AWS/RDS", "AWS/ApplicationELB", "AWS/Lambda", "Shop"];
-    let taffrail = start(&namespaces.map(|namespace| moto.job(namespace, "")).concat());
+    // moto goes over all data for each second that it is asked about.
+    let by_seconds = "period = \"1s\"\ninterval = \"2s\"";
+    let of = |namespace| moto.job(namespace, "").replace(by_seconds, "period = \"10s\"\ninterval = \"10s\"");
+    let taffrail = start(&namespaces.map(of).concat());
     let exposition = wait_until("all series", || {
         let exposition = taffrail.get("/metrics");
         let are_all_there = put.iter().all(|put| {
@@ -134,6 +137,9 @@ fn with_python3_pip_and_moto_what_was_put_is_shown() {
     }
     let shown = exposition.text().lines().filter(|line| families.values().any(|family| line.starts_with(family)));
     assert_eq!(shown.count(), put.len());
+    let is_second_page = |call: &Call| call.input["PaginationToken"].as_str().is_some_and(|token| !token.is_empty());
+    assert!(moto.aws.calls("GetResources").iter().any(is_second_page));
+    assert!(moto.aws.calls("ListMetrics").iter().any(|call| call.input["NextToken"].is_string()));
     // The names of instances, by their tags.
     let instance = put.iter().find(|put| put.text("metric") == "CPUUtilization").unwrap();
     let info = format!(

@@ -218,10 +218,11 @@ fn dimensions_and_names_choose_metrics() {
 #[test]
 fn what_is_given_is_not_looked_for() {
     let aws = Aws::start(account(Vec::new(), |_| vec![(now() - 2, 3.0)]));
-    let settings = "name = \"bill\"\nnamespace = \"AWS/Billing\"\nstatistics = [\"Maximum\"]\n\
+    // Only percentiles: that has brought down others.
+    let settings = "name = \"bill\"\nnamespace = \"AWS/Billing\"\nstatistics = [\"p50\"]\n\
         [[collectors.cloudwatch.static]]\nmetrics = [\"EstimatedCharges\"]\ndimensions = { Currency = \"USD\" }";
     let taffrail = start(&job(&aws, settings));
-    let series = "aws_billing_estimated_charges_maximum{account_id=\"111122223333\",dimension_Currency=\"USD\",\
+    let series = "aws_billing_estimated_charges_p50{account_id=\"111122223333\",dimension_Currency=\"USD\",\
         name=\"bill\",region=\"eu-west-1\"}";
     assert_eq!(wait_for(&taffrail, series), 3.0);
     assert!(aws.calls("ListMetrics").is_empty() && aws.calls("GetResources").is_empty());
@@ -314,4 +315,37 @@ fn one_reading_waits_for_what_is_far_away() {
     assert!(printed.contains(&format!("\n{CPU}{SERIES} 4\n")), "{printed}");
     let listed = run(&["collectors"]);
     assert!(listed.contains("AWS/EC2: Average of AWS/EC2 in eu-west-1, every 1s"), "{listed}");
+}
+
+/// As a pod of EKS has them.
+#[test]
+fn a_web_identity_is_a_way_to_ask() {
+    let plain = account(metrics(&["CPUUtilization"], 1), |_| vec![(now() - 2, 4.0)]);
+    let aws = Aws::start(move |call| {
+        if call.operation != "AssumeRoleWithWebIdentity" {
+            return plain(call);
+        }
+        let xml = "<AssumeRoleWithWebIdentityResponse><AssumeRoleWithWebIdentityResult><Credentials>\
+            <AccessKeyId>ASIAPOD</AccessKeyId><SecretAccessKey>x</SecretAccessKey><SessionToken>y</SessionToken>\
+            <Expiration>2099-01-01T00:00:00Z</Expiration></Credentials></AssumeRoleWithWebIdentityResult>\
+            </AssumeRoleWithWebIdentityResponse>";
+        Reply::Raw(200, "text/xml".to_owned(), xml.as_bytes().to_vec())
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let token = folder.path().join("token");
+    std::fs::write(&token, "a token of the cluster").unwrap();
+    let mut environment = ENVIRONMENT.to_vec();
+    environment.retain(|(name, _)| !name.contains("ACCESS_KEY"));
+    let url = aws.url();
+    environment.extend([
+        ("AWS_WEB_IDENTITY_TOKEN_FILE", token.to_str().unwrap()),
+        ("AWS_ROLE_ARN", "arn:aws:iam::111122223333:role/pod"),
+        ("AWS_ENDPOINT_URL_STS", &url),
+    ]);
+    let config = job(&aws, "namespace = \"AWS/EC2\"");
+    let taffrail = Taffrail::start_with_environment("run", &config, &["--listen", "127.0.0.1:0"], &environment);
+    taffrail.wait_for_log("listening on");
+    assert_eq!(wait_for(&taffrail, &format!("{CPU}{SERIES}")), 4.0);
+    assert_eq!(aws.calls("AssumeRoleWithWebIdentity")[0].input["WebIdentityToken"], "a token of the cluster");
+    assert!(aws.calls("GetMetricData").iter().all(|call| call.access_key == "ASIAPOD"));
 }

@@ -52,9 +52,14 @@ pub struct Cloudwatch {
     running: Option<Running>,
 }
 
+/// For how long what came is kept for sinks that read for the first time.
+const FIRST_READINGS: Duration = Duration::from_secs(600);
+
 /// What asks in the background. It ends when this is dropped.
 struct Running {
     log: Arc<Mutex<Log>>,
+    /// Keeps what comes first for sinks that have not read yet.
+    first: Option<(Instant, Arc<Cursor>)>,
     places: Arc<[Arc<Published>]>,
     stop: CancellationToken,
 }
@@ -121,6 +126,7 @@ impl Collector for Cloudwatch {
 
     fn read(&mut self, cx: &mut ReadContext<'_>, reading: &mut CloudwatchReading) -> Result<(), ReadError> {
         let running = self.running.get_or_insert_with(|| Running::start(&self.jobs));
+        running.first.take_if(|(since, _)| since.elapsed() > FIRST_READINGS);
         reading.places = running.places.clone();
         let log = &running.log;
         let cursor = || log.lock().unwrap_or_else(PoisonError::into_inner).cursor();
@@ -143,7 +149,9 @@ impl Collector for Cloudwatch {
 
 impl Running {
     fn start(jobs: &[Arc<Job>]) -> Running {
-        let (log, stop) = (Arc::<Mutex<Log>>::default(), CancellationToken::new());
+        let mut log = Log::default();
+        let first = Some((Instant::now(), log.cursor()));
+        let (log, stop) = (Arc::new(Mutex::new(log)), CancellationToken::new());
         let mut places = Vec::new();
         let mut setups = Vec::new();
         for job in jobs {
@@ -173,7 +181,7 @@ impl Running {
         if let Err(error) = thread::Builder::new().name("cloudwatch".to_owned()).spawn(run) {
             tracing::error!("cloudwatch: no thread to ask with: {error}");
         }
-        Running { log, places: places.into(), stop }
+        Running { log, first, places: places.into(), stop }
     }
 }
 
@@ -191,10 +199,11 @@ impl Reading for CloudwatchReading {
 
     fn points(&self, since: Option<Since<'_, Self>>, out: &mut PointWriter<'_>) {
         super::points_by_rule(|families| own::write(&self.places, families), out);
-        let previous = since.and_then(|since| since.previous.read.as_ref());
-        if let (Some((before, from)), Some((log, to))) = (previous, &self.read) {
+        if let Some((log, to)) = &self.read {
             // After a reload it is another log, of which nothing was read.
-            let from = Arc::ptr_eq(before, log).then_some(&**from);
+            let is_of_log = |(before, _): &&(Arc<Mutex<Log>>, Arc<Cursor>)| Arc::ptr_eq(before, log);
+            let previous = since.and_then(|since| since.previous.read.as_ref()).filter(is_of_log);
+            let from = previous.map(|(_, cursor)| &**cursor);
             let came = log.lock().unwrap_or_else(PoisonError::into_inner).between(from, to);
             points::write(&came, out);
         }

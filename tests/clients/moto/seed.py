@@ -32,7 +32,9 @@ def resources(account, region, keys):
     """Yields namespace, metric, dimensions and ARN of each."""
     ec2 = client("ec2", region, keys)
     tags = [{"ResourceType": "instance", "Tags": [{"Key": "Name", "Value": f"web {region}"}]}]
-    run = ec2.run_instances(ImageId="ami-12c6146b", MinCount=2, MaxCount=2, TagSpecifications=tags)
+    # More than a page of the tagging API holds, in one place.
+    count = 110 if account == "123456789012" and region == "eu-west-1" else 2
+    run = ec2.run_instances(ImageId="ami-12c6146b", MinCount=count, MaxCount=count, TagSpecifications=tags)
     for instance in run["Instances"]:
         name = instance["InstanceId"]
         arn = f"arn:aws:ec2:{region}:{account}:instance/{name}"
