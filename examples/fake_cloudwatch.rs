@@ -5,6 +5,13 @@
 #[path = "../tests/cloudwatch/aws.rs"]
 #[allow(dead_code)]
 mod aws;
+#[path = "../tests/harness/wire.rs"]
+#[allow(dead_code, unreachable_pub)]
+mod wire;
+
+mod harness {
+    pub(crate) use crate::wire;
+}
 
 use aws::{Aws, Call, Reply};
 use serde_json::{Value, json};

@@ -11,56 +11,12 @@ use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
 
+use super::account::{Account, Role};
 use super::count::{Counter, Counts, Operation};
 use super::problem::{Kind, Problem};
-use crate::config::{Key, Section};
 
 /// What requests go through; its connections belong to the runtime that it is used in.
 pub type HttpClient = SharedHttpClient;
-
-/// Whose credentials ask.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Account {
-    /// The profile of the configuration files, instead of the SDK's default chain.
-    pub profile: Option<String>,
-    /// Where the APIs are, instead of AWS.
-    pub endpoint_url: Option<String>,
-    /// The role that those credentials assume.
-    pub role: Option<Role>,
-}
-
-/// A role to assume.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Role {
-    /// Its ARN.
-    pub arn: String,
-    /// What its trust policy may ask for.
-    pub external_id: Option<String>,
-    /// What the session is called.
-    pub session_name: String,
-}
-
-impl Role {
-    /// The role in `section`.
-    pub fn new(
-        section: &mut Section<'_>,
-        arn: &Key<String>,
-        external_id: &Key<String>,
-        session_name: &Key<String>,
-    ) -> Option<Role> {
-        let arn = section.optional(arn).unwrap_or_default();
-        let (external_id, session_name) = (section.optional(external_id), section.get(session_name));
-        if !(arn.starts_with("arn:") && arn.contains(":role/")) {
-            section.wrong("role_arn", "required: a role's ARN, such as \"arn:aws:iam::123456789012:role/metrics\"");
-            return None;
-        }
-        Some(Role { arn, external_id, session_name })
-    }
-
-    fn account_id(&self) -> Option<&str> {
-        self.arn.split(':').nth(4).filter(|id| !id.is_empty())
-    }
-}
 
 /// How long a connection may take to come about.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);

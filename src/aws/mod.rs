@@ -1,9 +1,11 @@
 //! Amazon's APIs: whose credentials ask, what was asked and how often, and what failed.
 
+pub mod account;
 mod client;
 mod count;
 mod problem;
 
-pub use client::{Account, Clients, HttpClient, Role, http_client};
+pub use account::{Account, Role};
+pub use client::{Clients, HttpClient, http_client};
 pub use count::{Counts, Operation};
 pub use problem::{Kind, Problem};

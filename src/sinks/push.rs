@@ -8,12 +8,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::prometheus::Exposition;
 use super::schedule::Schedule;
-use super::sender::Prepare;
 use super::state::{self, SinkState};
 use crate::collectors::readers::{Answer, write_points};
 use crate::collectors::{Vocabularies, points_by_rule};
 use crate::encode::PointWriter;
 use crate::encode::point::{CommonTags, Lines};
+
+/// What becomes of a reading's points before they wait.
+pub type Prepare = Box<dyn FnMut(Lines) -> Lines + Send>;
 
 /// Reads at every tick, and puts the points into the queue of `sink`; ends when told to `stop`.
 pub async fn gather(

@@ -15,7 +15,7 @@ use super::cloudwatch;
 use super::delivery::Delivery;
 use super::influxdb::{self, ClientError};
 use super::prometheus::Exposition;
-use super::push::gather;
+use super::push::{Prepare, gather};
 use super::settings::{Settings, Target};
 use super::state::SinkState;
 use crate::backoff::{Backoff, random_up_to};
@@ -109,9 +109,6 @@ impl Sink {
         self.stop(Duration::ZERO).await
     }
 }
-
-/// What becomes of a reading's points before they wait.
-pub type Prepare = Box<dyn FnMut(Lines) -> Lines + Send>;
 
 fn preparation(target: &Target) -> Option<Prepare> {
     match target {

@@ -1,15 +1,16 @@
 //! A server that speaks AWS's protocols: rpc-v2-cbor for CloudWatch, JSON for the tagging API, queries for STS. A test says
 //! what it answers; one of its answers is what moto, which does not speak CBOR, says in JSON.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
 use ciborium::Value as Cbor;
-use flate2::read::GzDecoder;
 use serde_json::{Map, Number, Value, json};
+
+use crate::harness::wire::Incoming;
 
 /// What was asked.
 #[derive(Clone, Debug)]
@@ -24,20 +25,7 @@ pub(crate) struct Call {
     pub(crate) region: String,
     /// The bytes of the body as it came.
     pub(crate) size: usize,
-    raw: Raw,
-}
-
-#[derive(Clone, Debug)]
-struct Raw {
-    path: String,
-    headers: Vec<(String, String)>,
-    body: Vec<u8>,
-}
-
-impl Raw {
-    fn header(&self, name: &str) -> &str {
-        self.headers.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value)
-    }
+    raw: Incoming,
 }
 
 /// What is answered.
@@ -94,7 +82,7 @@ impl Aws {
 
 fn serve(stream: TcpStream, seen: &Mutex<Vec<Call>>, script: &Script) {
     let mut reader = BufReader::new(stream);
-    while let Some(raw) = read_request(&mut reader) {
+    while let Some(raw) = Incoming::read(&mut reader) {
         let call = call_of(raw);
         seen.lock().unwrap().push(call.clone());
         let (status, content_type, body) = match script(&call) {
@@ -116,41 +104,18 @@ fn serve(stream: TcpStream, seen: &Mutex<Vec<Call>>, script: &Script) {
     }
 }
 
-fn read_request(reader: &mut impl BufRead) -> Option<Raw> {
-    let mut line = String::new();
-    reader.read_line(&mut line).ok().filter(|read| *read > 0)?;
-    let path = line.split(' ').nth(1)?.to_owned();
-    let mut headers = Vec::new();
-    loop {
-        let mut line = String::new();
-        reader.read_line(&mut line).ok()?;
-        match line.trim_end().split_once(':') {
-            Some((name, value)) => headers.push((name.to_ascii_lowercase(), value.trim().to_owned())),
-            None => break,
-        }
-    }
-    let mut raw = Raw { path, headers, body: Vec::new() };
-    raw.body = vec![0; raw.header("content-length").parse().unwrap_or(0)];
-    reader.read_exact(&mut raw.body).ok()?;
-    Some(raw)
-}
-
-fn call_of(raw: Raw) -> Call {
-    let size = raw.body.len();
-    let mut body = raw.body.clone();
-    if raw.header("content-encoding") == "gzip" {
-        let compressed = std::mem::take(&mut body);
-        GzDecoder::new(&compressed[..]).read_to_end(&mut body).unwrap();
-    }
-    let (operation, input) = if let Some((_, operation)) = raw.path.split_once("/operation/") {
+fn call_of(raw: Incoming) -> Call {
+    let (size, body) = (raw.body.len(), raw.content().unwrap());
+    let header = |name: &str| raw.header(name).unwrap_or_default();
+    let (operation, input) = if let Some((_, operation)) = raw.target.split_once("/operation/") {
         (operation.to_owned(), from_cbor(ciborium::from_reader(&body[..]).unwrap()))
-    } else if let Some((_, operation)) = raw.header("x-amz-target").split_once('.') {
+    } else if let Some((_, operation)) = header("x-amz-target").split_once('.') {
         (operation.to_owned(), serde_json::from_slice(&body).unwrap())
     } else {
         let form: Map<String, Value> = form_urlencoded::parse(&body).map(|(k, v)| (k.into(), v.into())).collect();
         (form["Action"].as_str().unwrap().to_owned(), Value::Object(form))
     };
-    let scope = raw.header("authorization").split_once("Credential=").map_or("", |(_, rest)| rest);
+    let scope = header("authorization").split_once("Credential=").map_or("", |(_, rest)| rest);
     let mut scope = scope.split('/');
     let access_key = scope.next().unwrap_or_default().to_owned();
     let region = scope.nth(1).unwrap_or_default().to_owned();
@@ -158,12 +123,12 @@ fn call_of(raw: Raw) -> Call {
 }
 
 fn encode(call: &Call, status: u16, output: Value) -> (u16, String, Vec<u8>) {
-    if call.raw.path.contains("/operation/") {
+    if call.raw.target.contains("/operation/") {
         let mut body = Vec::new();
         ciborium::into_writer(&to_cbor("", output), &mut body).unwrap();
         return (status, "application/cbor".to_owned(), body);
     }
-    if !call.raw.header("x-amz-target").is_empty() {
+    if call.raw.header("x-amz-target").is_some() {
         return (status, "application/x-amz-json-1.1".to_owned(), output.to_string().into_bytes());
     }
     let xml = match status {
@@ -217,17 +182,17 @@ fn to_cbor(key: &str, value: Value) -> Cbor {
 }
 
 fn ask_moto(url: &str, call: &Call) -> Reply {
-    let is_cbor = call.raw.path.contains("/operation/");
+    let is_cbor = call.raw.target.contains("/operation/");
     let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
-    let mut request = agent.post(url).header("authorization", call.raw.header("authorization"));
+    let mut request = agent.post(url).header("authorization", call.raw.header("authorization").unwrap_or_default());
     let body = if is_cbor {
         let target = format!("GraniteServiceVersion20100801.{}", call.operation);
         request = request.header("x-amz-target", target).header("content-type", "application/x-amz-json-1.0");
         call.input.to_string().into_bytes()
     } else {
         for name in ["x-amz-target", "content-type", "x-amz-security-token"] {
-            if !call.raw.header(name).is_empty() {
-                request = request.header(name, call.raw.header(name));
+            if let Some(value) = call.raw.header(name) {
+                request = request.header(name, value);
             }
         }
         call.raw.body.clone()

@@ -12,6 +12,7 @@ pub mod real;
 pub mod series;
 pub mod server;
 pub mod tls;
+pub mod wire;
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};

@@ -1,13 +1,12 @@
 //! A server that answers writes as a test tells it to, and remembers them.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use flate2::read::GzDecoder;
-
 use super::wait_until;
+use super::wire::Incoming;
 
 /// A write as it came.
 #[derive(Clone, Debug)]
@@ -116,27 +115,9 @@ fn serve(stream: TcpStream, seen: &Mutex<Vec<(Post, u16)>>, script: &Mutex<Arc<S
     }
 }
 
-/// Reads a request whose body has a length, as Taffrail's have.
+/// Reads a write.
 pub fn read_write(reader: &mut impl BufRead) -> Option<Post> {
-    let mut line = String::new();
-    reader.read_line(&mut line).ok().filter(|read| *read > 0)?;
-    let target = line.split(' ').nth(1)?.to_owned();
-    let mut headers = Vec::new();
-    loop {
-        let mut line = String::new();
-        reader.read_line(&mut line).ok()?;
-        match line.trim_end().split_once(':') {
-            Some((name, value)) => headers.push((name.to_ascii_lowercase(), value.trim().to_owned())),
-            None => break,
-        }
-    }
-    let mut write = Post { target, headers, lines: Vec::new() };
-    let mut body = vec![0; write.header("content-length")?.parse().ok()?];
-    reader.read_exact(&mut body).ok()?;
-    if write.header("content-encoding") == Some("gzip") {
-        let compressed = std::mem::take(&mut body);
-        GzDecoder::new(&compressed[..]).read_to_end(&mut body).ok()?;
-    }
-    write.lines = String::from_utf8(body).ok()?.lines().map(str::to_owned).collect();
-    Some(write)
+    let incoming = Incoming::read(reader)?;
+    let lines = String::from_utf8(incoming.content()?).ok()?.lines().map(str::to_owned).collect();
+    Some(Post { target: incoming.target, headers: incoming.headers, lines })
 }

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::budget::STATISTICS_PER_METRIC;
-use super::metric::{Id, Metric};
+use super::id::Id;
+use super::metric::Metric;
 
 /// Queries in a request, at the most: one for each statistic of each metric.
 const MAX_QUERIES: usize = 500;

@@ -6,7 +6,7 @@ use aws_sdk_cloudwatch::types::{DimensionFilter, Metric as Listed, RecentlyActiv
 use aws_sdk_resourcegroupstagging::types::{ResourceTagMapping, TagFilter};
 
 use super::budget::Cost;
-use super::metric::Id;
+use super::id::Id;
 use super::resources::{Resource, Resources, service_of};
 use super::settings::{Discovered, Job};
 use super::spending::Spending;

@@ -11,10 +11,11 @@ use aws_sdk_cloudwatch::types::{
 
 use super::batches::Shape;
 use super::budget::Cost;
-use super::metric::{Id, Metric};
+use super::id::Id;
+use super::id::Seconds;
+use super::metric::Metric;
 use super::settings::Job;
 use super::spending::Spending;
-use super::store::Seconds;
 use crate::aws::{Clients, Kind, Operation, Problem};
 
 /// What came of a request.

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::discovery;
-use super::metric::{Id, Metric, Names, Place};
+use super::id::{Id, Place};
+use super::metric::{Metric, Names};
 use super::resources::Resources;
 use super::settings::{Choice, Job};
 use super::spending::Spending;

@@ -6,8 +6,8 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
 
+use super::id::Seconds;
 use super::metric::Metric;
-use super::store::Seconds;
 
 /// One datum.
 #[derive(Clone, Debug)]

@@ -12,6 +12,7 @@ mod discovery;
 mod families;
 mod fetch;
 mod found;
+mod id;
 mod log;
 mod metric;
 mod names;
@@ -107,7 +108,7 @@ impl Collector for Cloudwatch {
             Table {
                 name: "roles",
                 about: "The roles to assume, one for each account; without any, the credentials' own account is asked.",
-                keys: settings::ROLE_KEYS,
+                keys: crate::aws::account::ROLE_KEYS,
             },
             Table {
                 name: "static",

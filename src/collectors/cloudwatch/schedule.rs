@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::store::Seconds;
+use super::id::Seconds;
 use crate::config::{Key, Section};
 
 /// When to ask, and for which time. All are whole multiples of the period but the delay.

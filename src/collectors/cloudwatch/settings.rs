@@ -7,11 +7,11 @@ use std::time::Duration;
 use regex::Regex;
 
 use super::budget::Budget;
-use super::metric::Id;
+use super::id::Id;
 use super::names::{self, Naming};
 use super::resources::service_of;
 use super::schedule::{self, Schedule};
-use crate::aws::Account;
+use crate::aws::{Account, Role, account};
 use crate::config::{Globs, Key, KeyInfo, Section};
 
 /// One job: which metrics it asks for, of whom, how often, and what they are called.
@@ -145,10 +145,6 @@ const TIMESTAMPS: Key<bool> = Key::new(
 );
 const LINKED_ACCOUNTS: Key<bool> =
     Key::new("linked_accounts", "false", "Ask for the metrics of linked accounts too, from a monitoring account.");
-const PROFILE: Key<String> =
-    Key::optional("profile", "The profile of the AWS configuration files to take credentials of.");
-const ENDPOINT_URL: Key<String> =
-    Key::optional("endpoint_url", "Where the APIs are, instead of AWS: a compatible service, or a test.");
 
 /// The settings of `[[collectors.cloudwatch]]`.
 pub(super) const KEYS: &[KeyInfo] = &[
@@ -171,19 +167,13 @@ pub(super) const KEYS: &[KeyInfo] = &[
     SNAKE_CASE_LABELS.info(),
     TIMESTAMPS.info(),
     LINKED_ACCOUNTS.info(),
-    PROFILE.info(),
-    ENDPOINT_URL.info(),
+    account::PROFILE.info(),
+    account::ENDPOINT_URL.info(),
 ];
 
 const STATIC_METRICS: Key<Vec<String>> = Key::optional("metrics", "Their names.");
 /// The settings of `[[collectors.cloudwatch.static]]`.
 pub(super) const STATIC_KEYS: &[KeyInfo] = &[STATIC_METRICS.info()];
-
-const ROLE_ARN: Key<String> = Key::optional("role_arn", "The role's ARN.");
-const EXTERNAL_ID: Key<String> = Key::optional("external_id", "The external id that the role's trust policy asks for.");
-const SESSION_NAME: Key<String> = Key::new("session_name", "\"taffrail\"", "What the session is called in AWS's logs.");
-/// The settings of `[[collectors.cloudwatch.roles]]`.
-pub(super) const ROLE_KEYS: &[KeyInfo] = &[ROLE_ARN.info(), EXTERNAL_ID.info(), SESSION_NAME.info()];
 
 /// How long CloudWatch takes a metric for recently active.
 const RECENT: Duration = Duration::from_secs(3 * 3600);
@@ -307,24 +297,13 @@ fn static_metrics(section: &mut Section<'_>) -> Vec<Id> {
 }
 
 fn accounts(section: &mut Section<'_>) -> Vec<Account> {
-    let plain =
-        Account { profile: section.optional(&PROFILE), endpoint_url: section.optional(&ENDPOINT_URL), role: None };
-    if let Some(url) = plain.endpoint_url.as_ref().filter(|url| !url.starts_with("http")) {
-        section.wrong("endpoint_url", format!("expected an http or https URL, found {url:?}"));
-    }
+    let plain = Account::new(section);
     let mut roles = section.tables("roles");
     if roles.is_empty() {
         return vec![plain];
     }
-    roles
-        .iter_mut()
-        .filter_map(|role| {
-            Some(Account {
-                role: Some(crate::aws::Role::new(role, &ROLE_ARN, &EXTERNAL_ID, &SESSION_NAME)?),
-                ..plain.clone()
-            })
-        })
-        .collect()
+    let of_role = |role| Account { role: Some(role), ..plain.clone() };
+    roles.iter_mut().filter_map(Role::new).map(of_role).collect()
 }
 
 static STATISTIC: LazyLock<Regex> = LazyLock::new(|| {

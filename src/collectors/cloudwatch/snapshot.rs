@@ -7,12 +7,14 @@ use std::sync::{Arc, Mutex, OnceLock};
 use arc_swap::ArcSwap;
 
 use super::budget::Purse;
-use super::metric::{Metric, Place};
+use super::id::Place;
+use super::id::Seconds;
+use super::metric::Metric;
 use super::resources::Resources;
 use super::schedule::now;
 use super::settings::{Job, Missing};
 use super::spending::Spending;
-use super::store::{Seconds, Store};
+use super::store::Store;
 use crate::aws::Counts;
 
 /// A sample of Prometheus.
@@ -181,7 +183,7 @@ impl Published {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::collectors::cloudwatch::metric::{Id, Names};
+    use crate::collectors::cloudwatch::{id::Id, metric::Names};
     use crate::config::{Document, Section};
 
     #[test]

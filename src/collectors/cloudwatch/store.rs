@@ -2,11 +2,9 @@
 
 use std::sync::Arc;
 
+use super::id::{Id, Seconds};
 use super::log::Datum;
-use super::metric::{Id, Metric};
-
-/// Seconds since 1970.
-pub(super) type Seconds = i64;
+use super::metric::Metric;
 
 /// The metrics that are asked for, with their datums.
 #[derive(Debug, Default)]

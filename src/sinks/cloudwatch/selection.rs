@@ -8,7 +8,7 @@ use crate::encode::PointWriter;
 use crate::encode::parse::line::{FieldValue, Point, points};
 use crate::encode::point::{CommonTags, Lines};
 use crate::host::Timestamp;
-use crate::sinks::sender::Prepare;
+use crate::sinks::push::Prepare;
 
 /// Amazon's agent calls these by the names of counters, and puts what they are.
 const GAUGES: [&str; 2] = ["diskio_iops_in_progress", "net_speed"];

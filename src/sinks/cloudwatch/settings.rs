@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::aws::{Account, Role};
+use crate::aws::{Account, Role, account};
 use crate::config::{Globs, Key, Section};
 use crate::sinks::delivery;
 use crate::sinks::schedule::Schedule;
@@ -55,14 +55,6 @@ const RESOLUTION: Key<Duration> = Key::new(
     "\"1m\"",
     "What one datum is of: \"1m\", into which all readings of a minute go, or \"1s\", which CloudWatch keeps for three hours.",
 );
-const PROFILE: Key<String> =
-    Key::optional("profile", "The profile of the AWS configuration files to take credentials of.");
-const ENDPOINT_URL: Key<String> =
-    Key::optional("endpoint_url", "Where the API is, instead of AWS: a compatible service, or a test.");
-
-const ROLE_ARN: Key<String> = Key::optional("role_arn", "The role's ARN.");
-const EXTERNAL_ID: Key<String> = Key::optional("external_id", "The external id that the role's trust policy asks for.");
-const SESSION_NAME: Key<String> = Key::new("session_name", "\"taffrail\"", "What the session is called in AWS's logs.");
 
 /// What documents this kind of sink.
 pub const INFO: KindInfo = KindInfo {
@@ -76,8 +68,8 @@ pub const INFO: KindInfo = KindInfo {
         DELTAS.info(),
         DIMENSIONS_EXCLUDE.info(),
         RESOLUTION.info(),
-        PROFILE.info(),
-        ENDPOINT_URL.info(),
+        account::PROFILE.info(),
+        account::ENDPOINT_URL.info(),
         delivery::INTERVAL.info(),
         delivery::FLUSH_INTERVAL.info(),
         delivery::FLUSH_JITTER.info(),
@@ -90,7 +82,7 @@ pub const INFO: KindInfo = KindInfo {
     tables: &[
         ("tags", "Tags of every point that this sink sends, besides `[tags]`; they become dimensions too.", &[]),
         ("names", "Other names: a metric's measurement and field, with what it is called instead.", &[]),
-        ("role", "A role to assume.", &[ROLE_ARN.info(), EXTERNAL_ID.info(), SESSION_NAME.info()]),
+        ("role", "A role to assume.", account::ROLE_KEYS),
     ],
 };
 
@@ -102,10 +94,11 @@ pub fn usual_schedule(agent: &Schedule) -> Schedule {
 impl Settings {
     /// The settings in `section`, and what a sink with them is called unless it has a name.
     pub(crate) fn new(section: &mut Section<'_>) -> (Settings, String) {
-        let role = section.table("role");
-        let has_role = role.keys().next().is_some();
-        let mut role = role;
-        let role = if has_role { Role::new(&mut role, &ROLE_ARN, &EXTERNAL_ID, &SESSION_NAME) } else { None };
+        let mut account = Account::new(section);
+        let mut role = section.table("role");
+        if role.keys().next().is_some() {
+            account.role = Role::new(&mut role);
+        }
         let resolution = section.get(&RESOLUTION);
         if ![1, 60].contains(&resolution.as_secs()) {
             section.wrong("storage_resolution", "expected \"1s\" or \"1m\": CloudWatch knows no other");
@@ -113,11 +106,7 @@ impl Settings {
         let settings = Settings {
             namespace: section.get(&NAMESPACE),
             region: section.optional(&REGION),
-            account: Account {
-                profile: section.optional(&PROFILE),
-                endpoint_url: section.optional(&ENDPOINT_URL),
-                role,
-            },
+            account,
             metrics: section.get(&METRICS),
             deltas: section.get(&DELTAS),
             dimensions_exclude: section.get(&DIMENSIONS_EXCLUDE),
