@@ -74,6 +74,17 @@ fn more_than_a_hundred_pages_are_read_to_the_end() {
 }
 
 #[test]
+fn more_metrics_than_the_limit_are_left_out_and_that_is_said() {
+    let aws = Aws::start(paged(metrics(&["CPUUtilization"], 40), 10));
+    let taffrail = start(&daily_job(&aws, &format!("{EC2}\nlimit = 15\ndiscovery_interval = \"1s\"")));
+    wait_until_up(&taffrail);
+    assert_eq!(own(&taffrail, "taffrail_cloudwatch_metrics", ""), 15.0);
+    aws.wait_for_calls("ListMetrics", 6);
+    assert_eq!(taffrail.logged("there are more than 15 metrics"), 1);
+    assert!(aws.calls("ListMetrics").iter().all(|call| call.input["NextToken"] != "2"), "what is beyond is not listed");
+}
+
+#[test]
 fn long_dimensions_make_smaller_requests() {
     let long = |index: usize| {
         json!({"Namespace": "AWS/EC2", "MetricName": "CPUUtilization", "Dimensions": (0..10).map(|n|

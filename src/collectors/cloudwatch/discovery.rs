@@ -16,7 +16,7 @@ use crate::config::Globs;
 /// Resources in a page of the tagging API; it gives no more.
 const RESOURCES_PER_PAGE: i32 = 100;
 
-/// Lists the metrics that `wanted` chooses.
+/// Lists the metrics that `wanted` chooses; no more than one beyond its limit.
 ///
 /// # Errors
 /// Why a page of the list did not come; what came before it is of no use.
@@ -43,12 +43,17 @@ pub(super) async fn list(
             let owner = owners.next();
             found.extend(id_of(metric, owner).filter(|id| wanted.wants(id)));
         }
+        if found.len() > wanted.limit {
+            // Some servers list a metric several times.
+            found.sort();
+            found.dedup();
+            found.truncate(wanted.limit + 1);
+        }
         match page.next_token.filter(|next| !next.is_empty() && Some(next) != token.as_ref()) {
-            Some(next) => token = Some(next),
-            None => break,
+            Some(next) if found.len() <= wanted.limit => token = Some(next),
+            _ => break,
         }
     }
-    // Some servers list a metric several times.
     found.sort();
     found.dedup();
     Ok(found)

@@ -1,6 +1,6 @@
 //! What Prometheus sees.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use super::metric;
@@ -49,6 +49,7 @@ fn write_resources(places: &[Arc<Published>], out: &mut FamilyWriter<'_>) {
     }
     for (family, places) in families {
         let mut out = out.free_family(&family, Kind::Gauge, "A resource of AWS, with its tags.");
+        let mut written = HashSet::new();
         for published in places {
             let (place, resources) = (published.place(), published.resources());
             // The exporters differ in this too.
@@ -57,7 +58,12 @@ fn write_resources(places: &[Arc<Published>], out: &mut FamilyWriter<'_>) {
                 Naming::CloudwatchExporter => 1.0,
             };
             for resource in resources.all() {
-                out.sample(&metric::info_labels(&published.job, &place, resource), value, None);
+                let labels = metric::info_labels(&published.job, &place, resource);
+                // Several jobs of one namespace know the same resources.
+                if !written.contains(&labels) {
+                    out.sample(&labels, value, None);
+                    written.insert(labels);
+                }
             }
         }
     }

@@ -12,7 +12,7 @@ use super::resources::Resources;
 use super::settings::{Choice, Job};
 use super::spending::Spending;
 use super::told::Told;
-use crate::aws::{Clients, Problem};
+use crate::aws::{Clients, Kind, Problem};
 
 /// Which steps to take.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -93,13 +93,28 @@ impl Found {
     }
 
     /// Takes what came, and says whether the list of metrics is new.
-    pub(super) fn take(&mut self, discovery: Discovery, told: &mut Told) -> bool {
+    pub(super) fn take(&mut self, job: &Job, discovery: Discovery, told: &mut Told) -> bool {
         let is_listed = matches!(discovery.metrics, Some(Ok(_)));
         keep(&mut self.account, &mut self.failed.account, discovery.account, told, "the account's number");
         let resources = discovery.resources.map(|result| result.map(Arc::new));
         keep(&mut self.resources, &mut self.failed.resources, resources, told, "the list of resources");
         keep(&mut self.metrics, &mut self.failed.metrics, discovery.metrics, told, "the list of metrics");
+        if is_listed {
+            self.keep_limit(job, told);
+        }
         is_listed
+    }
+
+    fn keep_limit(&mut self, job: &Job, told: &mut Told) {
+        let (Choice::Discovered(wanted), Some(metrics)) = (&job.choice, &mut self.metrics) else { return };
+        const STEP: &str = "the number of metrics";
+        if metrics.len() <= wanted.limit {
+            return told.went_well(STEP);
+        }
+        metrics.truncate(wanted.limit);
+        let message =
+            format!("there are more than {} metrics: the rest is left out; see limit, or choose", wanted.limit);
+        told.failed(STEP, &Problem { kind: Kind::Configuration, message });
     }
 
     /// Whose metrics they are.

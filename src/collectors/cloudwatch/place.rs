@@ -167,7 +167,7 @@ impl Runner {
     }
 
     fn take_discovery(&mut self, discovery: Discovery) {
-        if self.found.take(discovery, &mut self.told) {
+        if self.found.take(&self.job, discovery, &mut self.told) {
             self.published.discovered();
         }
         let wait = if self.found.has_failed() {

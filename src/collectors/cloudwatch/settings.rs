@@ -65,6 +65,8 @@ pub(super) struct Discovered {
     pub(super) recently_active: bool,
     /// How often to list.
     pub(super) interval: Duration,
+    /// How many are taken, at the most.
+    pub(super) limit: usize,
     /// Whether the tagging API is asked for the resources.
     pub(super) resource_tags: bool,
 }
@@ -121,6 +123,11 @@ const RECENTLY_ACTIVE: Key<bool> = Key::new(
 );
 const DISCOVERY_INTERVAL: Key<Duration> =
     Key::new("discovery_interval", "\"15m\"", "How often metrics are listed, and resources with their tags.");
+const LIMIT: Key<usize> = Key::new(
+    "limit",
+    "50000",
+    "How many metrics are asked for in each account and region, at the most. The log tells if there are more.",
+);
 const RESOURCE_TAGS: Key<bool> = Key::new(
     "resource_tags",
     "true",
@@ -161,6 +168,7 @@ pub(super) const KEYS: &[KeyInfo] = &[
     MISSING.info(),
     RECENTLY_ACTIVE.info(),
     DISCOVERY_INTERVAL.info(),
+    LIMIT.info(),
     RESOURCE_TAGS.info(),
     TAGS_ON_METRICS.info(),
     NAMING.info(),
@@ -260,6 +268,7 @@ impl Choice {
             tags: section.table("tags").entries(),
             recently_active: section.get(&RECENTLY_ACTIVE) && schedule.window <= RECENT,
             interval,
+            limit: section.get(&LIMIT),
             resource_tags: section.get(&RESOURCE_TAGS) && is_known,
         };
         let needs_tags = [("tags", !discovered.tags.is_empty()), ("tags_on_metrics", !labels.tags.is_empty())];
