@@ -217,7 +217,7 @@ const ONLY_OURS: [(&str, &str); 4] = [
 ];
 
 /// Collectors that node_exporter has not, or not by default.
-const NOT_THEIRS: [&str; 4] = ["container", "machine", "process", "processes"];
+const NOT_THEIRS: [&str; 5] = ["cloudwatch", "container", "machine", "process", "processes"];
 
 /// What the reading itself changes, and by how much at most: node_exporter reads with several threads, each of which
 /// runs and has files open while Taffrail, which reads with one, does not.

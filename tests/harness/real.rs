@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
 
 use serde_json::Value;
 
@@ -66,9 +67,19 @@ impl Drop for Server {
     }
 }
 
-/// A port that nothing listens on.
+/// A port that nothing listens on, and that nobody else is given: below those that the kernel gives to outgoing
+/// connections, which may take a port between this and its use.
 pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    const FIRST: u16 = 20_000;
+    const COUNT: u16 = 12_000;
+    let start = (std::process::id() as u16).wrapping_mul(97) % COUNT;
+    loop {
+        let port = FIRST + (start + NEXT.fetch_add(1, Relaxed) % COUNT) % COUNT;
+        if TcpListener::bind(("0.0.0.0", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 /// A text as a part of a query.
