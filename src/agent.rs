@@ -1,7 +1,8 @@
 //! The process: starts what the configuration asks for, reloads it on SIGHUP, drains on SIGTERM and SIGINT.
 
+use std::collections::BTreeMap;
 use std::future::pending;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -17,6 +18,7 @@ use crate::encode::point::CommonTags;
 use crate::gateway::forward::Forward;
 use crate::gateway::service::Service;
 use crate::http::{self, ApplyError, Server};
+use crate::manager::{self, Sockets};
 use crate::settings::{Measured, Overrides, Settings};
 use crate::sinks::prometheus::{Exposition, router};
 use crate::sinks::sender::Sink;
@@ -41,6 +43,22 @@ impl Origin {
     pub fn load(&self) -> Result<Settings, Problems> {
         Settings::load(&self.paths, &self.overrides, &|name| std::env::var(name).ok())
     }
+
+    /// The same, but for listening on sockets that were handed over, if there are any.
+    fn listening_on(&self, sockets: &Sockets) -> Origin {
+        let mut origin = self.clone();
+        let addresses = |handed: &BTreeMap<SocketAddr, TcpListener>| handed.keys().copied().collect::<Vec<_>>();
+        let (http, gateway) = (addresses(&sockets.http), addresses(&sockets.gateway));
+        if origin.overrides.only_gateway && !(http.is_empty() && gateway.is_empty()) {
+            origin.overrides.listen = [http, gateway].concat();
+            return origin;
+        }
+        if !http.is_empty() {
+            origin.overrides.listen = http;
+        }
+        origin.overrides.gateway_listen = gateway;
+        origin
+    }
 }
 
 /// Runs until SIGTERM or SIGINT.
@@ -50,15 +68,24 @@ impl Origin {
 pub async fn run(origin: &Origin) -> Result<(), Box<dyn std::error::Error>> {
     // Before anything else: a SIGHUP that nobody handles would end the process.
     let mut signals = Signals::new()?;
-    let mut agent = Agent::start(origin.load()?).await?;
+    let sockets = Sockets::take().map_err(|error| format!("a socket of the service manager: {error}"))?;
+    let origin = &origin.listening_on(&sockets);
+    let mut agent = Agent::start(origin.load()?, sockets).await?;
+    manager::ready(&agent.status());
+    let _alive = manager::keep_alive();
     loop {
         let asked = tokio::select! {
             asked = signals.next() => asked,
             () = agent.asked_to_quit() => Asked::End("a request to /-/quit"),
         };
         match asked {
-            Asked::Reload => agent.reload(origin).await,
+            Asked::Reload => {
+                manager::reloading();
+                agent.reload(origin).await;
+                manager::ready(&agent.status());
+            }
             Asked::End(name) => {
+                manager::stopping();
                 tracing::info!("{name}: shutting down");
                 agent.drain().await;
                 return Ok(());
@@ -106,14 +133,18 @@ struct Agent {
 }
 
 impl Agent {
-    async fn start(settings: Settings) -> Result<Agent, Box<dyn std::error::Error>> {
+    async fn start(settings: Settings, mut sockets: Sockets) -> Result<Agent, Box<dyn std::error::Error>> {
+        if settings.http.listen.is_empty() {
+            // A process that is a gateway alone has whatever sockets there are.
+            sockets.gateway.append(&mut sockets.http);
+        }
         let readers = Arc::new(Readers::new(settings.host, settings.collectors));
         let exposition = Arc::new(Exposition::new(readers, settings.http.max_requests));
-        let mut server = Server::new(&settings.http, router(exposition.clone()));
+        let mut server = Server::new(&settings.http, router(exposition.clone()), sockets.http);
         listen(&mut server, &settings.http).await?;
         let gateway = match settings.gateway.listen.is_empty() {
             true => None,
-            false => Some(Service::start(settings.gateway, &settings.http).await?),
+            false => Some(Service::start(settings.gateway, &settings.http, sockets.gateway).await?),
         };
         let mut agent = Agent { exposition, measured: settings.measured, server, gateway, sinks: Vec::new() };
         for sink in settings.sinks {
@@ -172,9 +203,21 @@ impl Agent {
             }
             Some(gateway) => gateway.reload(settings, http).await?,
             None if settings.listen.is_empty() => {}
-            None => self.gateway = Some(Service::start(settings, http).await?),
+            None => self.gateway = Some(Service::start(settings, http, BTreeMap::new()).await?),
         }
         Ok(())
+    }
+
+    /// What it does, in a line.
+    fn status(&self) -> String {
+        let listens: Vec<String> = self.server.addresses().map(|address| address.to_string()).collect();
+        let listens =
+            if listens.is_empty() { "not pulled".to_owned() } else { format!("pulled at {}", listens.join(", ")) };
+        let gateway = if self.gateway.is_some() { "; a gateway" } else { "" };
+        match self.sinks.len() {
+            0 => format!("{listens}{gateway}"),
+            count => format!("{listens}{gateway}; pushes to {count}"),
+        }
     }
 
     async fn asked_to_quit(&self) {

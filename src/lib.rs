@@ -14,6 +14,7 @@ pub mod gateway;
 pub mod host;
 pub mod http;
 pub mod job;
+pub mod manager;
 pub mod settings;
 pub mod sinks;
 pub mod spool;

@@ -42,6 +42,8 @@ pub struct Overrides {
     pub collectors: Vec<String>,
     /// Whether there is a gateway and nothing else; then `listen` is where it listens.
     pub only_gateway: bool,
+    /// Where the gateway listens, unless empty.
+    pub gateway_listen: Vec<SocketAddr>,
     /// Where the gateway keeps its groups.
     pub gateway_state: Option<PathBuf>,
 }
@@ -91,6 +93,9 @@ impl Settings {
             let mut gateway = gateway::settings::Settings::new(&mut root.table("gateway"));
             if let Some(state) = &overrides.gateway_state {
                 gateway.state = Some(state.clone());
+            }
+            if !overrides.gateway_listen.is_empty() {
+                gateway.listen.clone_from(&overrides.gateway_listen);
             }
             let listen = if overrides.only_gateway { &[][..] } else { &overrides.listen };
             let mut settings = Settings {

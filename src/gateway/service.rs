@@ -1,6 +1,7 @@
 //! The gateway as a part of the process: its listeners, its groups, and their end.
 
-use std::net::SocketAddr;
+use std::collections::BTreeMap;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,11 +32,16 @@ pub enum StartError {
 }
 
 impl Service {
-    /// Opens the groups that were kept, and listens; connections are bounded as `http` says.
+    /// Opens the groups that were kept, and listens, on `handed` sockets where their addresses are wanted; connections are
+    /// bounded as `http` says.
     ///
     /// # Errors
     /// Why it cannot be started.
-    pub async fn start(settings: Settings, http: &http::Settings) -> Result<Service, StartError> {
+    pub async fn start(
+        settings: Settings,
+        http: &http::Settings,
+        handed: BTreeMap<SocketAddr, TcpListener>,
+    ) -> Result<Service, StartError> {
         /// How late a group may end.
         const EVERY: Duration = Duration::from_secs(1);
         let core = Core::open(settings.state.as_deref())?;
@@ -46,7 +52,7 @@ impl Service {
         }
         let listeners = http::Settings { listen: settings.listen.clone(), ..http.clone() };
         let gateway = Gateway::new(core, settings);
-        let mut server = Server::new(&listeners, router(gateway.clone()));
+        let mut server = Server::new(&listeners, router(gateway.clone()), handed);
         server.apply(&listeners).await.inspect_err(|_| gateway.close())?;
         for address in server.addresses() {
             tracing::info!("the gateway listens on {}://{address}", server.scheme());

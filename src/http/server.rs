@@ -1,6 +1,6 @@
 //! The listeners.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -35,6 +35,8 @@ pub struct Server {
     /// What holds for new connections.
     rules: Arc<ArcSwap<Rules>>,
     router: Router,
+    /// Sockets that were handed over, and are not to be bound.
+    handed: BTreeMap<SocketAddr, std::net::TcpListener>,
 }
 
 /// What holds for a connection.
@@ -53,9 +55,18 @@ struct Listener {
 
 impl Server {
     /// A server that answers with `router`, and does not listen yet.
-    pub fn new(settings: &Settings, router: Router) -> Self {
+    ///
+    /// Where it is to listen at an address of `handed`, it takes that socket.
+    pub fn new(settings: &Settings, router: Router, handed: BTreeMap<SocketAddr, std::net::TcpListener>) -> Self {
         let rules = Rules { settings: settings.clone(), guard: Arc::new(Guard::open()) };
-        Server { listeners: HashMap::new(), rules: Arc::new(ArcSwap::from_pointee(rules)), router }
+        Server { listeners: HashMap::new(), rules: Arc::new(ArcSwap::from_pointee(rules)), router, handed }
+    }
+
+    async fn bind(&self, address: SocketAddr) -> io::Result<TcpListener> {
+        match self.handed.get(&address) {
+            Some(socket) => TcpListener::from_std(socket.try_clone()?),
+            None => TcpListener::bind(address).await,
+        }
     }
 
     /// Opens what `settings` asks for and is not open, and closes what it does not ask for. An address that stays keeps
@@ -76,7 +87,7 @@ impl Server {
         for address in missing {
             // 0.0.0.0:9100 is in the way of 127.0.0.1:9100.
             given_up.extend(self.close(|open| is_unwanted(open) && open.port() == address.port()).await);
-            match TcpListener::bind(address).await.and_then(|listener| Ok((listener.local_addr()?, listener))) {
+            match self.bind(address).await.and_then(|listener| Ok((listener.local_addr()?, listener))) {
                 Ok((local, listener)) => bound.push((address, local, listener)),
                 Err(reason) => {
                     drop(bound);
@@ -111,7 +122,7 @@ impl Server {
 
     async fn reopen(&mut self, addresses: Vec<SocketAddr>) {
         for address in addresses {
-            match TcpListener::bind(address).await {
+            match self.bind(address).await {
                 Ok(listener) => self.open(address, address, listener),
                 Err(error) => tracing::error!("cannot listen on {address} again: {error}"),
             }

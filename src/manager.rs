@@ -1,0 +1,81 @@
+//! The service manager, as systemd speaks it: what it is told (sd_notify(3)), and the sockets that it hands over
+//! (sd_listen_fds(3)). Without one, nothing is told and there are none.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::time::Duration;
+
+use listenfd::ListenFd;
+use sd_notify::NotifyState;
+use tokio::task::JoinHandle;
+use tokio::time::{MissedTickBehavior, interval};
+
+/// The name of sockets that are the gateway's; all others are pulled from.
+const OF_THE_GATEWAY: &str = "gateway";
+
+/// Everything is there; `status` is shown by `systemctl status`.
+pub fn ready(status: &str) {
+    tell(&[NotifyState::Ready, NotifyState::Status(status)]);
+}
+
+/// The configuration is being read again; [`ready`] says that it is done.
+pub fn reloading() {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    let microseconds = i128::from(now.tv_sec) * 1_000_000 + i128::from(now.tv_nsec) / 1000;
+    tell(&[NotifyState::Reloading, NotifyState::MonotonicUsec(microseconds)]);
+}
+
+/// The end has begun.
+pub fn stopping() {
+    tell(&[NotifyState::Stopping, NotifyState::Status("answering what was asked, and sending what waits")]);
+}
+
+fn tell(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        tracing::debug!("the service manager cannot be told: {error}");
+    }
+}
+
+/// Tells that the process is alive, twice as often as it must, as long as its runtime goes on; nothing if nobody asks.
+pub fn keep_alive() -> Option<JoinHandle<()>> {
+    let every = sd_notify::watchdog_enabled()? / 2;
+    Some(tokio::spawn(async move {
+        let mut ticks = interval(every.max(Duration::from_millis(1)));
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            tell(&[NotifyState::Watchdog]);
+        }
+    }))
+}
+
+/// Sockets that were handed over, by the addresses that they listen on.
+#[derive(Debug, Default)]
+pub struct Sockets {
+    /// Those that are pulled from.
+    pub http: BTreeMap<SocketAddr, TcpListener>,
+    /// The gateway's.
+    pub gateway: BTreeMap<SocketAddr, TcpListener>,
+}
+
+impl Sockets {
+    /// Takes them over; the next call finds none.
+    ///
+    /// # Errors
+    /// That one of them is no listening TCP socket.
+    pub fn take() -> io::Result<Sockets> {
+        let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
+        let mut names = names.split(':');
+        let (mut handed, mut sockets) = (ListenFd::from_env(), Sockets::default());
+        for index in 0..handed.len() {
+            let name = names.next().unwrap_or_default();
+            let Some(listener) = handed.take_tcp_listener(index)? else { continue };
+            listener.set_nonblocking(true)?;
+            let address = listener.local_addr()?;
+            let of = if name == OF_THE_GATEWAY { &mut sockets.gateway } else { &mut sockets.http };
+            of.insert(address, listener);
+        }
+        Ok(sockets)
+    }
+}

@@ -1,0 +1,115 @@
+//! Taffrail under a service manager: what it tells, and the sockets that it takes over.
+
+mod harness;
+
+use std::net::TcpListener;
+use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixDatagram;
+use std::process::{Child, Command, Stdio};
+
+use harness::{PATIENCE, Taffrail, get, recorded_host, wait_until};
+use rustix::io::{FdFlags, fcntl_setfd};
+use rustix::process::Signal;
+
+/// The manager's end of what is told.
+struct Manager {
+    socket: UnixDatagram,
+    path: String,
+    _folder: tempfile::TempDir,
+}
+
+impl Manager {
+    fn new() -> Manager {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("notify");
+        let socket = UnixDatagram::bind(&path).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        Manager { socket, path: path.to_str().unwrap().to_owned(), _folder: folder }
+    }
+
+    /// The next message that is not a sign of life.
+    fn next(&self) -> String {
+        loop {
+            let message = self.next_of_any_kind();
+            if !message.contains("WATCHDOG=1") {
+                return message;
+            }
+        }
+    }
+
+    fn next_of_any_kind(&self) -> String {
+        let mut buffer = [0; 4096];
+        let length = self.socket.recv(&mut buffer).expect("nothing is told");
+        String::from_utf8(buffer[..length].to_vec()).unwrap()
+    }
+}
+
+#[test]
+fn a_manager_is_told_of_the_beginning_of_reloads_and_of_the_end() {
+    let manager = Manager::new();
+    let config =
+        format!("{}\n[[sinks.influxdb]]\nurls = [\"http://127.0.0.1:1\"]\ndatabase = \"d\"\n", recorded_host());
+    let environment = [("NOTIFY_SOCKET", manager.path.as_str()), ("WATCHDOG_USEC", "200000")];
+    let mut taffrail = Taffrail::start_with_environment("run", &config, &["--listen", "127.0.0.1:0"], &environment);
+    let ready = manager.next();
+    let address = taffrail.addresses()[0].clone();
+    assert_eq!(ready, format!("READY=1\nSTATUS=pulled at {address}; pushes to 1\n"));
+    assert_eq!(get(&format!("http://{address}/-/ready"), &[]).unwrap().status, 200, "ready is ready");
+    for _ in 0..3 {
+        assert_eq!(manager.next_of_any_kind(), "WATCHDOG=1\n");
+    }
+    taffrail.reload(&recorded_host());
+    let reloading = manager.next();
+    assert!(reloading.starts_with("RELOADING=1\nMONOTONIC_USEC="), "{reloading}");
+    assert_eq!(manager.next(), format!("READY=1\nSTATUS=pulled at {address}\n"));
+    taffrail.signal(Signal::TERM);
+    assert!(manager.next().starts_with("STOPPING=1\n"));
+    assert!(taffrail.wait().success());
+}
+
+/// Taffrail with sockets as systemd hands them over: as descriptors from 3 on.
+struct Activated(Child);
+
+impl Activated {
+    fn start(subcommand: &str, sockets: &[(&str, &TcpListener)]) -> Activated {
+        let mut script = String::new();
+        for (index, (_, socket)) in sockets.iter().enumerate() {
+            fcntl_setfd(socket, FdFlags::empty()).unwrap();
+            script += &format!("exec {}<&{}; ", index + 3, socket.as_raw_fd());
+        }
+        let names = sockets.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(":");
+        script += &format!(
+            "export LISTEN_PID=$$ LISTEN_FDS={} LISTEN_FDNAMES={names}; exec \"$0\" {subcommand}",
+            sockets.len()
+        );
+        let mut command = Command::new("bash");
+        command.arg("-c").arg(script).arg(env!("CARGO_BIN_EXE_taffrail"));
+        Activated(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
+    }
+}
+
+impl Drop for Activated {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn answers(socket: &TcpListener, path: &str, body: &str) {
+    let url = format!("http://{}{path}", socket.local_addr().unwrap());
+    wait_until(&url, || get(&url, &[]).ok().filter(|answer| answer.status == 200 && answer.text().contains(body)));
+}
+
+#[test]
+fn sockets_of_the_manager_are_listened_on() {
+    // Above those that may be overwritten while they are handed over.
+    let _others: Vec<_> = (0..4).map(|_| std::fs::File::open("/dev/null").unwrap()).collect();
+    let bind = || TcpListener::bind("127.0.0.1:0").unwrap();
+    let (http, gateway) = (bind(), bind());
+    let _agent = Activated::start("run", &[("http", &http), ("gateway", &gateway)]);
+    answers(&http, "/metrics", "node_load1");
+    answers(&gateway, "/api/v1/status", "success");
+    let alone = bind();
+    let _gateway = Activated::start("gateway", &[("taffrail.socket", &alone)]);
+    answers(&alone, "/api/v1/status", "success");
+}
