@@ -15,6 +15,7 @@ pub mod host;
 pub mod http;
 pub mod job;
 pub mod manager;
+pub mod reference;
 pub mod settings;
 pub mod sinks;
 pub mod spool;

@@ -1,5 +1,7 @@
 //! The command line.
 
+#[cfg(feature = "assets")]
+mod assets;
 mod push;
 
 use std::io::{self, Write};
@@ -46,7 +48,7 @@ enum Command {
     /// Take one reading and print it
     Print(Print),
     /// Check a configuration, and show every mistake in it
-    Check(Configuration),
+    Check(Check),
     /// Amazon CloudWatch: what it will cost
     #[cfg(feature = "cloudwatch")]
     Cloudwatch {
@@ -55,6 +57,13 @@ enum Command {
     },
     /// List the collectors: whether they are on, what they read, and what they need
     Collectors(Configuration),
+    /// Write man pages and completions of shells into a folder
+    #[cfg(feature = "assets")]
+    #[command(hide = true)]
+    Assets {
+        /// The folder
+        folder: PathBuf,
+    },
 }
 
 #[derive(Args)]
@@ -81,6 +90,15 @@ struct Plan {
     /// Do not ask AWS; assume that each job finds this many metrics in each account and region
     #[arg(long, value_name = "NUMBER")]
     assume_metrics: Option<usize>,
+}
+
+#[derive(Args)]
+struct Check {
+    #[command(flatten)]
+    configuration: Configuration,
+    /// Say nothing if it is sound
+    #[arg(long)]
+    quiet: bool,
 }
 
 #[derive(Args)]
@@ -149,10 +167,12 @@ fn main() -> ExitCode {
         Command::Gateway(gateway) => gateway.execute(),
         Command::Push(push) => return exit_of(push.execute()),
         Command::Print(print) => print.execute(),
-        Command::Check(configuration) => configuration.check(),
+        Command::Check(check) => check.execute(),
         #[cfg(feature = "cloudwatch")]
         Command::Cloudwatch { command: Cloudwatch::Plan(plan) } => plan.execute(),
         Command::Collectors(configuration) => configuration.list_collectors(),
+        #[cfg(feature = "assets")]
+        Command::Assets { folder } => assets::write(&folder).map_err(Failure::from),
     };
     exit_of(done.map(|()| ExitCode::SUCCESS))
 }
@@ -179,13 +199,18 @@ impl Configuration {
     fn origin(&self) -> Origin {
         Origin { paths: self.config.clone(), overrides: Overrides::default() }
     }
+}
 
-    fn check(&self) -> Result<(), Failure> {
-        let settings = self.origin().load()?;
+impl Check {
+    fn execute(&self) -> Result<(), Failure> {
+        let settings = self.configuration.origin().load()?;
         for sink in &settings.sinks {
             taffrail::sinks::sender::Sink::check(sink)?;
         }
         Guard::new(settings.http.protection.clone())?;
+        if self.quiet {
+            return Ok(());
+        }
         let listen = settings.http.listen.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         let sinks = settings.sinks.iter().map(|sink| sink.delivery.name.as_str()).collect::<Vec<_>>().join(", ");
         let or_none = |text: String| if text.is_empty() { "none".to_owned() } else { text };
@@ -196,7 +221,9 @@ impl Configuration {
         writeln!(out, "  collectors  {} on", settings.collectors.len())?;
         Ok(())
     }
+}
 
+impl Configuration {
     fn list_collectors(&self) -> Result<(), Failure> {
         let mut settings = self.origin().load()?;
         let mut out = io::stdout().lock();

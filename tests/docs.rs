@@ -7,13 +7,14 @@ use std::fmt::Write;
 use std::path::Path;
 
 use taffrail::collectors::list::COLLECTORS;
-use taffrail::collectors::{About, readers, settings as collectors};
-use taffrail::config::{Document, KeyInfo};
+use taffrail::collectors::{About, readers};
+use taffrail::config::Document;
 use taffrail::encode::family::FamilyInfo;
 use taffrail::encode::point::MeasurementInfo;
+use taffrail::reference::sections;
 use taffrail::settings::{self, Overrides, Settings};
 use taffrail::sinks::settings::KINDS;
-use taffrail::sinks::{prometheus, schedule, state};
+use taffrail::sinks::{prometheus, state};
 
 #[test]
 fn the_documentation_is_what_the_code_says() {
@@ -100,65 +101,6 @@ fn write_measurement(out: &mut String, measurement: &MeasurementInfo) {
     for field in measurement.fields {
         writeln!(out, "| `{}` | {} | {} |", field.name, field.type_name, field.help).unwrap();
     }
-}
-
-/// The sections of the configuration: head, what they are for, settings.
-fn sections() -> Vec<(String, String, &'static [KeyInfo])> {
-    let mut sections = vec![
-        ("[http]".to_owned(), "Where and how Taffrail is pulled.".to_owned(), taffrail::http::KEYS),
-        (
-            "[http.tls]".into(),
-            "TLS on every address that is listened on. Files are read again when they change.".into(),
-            taffrail::http::tls::KEYS,
-        ),
-        (
-            "[[http.users]]".into(),
-            "Those who may ask, at every address that is listened on; without any, everybody may.".into(),
-            taffrail::http::access::KEYS,
-        ),
-        (
-            "[gateway]".into(),
-            "Where batch jobs push, as to Prometheus's Pushgateway.".into(),
-            taffrail::gateway::settings::KEYS,
-        ),
-        (
-            "[[gateway.jobs]]".into(),
-            "What holds for the pushes of certain jobs; the first that matches holds.".into(),
-            taffrail::gateway::rules::KEYS,
-        ),
-        ("[agent]".into(), "When push sinks read and write.".into(), schedule::KEYS),
-        ("[tags]".into(), "Tags of every point that is pushed: any key, with a string.".into(), &[]),
-        ("[host]".into(), "Where the host's trees are mounted.".into(), settings::HOST_KEYS),
-    ];
-    for kind in KINDS {
-        sections.push((format!("[[sinks.{}]]", kind.name), kind.about.to_owned(), kind.keys));
-        for (table, about, keys) in kind.tables {
-            sections.push((format!("[sinks.{}.{table}]", kind.name), (*about).to_owned(), keys));
-        }
-    }
-    sections.push(("[collectors]".into(), "Which collectors are on.".into(), collectors::KEYS));
-    let common = "Every collector has these settings, and its own below.";
-    sections.push(("[collectors.NAME]".into(), common.into(), collectors::COMMON_KEYS));
-    for about in COLLECTORS.iter().map(|entry| entry.about) {
-        if about.is_list {
-            let of = format!("A job of {}. There may be any number of jobs.", about.summary);
-            sections.push((format!("[[collectors.{}]]", about.name), of, about.keys));
-        } else if !about.keys.is_empty() {
-            let of = format!("What is pulled of {}.", about.summary);
-            sections.push((format!("[collectors.{}]", about.name), of, about.keys));
-        }
-        for table in about.tables {
-            sections.push((format!("[collectors.{}.{}]", about.name, table.name), table.about.to_owned(), table.keys));
-        }
-        for list in about.lists {
-            sections.push((format!("[[collectors.{}.{}]]", about.name, list.name), list.about.to_owned(), list.keys));
-        }
-        if !about.point_keys.is_empty() {
-            let of = format!("What is pushed of {}.", about.summary);
-            sections.push((format!("[collectors.{}.points]", about.name), of, about.point_keys));
-        }
-    }
-    sections
 }
 
 fn configuration() -> String {
