@@ -35,7 +35,7 @@ fn write_pages(folder: &Path, name: &str, command: &Command) -> io::Result<()> {
 
 fn configuration() -> String {
     let mut page = format!(
-        ".TH taffrail.toml 5 \"\" \"taffrail {}\"\n.SH NAME\ntaffrail.toml \\- configuration of taffrail\n.SH DESCRIPTION\n",
+        ".TH taffrail.toml 5 \"\" \"taffrail {}\"\n.ad l\n.SH NAME\ntaffrail.toml \\- configuration of taffrail\n.SH DESCRIPTION\n",
         env!("CARGO_PKG_VERSION")
     );
     page.push_str(&text(
