@@ -49,18 +49,36 @@ fn packages() -> (PathBuf, PathBuf) {
     (older, newer)
 }
 
+/// A repository of these packages, signed by a key that is made for it.
+fn repository(packages: &[&PathBuf]) -> PathBuf {
+    let repository = folder().join("repository");
+    let _ = std::fs::remove_dir_all(&repository);
+    let keys = tempfile::tempdir().unwrap();
+    const KEY: &str = "Taffrail's tests <tests@example.org>";
+    let mut gpg = Command::new("gpg");
+    gpg.args(["--batch", "--quiet", "--passphrase", "", "--quick-generate-key", KEY, "ed25519", "sign", "1d"]);
+    run(gpg.env("GNUPGHOME", keys.path()));
+    let mut make = Command::new(root().join("packaging/deb/repo"));
+    let told = run(make.arg(&repository).arg(KEY).args(packages).env("GNUPGHOME", keys.path()));
+    assert!(told.contains("has 2 packages"), "{told}");
+    // gpg leaves an agent behind, which ends with its folder.
+    run(Command::new("gpgconf").args(["--kill", "all"]).env("GNUPGHOME", keys.path()));
+    repository
+}
+
 #[test]
 #[ignore = "needs Debian's packages systemd-container, debootstrap and lintian: tests/run"]
 fn with_systemd_container_the_package_is_installed_edited_upgraded_and_purged() {
     let (older, newer) = packages();
     run(Command::new("lintian").args(["--allow-root", "--fail-on", "error,warning"]).arg(&older));
+    let repository = repository(&[&older, &newer]);
     let boot = root().join("tests/deb/boot");
-    run(Command::new(boot).arg(folder().join("booted")).args([&older, &newer]));
+    run(Command::new(boot).arg(folder().join("booted")).args([&older, &newer, &repository]));
     let result = std::fs::read_to_string(folder().join("booted/result")).unwrap();
     let failed: Vec<&str> = result.lines().filter(|line| !line.starts_with("ok ")).collect();
     let journal = std::fs::read_to_string(folder().join("booted/journal")).unwrap();
     assert!(failed.is_empty(), "{failed:#?}\n{journal}");
-    assert_eq!(result.lines().count(), 35);
+    assert_eq!(result.lines().count(), 41);
 }
 
 #[test]
