@@ -7,13 +7,17 @@ use reqwest::{Certificate, Client, ClientBuilder};
 
 /// A client that is to be completed: it goes straight to its server, and follows nobody elsewhere.
 pub fn builder() -> ClientBuilder {
+    builder_with_proxies().no_proxy()
+}
+
+/// The same by way of the environment's proxies.
+pub fn builder_with_proxies() -> ClientBuilder {
     // TLS is ring's in the whole process; only the first time has an effect.
     let _ = rustls::crypto::ring::default_provider().install_default();
     Client::builder()
         .user_agent(concat!("taffrail/", env!("CARGO_PKG_VERSION")))
         // A redirected POST would arrive as a GET, and a token at a stranger's.
         .redirect(reqwest::redirect::Policy::none())
-        .no_proxy()
 }
 
 /// The certificates in the PEM file at `path`.

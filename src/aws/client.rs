@@ -5,31 +5,20 @@ use std::time::Duration;
 
 use aws_config::sts::AssumeRoleProvider;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
-use aws_sdk_cloudwatch::config::{SharedCredentialsProvider, SharedHttpClient};
-use aws_smithy_http_client::tls::Provider;
-use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
+use aws_sdk_cloudwatch::config::SharedCredentialsProvider;
 use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
 
 use super::account::{Account, Role};
 use super::count::{Counter, Counts, Operation};
+use super::http::HttpClient;
 use super::problem::{Kind, Problem};
 
-/// What requests go through; its connections belong to the runtime that it is used in.
-pub type HttpClient = SharedHttpClient;
-
-/// How long a connection may take to come about.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long one attempt may take.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a request may take with all its attempts.
 const OPERATION_TIMEOUT: Duration = Duration::from_secs(90);
 const ATTEMPTS: u32 = 4;
-
-/// What requests go through, by TLS of rustls and ring.
-pub fn http_client() -> HttpClient {
-    aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https()
-}
 
 /// Clients of one account in one region.
 #[derive(Clone, Debug)]
@@ -95,7 +84,6 @@ impl Clients {
 
 async fn load(account: &Account, region: Option<&str>, http: HttpClient) -> SdkConfig {
     let timeouts = TimeoutConfig::builder()
-        .connect_timeout(CONNECT_TIMEOUT)
         .operation_attempt_timeout(ATTEMPT_TIMEOUT)
         .operation_timeout(OPERATION_TIMEOUT)
         .build();

@@ -3,9 +3,11 @@
 pub mod account;
 mod client;
 mod count;
+mod http;
 mod problem;
 
 pub use account::{Account, Role};
-pub use client::{Clients, HttpClient, http_client};
+pub use client::Clients;
 pub use count::{Counts, Operation};
+pub use http::{HttpClient, http_client};
 pub use problem::{Kind, Problem};

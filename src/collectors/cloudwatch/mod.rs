@@ -173,7 +173,10 @@ impl Running {
             };
             runtime.block_on(async {
                 // Its connections live in this runtime.
-                let http = http_client();
+                let http = match http_client() {
+                    Ok(http) => http,
+                    Err(error) => return tracing::error!("cloudwatch: {error}"),
+                };
                 let _running: JoinSet<()> = setups.into_iter().map(|setup| setup(http.clone()).run()).collect();
                 stopped.cancelled().await;
             });

@@ -12,7 +12,7 @@ use super::id::Id;
 use super::metric::Metric;
 use super::settings::{Choice, Job};
 use super::spending::Spending;
-use crate::aws::{Account, Clients, Counts, HttpClient, Operation, Problem, http_client};
+use crate::aws::{Account, Clients, Counts, HttpClient, Kind, Operation, Problem, http_client};
 use crate::config::{Document, Problems, Section};
 
 /// The jobs of a configuration, to be planned.
@@ -58,7 +58,7 @@ impl Plans {
                     .to_owned(),
             );
         }
-        let http = http_client();
+        let http = http_client().map_err(|message| Problem { kind: Kind::Configuration, message })?;
         let mut forecasts = Vec::new();
         for job in &self.jobs {
             for (account, region) in job.places() {

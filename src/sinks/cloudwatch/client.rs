@@ -51,7 +51,8 @@ impl Connection {
             return Ok(clients.clone());
         }
         let region = self.settings.region.as_deref();
-        let clients = Clients::new(&self.settings.account, region, http_client(), self.counts.clone()).await?;
+        let http = http_client().map_err(|message| Problem { kind: Kind::Configuration, message })?;
+        let clients = Clients::new(&self.settings.account, region, http, self.counts.clone()).await?;
         Ok(self.clients.insert(clients).clone())
     }
 }
