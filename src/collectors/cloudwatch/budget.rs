@@ -86,7 +86,7 @@ impl Budget {
         }
     }
 
-    /// What is left of an hour in which `spent` was spent, in billed metrics; nothing where `requests` are used up.
+    /// Whether `spent` may be spent in an hour.
     fn allows(&self, spent: Cost) -> bool {
         // A fraction of a cent is a matter of rounding.
         const ROUNDING: f64 = 1e-9;
