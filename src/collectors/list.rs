@@ -4,8 +4,10 @@ use super::Entry;
 
 /// Everything that Taffrail can read. What lists collectors, documents them or configures them goes by this list.
 pub static COLLECTORS: &[Entry] = &[
+    Entry::of::<super::bonding::Bonding>(),
     #[cfg(feature = "cloudwatch")]
     Entry::of::<super::cloudwatch::Cloudwatch>(),
+    Entry::of::<super::conntrack::Conntrack>(),
     Entry::of::<super::container::Container>(),
     Entry::of::<super::cpu::Cpu>(),
     Entry::of::<super::diskstats::Diskstats>(),
@@ -13,6 +15,7 @@ pub static COLLECTORS: &[Entry] = &[
     Entry::of::<super::filesystem::Filesystem>(),
     Entry::of::<super::loadavg::Loadavg>(),
     Entry::of::<super::machine::Machine>(),
+    Entry::of::<super::mdadm::Mdadm>(),
     Entry::of::<super::meminfo::Meminfo>(),
     Entry::of::<super::netdev::Netdev>(),
     Entry::of::<super::netstat::Netstat>(),
@@ -23,6 +26,7 @@ pub static COLLECTORS: &[Entry] = &[
     Entry::of::<super::sockstat::Sockstat>(),
     Entry::of::<super::stat::Stat>(),
     Entry::of::<super::time::Time>(),
+    Entry::of::<super::timex::Timex>(),
     Entry::of::<super::uname::Uname>(),
     Entry::of::<super::vmstat::Vmstat>(),
 ];

@@ -7,8 +7,10 @@ pub mod list;
 pub mod readers;
 pub mod settings;
 
+mod bonding;
 #[cfg(feature = "cloudwatch")]
 pub mod cloudwatch;
+mod conntrack;
 mod container;
 mod cpu;
 mod diskstats;
@@ -17,6 +19,7 @@ mod filesystem;
 mod keys;
 mod loadavg;
 mod machine;
+mod mdadm;
 mod meminfo;
 mod netdev;
 mod netstat;
@@ -28,6 +31,7 @@ mod sockstat;
 mod stat;
 mod statfs;
 mod time;
+mod timex;
 mod uname;
 mod vmstat;
 

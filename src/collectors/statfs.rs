@@ -157,6 +157,7 @@ mod tests {
 
     use super::*;
     use crate::host::links::Link;
+    use crate::host::timex::Timex;
     use crate::host::{LiveKernel, Timestamp};
 
     /// A kernel whose file systems below `/dead` hang until the gate opens.
@@ -185,6 +186,9 @@ mod tests {
         }
         fn page_size(&self) -> u64 {
             4096
+        }
+        fn timex(&self) -> Result<Timex, Errno> {
+            Err(Errno::NOSYS)
         }
         fn links(&self, _: &mut Vec<u8>) -> Option<Vec<Link>> {
             None

@@ -10,6 +10,7 @@ use rustix::io::Errno;
 use rustix::time::{ClockId, clock_gettime};
 
 use super::links::{self, Link};
+use super::timex::{self, Timex};
 
 /// A moment, in nanoseconds since 1970-01-01 00:00:00 UTC.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -90,6 +91,12 @@ pub trait Kernel: Send + Sync {
     /// The size of a memory page, in bytes.
     fn page_size(&self) -> u64;
 
+    /// What keeps the clock right.
+    ///
+    /// # Errors
+    /// What adjtimex(2) answers.
+    fn timex(&self) -> Result<Timex, Errno>;
+
     /// The network interfaces with their counters, received into `buffer`; nothing where only files tell of them.
     fn links(&self, buffer: &mut Vec<u8>) -> Option<Vec<Link>>;
 }
@@ -134,6 +141,10 @@ impl Kernel for LiveKernel {
 
     fn page_size(&self) -> u64 {
         rustix::param::page_size() as u64
+    }
+
+    fn timex(&self) -> Result<Timex, Errno> {
+        timex::read()
     }
 
     fn links(&self, buffer: &mut Vec<u8>) -> Option<Vec<Link>> {

@@ -5,6 +5,7 @@ pub mod file;
 pub mod kernel;
 pub mod links;
 pub mod text;
+pub mod timex;
 pub mod watched;
 
 use std::collections::HashMap;

@@ -22,6 +22,7 @@ use taffrail::encode::point::{CommonTags, Lines};
 use taffrail::encode::text::{Dialect, TextEncoder};
 use taffrail::encode::{FamilyWriter, PointWriter};
 use taffrail::host::links::Link;
+use taffrail::host::timex::Timex;
 use taffrail::host::{FsStat, Host, Kernel, Roots, Timestamp};
 use toml::de::{DeTable, DeValue};
 
@@ -66,6 +67,7 @@ struct Told {
     hostname: String,
     page_size: u64,
     sizes: BTreeMap<PathBuf, FsStat>,
+    timex: Option<Timex>,
 }
 
 impl RecordedKernel {
@@ -96,6 +98,10 @@ impl Told {
             hostname: string(table, "hostname"),
             page_size: number(table, "page_size").map_or(4096, |size| size.parse().unwrap()),
             sizes: statfs,
+            timex: match table.get("timex").map(toml::Spanned::get_ref) {
+                Some(DeValue::Table(told)) => Some(timex_of(told)),
+                _ => None,
+            },
         }
     }
 }
@@ -113,6 +119,29 @@ fn size_of(mount: &DeValue<'_>) -> (PathBuf, FsStat) {
         read_only: false,
     };
     (string(mount, "path").into(), size)
+}
+
+fn timex_of(told: &DeTable<'_>) -> Timex {
+    let value = |key| number(told, key).map_or(0, |value| value.parse().unwrap());
+    Timex {
+        state: value("state") as i32,
+        status: value("status") as i32,
+        offset: value("offset"),
+        freq: value("freq"),
+        maxerror: value("maxerror"),
+        esterror: value("esterror"),
+        constant: value("constant"),
+        tick: value("tick"),
+        ppsfreq: value("ppsfreq"),
+        jitter: value("jitter"),
+        shift: value("shift") as i32,
+        stabil: value("stabil"),
+        jitcnt: value("jitcnt"),
+        calcnt: value("calcnt"),
+        errcnt: value("errcnt"),
+        stbcnt: value("stbcnt"),
+        tai: value("tai") as i32,
+    }
 }
 
 fn string(table: &DeTable<'_>, key: &str) -> String {
@@ -160,6 +189,10 @@ impl Kernel for RecordedKernel {
 
     fn page_size(&self) -> u64 {
         self.told.lock().unwrap().page_size
+    }
+
+    fn timex(&self) -> Result<Timex, Errno> {
+        self.told.lock().unwrap().timex.ok_or(Errno::PERM)
     }
 
     fn links(&self, _: &mut Vec<u8>) -> Option<Vec<Link>> {
