@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::net::{TcpListener, TcpStream};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use super::{get, wait_until};
@@ -31,6 +33,12 @@ impl Server {
         let server = Server { child, url: format!("http://127.0.0.1:{port}") };
         wait_until(&server.url, || TcpStream::connect(("127.0.0.1", port)).ok());
         server
+    }
+
+    /// Has it read its configuration again: SIGHUP.
+    pub fn signal_reload(&self) {
+        let pid = Pid::from_child(&self.child);
+        kill_process(pid, Signal::HUP).unwrap();
     }
 
     pub fn json(&self, path: &str) -> Value {
@@ -65,6 +73,39 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Prometheus, which keeps its data in `folder` and scrapes each of `targets`, of which the first part is the job, every
+/// second.
+pub fn prometheus(folder: &Path, targets: &[(&str, &str)], more: &[&str]) -> Server {
+    let mut config = "global: {scrape_interval: 1s, scrape_timeout: 1s}\nscrape_configs:\n".to_owned();
+    for (job, target) in targets {
+        config +=
+            &format!("- {{job_name: '{job}', honor_labels: true, static_configs: [{{targets: ['{target}']}}]}}\n");
+    }
+    std::fs::write(folder.join("prometheus.yml"), config).unwrap();
+    let port = free_port();
+    let mut command = Command::new("prometheus");
+    command.arg(format!("--config.file={}", folder.join("prometheus.yml").display()));
+    command.arg(format!("--storage.tsdb.path={}", folder.join("data").display()));
+    command.arg(format!("--web.listen-address=127.0.0.1:{port}")).args(more);
+    Server::start(command, port, "/-/ready")
+}
+
+/// InfluxDB 1.x, which keeps its data in `folder`.
+pub fn influxdb(folder: &Path, port: u16) -> Server {
+    let path = |name: &str| folder.join(name).display().to_string();
+    let config = format!(
+        "reporting-disabled = true\nbind-address = \"127.0.0.1:0\"\n[meta]\ndir = \"{}\"\n\
+         [data]\ndir = \"{}\"\nwal-dir = \"{}\"\n[http]\nbind-address = \"127.0.0.1:{port}\"\n",
+        path("meta"),
+        path("data"),
+        path("wal")
+    );
+    std::fs::write(folder.join("influxdb.conf"), config).unwrap();
+    let mut command = Command::new("influxd");
+    command.arg("-config").arg(folder.join("influxdb.conf"));
+    Server::start(command, port, "/ping")
 }
 
 /// A port that nothing listens on, and that nobody else is given: below those that the kernel gives to outgoing

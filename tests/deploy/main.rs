@@ -1,0 +1,14 @@
+//! What is deployed beside the binary: dashboards, rules, images, manifests.
+
+#[path = "../harness/mod.rs"]
+mod harness;
+
+#[path = "../cloudwatch/aws.rs"]
+#[allow(dead_code)]
+mod aws;
+
+mod dashboards;
+#[cfg(feature = "cloudwatch")]
+mod expressions;
+mod promql;
+mod rules;
