@@ -35,13 +35,31 @@ pub struct Origin {
     pub overrides: Overrides,
 }
 
+/// A variable of the environment.
+pub fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// The same, with credentials that stand for any.
+pub fn variable_without_credentials(name: &str) -> Option<String> {
+    if name.starts_with("credential:") { Some("credential".to_owned()) } else { variable(name) }
+}
+
 impl Origin {
     /// Reads and checks the configuration.
     ///
     /// # Errors
     /// Every mistake.
     pub fn load(&self) -> Result<Settings, Problems> {
-        Settings::load(&self.paths, &self.overrides, &|name| std::env::var(name).ok())
+        Settings::load(&self.paths, &self.overrides, &variable)
+    }
+
+    /// The same, for those who look on: only the service may read its credentials, so that any are taken for good.
+    ///
+    /// # Errors
+    /// As [`Origin::load`].
+    pub fn load_without_credentials(&self) -> Result<Settings, Problems> {
+        Settings::load(&self.paths, &self.overrides, &variable_without_credentials)
     }
 
     /// The same, but for listening on sockets that were handed over, if there are any.

@@ -40,8 +40,8 @@ fn configuration() -> String {
     );
     page.push_str(&text(
         "TOML files, and directories of *.toml files in the order of their names. Several are merged in order: later values \
-         win, lists of tables append. ${VARIABLE} and ${VARIABLE:-default} in strings are replaced by the environment's \
-         values. An unknown key is a mistake; taffrail check shows all of them. \
+         win, lists of tables append. In strings, ${VARIABLE} and ${VARIABLE:-default} are replaced by the environment's \
+         values, ${file:PATH} by what a file holds, ${credential:NAME} by what systemd's LoadCredential= gave. An unknown key is a mistake; taffrail check shows all of them. \
          Everything that is not set has the default that is shown here.",
     ));
     page.push_str(".SH FILES\n");

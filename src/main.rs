@@ -2,6 +2,7 @@
 
 #[cfg(feature = "assets")]
 mod assets;
+mod health;
 mod push;
 
 use std::io::{self, Write};
@@ -49,6 +50,7 @@ enum Command {
     Print(Print),
     /// Check a configuration, and show every mistake in it
     Check(Check),
+    Health(health::Health),
     /// Amazon CloudWatch: what it will cost
     #[cfg(feature = "cloudwatch")]
     Cloudwatch {
@@ -168,6 +170,7 @@ fn main() -> ExitCode {
         Command::Push(push) => return exit_of(push.execute()),
         Command::Print(print) => print.execute(),
         Command::Check(check) => check.execute(),
+        Command::Health(health) => health.execute(),
         #[cfg(feature = "cloudwatch")]
         Command::Cloudwatch { command: Cloudwatch::Plan(plan) } => plan.execute(),
         Command::Collectors(configuration) => configuration.list_collectors(),
@@ -203,7 +206,7 @@ impl Configuration {
 
 impl Check {
     fn execute(&self) -> Result<(), Failure> {
-        let settings = self.configuration.origin().load()?;
+        let settings = self.configuration.origin().load_without_credentials()?;
         for sink in &settings.sinks {
             taffrail::sinks::sender::Sink::check(sink)?;
         }
@@ -225,7 +228,7 @@ impl Check {
 
 impl Configuration {
     fn list_collectors(&self) -> Result<(), Failure> {
-        let mut settings = self.origin().load()?;
+        let mut settings = self.origin().load_without_credentials()?;
         let mut out = io::stdout().lock();
         writeln!(out, "{:<12} {:<5} {:<5} READS", "COLLECTOR", "PULL", "PUSH")?;
         for entry in list::COLLECTORS {
@@ -252,8 +255,8 @@ impl Plan {
     fn execute(&self) -> Result<(), Failure> {
         use taffrail::collectors::cloudwatch::plan::Plans;
         // The whole configuration is checked, not only what is planned.
-        self.configuration.origin().load()?;
-        let plans = Plans::new(&Document::load(&self.configuration.config, &|name| std::env::var(name).ok())?)?;
+        self.configuration.origin().load_without_credentials()?;
+        let plans = Plans::new(&Document::load(&self.configuration.config, &agent::variable_without_credentials)?)?;
         let told = runtime()?.block_on(plans.tell(self.assume_metrics, |line| eprintln!("{line}")))?;
         io::stdout().lock().write_all(told.as_bytes())?;
         Ok(())
@@ -304,7 +307,7 @@ impl Print {
         }
         let mut origin = self.configuration.origin();
         origin.overrides.collectors.clone_from(&self.collector);
-        let mut settings = origin.load()?;
+        let mut settings = origin.load_without_credentials()?;
         // Of what is pushed, what comes between the two readings is shown.
         if self.format != PrintFormat::Influx {
             for configured in &mut settings.collectors {

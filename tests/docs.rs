@@ -109,8 +109,9 @@ fn configuration() -> String {
          Generated from the code; `TAFFRAIL_BLESS=1 cargo test --test docs` writes it anew. \
          [conf/taffrail.toml](../conf/taffrail.toml) shows every setting in its place.\n\n\
          `--config` takes TOML files, and directories of `*.toml` files in the order of their names. Several are merged \
-         in order: later values win, lists of tables append. `${VARIABLE}` and `${VARIABLE:-default}` in strings are \
-         replaced by the environment's values. An unknown key is a mistake; `taffrail check` shows all of them.\n",
+         in order: later values win, lists of tables append. In strings, `${VARIABLE}` and `${VARIABLE:-default}` are \
+         replaced by the environment's values, `${file:PATH}` by what a file holds, `${credential:NAME}` by what \
+         systemd's `LoadCredential=` gave: secrets need not stand here. An unknown key is a mistake; `taffrail check` shows all of them.\n",
     );
     for (head, about, keys) in sections() {
         writeln!(out, "\n## `{head}`\n\n{about}").unwrap();

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use toml::de::{DeTable, DeValue};
 
+use super::expand::expand;
 use super::problem::{Place, Problem, Problems, Source};
 
 /// A value with its place.
@@ -231,40 +232,6 @@ fn are_tables(nodes: &[Node]) -> bool {
     !nodes.is_empty() && nodes.iter().all(|node| matches!(node.value, Value::Table(_)))
 }
 
-/// Puts the environment's values in for `${NAME}` and `${NAME:-default}`; `$${` stands for a literal `${`.
-fn expand(text: &str, environment: Environment<'_>) -> Result<String, String> {
-    let mut expanded = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(at) = rest.find("${") {
-        let (before, reference) = rest.split_at(at);
-        if let Some(escaped) = before.strip_suffix('$') {
-            expanded.push_str(escaped);
-            expanded.push_str("${");
-            rest = &reference[2..];
-            continue;
-        }
-        expanded.push_str(before);
-        let end = reference.find('}').ok_or("expected a closing } after ${; write $${ for a literal ${")?;
-        let (name, default) = match reference[2..end].split_once(":-") {
-            Some((name, default)) => (name, Some(default)),
-            None => (&reference[2..end], None),
-        };
-        let value = environment(name).filter(|value| default.is_none() || !value.is_empty());
-        match (value, default) {
-            (Some(value), _) => expanded.push_str(&value),
-            (None, Some(default)) => expanded.push_str(default),
-            (None, None) => {
-                return Err(format!(
-                    "the environment variable {name} is not set; set it or write ${{{name}:-default}}"
-                ));
-            }
-        }
-        rest = &reference[end + 1..];
-    }
-    expanded.push_str(rest);
-    Ok(expanded)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -272,20 +239,8 @@ mod tests {
     fn environment(name: &str) -> Option<String> {
         match name {
             "HOME" => Some("/root".to_owned()),
-            "EMPTY" => Some(String::new()),
             _ => None,
         }
-    }
-
-    #[test]
-    fn the_environment_is_put_into_strings() {
-        let expanded = |text| expand(text, &environment);
-        assert_eq!(expanded("${HOME}/x").unwrap(), "/root/x");
-        assert_eq!(expanded("${NONE:-a:b}").unwrap(), "a:b");
-        assert_eq!(expanded("${EMPTY:-d}${EMPTY}").unwrap(), "d");
-        assert_eq!(expanded("cost $5 and $${HOME}").unwrap(), "cost $5 and ${HOME}");
-        assert!(expanded("${NONE}").unwrap_err().contains("NONE is not set"));
-        assert!(expanded("${HOME").is_err());
     }
 
     #[test]

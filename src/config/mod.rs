@@ -5,6 +5,7 @@
 //! use them, each as a [`Key`] that also carries its default and its documentation.
 
 pub mod document;
+mod expand;
 pub mod filter;
 pub mod globs;
 pub mod pattern;

@@ -10,5 +10,6 @@ mod aws;
 mod dashboards;
 #[cfg(feature = "cloudwatch")]
 mod expressions;
+mod kubernetes;
 mod promql;
 mod rules;

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
 /// A client's sources in a folder where it may be built.
 pub fn folder(name: &str) -> PathBuf {
@@ -22,6 +23,9 @@ pub fn run(command: &mut Command) -> String {
 
 /// Python with these packages, in the folder of a client.
 pub fn python(name: &str, packages: &[&str]) -> impl Fn() -> Command + use<> {
+    // Tests run side by side.
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let folder = folder(name);
     let installed = folder.join("packages");
     if !installed.exists() {

@@ -62,10 +62,12 @@ const RETENTION_POLICY: Key<String> =
 const CONSISTENCY: Key<String> =
     Key::new("consistency", "\"\"", "`any`, `one`, `quorum` or `all`, for a cluster of InfluxDB 1.x.");
 const USERNAME: Key<String> = Key::optional("username", "The user, for InfluxDB 1.x with authentication.");
-const PASSWORD: Key<Secret> = Key::optional("password", "The user's password; better as \"${VARIABLE}\".");
+const PASSWORD: Key<Secret> =
+    Key::optional("password", "The user's password; better as \"${credential:NAME}\" or \"${file:PATH}\".");
 const ORG: Key<String> = Key::new("org", "\"\"", "The organisation, for InfluxDB 2.x.");
 const BUCKET: Key<String> = Key::optional("bucket", "The bucket, for InfluxDB 2.x; the database, for InfluxDB 3.");
-const TOKEN: Key<Secret> = Key::optional("token", "The token, for InfluxDB 2.x and 3; better as \"${VARIABLE}\".");
+const TOKEN: Key<Secret> =
+    Key::optional("token", "The token, for InfluxDB 2.x and 3; better as \"${credential:NAME}\" or \"${file:PATH}\".");
 const CONTENT_ENCODING: Key<String> = Key::new("content_encoding", "\"gzip\"", "`gzip` or `identity`.");
 const TIMEOUT: Key<Duration> = Key::new("timeout", "\"5s\"", "How long one request may take.");
 const TLS_CA: Key<PathBuf> =

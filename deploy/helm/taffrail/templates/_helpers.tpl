@@ -1,0 +1,236 @@
+{{- define "taffrail.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 50 | trimSuffix "-" }}
+{{- end }}
+
+{{- define "taffrail.fullname" -}}
+{{- if .Values.fullnameOverride }}
+{{- .Values.fullnameOverride | trunc 50 | trimSuffix "-" }}
+{{- else }}
+{{- $name := default .Chart.Name .Values.nameOverride }}
+{{- if contains $name .Release.Name }}
+{{- .Release.Name | trunc 50 | trimSuffix "-" }}
+{{- else }}
+{{- printf "%s-%s" .Release.Name $name | trunc 50 | trimSuffix "-" }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "taffrail.namespace" -}}
+{{- default .Release.Namespace .Values.namespaceOverride }}
+{{- end }}
+
+{{/* The templates below take (dict "root" $ "component" "exporter"). */}}
+
+{{- define "taffrail.component" -}}
+{{ include "taffrail.fullname" .root }}-{{ .component }}
+{{- end }}
+
+{{- define "taffrail.selector" -}}
+app.kubernetes.io/name: {{ include "taffrail.name" .root }}
+app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/component: {{ .component }}
+{{- end }}
+
+{{- define "taffrail.labels" -}}
+{{ include "taffrail.selector" . }}
+app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .root.Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
+{{- with .root.Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{- define "taffrail.metadata" -}}
+name: {{ include "taffrail.component" . }}
+namespace: {{ default (include "taffrail.namespace" .root) .namespace }}
+labels:
+  {{- include "taffrail.labels" . | nindent 2 }}
+  {{- with .more }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- end }}
+
+{{- define "taffrail.serviceAccountName" -}}
+{{- $values := index .root.Values .component }}
+{{- if $values.serviceAccount.create }}
+{{- default (include "taffrail.component" .) $values.serviceAccount.name }}
+{{- else }}
+{{- default "default" $values.serviceAccount.name }}
+{{- end }}
+{{- end }}
+
+{{- define "taffrail.serviceAccount" -}}
+{{- $values := index .root.Values .component }}
+{{- if $values.serviceAccount.create }}
+apiVersion: v1
+kind: ServiceAccount
+metadata:
+  name: {{ include "taffrail.serviceAccountName" . }}
+  namespace: {{ include "taffrail.namespace" .root }}
+  labels:
+    {{- include "taffrail.labels" . | nindent 4 }}
+  {{- with $values.serviceAccount.annotations }}
+  annotations:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+automountServiceAccountToken: false
+{{- end }}
+{{- end }}
+
+{{- define "taffrail.image" -}}
+{{- $image := .Values.image }}
+{{- $registry := default $image.registry .Values.global.imageRegistry }}
+{{- with $registry }}{{ . }}/{{ end }}{{ $image.repository }}
+{{- if $image.digest }}@{{ $image.digest }}{{ else }}:{{ default .Chart.AppVersion $image.tag }}{{ end }}
+{{- end }}
+
+{{/* What every pod of Taffrail has; .args and .mounts are lists, .volumes too; .port is (dict "name" "number"). */}}
+{{- define "taffrail.pod" -}}
+{{- $values := index .root.Values .component }}
+metadata:
+  labels:
+    {{- include "taffrail.labels" . | nindent 4 }}
+    {{- with $values.podLabels }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+  annotations:
+    # Pods are replaced when the configuration changes.
+    taffrail/config: {{ .config | sha256sum | trunc 16 | quote }}
+    {{- if $values.scrapeAnnotations }}
+    prometheus.io/scrape: "true"
+    prometheus.io/port: {{ .port.number | quote }}
+    {{- end }}
+    {{- with $values.podAnnotations }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+spec:
+  serviceAccountName: {{ include "taffrail.serviceAccountName" . }}
+  automountServiceAccountToken: {{ .token | default false }}
+  {{- with (concat .root.Values.global.imagePullSecrets .root.Values.imagePullSecrets) }}
+  imagePullSecrets:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with .host }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+  {{- with $values.priorityClassName }}
+  priorityClassName: {{ . }}
+  {{- end }}
+  terminationGracePeriodSeconds: {{ $values.terminationGracePeriodSeconds }}
+  securityContext:
+    {{- toYaml $values.securityContext | nindent 4 }}
+  containers:
+    - name: taffrail
+      image: {{ include "taffrail.image" .root }}
+      imagePullPolicy: {{ .root.Values.image.pullPolicy }}
+      args:
+        {{- toYaml (concat .args $values.extraArgs) | nindent 8 }}
+      {{- with (concat (.env | default list) $values.env) }}
+      env:
+        {{- toYaml . | nindent 8 }}
+      {{- end }}
+      ports:
+        - name: {{ .port.name }}
+          containerPort: {{ .port.number }}
+          protocol: TCP
+      livenessProbe:
+        httpGet: {path: /-/healthy, port: {{ .port.name }}}
+        {{- toYaml $values.livenessProbe | nindent 8 }}
+      readinessProbe:
+        httpGet: {path: /-/ready, port: {{ .port.name }}}
+        {{- toYaml $values.readinessProbe | nindent 8 }}
+      resources:
+        {{- toYaml $values.resources | nindent 8 }}
+      securityContext:
+        {{- toYaml $values.containerSecurityContext | nindent 8 }}
+      volumeMounts:
+        - name: config
+          mountPath: /etc/taffrail
+          readOnly: true
+        {{- with (concat (.mounts | default list) $values.extraVolumeMounts) }}
+        {{- toYaml . | nindent 8 }}
+        {{- end }}
+    {{- with $values.sidecars }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+  volumes:
+    - name: config
+      configMap:
+        name: {{ include "taffrail.component" . }}
+    {{- with (concat (.volumes | default list) $values.extraVolumes) }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+  {{- with $values.nodeSelector }}
+  nodeSelector:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with $values.affinity }}
+  affinity:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with $values.tolerations }}
+  tolerations:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+{{- end }}
+
+{{/* The files of the configuration: Taffrail's own for the component, and the user's, which is read after it. */}}
+{{- define "taffrail.configMap" -}}
+{{- $values := index .root.Values .component }}
+apiVersion: v1
+kind: ConfigMap
+metadata:
+  {{- include "taffrail.metadata" . | nindent 2 }}
+data:
+  10-chart.toml: |
+    {{- .config | trim | nindent 4 }}
+  {{- with $values.config }}
+  20-values.toml: |
+    {{- . | trim | nindent 4 }}
+  {{- end }}
+{{- end }}
+
+{{/* An endpoint of a monitor: .monitor are its values, .honor whether labels of the pod's own win. */}}
+{{- define "taffrail.endpoint" -}}
+port: {{ .port }}
+scheme: {{ .monitor.scheme }}
+honorLabels: {{ .honor }}
+{{- with .monitor.interval }}
+interval: {{ . }}
+{{- end }}
+{{- with .monitor.scrapeTimeout }}
+scrapeTimeout: {{ . }}
+{{- end }}
+{{- with .monitor.tlsConfig }}
+tlsConfig:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .monitor.basicAuth }}
+basicAuth:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with (concat .relabelings .monitor.relabelings) }}
+relabelings:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .monitor.metricRelabelings }}
+metricRelabelings:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{/* What monitors of both kinds say of whom they select. */}}
+{{- define "taffrail.monitor" -}}
+{{- with .monitor.jobLabel }}
+jobLabel: {{ . }}
+{{- end }}
+{{- with .monitor.sampleLimit }}
+sampleLimit: {{ . }}
+{{- end }}
+selector:
+  matchLabels:
+    {{- include "taffrail.selector" . | nindent 4 }}
+namespaceSelector:
+  matchNames: [{{ include "taffrail.namespace" .root }}]
+{{- end }}

@@ -1,0 +1,131 @@
+// What kubectl kustomize, helm and the Prometheus operator make of manifests, by their own libraries.
+//
+//	kubernetes kustomize FOLDER
+//	kubernetes template CHART VALUES
+//	kubernetes lint CHART VALUES
+//	kubernetes monitors <MANIFESTS
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	monitoring "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
+	"helm.sh/helm/v3/pkg/action"
+	"helm.sh/helm/v3/pkg/chart/loader"
+	"helm.sh/helm/v3/pkg/chartutil"
+	"sigs.k8s.io/kustomize/api/krusty"
+	"sigs.k8s.io/kustomize/kyaml/filesys"
+	"sigs.k8s.io/yaml"
+)
+
+func main() {
+	out, err := run(os.Args[1:])
+	fmt.Print(out)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func run(arguments []string) (string, error) {
+	switch arguments[0] {
+	case "kustomize":
+		return kustomize(arguments[1])
+	case "template":
+		return template(arguments[1], arguments[2])
+	case "lint":
+		return lint(arguments[1], arguments[2])
+	case "monitors":
+		return monitors(os.Stdin)
+	}
+	return "", fmt.Errorf("unknown: %s", arguments[0])
+}
+
+func kustomize(folder string) (string, error) {
+	made, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(filesys.MakeFsOnDisk(), folder)
+	if err != nil {
+		return "", err
+	}
+	text, err := made.AsYaml()
+	return string(text), err
+}
+
+// The manifests, and after a line of dashes and "# NOTES" the notes.
+func template(path, values string) (string, error) {
+	chart, err := loader.Load(path)
+	if err != nil {
+		return "", err
+	}
+	told, err := chartutil.ReadValuesFile(values)
+	if err != nil {
+		return "", err
+	}
+	install := action.NewInstall(&action.Configuration{})
+	install.DryRun, install.ClientOnly, install.Replace = true, true, true
+	install.ReleaseName, install.Namespace = "test", "monitoring"
+	install.KubeVersion = &chartutil.KubeVersion{Version: "v1.33.0", Major: "1", Minor: "33"}
+	release, err := install.Run(chart, told)
+	if err != nil {
+		return "", err
+	}
+	return release.Manifest + "\n---\n# NOTES\n" + release.Info.Notes, nil
+}
+
+func lint(path, values string) (string, error) {
+	told, err := chartutil.ReadValuesFile(values)
+	if err != nil {
+		return "", err
+	}
+	linter := action.NewLint()
+	linter.Strict, linter.Namespace = true, "monitoring"
+	result := linter.Run([]string{path}, told)
+	var out strings.Builder
+	for _, message := range result.Messages {
+		fmt.Fprintln(&out, message)
+	}
+	if len(result.Errors) > 0 {
+		return out.String(), result.Errors[0]
+	}
+	return out.String(), nil
+}
+
+// Reads the operator's objects strictly: a field that it does not know is an error.
+func monitors(in io.Reader) (string, error) {
+	text, err := io.ReadAll(in)
+	if err != nil {
+		return "", err
+	}
+	count := 0
+	for _, document := range bytes.Split(text, []byte("\n---")) {
+		var head struct {
+			APIVersion string `json:"apiVersion"`
+			Kind       string `json:"kind"`
+		}
+		if err := yaml.Unmarshal(document, &head); err != nil {
+			return "", err
+		}
+		if head.APIVersion != "monitoring.coreos.com/v1" {
+			continue
+		}
+		var object interface{}
+		switch head.Kind {
+		case "PodMonitor":
+			object = &monitoring.PodMonitor{}
+		case "ServiceMonitor":
+			object = &monitoring.ServiceMonitor{}
+		case "PrometheusRule":
+			object = &monitoring.PrometheusRule{}
+		default:
+			return "", fmt.Errorf("unknown: %s", head.Kind)
+		}
+		if err := yaml.UnmarshalStrict(document, object); err != nil {
+			return "", fmt.Errorf("%s: %w", head.Kind, err)
+		}
+		count++
+	}
+	return fmt.Sprintf("%d objects\n", count), nil
+}
