@@ -9,19 +9,19 @@ use std::sync::LazyLock;
 use super::harness::python::{folder, python, run};
 use super::rules;
 
-fn deploy() -> PathBuf {
+pub(crate) fn deploy() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy")
 }
 
-/// The program tests/clients/kubernetes.
+/// The program tests/clients/deploy.
 static TOOL: LazyLock<PathBuf> = LazyLock::new(|| {
-    let folder = folder("kubernetes");
-    run(Command::new("go").args(["build", "-o", "kubernetes", "."]).current_dir(&folder));
-    folder.join("kubernetes")
+    let folder = folder("deploy");
+    run(Command::new("go").args(["build", "-o", "deploy", "."]).current_dir(&folder));
+    folder.join("deploy")
 });
 
 /// What it prints, or what it says against it.
-fn tool(arguments: &[&str], input: &str) -> Result<String, String> {
+pub(crate) fn tool(arguments: &[&str], input: &str) -> Result<String, String> {
     let mut command = Command::new(&*TOOL);
     command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();

@@ -7,9 +7,11 @@ mod harness;
 #[allow(dead_code)]
 mod aws;
 
+mod compose;
 mod dashboards;
 #[cfg(feature = "cloudwatch")]
 mod expressions;
+mod image;
 mod kubernetes;
 mod promql;
 mod rules;

@@ -106,15 +106,26 @@ pub struct Container {
 impl Docker {
     /// Starts it, and makes the image.
     pub fn start() -> Self {
+        // For small images this driver does, anywhere.
+        Self::start_with(Command::new("dockerd"), "vfs")
+    }
+
+    /// The same for large images, and with mounts that are shared, as systemd makes them at boot.
+    pub fn start_with_shared_mounts() -> Self {
+        let mut unshare = Command::new("unshare");
+        unshare.args(["--mount", "--propagation", "shared", "dockerd"]);
+        Self::start_with(unshare, "overlay2")
+    }
+
+    fn start_with(mut command: Command, driver: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name).display().to_string();
-        let mut command = Command::new("dockerd");
         for (option, name) in [("--data-root", "data"), ("--exec-root", "exec"), ("--pidfile", "pid")] {
             command.arg(option).arg(path(name));
         }
         command.arg("--host").arg(format!("unix://{}", path("docker.sock")));
         command.args(["--bridge=none", "--iptables=false", "--ip6tables=false", "--ip-forward=false"]);
-        command.args(["--storage-driver=vfs", "--exec-opt=native.cgroupdriver=cgroupfs"]);
+        command.args(["--storage-driver", driver, "--exec-opt=native.cgroupdriver=cgroupfs"]);
         // Without a file of its own it would take the host's.
         fs::write(folder.path().join("daemon.json"), "{}").unwrap();
         command.arg("--config-file").arg(path("daemon.json"));
@@ -136,11 +147,16 @@ impl Docker {
         make_root(&root);
         let mut tar = Command::new("tar");
         let mut tar = tar.arg("-C").arg(&root).args(["-c", "."]).stdout(Stdio::piped()).spawn().unwrap();
-        let mut import = Command::new("docker");
-        import.arg("--host").arg(self.host()).args(["import", "-", IMAGE]);
-        let output = import.stdin(tar.stdout.take().unwrap()).output().unwrap();
+        let mut import = self.command();
+        let output = import.args(["import", "-", IMAGE]).stdin(tar.stdout.take().unwrap()).output().unwrap();
         tar.wait().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    /// Runs a program that sees the mounts that it sees.
+    pub fn beside(&self, program: &[&str]) -> String {
+        let pid = self.child.id().to_string();
+        run("nsenter", &[&["--target", &pid, "--mount", "--"], program].concat())
     }
 
     /// Its socket.
@@ -150,6 +166,13 @@ impl Docker {
 
     fn host(&self) -> String {
         format!("unix://{}", self.socket().display())
+    }
+
+    /// The command line client, to be told what to do.
+    pub fn command(&self) -> Command {
+        let mut command = Command::new("docker");
+        command.arg("--host").arg(self.host());
+        command
     }
 
     /// Runs the command line client.

@@ -1,9 +1,10 @@
-// What kubectl kustomize, helm and the Prometheus operator make of manifests, by their own libraries.
+// What kubectl kustomize, helm, the Prometheus operator and docker compose make of files, by their own libraries.
 //
-//	kubernetes kustomize FOLDER
-//	kubernetes template CHART VALUES
-//	kubernetes lint CHART VALUES
-//	kubernetes monitors <MANIFESTS
+//	deploy kustomize FOLDER
+//	deploy template CHART VALUES
+//	deploy lint CHART VALUES
+//	deploy monitors <MANIFESTS
+//	deploy compose FILE
 package main
 
 import (
@@ -11,8 +12,10 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 
+	"github.com/compose-spec/compose-go/cli"
 	monitoring "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
 	"helm.sh/helm/v3/pkg/action"
 	"helm.sh/helm/v3/pkg/chart/loader"
@@ -41,6 +44,8 @@ func run(arguments []string) (string, error) {
 		return lint(arguments[1], arguments[2])
 	case "monitors":
 		return monitors(os.Stdin)
+	case "compose":
+		return compose(arguments[1])
 	}
 	return "", fmt.Errorf("unknown: %s", arguments[0])
 }
@@ -128,4 +133,29 @@ func monitors(in io.Reader) (string, error) {
 		count++
 	}
 	return fmt.Sprintf("%d objects\n", count), nil
+}
+
+// The images of the services, and every file and folder of this machine that they mount, a line each.
+func compose(path string) (string, error) {
+	options, err := cli.NewProjectOptions([]string{path}, cli.WithResolvedPaths(true), cli.WithWorkingDirectory(filepath.Dir(path)))
+	if err != nil {
+		return "", err
+	}
+	project, err := cli.ProjectFromOptions(options)
+	if err != nil {
+		return "", err
+	}
+	var out strings.Builder
+	for _, service := range project.Services {
+		fmt.Fprintln(&out, "image", service.Image)
+		for _, volume := range service.Volumes {
+			if volume.Type == "bind" {
+				fmt.Fprintln(&out, "file", volume.Source)
+			}
+		}
+		if service.Build != nil {
+			fmt.Fprintln(&out, "file", filepath.Join(service.Build.Context, service.Build.Dockerfile))
+		}
+	}
+	return out.String(), nil
 }
