@@ -2,6 +2,8 @@
 
 use super::{About, Collector, ReadContext, Reading};
 use crate::config::Section;
+use crate::encode::family::FamilyInfo;
+use crate::encode::infos::{concat, infos};
 use crate::encode::{Family, FamilyWriter};
 use crate::host::{Host, HostFile, Line, ReadError, Text, file};
 
@@ -38,15 +40,7 @@ impl Collector for Mdadm {
         summary: "arrays of disks (Linux software RAID): their state, disks and synchronisation",
         reads: &["/proc/mdstat", "/sys/block/md*/md/{raid_disks,degraded}"],
         needs: "the kernel module md",
-        families: &[
-            BLOCKS.info(),
-            SYNCED.info(),
-            DEGRADED.info(),
-            DISKS.info(),
-            REQUIRED.info(),
-            RAID_DISKS.info(),
-            STATE.info(),
-        ],
+        families: &concat::<FamilyInfo, 7>(&[&infos!(COLUMNS.0), &[DISKS.info(), STATE.info()]]),
         ..About::PLAIN
     };
     type Reading = MdadmReading;
@@ -56,7 +50,7 @@ impl Collector for Mdadm {
     }
 
     fn read(&mut self, cx: &mut ReadContext<'_>, reading: &mut MdadmReading) -> Result<(), ReadError> {
-        reading.arrays = read_arrays(self.mdstat.read(cx.buffer)?, &mut cx.problems);
+        reading.arrays = read_arrays(self.mdstat.read(cx.buffer)?, cx.problems);
         for array in &mut reading.arrays {
             let folder = cx.host.sys_path(format!("block/{}/md", array.name));
             let mut number = |name| file::read_once(&folder.join(name), cx.buffer).ok()?.number("a count").ok();
@@ -158,28 +152,26 @@ fn read_progress(line: Line<'_>, array: &mut Array) -> Result<(), ReadError> {
     Ok(())
 }
 
-const BLOCKS: Family<1> = Family::gauge("node_md_blocks", "Blocks of the array, of 1 KiB.", ["device"]);
-const SYNCED: Family<1> =
-    Family::gauge("node_md_blocks_synced", "Blocks of the array that are in step, of 1 KiB.", ["device"]);
-const DEGRADED: Family<1> =
-    Family::gauge("node_md_degraded", "Disks that the array lacks; only with redundancy.", ["device"]);
+type Column = (Family<1>, fn(&Array) -> Option<u64>);
+
+const fn column(name: &'static str, help: &'static str, value: fn(&Array) -> Option<u64>) -> Column {
+    (Family::gauge(name, help, ["device"]), value)
+}
+
+const COLUMNS: [Column; 5] = [
+    column("node_md_blocks", "Blocks of the array, of 1 KiB.", |a| Some(a.blocks)),
+    column("node_md_blocks_synced", "Blocks of the array that are in step, of 1 KiB.", |a| Some(a.synced)),
+    column("node_md_degraded", "Disks that the array lacks; only with redundancy.", |a| a.degraded),
+    column("node_md_disks_required", "Disks that the array shall have.", |a| Some(a.required)),
+    column("node_md_raid_disks", "Disks that the array shall have, as sysfs tells.", |a| a.raid_disks),
+];
 const DISKS: Family<2> = Family::gauge("node_md_disks", "Disks of the array, by state.", ["device", "state"]);
-const REQUIRED: Family<1> = Family::gauge("node_md_disks_required", "Disks that the array shall have.", ["device"]);
-const RAID_DISKS: Family<1> =
-    Family::gauge("node_md_raid_disks", "Disks that the array shall have, as sysfs tells.", ["device"]);
 const STATE: Family<2> =
     Family::gauge("node_md_state", "What the array does: 1 for the present state, else 0.", ["device", "state"]);
 
 impl Reading for MdadmReading {
     fn families(&self, out: &mut FamilyWriter<'_>) {
-        let columns: [(&Family<1>, fn(&Array) -> Option<u64>); 5] = [
-            (&BLOCKS, |a| Some(a.blocks)),
-            (&SYNCED, |a| Some(a.synced)),
-            (&DEGRADED, |a| a.degraded),
-            (&REQUIRED, |a| Some(a.required)),
-            (&RAID_DISKS, |a| a.raid_disks),
-        ];
-        for (family, value) in columns {
+        for (family, value) in &COLUMNS {
             let mut samples = out.family(family);
             for array in &self.arrays {
                 if let Some(value) = value(array) {

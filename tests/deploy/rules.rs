@@ -74,7 +74,7 @@ fn every_rule_has_a_unit_test() {
     // A setting of the user's, with an example.
     let untested = |rule: &Rule| !tested.contains(&rule.name) && rule.name != "job:push_age_limit:seconds";
     let untested: Vec<String> = all().into_iter().filter(untested).map(|rule| rule.name).collect();
-    assert_eq!(untested, [String::new(); 0]);
+    assert!(untested.is_empty(), "{untested:?}");
 }
 
 #[test]
