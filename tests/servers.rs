@@ -5,7 +5,7 @@ mod harness;
 use std::collections::BTreeMap;
 use std::process::Command;
 
-use harness::real::{encode, free_port, influxdb, prometheus};
+use harness::real::{Server, encode, free_port, influxdb, prometheus};
 use harness::{Taffrail, get, wait_until};
 use serde_json::Value;
 
