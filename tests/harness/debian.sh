@@ -7,18 +7,27 @@ fail() {
 
 [ "$(id -u)" = 0 ] || fail "only root can make a Debian"
 
-# debian_tree TREE PACKAGES: a small Debian of this host's release with these packages, in the folder TREE. It takes a
-# minute, so it stays for the next time; a half-made one does not.
+# debian_tree TREE PACKAGES [RELEASE]: a small Debian with these packages, of this host's release or another, or an Ubuntu,
+# in the folder TREE. It takes a minute, so it stays for the next time; a half-made one does not.
 debian_tree() {
-    local tree=$1 packages=$2 codename mirror
+    local tree=$1 packages=$2 codename mirror options=() script=
     codename=$(. /etc/os-release && echo "${VERSION_CODENAME-}")
-    [ "$(cat "$tree/.made" 2>/dev/null)" != "$codename $packages" ] || return 0
     mirror=$(apt-get indextargets --format '$(SITE) $(CODENAME)' 'Created-By: Packages' |
         awk -v "codename=$codename" '$2 == codename { print $1; exit }')
+    case ${3-} in
+        jammy | noble)
+            codename=$3 mirror=http://archive.ubuntu.com/ubuntu
+            # Ubuntu's key may not be here, and debootstrap not know its newest release.
+            options=(--no-check-gpg --components=main,universe)
+            script=/usr/share/debootstrap/scripts/gutsy
+            ;;
+        *) codename=${3:-$codename} ;;
+    esac
+    [ "$(cat "$tree/.made" 2>/dev/null)" != "$codename $packages" ] || return 0
     [ -n "$mirror" ] || fail "apt knows no mirror for \"$codename\""
     rm -rf "$tree"
-    debootstrap --variant=minbase --include="$packages" "$codename" "$tree" "$mirror" >"$tree.log" 2>&1 ||
-        fail "debootstrap: $(tail -n 5 "$tree.log")"
+    debootstrap --variant=minbase --include="$packages" "${options[@]}" "$codename" "$tree" "$mirror" $script \
+        >"$tree.log" 2>&1 || fail "debootstrap: $(tail -n 5 "$tree.log")"
     rm -rf "$tree"/var/cache/apt/archives/*.deb "$tree"/var/lib/apt/lists/*
     echo "$codename $packages" >"$tree/.made"
 }
