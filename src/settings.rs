@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use crate::collectors::settings::{self as collectors, Configured};
-use crate::config::document::{Environment, Value};
+use crate::config::Environment;
+use crate::config::document::Value;
 use crate::config::{Document, Key, KeyInfo, Problems, Section};
 use crate::gateway;
 use crate::host::{Host, Roots};

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use toml::de::{DeTable, DeValue};
 
-use super::expand::expand;
+use super::expand::{Environment, expand};
 use super::problem::{Place, Problem, Problems, Source};
 
 /// A value with its place.
@@ -81,9 +81,6 @@ pub struct Document {
     /// The files, for showing mistakes.
     pub sources: Vec<Source>,
 }
-
-/// Looks an environment variable up.
-pub type Environment<'e> = &'e dyn Fn(&str) -> Option<String>;
 
 impl Document {
     /// Reads `paths` in order and merges them: later values win, lists of tables append. A directory stands for its

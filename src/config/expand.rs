@@ -4,7 +4,8 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use super::document::Environment;
+/// Looks an environment variable up; where credentials cannot be read, also what `credential:NAME` is to stand for.
+pub type Environment<'e> = &'e dyn Fn(&str) -> Option<String>;
 
 /// A secret is short; what is longer is not one.
 const MOST_BYTES: u64 = 64 * 1024;

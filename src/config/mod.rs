@@ -15,6 +15,7 @@ pub mod setting;
 pub mod yaml;
 
 pub use document::Document;
+pub use expand::Environment;
 pub use filter::Filter;
 pub use globs::Globs;
 pub use pattern::Pattern;
