@@ -311,7 +311,11 @@ async fn listen(server: &mut Server, settings: &http::Settings) -> Result<(), Ap
 
 async fn end(sink: Sink) {
     let name = sink.settings.delivery.name.clone();
-    let lost = sink.stop(DRAIN).await.queue.counts().points;
+    let (state, lost) = sink.stop(DRAIN).await;
+    let kept = state.queue.counts().points - lost;
+    if kept > 0 {
+        tracing::info!(sink = name, "{kept} points wait on disk for the next start");
+    }
     if lost > 0 {
         tracing::error!(sink = name, "{lost} points could not be sent, and are lost");
     }

@@ -21,6 +21,7 @@ use taffrail::collectors::{Vocabularies, list};
 use taffrail::config::Document;
 use taffrail::encode::point::CommonTags;
 use taffrail::http::guard::Guard;
+use taffrail::manager;
 use taffrail::settings::Overrides;
 use taffrail::sinks::negotiate::Format;
 use taffrail::sinks::prometheus::Exposition;
@@ -267,6 +268,7 @@ impl Run {
     fn execute(&self) -> Result<(), Failure> {
         let mut origin = self.configuration.origin();
         origin.overrides.listen.clone_from(&self.listen);
+        origin.overrides.state_directory = manager::state_directory();
         serve(&origin, self.log_level)
     }
 }

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use listenfd::ListenFd;
@@ -78,4 +79,10 @@ impl Sockets {
         }
         Ok(sockets)
     }
+}
+
+/// The folder in which the service may keep what it needs: the first of `StateDirectory=`.
+pub fn state_directory() -> Option<PathBuf> {
+    let folders = std::env::var_os("STATE_DIRECTORY")?;
+    std::env::split_paths(&folders).next().filter(|folder| !folder.as_os_str().is_empty())
 }

@@ -10,8 +10,8 @@ use crate::config::{Document, Key, KeyInfo, Problems, Section};
 use crate::gateway;
 use crate::host::{Host, Roots};
 use crate::http;
-use crate::sinks;
 use crate::sinks::schedule::Schedule;
+use crate::{sinks, spool};
 
 /// The configuration that holds where none is given; the package installs it too.
 pub const BUILT_IN: &str = include_str!("../conf/taffrail.toml");
@@ -47,6 +47,8 @@ pub struct Overrides {
     pub gateway_listen: Vec<SocketAddr>,
     /// Where the gateway keeps its groups.
     pub gateway_state: Option<PathBuf>,
+    /// Where the service manager lets the process keep what it needs.
+    pub state_directory: Option<PathBuf>,
 }
 
 /// The part of the configuration that decides what is measured.
@@ -89,7 +91,8 @@ impl Settings {
         Section::check(document, |root| {
             let host = Host::live(roots(&mut root.table("host")));
             let tags = root.table("tags").strings();
-            let schedule = Schedule::new(&mut root.table("agent"), tags, &host);
+            let spool = spool::Settings::new(&mut root.table("spool"), overrides.state_directory.as_deref());
+            let schedule = Schedule::new(&mut root.table("agent"), tags, spool, &host);
             let sinks = sinks::settings::Settings::all(&mut root.table("sinks"), &schedule);
             let mut gateway = gateway::settings::Settings::new(&mut root.table("gateway"));
             if let Some(state) = &overrides.gateway_state {

@@ -205,9 +205,42 @@ impl Lines {
 
     /// Appends the points of `more`.
     pub fn append(&mut self, more: &Lines) {
+        self.append_some(more, 0, more.count());
+    }
+
+    /// Appends those points of `more` that stand from `first` up to `end`, as far as there are any.
+    pub fn append_some(&mut self, more: &Lines, first: usize, end: usize) {
+        let end = end.min(more.count());
+        if first >= end {
+            return;
+        }
+        let from = first.checked_sub(1).map_or(0, |before| more.ends[before]);
         let start = self.bytes.len() as u32;
-        self.bytes.extend_from_slice(&more.bytes);
-        self.ends.extend(more.ends.iter().map(|end| start + end));
+        self.bytes.extend_from_slice(&more.bytes[from as usize..more.ends[end - 1] as usize]);
+        self.ends.extend(more.ends[first..end].iter().map(|end| start + end - from));
+    }
+
+    /// Appends a point that is encoded already.
+    pub fn push(&mut self, point: &[u8]) {
+        self.bytes.extend_from_slice(point);
+        self.ends.push(self.bytes.len() as u32);
+    }
+
+    /// The points, one by one.
+    pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        let starts = std::iter::once(0).chain(self.ends.iter().copied());
+        starts.zip(&self.ends).map(|(start, end)| &self.bytes[start as usize..*end as usize])
+    }
+
+    /// Where each point ends.
+    pub fn ends(&self) -> &[u32] {
+        &self.ends
+    }
+
+    /// Points that end at `ends`; nothing if these do not go with `bytes`.
+    pub fn from_parts(bytes: Vec<u8>, ends: Vec<u32>) -> Option<Lines> {
+        let is_sound = ends.is_sorted() && ends.last().map_or(0, |end| *end as usize) == bytes.len();
+        is_sound.then_some(Lines { bytes, ends })
     }
 }
 

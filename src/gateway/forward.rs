@@ -43,7 +43,7 @@ pub fn forward(to: &[Forward], key: &Key, pushed: &Exposition<'_>, time: Timesta
                 point.free_field::<f64>(&[name], *value);
             }
         }
-        sink.queue.push(lines);
+        sink.take(lines);
     }
 }
 

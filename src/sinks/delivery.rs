@@ -13,7 +13,7 @@ pub struct Delivery {
     pub name: String,
     /// When to read, when to write, and what every point carries.
     pub schedule: Schedule,
-    /// How many bytes of points may wait.
+    /// How many bytes of points may wait in memory.
     pub buffer_size: usize,
     /// The first pause after a failed write; it doubles up to `retry_max`.
     pub retry_min: Duration,
@@ -36,7 +36,7 @@ pub(super) const METRIC_BATCH_SIZE: Key<usize> =
 pub(super) const BUFFER_SIZE: Key<ByteSize> = Key::new(
     "buffer_size",
     "\"8MiB\"",
-    "How much may wait while the server is away. When it is full, the oldest points are dropped, and counted.",
+    "How much may wait in memory: without a spool, or while its disk takes nothing. When it is full, the oldest points are dropped, and counted.",
 );
 pub(super) const RETRY_MIN: Key<Duration> =
     Key::new("retry_min", "\"1s\"", "The first pause after a failed write; each further one is twice as long.");

@@ -2,7 +2,6 @@
 
 use std::sync::{Arc, PoisonError};
 
-use tokio::sync::Notify;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
@@ -23,7 +22,6 @@ pub async fn gather(
     exposition: Arc<Exposition>,
     sink: Arc<SinkState>,
     mut prepare: Option<Prepare>,
-    arrived: Arc<Notify>,
     stop: CancellationToken,
 ) {
     let tags = CommonTags::new(&schedule.tags);
@@ -39,11 +37,10 @@ pub async fn gather(
         let (lines, answers) = read_points(&exposition, &schedule, &tags, &before).await;
         drop(before);
         keep_as_previous(&mut previous(), answers);
-        sink.queue.push(match &mut prepare {
+        sink.take(match &mut prepare {
             Some(prepare) => prepare(lines),
             None => lines,
         });
-        arrived.notify_one();
     }
 }
 

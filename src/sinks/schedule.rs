@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::backoff::random_up_to;
 use crate::config::{Key, KeyInfo, Section};
 use crate::host::{Host, Timestamp};
+use crate::spool;
 
 /// When a sink reads and writes, and what its points carry: as `[agent]` says, or as the sink has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +25,8 @@ pub struct Schedule {
     pub metric_batch_size: usize,
     /// The tags of every point, `host` among them.
     pub tags: BTreeMap<String, String>,
+    /// Where points wait.
+    pub spool: spool::Settings,
 }
 
 const INTERVAL: Key<Duration> = Key::new("interval", "\"10s\"", "Time between readings for pushing.");
@@ -58,7 +61,12 @@ pub const KEYS: &[KeyInfo] = &[
 
 impl Schedule {
     /// The settings in `[agent]`; every point carries `tags`, and the host's name unless they have one.
-    pub fn new(section: &mut Section<'_>, mut tags: BTreeMap<String, String>, host: &Host) -> Self {
+    pub fn new(
+        section: &mut Section<'_>,
+        mut tags: BTreeMap<String, String>,
+        spool: spool::Settings,
+        host: &Host,
+    ) -> Self {
         let hostname = section.get(&HOSTNAME);
         let hostname = if hostname.is_empty() { host.kernel.hostname() } else { hostname };
         tags.entry("host".to_owned()).or_insert(hostname);
@@ -70,6 +78,7 @@ impl Schedule {
             flush_jitter: section.get(&FLUSH_JITTER),
             metric_batch_size: section.get(&METRIC_BATCH_SIZE),
             tags,
+            spool,
         }
     }
 
@@ -105,6 +114,7 @@ mod tests {
             flush_jitter: Duration::ZERO,
             metric_batch_size: 1,
             tags: BTreeMap::new(),
+            spool: spool::Settings::default(),
         }
     }
 

@@ -1,12 +1,11 @@
-//! A running sink: one task reads at every tick, another sends what waits.
+//! A running sink: one task reads at every tick, one puts on disk what came, and one sends what waits.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use tokio::sync::Notify;
-use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::answer::Answer;
@@ -20,6 +19,7 @@ use super::settings::{Settings, Target};
 use super::state::SinkState;
 use crate::backoff::{Backoff, random_up_to};
 use crate::encode::point::Lines;
+use crate::spool::{Bounds, Lane, Queue};
 
 /// How long a reading is waited for when its sink stops. A sound one takes milliseconds; one that hangs is left out.
 const LAST_READING: Duration = Duration::from_secs(1);
@@ -31,6 +31,7 @@ pub struct Sink {
     /// What it holds and counts. At a reload it is left to the sink that takes this one's place.
     pub state: Arc<SinkState>,
     gathering: Stoppable,
+    keeping: Stoppable,
     sending: Stoppable,
 }
 
@@ -75,13 +76,11 @@ impl Sink {
     ) -> Result<Sink, ClientError> {
         let connection = Connection::new(&settings)?;
         let delivery = settings.delivery.clone();
-        let state = left.unwrap_or_else(|| Arc::new(SinkState::new(delivery.buffer_size)));
-        state.queue.set_max_bytes(delivery.buffer_size);
-        let arrived = Arc::new(Notify::new());
+        let state = left.unwrap_or_else(|| Arc::new(SinkState::new(queue(&delivery))));
+        state.queue.set_bounds(bounds(&delivery));
         let (schedule, prepare) = (delivery.schedule.clone(), preparation(&settings.target));
-        let gathering = Stoppable::start(|stop| {
-            gather(schedule, exposition.clone(), state.clone(), prepare, arrived.clone(), stop)
-        });
+        let gathering = Stoppable::start(|stop| gather(schedule, exposition.clone(), state.clone(), prepare, stop));
+        let keeping = Stoppable::start(|stop| keep(state.clone(), stop));
         let sender = Sender {
             batch_size: delivery.schedule.metric_batch_size,
             backoff: Backoff::new(delivery.retry_min, delivery.retry_max),
@@ -91,22 +90,61 @@ impl Sink {
             told: Told::Fine,
             told_of_drop: String::new(),
         };
-        let sending = Stoppable::start(|stop| sender.run(arrived, stop));
-        Ok(Sink { settings, state, gathering, sending })
+        let sending = Stoppable::start(|stop| sender.run(stop));
+        Ok(Sink { settings, state, gathering, keeping, sending })
     }
 
-    /// Stops reading, sends what waits as long as the server takes it, but no longer than `time`, and leaves the rest.
-    pub async fn stop(self, time: Duration) -> Arc<SinkState> {
+    /// Stops reading, sends what waits as long as the server takes it, but no longer than `time`, and leaves the rest on
+    /// disk, as far as that is there. Says how many points are in memory alone then.
+    pub async fn stop(self, time: Duration) -> (Arc<SinkState>, usize) {
         // In this order, so that what was read last is sent too.
         self.gathering.stop_within(LAST_READING).await;
         self.sending.stop_within(time).await;
-        self.state
+        self.keeping.stop_within(time).await;
+        let unkept = blocking(&self.state, |sink| sink.queue.close()).await;
+        (self.state, unkept)
     }
 
     /// Stops, and leaves what waits to the sink that takes this one's place. A write that is under way is broken off: its
     /// points wait until they are acknowledged.
     pub async fn hand_over(self) -> Arc<SinkState> {
-        self.stop(Duration::ZERO).await
+        self.stop(Duration::ZERO).await.0
+    }
+}
+
+fn bounds(delivery: &Delivery) -> Bounds {
+    let spool = &delivery.schedule.spool;
+    Bounds { memory: delivery.buffer_size, bytes: spool.size, age: spool.age }
+}
+
+fn queue(delivery: &Delivery) -> Queue {
+    match delivery.schedule.spool.folder_of(&delivery.name) {
+        Some(folder) => Queue::on_disk(&folder, bounds(delivery)),
+        None => Queue::in_memory(bounds(delivery)),
+    }
+}
+
+/// Puts on disk whatever comes.
+async fn keep(sink: Arc<SinkState>, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = sink.arrived.notified() => {}
+            () = stop.cancelled() => return,
+        }
+        blocking(&sink, |sink| sink.queue.settle()).await;
+        sink.kept.notify_one();
+    }
+}
+
+/// Does with a sink's queue what may have to wait for the disk.
+async fn blocking<T: Send + 'static>(sink: &Arc<SinkState>, work: impl FnOnce(&SinkState) -> T + Send + 'static) -> T {
+    if !sink.queue.is_on_disk() {
+        return work(sink);
+    }
+    let sink = sink.clone();
+    match spawn_blocking(move || work(&sink)).await {
+        Ok(done) => done,
+        Err(failed) => std::panic::resume_unwind(failed.into_panic()),
     }
 }
 
@@ -172,28 +210,41 @@ enum Next {
 }
 
 impl Sender {
-    async fn run(mut self, arrived: Arc<Notify>, stop: CancellationToken) {
+    async fn run(mut self, stop: CancellationToken) {
+        self.set_backlog_apart().await;
         let mut flush_at = self.next_flush();
+        let mut is_pausing = false;
+        let mut backlog_at = self.beginning_of_backlog();
         loop {
+            let has_backlog = !is_pausing && self.sink.queue.has_backlog();
             tokio::select! {
                 () = sleep_until(flush_at) => {}
-                () = arrived.notified() => {
+                () = self.sink.kept.notified(), if !is_pausing => {
                     if self.sink.queue.counts().points < self.delivery.schedule.metric_batch_size {
                         continue;
                     }
                 }
+                () = sleep_until(backlog_at), if has_backlog => {
+                    match self.send_one(Lane::Backlog).await {
+                        Sent::Points(count) => backlog_at = Instant::now() + self.share_of_a_second(count),
+                        Sent::Nothing => {}
+                        Sent::Pause(pause) => (flush_at, is_pausing) = (Instant::now() + pause, true),
+                    }
+                    continue;
+                }
                 () = stop.cancelled() => break,
             }
-            while let Some(Next::Pause(pause)) = self.send_all().await {
-                tokio::select! {
-                    () = sleep(pause) => {}
-                    () = stop.cancelled() => break,
-                }
+            let was_well = self.told == Told::Fine;
+            (flush_at, is_pausing) = match self.send_fresh().await {
+                None => (self.next_flush(), false),
+                Some(pause) => (Instant::now() + pause, true),
+            };
+            if !was_well && self.told == Told::Fine {
+                backlog_at = self.beginning_of_backlog();
             }
-            flush_at = self.next_flush();
         }
-        // The last chance: what the server does not take now waits for the sink's successor, or is lost.
-        let _ = self.send_all().await;
+        // The last chance: what the server does not take now waits on disk, for the sink's successor, or is lost.
+        let _ = self.send_fresh().await;
     }
 
     fn next_flush(&self) -> Instant {
@@ -201,17 +252,51 @@ impl Sender {
         Instant::now() + schedule.flush_interval + random_up_to(schedule.flush_jitter)
     }
 
-    /// Sends until nothing waits, or the server wants a pause.
-    async fn send_all(&mut self) -> Option<Next> {
-        while let Some(batch) = self.sink.queue.front(self.batch_size) {
-            let (count, answer) = self.connection.write(&batch.lines).await;
-            match self.settle(&answer, count) {
-                Settled::Done => self.sink.queue.remove_first(&batch, count),
-                Settled::Again(Next::Continue) => {}
-                Settled::Again(pause) => return Some(pause),
+    /// Not at once: a server that comes back has many agents.
+    fn beginning_of_backlog(&self) -> Instant {
+        Instant::now() + random_up_to(self.delivery.schedule.flush_interval)
+    }
+
+    /// How long it takes to send so many points of a backlog.
+    fn share_of_a_second(&self, count: usize) -> Duration {
+        Duration::from_secs_f64(count as f64 / self.delivery.schedule.spool.rate.max(1) as f64)
+    }
+
+    /// What waits from an outage is sent beside what is measured now, where a server takes points in any order.
+    async fn set_backlog_apart(&mut self) {
+        if self.sink.queue.counts().points > self.delivery.schedule.metric_batch_size {
+            blocking(&self.sink, |sink| sink.queue.set_backlog_apart()).await;
+        }
+    }
+
+    /// Sends until nothing fresh waits, or the server wants a pause.
+    async fn send_fresh(&mut self) -> Option<Duration> {
+        loop {
+            let was_well = self.told == Told::Fine;
+            match self.send_one(Lane::Fresh).await {
+                Sent::Points(_) if !was_well && self.told == Told::Fine => self.set_backlog_apart().await,
+                Sent::Points(_) => {}
+                Sent::Nothing => return None,
+                Sent::Pause(pause) => return Some(pause),
             }
         }
-        None
+    }
+
+    /// Sends one batch.
+    async fn send_one(&mut self, lane: Lane) -> Sent {
+        let size = self.batch_size;
+        let Some(batch) = blocking(&self.sink, move |sink| sink.queue.front(lane, size)).await else {
+            return Sent::Nothing;
+        };
+        let (count, answer) = self.connection.write(&batch.lines).await;
+        match self.settle(&answer, count) {
+            Settled::Done => {
+                blocking(&self.sink, move |sink| sink.queue.remove(&batch, count)).await;
+                Sent::Points(count)
+            }
+            Settled::Again(Next::Continue) => Sent::Points(0),
+            Settled::Again(Next::Pause(pause)) => Sent::Pause(pause),
+        }
     }
 
     /// Counts and logs an answer to a batch of `count` points, and says what becomes of the batch.
@@ -285,6 +370,15 @@ impl Sender {
         let whole = self.delivery.schedule.metric_batch_size;
         self.batch_size = self.batch_size.saturating_mul(2).min(whole);
     }
+}
+
+enum Sent {
+    /// So many points are done with.
+    Points(usize),
+    /// Nothing waits.
+    Nothing,
+    /// The server wants to be left alone for this long.
+    Pause(Duration),
 }
 
 enum Settled {

@@ -3,8 +3,11 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
+use tokio::sync::Notify;
+
 use crate::collectors::readers::Answer;
 use crate::encode::family::FamilyInfo;
+use crate::encode::point::Lines;
 use crate::encode::{Family, FamilyWriter};
 use crate::spool::Queue;
 
@@ -12,6 +15,10 @@ use crate::spool::Queue;
 pub struct SinkState {
     /// The points that wait.
     pub queue: Queue,
+    /// Told when points came.
+    pub arrived: Notify,
+    /// Told when they are on disk, or as safe as they can be.
+    pub kept: Notify,
     /// The readings of the last tick, from which the next one tells differences.
     pub previous: Mutex<Vec<Answer>>,
     /// Points that the server has.
@@ -23,17 +30,24 @@ pub struct SinkState {
 }
 
 impl SinkState {
-    /// A sink that has done nothing yet, and may hold `max_bytes`.
-    pub fn new(max_bytes: usize) -> Self {
+    /// A sink that has done nothing yet.
+    pub fn new(queue: Queue) -> Self {
         let [sent, dropped_rejected, retries] = [const { AtomicU64::new(0) }; 3];
-        SinkState { queue: Queue::new(max_bytes), previous: Mutex::default(), sent, dropped_rejected, retries }
+        let [arrived, kept] = [const { Notify::const_new() }; 2];
+        SinkState { queue, arrived, kept, previous: Mutex::default(), sent, dropped_rejected, retries }
+    }
+
+    /// Takes points, which are on disk soon.
+    pub fn take(&self, lines: Lines) {
+        self.queue.push(lines);
+        self.arrived.notify_one();
     }
 }
 
 const SENT: Family<1> = Family::counter("taffrail_sink_points_sent_total", "Points that the server has.", ["sink"]);
 const DROPPED: Family<2> = Family::counter(
     "taffrail_sink_points_dropped_total",
-    "Points that were given up: overflow, the buffer was full; rejected, the server refused them.",
+    "Points that were given up: overflow, there was no room; expired, they waited too long; rejected, the server refused them; damaged, the disk did not give them back.",
     ["reason", "sink"],
 );
 const RETRIES: Family<1> =
@@ -41,19 +55,35 @@ const RETRIES: Family<1> =
 const QUEUED_POINTS: Family<1> = Family::gauge("taffrail_sink_queued_points", "Points that wait to be sent.", ["sink"]);
 const QUEUED_BYTES: Family<1> =
     Family::gauge("taffrail_sink_queued_bytes", "Bytes of the points that wait to be sent.", ["sink"]);
+const IN_MEMORY: Family<1> = Family::gauge(
+    "taffrail_sink_unkept_points",
+    "Points that wait in memory alone, and would be lost if Taffrail were killed.",
+    ["sink"],
+);
+const OLDEST: Family<1> =
+    Family::gauge("taffrail_sink_oldest_seconds", "How long the oldest points have waited on disk, about.", ["sink"]);
 
 /// The families that tell of push sinks.
-pub const FAMILIES: &[FamilyInfo] =
-    &[SENT.info(), DROPPED.info(), RETRIES.info(), QUEUED_POINTS.info(), QUEUED_BYTES.info()];
+pub const FAMILIES: &[FamilyInfo] = &[
+    SENT.info(),
+    DROPPED.info(),
+    RETRIES.info(),
+    QUEUED_POINTS.info(),
+    QUEUED_BYTES.info(),
+    IN_MEMORY.info(),
+    OLDEST.info(),
+];
 
 /// Names the counts of all sinks as families.
 pub fn write_families(sinks: &[(String, Arc<SinkState>)], out: &mut FamilyWriter<'_>) {
     type CountOf = fn(&SinkState) -> u64;
-    let plain: [(&Family<1>, CountOf); 4] = [
+    let plain: [(&Family<1>, CountOf); 6] = [
         (&SENT, |sink| sink.sent.load(Relaxed)),
         (&RETRIES, |sink| sink.retries.load(Relaxed)),
         (&QUEUED_POINTS, |sink| sink.queue.counts().points as u64),
         (&QUEUED_BYTES, |sink| sink.queue.counts().bytes as u64),
+        (&IN_MEMORY, |sink| sink.queue.counts().in_memory as u64),
+        (&OLDEST, |sink| sink.queue.counts().oldest.as_secs()),
     ];
     for (family, count) in plain {
         let mut samples = out.family(family);
@@ -63,7 +93,10 @@ pub fn write_families(sinks: &[(String, Arc<SinkState>)], out: &mut FamilyWriter
     }
     let mut dropped = out.family(&DROPPED);
     for (name, sink) in sinks {
-        dropped.sample(["overflow", name], sink.queue.counts().dropped);
+        let counts = sink.queue.counts();
+        dropped.sample(["damaged", name], counts.damaged);
+        dropped.sample(["expired", name], counts.expired);
+        dropped.sample(["overflow", name], counts.overflow);
         dropped.sample(["rejected", name], sink.dropped_rejected.load(Relaxed));
     }
 }

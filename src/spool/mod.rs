@@ -1,209 +1,52 @@
-//! The queue under every push sink: points wait here until the server has them.
+//! The queue under every push sink: points wait here, on disk, until the server has them.
 //!
-//! It is bounded by bytes; when it is full, the oldest points go, and are counted. Points are numbered as they come, so
-//! that a batch that was acknowledged takes out its own points and no others, whatever was dropped in the meantime.
+//! # Guarantees
+//!
+//! Points come in at [`Queue::push`] and are in memory then; [`Queue::settle`] puts them on disk, and returns once they are
+//! there (`fdatasync`). From then on they are lost only if they are dropped, which is counted: because there are more
+//! bytes than [`Bounds::bytes`] or they have waited for longer than [`Bounds::age`] (the oldest go first), or because the
+//! disk gives back something else than was written. A restart, `kill -9` and a power cut lose none of them. What was
+//! taken out by [`Queue::remove`] shortly before a power cut may be there again: the same points with the same
+//! times.
+//!
+//! While the disk takes nothing (full, read-only, failing), points stay in memory, bounded by [`Bounds::memory`], and go
+//! to the disk when it takes them again. A queue without a folder is in memory alone.
+//!
+//! # Order
+//!
+//! Points of a lane come out in the order in which they came in. There is one lane, until [`Queue::set_backlog_apart`]
+//! closes what waits at that moment: this is the backlog then, and what comes later the fresh lane, so that a server that
+//! comes back after a day is told what is now, and not only what was.
+//!
+//! # Format
+//!
+//! A folder for each queue holds segments `NNNNNNNNNN.points` and the file `places`, and belongs to one process. A segment
+//! begins with [`disk::MAGIC`] and holds records as in [`crate::store`]: length, checksum, payload. A record is what came in
+//! with one push:
+//!
+//! ```text
+//! time: i64 | count: u32 | ends: u32 × count | bytes        little-endian; time in seconds of Unix
+//! ```
+//!
+//! `ends` tells where each point ends in `bytes`, which are what the sink sends. A segment is deleted when nothing in it
+//! waits. `places` has two slots, of which the one with the higher number and a sound checksum counts:
+//!
+//! ```text
+//! number: u64 | lanes: u32 | (begin, end: (segment: u64 | offset: u32 | points: u32)) × lanes | checksum: u32
+//! ```
+//!
+//! `begin` is where the next point is: that many points into the record at the offset. The last lane has no end. Places are
+//! written without waiting for the disk: an older place only means that points are sent twice.
+//!
+//! What is damaged is passed over up to the next whole record, told, and counted as dropped where it can be counted.
 
-use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
-use crate::encode::point::Lines;
-
-/// Points that wait, oldest first.
-pub struct Queue {
-    state: Mutex<State>,
-}
-
-/// What a queue holds, and what it could not.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Points that wait.
-    pub points: usize,
-    /// Their bytes.
-    pub bytes: usize,
-    /// Points that were dropped, since the queue was made, because it was full.
-    pub dropped: u64,
-}
-
-struct State {
-    waiting: VecDeque<Lines>,
-    counts: Counts,
-    max_bytes: usize,
-    /// The number of the first point that waits.
-    first: u64,
-}
-
-/// The oldest points of a queue, to be sent in one request.
-#[derive(Debug)]
-pub struct Batch {
-    /// The points.
-    pub lines: Lines,
-    /// The number behind that of the last point.
-    end: u64,
-}
-
-impl Queue {
-    /// An empty queue of at most `max_bytes`.
-    pub fn new(max_bytes: usize) -> Self {
-        let state = State { waiting: VecDeque::new(), counts: Counts::default(), max_bytes, first: 0 };
-        Queue { state: Mutex::new(state) }
-    }
-
-    /// Adds points at the end. If the queue is full then, the oldest are dropped.
-    pub fn push(&self, mut lines: Lines) {
-        lines.shrink_to_fit();
-        let mut state = self.state();
-        state.counts.points += lines.count();
-        state.counts.bytes += lines.bytes().len();
-        state.waiting.push_back(lines);
-        state.drop_oldest();
-    }
-
-    /// Changes the bound; what is too much is dropped at the next push.
-    pub fn set_max_bytes(&self, max_bytes: usize) {
-        self.state().max_bytes = max_bytes;
-    }
-
-    /// What it holds, and what it dropped.
-    pub fn counts(&self) -> Counts {
-        self.state().counts
-    }
-
-    /// A copy of the oldest points, `count` at the most; nothing if there are none.
-    pub fn front(&self, count: usize) -> Option<Batch> {
-        let mut state = self.state();
-        let state = &mut *state;
-        let mut lines = Lines::default();
-        let mut index = 0;
-        while let Some(next) = state.waiting.get_mut(index) {
-            let room = count - lines.count();
-            if next.count() > room {
-                // Split, so that the next batch begins where this one ends.
-                if room > 0 {
-                    let head = next.take_first(room);
-                    lines.append(&head);
-                    state.waiting.insert(index, head);
-                }
-                break;
-            }
-            lines.append(next);
-            index += 1;
-        }
-        let end = state.first + lines.count() as u64;
-        (!lines.is_empty()).then_some(Batch { lines, end })
-    }
-
-    /// Takes the first `count` points of `batch` out, as far as they are still there.
-    pub fn remove_first(&self, batch: &Batch, count: usize) {
-        let end = batch.end - (batch.lines.count() - count.min(batch.lines.count())) as u64;
-        let mut state = self.state();
-        while state.first < end {
-            let left = (end - state.first) as usize;
-            let Some(mut oldest) = state.waiting.pop_front() else { break };
-            let taken = oldest.take_first(left);
-            state.forget(&taken);
-            if !oldest.is_empty() {
-                state.waiting.push_front(oldest);
-            }
-        }
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl State {
-    fn drop_oldest(&mut self) {
-        while self.counts.bytes > self.max_bytes {
-            let Some(oldest) = self.waiting.pop_front() else { break };
-            self.counts.dropped += oldest.count() as u64;
-            self.forget(&oldest);
-        }
-    }
-
-    fn forget(&mut self, lines: &Lines) {
-        self.counts.points -= lines.count();
-        self.counts.bytes -= lines.bytes().len();
-        self.first += lines.count() as u64;
-    }
-}
-
+mod disk;
+mod memory;
+mod places;
+mod queue;
+pub mod settings;
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
+mod tests;
 
-    use super::*;
-    use crate::encode::point::{CommonTags, Field, Measurement, PointWriter};
-    use crate::host::Timestamp;
-
-    const N: Field<u64> = Field::new("n", "");
-    const M: Measurement<0> = Measurement::new("m", [], &[N.info()]);
-
-    fn points(numbers: std::ops::Range<u64>) -> Lines {
-        let (mut lines, tags) = (Lines::default(), CommonTags::default());
-        for number in numbers {
-            PointWriter::new(&mut lines, &tags, Timestamp(0)).point(&M, []).field(&N, number);
-        }
-        lines
-    }
-
-    fn numbers(lines: &Lines) -> Vec<u64> {
-        let text = std::str::from_utf8(lines.bytes()).unwrap();
-        text.lines().map(|line| line[4..].split_once('i').unwrap().0.parse().unwrap()).collect()
-    }
-
-    #[derive(Clone, Debug)]
-    enum Action {
-        Push(u64),
-        Take(usize),
-        Acknowledge(usize),
-    }
-
-    fn action() -> impl Strategy<Value = Action> {
-        prop_oneof![
-            (0u64..20).prop_map(Action::Push),
-            (1usize..30).prop_map(Action::Take),
-            (1usize..30).prop_map(Action::Acknowledge),
-        ]
-    }
-
-    proptest! {
-        #[test]
-        fn it_behaves_like_a_list_of_which_the_oldest_are_dropped(actions in proptest::collection::vec(action(), 1..60)) {
-            let queue = Queue::new(600);
-            let (mut model, mut next, mut dropped) = (VecDeque::new(), 0, 0);
-            let mut in_flight: Option<Batch> = None;
-            for action in actions {
-                match action {
-                    Action::Push(count) => {
-                        model.extend(next..next + count);
-                        queue.push(points(next..next + count));
-                        next += count;
-                        while model.len() > queue.counts().points {
-                            model.pop_front();
-                            dropped += 1;
-                        }
-                    }
-                    Action::Take(count) => {
-                        in_flight = queue.front(count);
-                        let expected: Vec<u64> = model.iter().copied().take(count).collect();
-                        prop_assert_eq!(in_flight.as_ref().map(|b| numbers(&b.lines)).unwrap_or_default(), expected);
-                    }
-                    Action::Acknowledge(count) => {
-                        if let Some(batch) = in_flight.take() {
-                            queue.remove_first(&batch, count);
-                            let mut gone = numbers(&batch.lines);
-                            gone.truncate(count);
-                            model.retain(|number| !gone.contains(number));
-                        }
-                    }
-                }
-                prop_assert_eq!(queue.counts().points, model.len());
-                prop_assert!(queue.counts().bytes <= 600);
-                prop_assert_eq!(queue.counts().dropped, dropped);
-            }
-            let rest = queue.front(usize::MAX).map(|batch| numbers(&batch.lines)).unwrap_or_default();
-            prop_assert_eq!(rest, model.into_iter().collect::<Vec<_>>());
-        }
-    }
-}
+pub use self::queue::{Batch, Bounds, Counts, Lane, Queue};
+pub use self::settings::Settings;

@@ -22,31 +22,30 @@
 //! what was passed over. A record that was cut off at the end of the last segment is what a crash leaves, and no damage.
 
 mod files;
-mod records;
+pub(crate) mod records;
+mod segment;
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
 
 use self::files::{Kind, Numbered};
 pub use self::records::{MAX_RECORD, Records};
+pub use self::segment::Segment;
 
 /// What every file begins with; the last byte is the format's version.
 pub const MAGIC: &[u8; 8] = b"TAFLOG\n\x01";
+
+const SEGMENT: &str = "log";
 
 /// The log in a folder; nobody else may have it open.
 #[derive(Debug)]
 pub struct Log {
     folder: PathBuf,
-    number: u64,
-    segment: File,
-    /// Bytes of the segment that are on disk and sound.
-    length: u64,
-    /// Whether the segment could not be cut back: another takes its place.
-    is_spoiled: bool,
+    segment: Segment,
     /// Held as long as the log is open.
     _lock: File,
 }
@@ -91,10 +90,7 @@ impl Log {
     /// Why it cannot be used. Nothing is changed then.
     pub fn open(folder: &Path, replay: &mut dyn FnMut(&[u8])) -> Result<(Log, Recovery), OpenError> {
         let failed = |what| move |reason| OpenError::Io { path: folder.to_owned(), what, reason };
-        DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed("cannot be made"))?;
-        let lock = create(&folder.join("lock"), false).map_err(failed("the lock file cannot be made"))?;
-        flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|_| OpenError::InUse(folder.to_owned()))?;
-
+        let lock = lock(folder)?;
         let found = files::list(folder).map_err(failed("cannot be read"))?;
         let mut recovery = Recovery::default();
         let first = read_snapshot(&found, replay, &mut recovery)?;
@@ -105,9 +101,8 @@ impl Log {
             recovery.records += files::replay(file, is_last, replay, &mut recovery)?;
         }
         let number = found.iter().map(|file| file.number).max().map_or(1, |last| last + 1);
-        let segment = new_segment(folder, number).map_err(failed("no file can be made in it"))?;
-        let length = MAGIC.len() as u64;
-        Ok((Log { folder: folder.to_owned(), number, segment, length, is_spoiled: false, _lock: lock }, recovery))
+        let segment = Segment::new(folder, number, SEGMENT, MAGIC).map_err(failed("no file can be made in it"))?;
+        Ok((Log { folder: folder.to_owned(), segment, _lock: lock }, recovery))
     }
 
     /// Writes records, which [`Records`] put together, and waits until they are on disk.
@@ -115,32 +110,19 @@ impl Log {
     /// # Errors
     /// Why they are not. None of them is there then.
     pub fn write(&mut self, records: &Records) -> io::Result<()> {
-        if self.is_spoiled {
+        if self.segment.is_spoiled() {
             self.rotate()?;
         }
-        let written = self.segment.write_all_at(records.bytes(), self.length).and_then(|()| self.segment.sync_data());
-        match written {
-            Ok(()) => {
-                self.length += records.bytes().len() as u64;
-                Ok(())
-            }
-            Err(error) => {
-                let cut_back = self.segment.set_len(self.length).and_then(|()| self.segment.sync_data());
-                self.is_spoiled = cut_back.is_err();
-                Err(error)
-            }
-        }
+        self.segment.append(records)
     }
 
     /// Bytes of the segment that is written.
     pub fn segment_bytes(&self) -> u64 {
-        self.length
+        self.segment.length()
     }
 
     fn rotate(&mut self) -> io::Result<()> {
-        let number = self.number + 1;
-        self.segment = new_segment(&self.folder, number)?;
-        (self.number, self.length, self.is_spoiled) = (number, MAGIC.len() as u64, false);
+        self.segment = Segment::new(&self.folder, self.segment.number() + 1, SEGMENT, MAGIC)?;
         Ok(())
     }
 
@@ -150,7 +132,7 @@ impl Log {
     /// Why no file can be made.
     pub fn begin_snapshot(&mut self) -> io::Result<Snapshot> {
         self.rotate()?;
-        let (folder, number) = (self.folder.clone(), self.number);
+        let (folder, number) = (self.folder.clone(), self.segment.number());
         let unfinished = folder.join(format!("{number:010}.unfinished"));
         let mut file = create(&unfinished, true)?;
         file.write_all(MAGIC)?;
@@ -209,12 +191,16 @@ impl Drop for Snapshot {
     }
 }
 
-fn new_segment(folder: &Path, number: u64) -> io::Result<File> {
-    let mut file = create(&folder.join(format!("{number:010}.log")), true)?;
-    file.write_all(MAGIC)?;
-    file.sync_all()?;
-    sync_folder(folder)?;
-    Ok(file)
+/// Makes a folder, if it is not there, which no other process may have, and holds it until the file is closed.
+///
+/// # Errors
+/// Why it cannot be used.
+pub fn lock(folder: &Path) -> Result<File, OpenError> {
+    let failed = |what| move |reason| OpenError::Io { path: folder.to_owned(), what, reason };
+    DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed("cannot be made"))?;
+    let lock = create(&folder.join("lock"), false).map_err(failed("the lock file cannot be made"))?;
+    flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|_| OpenError::InUse(folder.to_owned()))?;
+    Ok(lock)
 }
 
 fn create(path: &Path, truncate: bool) -> io::Result<File> {

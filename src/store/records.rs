@@ -3,7 +3,8 @@
 /// The longest record that is written, in bytes.
 pub const MAX_RECORD: usize = 256 << 20;
 
-const HEAD: usize = 8;
+/// The bytes before a record's payload: its length and its checksum.
+pub(crate) const HEAD: usize = 8;
 
 /// Records that are written together.
 #[derive(Clone, Debug, Default)]
@@ -50,7 +51,7 @@ fn checksum(length: &[u8], payload: &[u8]) -> u32 {
 }
 
 /// The record at the start of `bytes`, and how many bytes it takes; nothing if none that is whole stands there.
-pub(super) fn first(bytes: &[u8]) -> Option<(&[u8], usize)> {
+pub(crate) fn first(bytes: &[u8]) -> Option<(&[u8], usize)> {
     let length_bytes = bytes.get(..4)?;
     let length = u32::from_le_bytes(length_bytes.try_into().ok()?) as usize;
     let sum = u32::from_le_bytes(bytes.get(4..HEAD)?.try_into().ok()?);
@@ -60,7 +61,7 @@ pub(super) fn first(bytes: &[u8]) -> Option<(&[u8], usize)> {
 }
 
 /// Where the next whole record begins behind the start of `bytes`.
-pub(super) fn next(bytes: &[u8]) -> Option<usize> {
+pub(crate) fn next(bytes: &[u8]) -> Option<usize> {
     // Eight zeros would be an empty record by their length, but not by their checksum.
     (1..bytes.len().saturating_sub(HEAD - 1)).find(|start| first(&bytes[*start..]).is_some())
 }

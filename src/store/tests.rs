@@ -124,9 +124,9 @@ fn what_could_not_be_written_is_not_there() {
     let (mut log, ..) = open(folder.path());
     log.write(&records(&[b"first"])).unwrap();
     // A file that was opened to be read cannot be written.
-    let sound = std::mem::replace(&mut log.segment, File::open(only_segment(folder.path())).unwrap());
+    let sound = std::mem::replace(log.segment.file_mut(), File::open(only_segment(folder.path())).unwrap());
     assert!(log.write(&records(&[b"lost"])).is_err());
-    log.segment = sound;
+    *log.segment.file_mut() = sound;
     log.write(&records(&[b"second"])).unwrap();
     drop(log);
     assert_eq!(open(folder.path()).2, [b"first".to_vec(), b"second".to_vec()]);
@@ -181,7 +181,8 @@ proptest! {
                 Action::Crash(payload, bytes) => {
                     let lost = records(&[&payload]);
                     let cut = &lost.bytes()[..bytes.min(lost.bytes().len() - 1)];
-                    log.segment.write_all_at(cut, log.length).unwrap();
+                    let length = log.segment_bytes();
+                    std::os::unix::fs::FileExt::write_all_at(log.segment.file_mut(), cut, length).unwrap();
                     drop(log);
                     let (again, recovery, found) = open(folder.path());
                     prop_assert!(recovery.damage.is_empty());

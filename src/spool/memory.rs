@@ -1,0 +1,193 @@
+//! The part of a queue that is in memory: bounded by bytes; when it is full, the oldest points go, and are counted.
+//!
+//! Points are numbered as they come, so that a batch that was acknowledged takes out its own points and no others,
+//! whatever was dropped in the meantime.
+
+use std::collections::VecDeque;
+
+use crate::encode::point::Lines;
+
+/// What a queue holds, and what it could not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Counts {
+    /// Points that wait.
+    pub(super) points: usize,
+    /// Their bytes.
+    pub(super) bytes: usize,
+    /// Points that were dropped, since the queue was made, because it was full.
+    pub(super) dropped: u64,
+}
+
+/// Points that wait, oldest first.
+pub(super) struct Memory {
+    waiting: VecDeque<Lines>,
+    counts: Counts,
+    max_bytes: usize,
+    /// The number of the first point that waits.
+    first: u64,
+}
+
+/// The oldest points of a queue, to be sent in one request.
+#[derive(Debug)]
+pub(super) struct Batch {
+    /// The points.
+    pub(super) lines: Lines,
+    /// The number behind that of the last point.
+    end: u64,
+}
+
+impl Memory {
+    /// Nothing yet, and at most `max_bytes`.
+    pub(super) fn new(max_bytes: usize) -> Self {
+        Memory { waiting: VecDeque::new(), counts: Counts::default(), max_bytes, first: 0 }
+    }
+
+    /// Adds points at the end. If there are too many then, the oldest are dropped.
+    pub(super) fn push(&mut self, mut lines: Lines) {
+        lines.shrink_to_fit();
+        self.counts.points += lines.count();
+        self.counts.bytes += lines.bytes().len();
+        self.waiting.push_back(lines);
+        self.drop_oldest();
+    }
+
+    /// Changes the bound; what is too much is dropped at the next push.
+    pub(super) fn set_max_bytes(&mut self, max_bytes: usize) {
+        self.max_bytes = max_bytes;
+    }
+
+    /// What it holds, and what it dropped.
+    pub(super) fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// A copy of the oldest points, `count` at the most; nothing if there are none.
+    pub(super) fn front(&mut self, count: usize) -> Option<Batch> {
+        let mut lines = Lines::default();
+        let mut index = 0;
+        while let Some(next) = self.waiting.get_mut(index) {
+            let room = count - lines.count();
+            if next.count() > room {
+                // Split, so that the next batch begins where this one ends.
+                if room > 0 {
+                    let head = next.take_first(room);
+                    lines.append(&head);
+                    self.waiting.insert(index, head);
+                }
+                break;
+            }
+            lines.append(next);
+            index += 1;
+        }
+        let end = self.first + lines.count() as u64;
+        (!lines.is_empty()).then_some(Batch { lines, end })
+    }
+
+    /// Takes the first `count` points of `batch` out, as far as they are still there.
+    pub(super) fn remove_first(&mut self, batch: &Batch, count: usize) {
+        let end = batch.end - (batch.lines.count() - count.min(batch.lines.count())) as u64;
+        while self.first < end {
+            let left = (end - self.first) as usize;
+            let Some(mut oldest) = self.waiting.pop_front() else { break };
+            let taken = oldest.take_first(left);
+            self.forget(&taken);
+            if !oldest.is_empty() {
+                self.waiting.push_front(oldest);
+            }
+        }
+    }
+
+    fn drop_oldest(&mut self) {
+        while self.counts.bytes > self.max_bytes {
+            let Some(oldest) = self.waiting.pop_front() else { break };
+            self.counts.dropped += oldest.count() as u64;
+            self.forget(&oldest);
+        }
+    }
+
+    fn forget(&mut self, lines: &Lines) {
+        self.counts.points -= lines.count();
+        self.counts.bytes -= lines.bytes().len();
+        self.first += lines.count() as u64;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::encode::point::{CommonTags, Field, Measurement, PointWriter};
+    use crate::host::Timestamp;
+
+    const N: Field<u64> = Field::new("n", "");
+    const M: Measurement<0> = Measurement::new("m", [], &[N.info()]);
+
+    fn points(numbers: std::ops::Range<u64>) -> Lines {
+        let (mut lines, tags) = (Lines::default(), CommonTags::default());
+        for number in numbers {
+            PointWriter::new(&mut lines, &tags, Timestamp(0)).point(&M, []).field(&N, number);
+        }
+        lines
+    }
+
+    fn numbers(lines: &Lines) -> Vec<u64> {
+        let text = std::str::from_utf8(lines.bytes()).unwrap();
+        text.lines().map(|line| line[4..].split_once('i').unwrap().0.parse().unwrap()).collect()
+    }
+
+    #[derive(Clone, Debug)]
+    enum Action {
+        Push(u64),
+        Take(usize),
+        Acknowledge(usize),
+    }
+
+    fn action() -> impl Strategy<Value = Action> {
+        prop_oneof![
+            (0u64..20).prop_map(Action::Push),
+            (1usize..30).prop_map(Action::Take),
+            (1usize..30).prop_map(Action::Acknowledge),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn it_behaves_like_a_list_of_which_the_oldest_are_dropped(actions in proptest::collection::vec(action(), 1..60)) {
+            let mut queue = Memory::new(600);
+            let (mut model, mut next, mut dropped) = (VecDeque::new(), 0, 0);
+            let mut in_flight: Option<Batch> = None;
+            for action in actions {
+                match action {
+                    Action::Push(count) => {
+                        model.extend(next..next + count);
+                        queue.push(points(next..next + count));
+                        next += count;
+                        while model.len() > queue.counts().points {
+                            model.pop_front();
+                            dropped += 1;
+                        }
+                    }
+                    Action::Take(count) => {
+                        in_flight = queue.front(count);
+                        let expected: Vec<u64> = model.iter().copied().take(count).collect();
+                        prop_assert_eq!(in_flight.as_ref().map(|b| numbers(&b.lines)).unwrap_or_default(), expected);
+                    }
+                    Action::Acknowledge(count) => {
+                        if let Some(batch) = in_flight.take() {
+                            queue.remove_first(&batch, count);
+                            let mut gone = numbers(&batch.lines);
+                            gone.truncate(count);
+                            model.retain(|number| !gone.contains(number));
+                        }
+                    }
+                }
+                prop_assert_eq!(queue.counts().points, model.len());
+                prop_assert!(queue.counts().bytes <= 600);
+                prop_assert_eq!(queue.counts().dropped, dropped);
+            }
+            let rest = queue.front(usize::MAX).map(|batch| numbers(&batch.lines)).unwrap_or_default();
+            prop_assert_eq!(rest, model.into_iter().collect::<Vec<_>>());
+        }
+    }
+}
