@@ -33,6 +33,11 @@ pub fn sections() -> Vec<(String, String, &'static [KeyInfo])> {
             crate::gateway::rules::KEYS,
         ),
         ("[agent]".into(), "When push sinks read and write.".into(), schedule::KEYS),
+        (
+            "[spool]".into(),
+            "Where points wait on disk for their servers. Each push sink has a folder of its own there.".into(),
+            crate::spool::settings::KEYS,
+        ),
         ("[tags]".into(), "Tags of every point that is pushed: any key, with a string.".into(), &[]),
         ("[host]".into(), "Where the host's trees are mounted.".into(), settings::HOST_KEYS),
     ];

@@ -1,0 +1,189 @@
+//! What becomes of points that wait on disk: kills, restarts, reloads, outages, disks that take nothing.
+
+mod harness;
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use harness::http::request;
+use harness::server::{FakeInflux, reply};
+use harness::{Taffrail, recorded_host, wait_until};
+use rustix::process::Signal;
+
+const QUEUED: &str = "taffrail_sink_queued_points{sink=\"central\"}";
+const UNKEPT: &str = "taffrail_sink_unkept_points{sink=\"central\"}";
+
+fn config(server: &FakeInflux, folder: &Path, more: &str) -> String {
+    format!(
+        "{}[collectors]\ndefault = false\nenable = [\"loadavg\", \"stat\"]\n\
+         [agent]\ninterval = \"100ms\"\nflush_interval = \"100ms\"\nhostname = \"web-1\"\n\
+         [gateway]\nlisten = [\"127.0.0.1:0\"]\n\
+         [spool]\nfolder = \"{}\"\n{more}\
+         [[sinks.influxdb]]\nname = \"central\"\nretry_min = \"50ms\"\nretry_max = \"100ms\"\n\
+         urls = [\"{}\"]\ndatabase = \"telegraf\"\n",
+        recorded_host(),
+        folder.display(),
+        server.url()
+    )
+}
+
+/// The timestamps of the points of `system`, one for each tick.
+fn ticks(lines: &[String]) -> Vec<u64> {
+    let timestamp = |line: &String| line.rsplit(' ').next().unwrap().parse().unwrap();
+    lines.iter().filter(|line| line.starts_with("system,")).map(timestamp).collect()
+}
+
+/// Pushes one number after the other to the gateway, which hands each to the sink as a point.
+struct Numbers {
+    gateway: String,
+    next: u64,
+}
+
+impl Numbers {
+    fn of(taffrail: &Taffrail, next: u64) -> Self {
+        let line = taffrail.wait_for_log("the gateway listens on ");
+        Numbers { gateway: line.split_once("://").unwrap().1.to_owned(), next }
+    }
+
+    fn push(&mut self, count: u64) {
+        for _ in 0..count {
+            let body = format!("number {}\n", self.next);
+            assert_eq!(request("PUT", "/metrics/job/count", body).send(&self.gateway).status, 200);
+            self.next += 1;
+        }
+    }
+}
+
+/// The numbers that were stored, in the order in which they came.
+fn numbers(lines: &[String]) -> Vec<u64> {
+    let number = |line: &String| line.split_once(" number=")?.1.split([' ', ',']).next()?.parse().ok();
+    lines.iter().filter_map(number).collect()
+}
+
+fn wait_for_queued(taffrail: &Taffrail, least: f64) -> f64 {
+    wait_until("points to wait on disk", || {
+        let scrape = taffrail.get("/metrics");
+        let kept = scrape.sample(QUEUED)? - scrape.sample(UNKEPT)?;
+        (kept >= least).then_some(kept)
+    })
+}
+
+#[test]
+fn what_was_measured_while_the_server_was_away_outlives_kills_and_an_end() {
+    let server = FakeInflux::start(|_| reply(503, ""));
+    let folder = tempfile::tempdir().unwrap();
+    let (mut kept, mut next) = (0.0, 0);
+    for round in 0..4 {
+        let mut taffrail = Taffrail::start(&config(&server, folder.path(), ""));
+        let mut numbers = Numbers::of(&taffrail, next);
+        numbers.push(50);
+        next = numbers.next;
+        kept = wait_for_queued(&taffrail, kept + 60.0);
+        taffrail.signal(if round % 2 == 0 { Signal::KILL } else { Signal::TERM });
+        taffrail.wait();
+        if round % 2 == 1 {
+            assert_eq!(taffrail.logged("points wait on disk for the next start"), 1, "{:#?}", taffrail.log());
+            assert_eq!(taffrail.logged("lost"), 0);
+        }
+    }
+    server.answer(|_| reply(204, ""));
+    let taffrail = Taffrail::start(&config(&server, folder.path(), ""));
+    wait_until("everything", || taffrail.get("/metrics").sample(QUEUED).filter(|queued| *queued < 10.0));
+    let stored = server.stored();
+    assert!(stored.len() as f64 >= kept, "{} of {kept}", stored.len());
+    let distinct: BTreeSet<&String> = stored.iter().collect();
+    assert_eq!(distinct.len(), stored.len(), "no point twice");
+    let mut numbers = numbers(&stored);
+    numbers.sort_unstable();
+    assert_eq!(numbers, (0..next).collect::<Vec<_>>());
+}
+
+#[test]
+fn after_an_outage_what_is_measured_now_does_not_wait_for_what_waited() {
+    let server = FakeInflux::start(|_| reply(503, ""));
+    let folder = tempfile::tempdir().unwrap();
+    // A backlog of some hundred points, of which some are sent per second.
+    let rate = "rate = 50\n";
+    let agent = "[agent]\nmetric_batch_size = 10\n";
+    let config = config(&server, folder.path(), rate).replace("[agent]\n", agent);
+    let taffrail = Taffrail::start(&config);
+    let mut pushed = Numbers::of(&taffrail, 0);
+    pushed.push(120);
+    let waited = wait_for_queued(&taffrail, 150.0);
+    server.answer(|_| reply(204, ""));
+    let before = server.stored().len();
+    let fresh = wait_until("fresh points", || {
+        let stored = server.stored();
+        let ticks = ticks(&stored);
+        let newest = ticks.iter().max()?;
+        // The first that is stored is the oldest, which the server was asked to take again and again.
+        (stored.len() > before + 20 && *newest > ticks[0] + 1_000_000_000).then_some(stored.len())
+    });
+    let queued = taffrail.get("/metrics").sample(QUEUED).unwrap();
+    assert!(queued > waited / 4.0, "{queued} of {waited} wait yet, when {fresh} are there");
+    wait_until("the backlog", || taffrail.get("/metrics").sample(QUEUED).filter(|queued| *queued < 10.0));
+    let numbers = numbers(&server.stored());
+    assert_eq!(numbers, (0..120).collect::<Vec<_>>(), "the backlog in its order");
+}
+
+#[test]
+fn a_sink_that_is_changed_by_a_reload_goes_on_with_what_waits() {
+    let away = FakeInflux::start(|_| reply(503, ""));
+    let there = FakeInflux::agreeable();
+    let folder = tempfile::tempdir().unwrap();
+    let taffrail = Taffrail::start(&config(&away, folder.path(), ""));
+    let kept = wait_for_queued(&taffrail, 30.0);
+    taffrail.reload(&config(&there, folder.path(), ""));
+    wait_until("everything", || Some(there.stored()).filter(|stored| stored.len() as f64 >= kept));
+    let stored = there.stored();
+    assert_eq!(stored.iter().collect::<BTreeSet<_>>().len(), stored.len(), "no point twice");
+}
+
+#[test]
+fn a_folder_that_cannot_be_used_is_told_and_costs_nothing_but_itself() {
+    let server = FakeInflux::agreeable();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    let taffrail = Taffrail::start(&config(&server, &file, ""));
+    taffrail.wait_for_log("points are kept in memory alone");
+    server.wait_for_writes(3);
+    // It is tried again.
+    std::fs::remove_file(&file).unwrap();
+    taffrail.wait_for_log("can be used now");
+    server.wait_for_writes(6);
+}
+
+#[test]
+#[ignore = "needs root, to mount a small file system: tests/run"]
+fn with_mount_a_full_disk_is_told_and_points_wait_in_memory() {
+    let server = FakeInflux::start(|_| reply(503, ""));
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().to_str().unwrap();
+    harness::docker::run("mount", &["-t", "tmpfs", "-o", "size=64k", "taffrail-test", place]);
+    let _unmounted = Unmounted(place.to_owned());
+    let taffrail = Taffrail::start(&config(&server, folder.path(), ""));
+    let mut pushed = Numbers::of(&taffrail, 0);
+    wait_until("a full disk", || {
+        pushed.push(10);
+        (taffrail.logged("as the disk takes none") > 0).then_some(())
+    });
+    pushed.push(10);
+    let full = taffrail.get("/metrics");
+    wait_until("points in memory", || taffrail.get("/metrics").sample(UNKEPT).filter(|unkept| *unkept > 10.0));
+    assert!(full.sample(QUEUED).unwrap() > 100.0);
+    server.answer(|_| reply(204, ""));
+    taffrail.wait_for_log("points are kept on disk again");
+    wait_until("everything", || taffrail.get("/metrics").sample(QUEUED).filter(|queued| *queued < 10.0));
+    let mut numbers = numbers(&server.stored());
+    numbers.sort_unstable();
+    assert_eq!(numbers, (0..pushed.next).collect::<Vec<_>>());
+}
+
+struct Unmounted(String);
+
+impl Drop for Unmounted {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("umount").args(["--lazy", &self.0]).status();
+    }
+}
