@@ -469,7 +469,8 @@ fn scan(
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs() as i64;
     let mut about = About { oldest: i64::MAX, newest: i64::MIN, ..About::default() };
     let mut at = MAGIC.len().min(bytes.len());
-    if !bytes.starts_with(MAGIC) && !(may_be_torn && MAGIC.starts_with(&bytes)) {
+    let is_cut_off = may_be_torn && MAGIC.starts_with(&bytes);
+    if !is_cut_off && !bytes.starts_with(MAGIC) {
         damage.push(format!("{}: the start is damaged", path.display()));
     }
     while at < bytes.len() {
