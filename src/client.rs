@@ -1,9 +1,9 @@
 //! What every client of an HTTP server has in common.
 
 use std::error::Error;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use reqwest::{Certificate, Client, ClientBuilder};
+use reqwest::{Certificate, Client, ClientBuilder, Identity};
 
 /// A client that is to be completed: it goes straight to its server, and follows nobody elsewhere.
 pub fn builder() -> ClientBuilder {
@@ -18,6 +18,43 @@ pub fn builder_with_proxies() -> ClientBuilder {
         .user_agent(concat!("taffrail/", env!("CARGO_PKG_VERSION")))
         // A redirected POST would arrive as a GET, and a token at a stranger's.
         .redirect(reqwest::redirect::Policy::none())
+}
+
+/// What a connection is made with.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tls {
+    /// The authority that signed the server's certificate, if it is not one of the system's.
+    pub ca: Option<PathBuf>,
+    /// The certificate to show, and its key.
+    pub identity: Option<(PathBuf, PathBuf)>,
+    /// Whether any certificate is trusted.
+    pub trusts_any: bool,
+}
+
+impl Tls {
+    /// The client `builder` with it; without `is_needed`, the system's certificates are not loaded for nothing.
+    ///
+    /// # Errors
+    /// Which file is wrong, and how, after the name that its setting has: one of `names`, of the authority and of the
+    /// certificate.
+    pub fn apply(&self, builder: ClientBuilder, is_needed: bool, names: [&str; 2]) -> Result<ClientBuilder, String> {
+        let mut builder = builder.tls_danger_accept_invalid_certs(self.trusts_any);
+        if let Some(path) = &self.ca {
+            let trusted = certificates(path).map_err(|reason| format!("{}: {}: {reason}", names[0], path.display()))?;
+            builder = builder.tls_certs_only(trusted);
+        } else if !is_needed {
+            builder = builder.tls_certs_only([]);
+        }
+        if let Some((certificate, key)) = &self.identity {
+            let read =
+                |path: &Path| std::fs::read(path).map_err(|error| format!("{}: {}: {error}", names[1], path.display()));
+            let pem = [read(certificate)?, read(key)?].concat();
+            let wrong =
+                |error| format!("{}: {}, {}: {}", names[1], certificate.display(), key.display(), reason(&error));
+            builder = builder.identity(Identity::from_pem(&pem).map_err(wrong)?);
+        }
+        Ok(builder)
+    }
 }
 
 /// The certificates in the PEM file at `path`.

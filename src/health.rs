@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use taffrail::client;
+use taffrail::client::{self, Tls};
 
 use crate::Failure;
 
@@ -31,12 +31,9 @@ impl Health {
         if self.url.path() == "/" {
             self.url.set_path("/-/healthy");
         }
-        let mut builder = client::builder().timeout(self.timeout);
-        if let Some(path) = &self.ca_file {
-            let trusted = client::certificates(path).map_err(|error| format!("{}: {error}", path.display()))?;
-            builder = builder.tls_certs_only(trusted);
-        }
-        let client = builder.build()?;
+        let tls = Tls { ca: self.ca_file.clone(), ..Tls::default() };
+        let builder = client::builder().timeout(self.timeout);
+        let client = tls.apply(builder, self.url.scheme() == "https", ["--ca-file", ""])?.build()?;
         let answer = client.get(self.url.clone()).send().await;
         let answer = answer.map_err(|error| format!("{}: {}", self.url, client::reason(&error)))?;
         if !answer.status().is_success() {

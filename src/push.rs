@@ -6,12 +6,13 @@ use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
 use clap::{Args, ValueEnum};
+use taffrail::client::Tls;
 use taffrail::config::Secret;
 use taffrail::gateway::key::{Key, path_of};
 use taffrail::job::command;
 use taffrail::job::report::{self, Run};
 use taffrail::job::spool::{self, Kept, Spool};
-use taffrail::job::target::{Credentials, PushError, Target, Tls};
+use taffrail::job::target::{Credentials, PushError, Target};
 
 use crate::Failure;
 
@@ -162,7 +163,7 @@ impl CredentialArguments {
             (None, None) => environment("TAFFRAIL_TOKEN").map_or(Credentials::None, Credentials::Token),
         };
         let identity = self.cert_file.clone().zip(self.key_file.clone());
-        Ok((credentials, Tls { ca: self.ca_file.clone(), identity }))
+        Ok((credentials, Tls { ca: self.ca_file.clone(), identity, trusts_any: false }))
     }
 }
 

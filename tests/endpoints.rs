@@ -78,6 +78,21 @@ fn a_scrape_can_choose_collectors() {
 }
 
 #[test]
+fn a_running_taffrail_tells_its_health() {
+    let taffrail = Taffrail::start(&recorded_host());
+    let base = taffrail.url("");
+    for url in [base.trim_end_matches('/'), &taffrail.url("/-/ready")] {
+        let asked = harness::taffrail(&["health", url]);
+        assert!(asked.status.success(), "{:?}", harness::printed(&asked));
+    }
+    let asked = harness::taffrail(&["health", &taffrail.url("/nowhere")]);
+    assert!(!asked.status.success() && harness::printed(&asked).1.contains("answers 404"));
+    drop(taffrail);
+    let asked = harness::taffrail(&["health", &base]);
+    assert!(!asked.status.success() && harness::printed(&asked).1.contains("refused"));
+}
+
+#[test]
 fn probes_and_people_are_answered() {
     let taffrail = Taffrail::start(&recorded_host());
     assert_eq!(taffrail.get("/-/healthy").status, 200);

@@ -67,6 +67,122 @@ fn influxdb_2_gets_points_with_its_parameters() {
 }
 
 #[test]
+fn influxdb_3_gets_points_with_its_parameters() {
+    let server = FakeInflux::start(|_| {
+        let told = r#"{"original_line":"kernel,host=","line_number":3,"error_message":"a reason"}"#;
+        reply(400, &format!(r#"{{"error":"partial write of line protocol occurred","data":[{told}]}}"#))
+    });
+    let sink = format!(
+        "urls = [\"{}\"]\nversion = 3\ndatabase = \"d\"\ntoken = \"t\"\n[sinks.influxdb.headers]\nX-Tenant = \"ops\"\n",
+        server.url()
+    );
+    let taffrail = Taffrail::start(&config(&sink));
+    let (write, _) = server.wait_for_writes(3).remove(0);
+    assert_eq!(write.target, "/api/v3/write_lp?db=d&precision=nanosecond");
+    assert_eq!(write.header("authorization"), Some("Bearer t"));
+    assert_eq!(write.header("x-tenant"), Some("ops"));
+    // The server has the other lines; the one is told once.
+    taffrail.wait_for_log("a reason");
+    assert_eq!(taffrail.logged("a reason"), 1);
+    let dropped = "taffrail_sink_points_dropped_total{reason=\"rejected\",sink=\"central\"}";
+    let writes = server.writes().len() as f64;
+    assert!(taffrail.get("/metrics").sample(dropped).is_some_and(|dropped| dropped >= writes - 2.0));
+}
+
+#[test]
+fn a_database_that_is_not_there_is_created_where_that_was_asked_for() {
+    let is_there = Arc::new(AtomicUsize::new(0));
+    let created = is_there.clone();
+    let server = FakeInflux::start(move |post| match created.load(SeqCst) {
+        _ if post.target.starts_with("/query?q=CREATE+DATABASE+%22telegraf%22") => {
+            created.store(1, SeqCst);
+            reply(200, "{}")
+        }
+        0 => reply(404, r#"{"error":"database not found: \"telegraf\""}"#),
+        _ => reply(204, ""),
+    });
+    let taffrail = Taffrail::start(&v1(&server, "create_database = true\n"));
+    taffrail.wait_for_log("the database telegraf was created");
+    let stored = wait_until("points", || Some(server.stored()).filter(|lines| ticks(lines).len() > 3));
+    assert_once_each_in_order(&ticks(&stored));
+    assert_eq!(taffrail.logged("refuses writes"), 0);
+}
+
+#[test]
+fn a_server_may_be_behind_a_unix_socket() {
+    let server = FakeInflux::agreeable();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("influxdb.sock");
+    let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    let address = server.address;
+    std::thread::spawn(move || {
+        for near in listener.incoming().map_while(Result::ok) {
+            let far = std::net::TcpStream::connect(address).unwrap();
+            let (mut near_in, mut far_out) = (near.try_clone().unwrap(), far.try_clone().unwrap());
+            std::thread::spawn(move || std::io::copy(&mut near_in, &mut far_out));
+            let (mut far_in, mut near_out) = (far, near);
+            std::thread::spawn(move || std::io::copy(&mut far_in, &mut near_out));
+        }
+    });
+    let sink = format!("urls = [\"unix://{}\"]\ndatabase = \"telegraf\"\n", path.display());
+    let _taffrail = Taffrail::start(&config(&sink));
+    let (write, _) = server.wait_for_writes(2).remove(0);
+    assert_eq!(write.target, "/write?db=telegraf&precision=ns");
+}
+
+#[test]
+fn a_server_that_says_too_large_before_it_has_read_is_sent_less() {
+    use std::io::{BufRead, BufReader, Read, Write};
+    const MOST: usize = 4000;
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let stored = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let store = stored.clone();
+    let begin = std::time::Instant::now();
+    let serve = move |mut stream: BufReader<std::net::TcpStream>| loop {
+        let (mut line, mut length) = (String::new(), 0);
+        while stream.read_line(&mut line).unwrap_or(0) > 2 {
+            length = line.strip_prefix("content-length: ").map_or(length, |text| text.trim().parse().unwrap());
+            line.clear();
+        }
+        if length == 0 {
+            return;
+        }
+        // Until there is more than it takes at once.
+        let is_ready = begin.elapsed().as_secs() >= 3;
+        let status = match is_ready {
+            false => "503 later",
+            true if length > MOST => "413 too large",
+            true => "204 stored",
+        };
+        if is_ready && length > MOST {
+            let _ = stream.get_mut().write_all(format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n").as_bytes());
+            return;
+        }
+        let mut body = vec![0; length];
+        stream.read_exact(&mut body).unwrap();
+        if is_ready {
+            store.lock().unwrap().extend(String::from_utf8(body).unwrap().lines().map(str::to_owned));
+        }
+        let _ = stream.get_mut().write_all(format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n").as_bytes());
+    };
+    std::thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            let serve = serve.clone();
+            std::thread::spawn(move || serve(BufReader::new(stream)));
+        }
+    });
+    let sink = format!("urls = [\"{url}\"]\ndatabase = \"telegraf\"\ncontent_encoding = \"identity\"\n");
+    let taffrail = Taffrail::start(&config(&sink));
+    let ticks = wait_until("everything", || {
+        let queued = taffrail.get("/metrics").sample("taffrail_sink_queued_points{sink=\"central\"}")?;
+        let ticks = ticks(&stored.lock().unwrap());
+        (queued < 10.0 && ticks.len() > 12).then_some(ticks)
+    });
+    assert_once_each_in_order(&ticks);
+}
+
+#[test]
 fn writes_hold_no_more_points_than_the_batch_size() {
     let server = FakeInflux::agreeable();
     let _taffrail = Taffrail::start(&v1(&server, "metric_batch_size = 2\n"));

@@ -1,12 +1,11 @@
 //! The gateway and the group that is pushed to.
 
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use reqwest::{Client, Identity, Method, StatusCode, Url};
+use reqwest::{Client, Method, StatusCode, Url};
 
 use super::spool::Kept;
-use crate::client;
+use crate::client::{self, Tls};
 use crate::config::Secret;
 
 /// Where and how to push.
@@ -28,15 +27,6 @@ pub enum Credentials {
     Token(Secret),
     /// A user.
     User(String, Secret),
-}
-
-/// What a connection is made with.
-#[derive(Clone, Debug, Default)]
-pub struct Tls {
-    /// The authority that signed the gateway's certificate, if it is not one of the system's.
-    pub ca: Option<PathBuf>,
-    /// The certificate to show, and its key.
-    pub identity: Option<(PathBuf, PathBuf)>,
 }
 
 /// Why a push did not arrive.
@@ -78,7 +68,8 @@ impl Target {
         let below = gateway.path().trim_end_matches('/').to_owned();
         gateway.set_path(&format!("{below}/{path}"));
         gateway.set_query(Some(query).filter(|query| !query.is_empty()));
-        let client = build(tls, gateway.scheme() == "https")?;
+        let client = tls.apply(client::builder(), gateway.scheme() == "https", ["--ca-file", "--cert-file"])?;
+        let client = client.build().map_err(|error| client::reason(&error))?;
         Ok(Target { client, group: gateway, credentials, patience })
     }
 
@@ -139,25 +130,6 @@ impl Target {
             || status.is_redirection();
         Err(if is_hopeless { PushError::Refused(message) } else { PushError::Later(message) })
     }
-}
-
-fn build(tls: &Tls, needs_tls: bool) -> Result<Client, String> {
-    let mut builder = client::builder();
-    if let Some(path) = &tls.ca {
-        let certificates = client::certificates(path).map_err(|reason| format!("{}: {reason}", path.display()))?;
-        builder = builder.tls_certs_only(certificates);
-    } else if !needs_tls {
-        // The system's certificates are not loaded for nothing.
-        builder = builder.tls_certs_only([]);
-    }
-    if let Some((certificate, key)) = &tls.identity {
-        let mut pem = std::fs::read(certificate).map_err(|error| format!("{}: {error}", certificate.display()))?;
-        pem.extend(std::fs::read(key).map_err(|error| format!("{}: {error}", key.display()))?);
-        let identity = Identity::from_pem(&pem);
-        let wrong = |error| format!("{}, {}: {}", certificate.display(), key.display(), client::reason(&error));
-        builder = builder.identity(identity.map_err(wrong)?);
-    }
-    builder.build().map_err(|error| client::reason(&error))
 }
 
 #[cfg(test)]

@@ -15,6 +15,14 @@ pub(super) enum Answer {
     TooLarge,
     /// The server does not let us write, or does not know the place: somebody has to change something.
     Refused { message: String },
-    /// It may be better later; after this time, if the server says so.
-    Later { after: Option<Duration>, message: String },
+    /// It may be better later; after this time, if the server says so. If the connection was cut off while the request
+    /// was sent, this may be a server's way to say that it is too large.
+    Later { after: Option<Duration>, message: String, was_cut_off: bool },
+}
+
+impl Answer {
+    /// It may be better later, whenever that is.
+    pub(super) fn later(message: &str) -> Answer {
+        Answer::Later { after: None, message: message.to_owned(), was_cut_off: false }
+    }
 }

@@ -12,7 +12,8 @@ use super::answer::Answer;
 #[cfg(feature = "cloudwatch")]
 use super::cloudwatch;
 use super::delivery::Delivery;
-use super::influxdb::{self, ClientError};
+use super::http::ClientError;
+use super::influxdb;
 use super::prometheus::Exposition;
 use super::push::{Prepare, gather};
 use super::settings::{Settings, Target};
@@ -85,6 +86,7 @@ impl Sink {
             batch_size: delivery.schedule.metric_batch_size,
             backoff: Backoff::new(delivery.retry_min, delivery.retry_max),
             delivery,
+            cut_offs: 0,
             connection,
             sink: state.clone(),
             told: Told::Fine,
@@ -189,6 +191,8 @@ struct Sender {
     /// Points in the next write; fewer than the setting while large or wrong batches are cut up.
     batch_size: usize,
     backoff: Backoff,
+    /// Writes one after the other during which the connection was cut off.
+    cut_offs: u32,
     told: Told,
     /// Why points were dropped, as the log was last told.
     told_of_drop: String,
@@ -341,8 +345,13 @@ impl Sender {
                 }
                 Settled::Again(Next::Pause(self.delivery.refused_retry))
             }
-            Answer::Later { after, message } => {
+            Answer::Later { after, message, was_cut_off } => {
                 self.sink.retries.fetch_add(1, Relaxed);
+                self.cut_offs = if *was_cut_off { self.cut_offs + 1 } else { 0 };
+                // A server may say 413 and close while it is sent to, so that its answer is lost.
+                if self.cut_offs > 1 {
+                    self.batch_size = count.div_ceil(2);
+                }
                 if self.told == Told::Fine {
                     tracing::warn!(sink, "a write failed; the points are kept, and it is tried again: {message}");
                     self.told = Told::Failing;
@@ -366,6 +375,7 @@ impl Sender {
             self.told = Told::Fine;
         }
         self.backoff.reset();
+        self.cut_offs = 0;
         // Grows back step by step, for the point that made the batch too large may be one of several.
         let whole = self.delivery.schedule.metric_batch_size;
         self.batch_size = self.batch_size.saturating_mul(2).min(whole);

@@ -63,6 +63,6 @@ fn meaning(problem: Problem) -> Answer {
         Kind::Denied | Kind::Credentials | Kind::Configuration => Answer::Refused { message },
         Kind::Rejected => Answer::Rejected { message },
         Kind::TooLarge => Answer::TooLarge,
-        Kind::Throttled | Kind::Unavailable | Kind::Budget => Answer::Later { after: None, message },
+        Kind::Throttled | Kind::Unavailable | Kind::Budget => Answer::later(&message),
     }
 }

@@ -12,14 +12,17 @@ impl Answer {
         match status {
             200..=299 => Answer::Delivered,
             // InfluxDB 1.x counts what it could not store; 2.x says the same with 422.
-            400 | 500 if is_partial => Answer::Partial { dropped: dropped(body), message },
+            400 | 500 if is_partial => Answer::Partial { dropped: dropped(body).or_else(|| rejected(body)), message },
             422 => Answer::Partial { dropped: dropped(body), message },
             // InfluxDB 1.x: the points are fine, the policy is not there.
             500 if body.contains("retention policy not found") => Answer::Refused { message },
             // InfluxDB 3 in its 2.x guise says 400 when it is only busy.
-            400 if is_busy(body) => Answer::Later { after: None, message },
+            400 if is_busy(body) => Answer::later(&message),
             401 | 403 | 404 => Answer::Refused { message },
-            408 | 429 | 500..=599 => Answer::Later { after: retry_after.and_then(parse_retry_after), message },
+            408 | 429 | 500..=599 => {
+                let after = retry_after.and_then(parse_retry_after);
+                Answer::Later { after, message, was_cut_off: false }
+            }
             413 => Answer::TooLarge,
             // A moved server, or something that is not InfluxDB at all.
             100..=199 | 300..=399 | 405 => Answer::Refused { message },
@@ -39,6 +42,12 @@ fn dropped(body: &str) -> Option<u64> {
     let digits = body.rsplit_once("dropped=")?.1;
     let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
     digits[..end].parse().ok()
+}
+
+/// How many lines InfluxDB 3 tells one by one that it did not take.
+fn rejected(body: &str) -> Option<u64> {
+    let told: serde_json::Value = serde_json::from_str(body).ok()?;
+    Some(told["data"].as_array()?.len() as u64)
 }
 
 /// `Retry-After`, in seconds or as a date; RFC 9110, section 10.2.3.
@@ -107,6 +116,9 @@ mod tests {
         assert_eq!(dropped("partial write: points beyond retention policy dropped=12"), Some(12));
         assert_eq!(dropped(r#"{"error":"… dropped=1"}"#), Some(1));
         assert_eq!(dropped("partial write: unable to parse"), None);
+        let of_version_3 = r#"{"error":"partial write of line protocol occurred","data":[{"original_line":"m v=","line_number":2,"error_message":"x"},{"original_line":"n v=","line_number":9,"error_message":"x"}]}"#;
+        let answer = Answer::of_influxdb(400, None, of_version_3);
+        assert!(matches!(answer, Answer::Partial { dropped: Some(2), .. }), "{answer:?}");
     }
 
     #[test]

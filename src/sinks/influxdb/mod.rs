@@ -4,6 +4,5 @@ mod answer;
 mod client;
 mod settings;
 
-pub use client::ClientError;
 pub(super) use client::Connection;
 pub use settings::{INFO, Settings};

@@ -1,13 +1,10 @@
 //! `[[sinks.influxdb]]`.
 
-use std::path::PathBuf;
-use std::time::Duration;
-
 use reqwest::Url;
 
 use crate::config::{Key, Secret, Section};
-use crate::sinks::delivery;
 use crate::sinks::settings::KindInfo;
+use crate::sinks::{delivery, http};
 
 /// A sink's settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,12 +15,8 @@ pub struct Settings {
     pub target: Target,
     /// Whether bodies are compressed.
     pub gzip: bool,
-    /// How long one request may take.
-    pub timeout: Duration,
-    /// Certificates to trust instead of the system's.
-    pub tls_ca: Option<PathBuf>,
-    /// Whether any certificate is trusted.
-    pub insecure_skip_verify: bool,
+    /// How the servers are spoken to.
+    pub http: http::Settings,
 }
 
 /// The API and its parameters.
@@ -39,13 +32,22 @@ pub enum Target {
         consistency: String,
         /// Basic authentication, if there is a user.
         user: Option<(String, Secret)>,
+        /// Whether the database is created when the server does not know it.
+        is_created: bool,
     },
-    /// `/api/v2/write` of InfluxDB 2.x and 3.
+    /// `/api/v2/write` of InfluxDB 2.x, and of 3 in its guise.
     Bucket {
         /// `org`.
         org: String,
         /// `bucket`.
         bucket: String,
+        /// The token, if the server wants one.
+        token: Option<Secret>,
+    },
+    /// `/api/v3/write_lp` of InfluxDB 3.
+    Table {
+        /// `db`.
+        database: String,
         /// The token, if the server wants one.
         token: Option<Secret>,
     },
@@ -69,13 +71,14 @@ const BUCKET: Key<String> = Key::optional("bucket", "The bucket, for InfluxDB 2.
 const TOKEN: Key<Secret> =
     Key::optional("token", "The token, for InfluxDB 2.x and 3; better as \"${credential:NAME}\" or \"${file:PATH}\".");
 const CONTENT_ENCODING: Key<String> = Key::new("content_encoding", "\"gzip\"", "`gzip` or `identity`.");
-const TIMEOUT: Key<Duration> = Key::new("timeout", "\"5s\"", "How long one request may take.");
-const TLS_CA: Key<PathBuf> =
-    Key::optional("tls_ca", "A PEM file of the certificates to trust, instead of the system's.");
-const INSECURE_SKIP_VERIFY: Key<bool> = Key::new(
-    "insecure_skip_verify",
+const VERSION: Key<usize> = Key::optional(
+    "version",
+    "The API: 1 is what `database` means, 2 what `bucket` does; 3, with `database`, is InfluxDB 3's own.",
+);
+const CREATE_DATABASE: Key<bool> = Key::new(
+    "create_database",
     "false",
-    "Trust any certificate. Anybody on the way can then read and change what is sent.",
+    "Create the database when the server does not know it, for InfluxDB 1.x; the user must be an admin.",
 );
 
 /// What documents this kind of sink.
@@ -85,7 +88,9 @@ pub const INFO: KindInfo = KindInfo {
     keys: &[
         delivery::NAME.info(),
         URLS.info(),
+        VERSION.info(),
         DATABASE.info(),
+        CREATE_DATABASE.info(),
         RETENTION_POLICY.info(),
         CONSISTENCY.info(),
         USERNAME.info(),
@@ -98,15 +103,21 @@ pub const INFO: KindInfo = KindInfo {
         delivery::FLUSH_JITTER.info(),
         delivery::METRIC_BATCH_SIZE.info(),
         CONTENT_ENCODING.info(),
-        TIMEOUT.info(),
+        http::TIMEOUT.info(),
         delivery::BUFFER_SIZE.info(),
         delivery::RETRY_MIN.info(),
         delivery::RETRY_MAX.info(),
         delivery::REFUSED_RETRY.info(),
-        TLS_CA.info(),
-        INSECURE_SKIP_VERIFY.info(),
+        http::HTTP_PROXY.info(),
+        http::TLS_CA.info(),
+        http::TLS_CERT.info(),
+        http::TLS_KEY.info(),
+        http::INSECURE_SKIP_VERIFY.info(),
     ],
-    tables: &[("tags", "Tags of every point that this sink sends, besides `[tags]`.", &[])],
+    tables: &[
+        ("tags", "Tags of every point that this sink sends, besides `[tags]`.", &[]),
+        (http::HEADERS.0, http::HEADERS.1, &[]),
+    ],
 };
 
 impl Settings {
@@ -120,14 +131,7 @@ impl Settings {
         }
         let first_host = urls.first().map(|url| url.authority().to_owned()).unwrap_or_default();
         let default_name = format!("influxdb:{first_host}/{}", target.name());
-        let settings = Settings {
-            urls,
-            target,
-            gzip: content_encoding == "gzip",
-            timeout: section.above_zero(&TIMEOUT),
-            tls_ca: section.optional(&TLS_CA),
-            insecure_skip_verify: section.get(&INSECURE_SKIP_VERIFY),
-        };
+        let settings = Settings { urls, target, gzip: content_encoding == "gzip", http: http::Settings::new(section) };
         (settings, default_name)
     }
 }
@@ -140,6 +144,7 @@ fn urls(section: &mut Section<'_>) -> Vec<Url> {
     let mut urls = Vec::new();
     for text in given {
         match Url::parse(&text) {
+            Ok(url) if url.scheme() == "unix" && url.path().len() > 1 => urls.push(url),
             Ok(url) if ["http", "https"].contains(&url.scheme()) && url.has_host() => {
                 // Credentials in a URL would end up in the log.
                 if url.password().is_some() || !url.username().is_empty() {
@@ -147,7 +152,7 @@ fn urls(section: &mut Section<'_>) -> Vec<Url> {
                 }
                 urls.push(url);
             }
-            _ => section.wrong("urls", format!("expected an http or https URL, found {text:?}")),
+            _ => section.wrong("urls", format!("expected an http or https URL, or unix:///PATH, found {text:?}")),
         }
     }
     urls
@@ -160,6 +165,11 @@ impl Target {
         let consistency = section.get(&CONSISTENCY);
         let (username, password) = (section.optional(&USERNAME), section.optional(&PASSWORD));
         let (org, token) = (section.get(&ORG), section.optional(&TOKEN));
+        let (version, is_created) = (section.optional(&VERSION), section.get(&CREATE_DATABASE));
+        let is_of = |wanted: &[usize]| version.is_none_or(|version| wanted.contains(&version));
+        if version.is_some_and(|version| !(1..=3).contains(&version)) {
+            section.wrong("version", "expected 1, 2 or 3");
+        }
         if !["", "any", "one", "quorum", "all"].contains(&consistency.as_str()) {
             section.wrong("consistency", format!("expected any, one, quorum or all, found {consistency:?}"));
         }
@@ -167,20 +177,31 @@ impl Target {
             section.wrong("password", "expected a username with it, found none");
         }
         match (database, bucket) {
-            (Some(database), None) => {
+            (Some(database), None) if version == Some(3) => {
+                let others = ["org", "retention_policy", "consistency", "username", "password", "create_database"];
+                Target::of(section, &others, "version 3");
+                Target::Table { database, token }
+            }
+            (Some(database), None) if is_of(&[1]) => {
                 Target::of(section, &["org", "token"], "database");
                 let user = username.map(|name| (name, password.unwrap_or_default()));
-                Target::Database { database, retention_policy, consistency, user }
+                Target::Database { database, retention_policy, consistency, user, is_created }
             }
-            (None, Some(bucket)) => {
-                Target::of(section, &["retention_policy", "consistency", "username", "password"], "bucket");
+            (None, Some(bucket)) if is_of(&[2]) => {
+                let others = ["retention_policy", "consistency", "username", "password", "create_database"];
+                Target::of(section, &others, "bucket");
                 Target::Bucket { org, bucket, token }
             }
             (database, bucket) => {
-                let found = if database.is_some() { "both" } else { "neither" };
+                let found = match (database.is_some(), bucket.is_some()) {
+                    (true, true) => "both",
+                    (true, false) => "database, with version 2",
+                    (false, true) => "bucket, with another version",
+                    (false, false) => "neither",
+                };
                 section.wrong(
                     "database",
-                    format!("expected either database, for InfluxDB 1.x, or bucket, for 2.x and 3; found {found}"),
+                    format!("expected either database, for InfluxDB 1.x and 3, or bucket, for 2.x; found {found}"),
                 );
                 Target::Bucket { org, bucket: bucket.unwrap_or_default(), token }
             }
@@ -191,26 +212,27 @@ impl Target {
     fn of(section: &Section<'_>, others: &[&str], key: &str) {
         let keys: Vec<&str> = section.keys().collect();
         for other in others.iter().filter(|other| keys.contains(other)) {
-            section.wrong(other, format!("does not go with {key}: InfluxDB 1.x takes database, username, password; 2.x and 3 bucket, org, token"));
+            section.wrong(other, format!("does not go with {key}: InfluxDB 1.x takes database, username, password; 2.x bucket, org, token; 3 database, token, version"));
         }
     }
 
     /// The database's or the bucket's name.
     pub fn name(&self) -> &str {
         match self {
-            Target::Database { database, .. } => database,
+            Target::Database { database, .. } | Target::Table { database, .. } => database,
             Target::Bucket { bucket, .. } => bucket,
         }
     }
 
     /// The URL that points are posted to, at the server `base`. Timestamps are in nanoseconds.
     pub fn write_url(&self, base: &Url) -> Url {
-        let mut url = base.clone();
+        let mut url = http::base(base);
         let path = match self {
             Target::Database { .. } => "write",
             Target::Bucket { .. } => "api/v2/write",
+            Target::Table { .. } => "api/v3/write_lp",
         };
-        url.set_path(&format!("{}/{path}", base.path().trim_end_matches('/')));
+        url.set_path(&format!("{}/{path}", url.path().trim_end_matches('/')));
         let mut query = url.query_pairs_mut();
         match self {
             Target::Database { database, retention_policy, consistency, .. } => {
@@ -226,6 +248,9 @@ impl Target {
                     query.append_pair("org", org);
                 }
                 query.append_pair("bucket", bucket).append_pair("precision", "ns");
+            }
+            Target::Table { database, .. } => {
+                query.append_pair("db", database).append_pair("precision", "nanosecond");
             }
         }
         drop(query);
