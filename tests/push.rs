@@ -183,6 +183,26 @@ fn a_server_that_says_too_large_before_it_has_read_is_sent_less() {
 }
 
 #[test]
+fn a_sink_sends_what_its_filters_leave_also_of_what_jobs_push() {
+    let server = FakeInflux::agreeable();
+    let filters = "namedrop = [\"mem\", \"kernel\"]\ntagexclude = [\"room\"]\nfieldexclude = [\"secret\"]\n\
+                   [sinks.influxdb.rename_tags]\nhost = \"node\"\n";
+    let taffrail = Taffrail::start(&format!("[gateway]\nlisten = [\"127.0.0.1:0\"]\n{}", v1(&server, filters)));
+    let line = taffrail.wait_for_log("the gateway listens on ");
+    let gateway = line.split_once("://").unwrap().1;
+    let push = harness::http::request("PUT", "/metrics/job/import", "rows 3\nsecret 4\n").send(gateway);
+    assert_eq!(push.status, 200);
+    let stored = wait_until("the push and a tick", || {
+        let stored = server.stored();
+        (stored.iter().any(|line| line.contains("rows=3")) && !ticks(&stored).is_empty()).then_some(stored)
+    });
+    for line in &stored {
+        let is_filtered = line.contains("node=web-1") && !line.contains("room=") && !line.contains("secret");
+        assert!(is_filtered && !line.starts_with("mem,") && !line.starts_with("kernel,"), "{line}");
+    }
+}
+
+#[test]
 fn writes_hold_no_more_points_than_the_batch_size() {
     let server = FakeInflux::agreeable();
     let _taffrail = Taffrail::start(&v1(&server, "metric_batch_size = 2\n"));

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::filter::Filter;
 use super::schedule::Schedule;
 use crate::config::setting::ByteSize;
 use crate::config::{Key, Section};
@@ -13,6 +14,8 @@ pub struct Delivery {
     pub name: String,
     /// When to read, when to write, and what every point carries.
     pub schedule: Schedule,
+    /// What is sent of what is measured.
+    pub filter: Filter,
     /// How many bytes of points may wait in memory.
     pub buffer_size: usize,
     /// The first pause after a failed write; it doubles up to `retry_max`.
@@ -63,6 +66,7 @@ impl Delivery {
         Delivery {
             name: section.optional(&NAME).unwrap_or(default_name),
             schedule,
+            filter: Filter::new(section),
             buffer_size: section.get(&BUFFER_SIZE).0,
             retry_min: section.above_zero(&RETRY_MIN),
             retry_max: section.above_zero(&RETRY_MAX),

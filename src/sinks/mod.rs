@@ -4,6 +4,7 @@ mod answer;
 #[cfg(feature = "cloudwatch")]
 pub mod cloudwatch;
 pub mod delivery;
+pub mod filter;
 pub mod http;
 pub mod influxdb;
 pub mod negotiate;

@@ -13,17 +13,8 @@ use crate::collectors::{Vocabularies, points_by_rule};
 use crate::encode::PointWriter;
 use crate::encode::point::{CommonTags, Lines};
 
-/// What becomes of a reading's points before they wait.
-pub type Prepare = Box<dyn FnMut(Lines) -> Lines + Send>;
-
 /// Reads at every tick, and puts the points into the queue of `sink`; ends when told to `stop`.
-pub async fn gather(
-    schedule: Schedule,
-    exposition: Arc<Exposition>,
-    sink: Arc<SinkState>,
-    mut prepare: Option<Prepare>,
-    stop: CancellationToken,
-) {
+pub async fn gather(schedule: Schedule, exposition: Arc<Exposition>, sink: Arc<SinkState>, stop: CancellationToken) {
     let tags = CommonTags::new(&schedule.tags);
     // Left by the sink whose place this one takes at a reload, and left to the next.
     let previous = || sink.previous.lock().unwrap_or_else(PoisonError::into_inner);
@@ -37,10 +28,7 @@ pub async fn gather(
         let (lines, answers) = read_points(&exposition, &schedule, &tags, &before).await;
         drop(before);
         keep_as_previous(&mut previous(), answers);
-        sink.take(match &mut prepare {
-            Some(prepare) => prepare(lines),
-            None => lines,
-        });
+        sink.take(lines);
     }
 }
 

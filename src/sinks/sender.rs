@@ -15,9 +15,9 @@ use super::delivery::Delivery;
 use super::http::ClientError;
 use super::influxdb;
 use super::prometheus::Exposition;
-use super::push::{Prepare, gather};
+use super::push::gather;
 use super::settings::{Settings, Target};
-use super::state::SinkState;
+use super::state::{Prepare, SinkState};
 use crate::backoff::{Backoff, random_up_to};
 use crate::encode::point::Lines;
 use crate::spool::{Bounds, Lane, Queue};
@@ -79,8 +79,9 @@ impl Sink {
         let delivery = settings.delivery.clone();
         let state = left.unwrap_or_else(|| Arc::new(SinkState::new(queue(&delivery))));
         state.queue.set_bounds(bounds(&delivery));
-        let (schedule, prepare) = (delivery.schedule.clone(), preparation(&settings.target));
-        let gathering = Stoppable::start(|stop| gather(schedule, exposition.clone(), state.clone(), prepare, stop));
+        state.prepare_with(preparation(&settings));
+        let schedule = delivery.schedule.clone();
+        let gathering = Stoppable::start(|stop| gather(schedule, exposition.clone(), state.clone(), stop));
         let keeping = Stoppable::start(|stop| keep(state.clone(), stop));
         let sender = Sender {
             batch_size: delivery.schedule.metric_batch_size,
@@ -150,12 +151,21 @@ async fn blocking<T: Send + 'static>(sink: &Arc<SinkState>, work: impl FnOnce(&S
     }
 }
 
-fn preparation(target: &Target) -> Option<Prepare> {
-    match target {
+fn preparation(settings: &Settings) -> Option<Prepare> {
+    let filter = Some(settings.delivery.filter.clone()).filter(|filter| !filter.is_plain());
+    let mut of_target: Option<Prepare> = match &settings.target {
         Target::InfluxDb(_) => None,
         #[cfg(feature = "cloudwatch")]
         Target::CloudWatch(settings) => Some(cloudwatch::preparation(settings)),
-    }
+    };
+    let Some(filter) = filter else { return of_target };
+    Some(Box::new(move |lines| {
+        let left = filter.apply(&lines);
+        match &mut of_target {
+            Some(prepare) => prepare(left),
+            None => left,
+        }
+    }))
 }
 
 /// What sends to a sink's target.

@@ -26,6 +26,9 @@ pub enum Target {
     CloudWatch(cloudwatch::Settings),
 }
 
+/// A table below a sink's section: its name, what it is for, and its settings.
+pub type Table = (&'static str, &'static str, &'static [KeyInfo]);
+
 /// What documents a kind of sink.
 #[derive(Debug)]
 pub struct KindInfo {
@@ -36,7 +39,7 @@ pub struct KindInfo {
     /// Its settings.
     pub keys: &'static [KeyInfo],
     /// The tables below, with what they are for and their settings.
-    pub tables: &'static [(&'static str, &'static str, &'static [KeyInfo])],
+    pub tables: &'static [Table],
 }
 
 /// All kinds of sinks.

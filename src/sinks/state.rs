@@ -1,7 +1,7 @@
 //! What a push sink holds, and what it tells of itself.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Notify;
 
@@ -11,10 +11,15 @@ use crate::encode::point::Lines;
 use crate::encode::{Family, FamilyWriter};
 use crate::spool::Queue;
 
+/// What becomes of points before they wait.
+pub type Prepare = Box<dyn FnMut(Lines) -> Lines + Send>;
+
 /// What one push sink holds and counts. It lives as long as the process, also across reloads.
 pub struct SinkState {
     /// The points that wait.
     pub queue: Queue,
+    /// What becomes of points before they wait.
+    prepare: Mutex<Option<Prepare>>,
     /// Told when points came.
     pub arrived: Notify,
     /// Told when they are on disk, or as safe as they can be.
@@ -34,12 +39,31 @@ impl SinkState {
     pub fn new(queue: Queue) -> Self {
         let [sent, dropped_rejected, retries] = [const { AtomicU64::new(0) }; 3];
         let [arrived, kept] = [const { Notify::const_new() }; 2];
-        SinkState { queue, arrived, kept, previous: Mutex::default(), sent, dropped_rejected, retries }
+        SinkState {
+            queue,
+            prepare: Mutex::default(),
+            arrived,
+            kept,
+            previous: Mutex::default(),
+            sent,
+            dropped_rejected,
+            retries,
+        }
+    }
+
+    /// From here on, `prepare` says what becomes of points.
+    pub fn prepare_with(&self, prepare: Option<Prepare>) {
+        *self.prepare.lock().unwrap_or_else(PoisonError::into_inner) = prepare;
     }
 
     /// Takes points, which are on disk soon.
     pub fn take(&self, lines: Lines) {
-        self.queue.push(lines);
+        let mut prepare = self.prepare.lock().unwrap_or_else(PoisonError::into_inner);
+        self.queue.push(match &mut *prepare {
+            Some(prepare) => prepare(lines),
+            None => lines,
+        });
+        drop(prepare);
         self.arrived.notify_one();
     }
 }

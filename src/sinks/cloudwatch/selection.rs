@@ -8,10 +8,13 @@ use crate::encode::PointWriter;
 use crate::encode::parse::line::{FieldValue, Point, points};
 use crate::encode::point::{CommonTags, Lines};
 use crate::host::Timestamp;
-use crate::sinks::push::Prepare;
+use crate::sinks::state::Prepare;
 
 /// Amazon's agent calls these by the names of counters, and puts what they are.
 const GAUGES: [&str; 2] = ["diskio_iops_in_progress", "net_speed"];
+
+/// In nanoseconds.
+const FORGOTTEN_AFTER: i64 = 3_600_000_000_000;
 
 /// The name by which a field is chosen, as amazon-cloudwatch-agent names it.
 pub(super) fn name_of(measurement: &str, field: &str) -> String {
@@ -53,7 +56,7 @@ impl Selection {
         }
         // A counter that is gone is forgotten.
         if newest > 0 {
-            self.last.retain(|_, (_, seen)| *seen == newest);
+            self.last.retain(|_, (_, seen)| newest - *seen < FORGOTTEN_AFTER);
         }
         selected
     }

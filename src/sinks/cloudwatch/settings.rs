@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::aws::{Account, Role, account};
-use crate::config::{Globs, Key, Section};
-use crate::sinks::delivery;
+use crate::config::{Globs, Key, KeyInfo, Section};
+use crate::encode::infos::concat;
 use crate::sinks::schedule::Schedule;
-use crate::sinks::settings::KindInfo;
+use crate::sinks::settings::{KindInfo, Table};
+use crate::sinks::{delivery, filter};
 
 /// A sink's settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,30 +61,36 @@ const RESOLUTION: Key<Duration> = Key::new(
 pub const INFO: KindInfo = KindInfo {
     name: "cloudwatch",
     about: "Amazon CloudWatch, which chosen metrics of the host are put into as custom metrics.",
-    keys: &[
-        delivery::NAME.info(),
-        NAMESPACE.info(),
-        REGION.info(),
-        METRICS.info(),
-        DELTAS.info(),
-        DIMENSIONS_EXCLUDE.info(),
-        RESOLUTION.info(),
-        account::PROFILE.info(),
-        account::ENDPOINT_URL.info(),
-        delivery::INTERVAL.info(),
-        delivery::FLUSH_INTERVAL.info(),
-        delivery::FLUSH_JITTER.info(),
-        delivery::METRIC_BATCH_SIZE.info(),
-        delivery::BUFFER_SIZE.info(),
-        delivery::RETRY_MIN.info(),
-        delivery::RETRY_MAX.info(),
-        delivery::REFUSED_RETRY.info(),
-    ],
-    tables: &[
-        ("tags", "Tags of every point that this sink sends, besides `[tags]`; they become dimensions too.", &[]),
-        ("names", "Other names: a metric's measurement and field, with what it is called instead.", &[]),
-        ("role", "A role to assume.", account::ROLE_KEYS),
-    ],
+    keys: &concat::<KeyInfo, 26>(&[
+        &[
+            delivery::NAME.info(),
+            NAMESPACE.info(),
+            REGION.info(),
+            METRICS.info(),
+            DELTAS.info(),
+            DIMENSIONS_EXCLUDE.info(),
+            RESOLUTION.info(),
+            account::PROFILE.info(),
+            account::ENDPOINT_URL.info(),
+            delivery::INTERVAL.info(),
+            delivery::FLUSH_INTERVAL.info(),
+            delivery::FLUSH_JITTER.info(),
+            delivery::METRIC_BATCH_SIZE.info(),
+            delivery::BUFFER_SIZE.info(),
+            delivery::RETRY_MIN.info(),
+            delivery::RETRY_MAX.info(),
+            delivery::REFUSED_RETRY.info(),
+        ],
+        &filter::KEYS,
+    ]),
+    tables: &concat::<Table, 7>(&[
+        &[
+            ("tags", "Tags of every point that this sink sends, besides `[tags]`; they become dimensions too.", &[]),
+            ("names", "Other names: a metric's measurement and field, with what it is called instead.", &[]),
+            ("role", "A role to assume.", account::ROLE_KEYS),
+        ],
+        &filter::TABLES,
+    ]),
 };
 
 /// What amazon-cloudwatch-agent waits between writes, and as many points as a minute has: each request costs.

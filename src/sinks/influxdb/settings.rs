@@ -2,9 +2,10 @@
 
 use reqwest::Url;
 
-use crate::config::{Key, Secret, Section};
-use crate::sinks::settings::KindInfo;
-use crate::sinks::{delivery, http};
+use crate::config::{Key, KeyInfo, Secret, Section};
+use crate::encode::infos::concat;
+use crate::sinks::settings::{KindInfo, Table};
+use crate::sinks::{delivery, filter, http};
 
 /// A sink's settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,39 +86,45 @@ const CREATE_DATABASE: Key<bool> = Key::new(
 pub const INFO: KindInfo = KindInfo {
     name: "influxdb",
     about: "A server that points are pushed to: InfluxDB 1.x with `database`, 2.x and 3 with `bucket`.",
-    keys: &[
-        delivery::NAME.info(),
-        URLS.info(),
-        VERSION.info(),
-        DATABASE.info(),
-        CREATE_DATABASE.info(),
-        RETENTION_POLICY.info(),
-        CONSISTENCY.info(),
-        USERNAME.info(),
-        PASSWORD.info(),
-        ORG.info(),
-        BUCKET.info(),
-        TOKEN.info(),
-        delivery::INTERVAL.info(),
-        delivery::FLUSH_INTERVAL.info(),
-        delivery::FLUSH_JITTER.info(),
-        delivery::METRIC_BATCH_SIZE.info(),
-        CONTENT_ENCODING.info(),
-        http::TIMEOUT.info(),
-        delivery::BUFFER_SIZE.info(),
-        delivery::RETRY_MIN.info(),
-        delivery::RETRY_MAX.info(),
-        delivery::REFUSED_RETRY.info(),
-        http::HTTP_PROXY.info(),
-        http::TLS_CA.info(),
-        http::TLS_CERT.info(),
-        http::TLS_KEY.info(),
-        http::INSECURE_SKIP_VERIFY.info(),
-    ],
-    tables: &[
-        ("tags", "Tags of every point that this sink sends, besides `[tags]`.", &[]),
-        (http::HEADERS.0, http::HEADERS.1, &[]),
-    ],
+    keys: &concat::<KeyInfo, 36>(&[
+        &[
+            delivery::NAME.info(),
+            URLS.info(),
+            VERSION.info(),
+            DATABASE.info(),
+            CREATE_DATABASE.info(),
+            RETENTION_POLICY.info(),
+            CONSISTENCY.info(),
+            USERNAME.info(),
+            PASSWORD.info(),
+            ORG.info(),
+            BUCKET.info(),
+            TOKEN.info(),
+            delivery::INTERVAL.info(),
+            delivery::FLUSH_INTERVAL.info(),
+            delivery::FLUSH_JITTER.info(),
+            delivery::METRIC_BATCH_SIZE.info(),
+            CONTENT_ENCODING.info(),
+            http::TIMEOUT.info(),
+            delivery::BUFFER_SIZE.info(),
+            delivery::RETRY_MIN.info(),
+            delivery::RETRY_MAX.info(),
+            delivery::REFUSED_RETRY.info(),
+            http::HTTP_PROXY.info(),
+            http::TLS_CA.info(),
+            http::TLS_CERT.info(),
+            http::TLS_KEY.info(),
+            http::INSECURE_SKIP_VERIFY.info(),
+        ],
+        &filter::KEYS,
+    ]),
+    tables: &concat::<Table, 6>(&[
+        &[
+            ("tags", "Tags of every point that this sink sends, besides `[tags]`.", &[]),
+            (http::HEADERS.0, http::HEADERS.1, &[]),
+        ],
+        &filter::TABLES,
+    ]),
 };
 
 impl Settings {

@@ -1,0 +1,298 @@
+//! Which points, tags and fields a sink sends, and under which names: Telegraf's selectors and modifiers.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use crate::config::{Globs, Key, KeyInfo, Section};
+use crate::encode::point::Lines;
+
+/// What a sink sends of what is measured.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Filter {
+    namepass: Option<Globs>,
+    namedrop: Option<Globs>,
+    fieldinclude: Option<Globs>,
+    fieldexclude: Option<Globs>,
+    taginclude: Option<Globs>,
+    tagexclude: Option<Globs>,
+    name_override: Option<String>,
+    name_prefix: String,
+    name_suffix: String,
+    tagpass: BTreeMap<String, Globs>,
+    tagdrop: BTreeMap<String, Globs>,
+    rename_tags: BTreeMap<String, String>,
+    rename_fields: BTreeMap<String, String>,
+}
+
+const NAMEPASS: Key<Globs> = Key::optional("namepass", "Only points of these measurements, as glob patterns.");
+const NAMEDROP: Key<Globs> = Key::optional("namedrop", "No points of these measurements.");
+const FIELDINCLUDE: Key<Globs> = Key::optional("fieldinclude", "Only these fields; a point without any is left out.");
+const FIELDEXCLUDE: Key<Globs> = Key::optional("fieldexclude", "Not these fields.");
+const TAGINCLUDE: Key<Globs> = Key::optional("taginclude", "Only these tags; the others are taken off points.");
+const TAGEXCLUDE: Key<Globs> = Key::optional("tagexclude", "These tags are taken off points.");
+const NAME_OVERRIDE: Key<String> = Key::optional("name_override", "The measurement of every point.");
+const NAME_PREFIX: Key<String> = Key::new("name_prefix", "\"\"", "Put in front of every measurement.");
+const NAME_SUFFIX: Key<String> = Key::new("name_suffix", "\"\"", "Put behind every measurement.");
+
+/// The settings in a sink's section.
+pub(super) const KEYS: [KeyInfo; 9] = [
+    NAMEPASS.info(),
+    NAMEDROP.info(),
+    FIELDINCLUDE.info(),
+    FIELDEXCLUDE.info(),
+    TAGINCLUDE.info(),
+    TAGEXCLUDE.info(),
+    NAME_OVERRIDE.info(),
+    NAME_PREFIX.info(),
+    NAME_SUFFIX.info(),
+];
+/// The tables below it.
+pub(super) const TABLES: [(&str, &str, &[KeyInfo]); 4] = [
+    ("tagpass", "Only points that have one of these tags with one of these values, as glob patterns.", &[]),
+    ("tagdrop", "No points that have one of these tags with one of these values.", &[]),
+    ("rename_tags", "Other names for tags.", &[]),
+    ("rename_fields", "Other names for fields.", &[]),
+];
+
+impl Filter {
+    /// The settings in a sink's section.
+    pub(super) fn new(section: &mut Section<'_>) -> Filter {
+        Filter {
+            namepass: section.optional(&NAMEPASS),
+            namedrop: section.optional(&NAMEDROP),
+            fieldinclude: section.optional(&FIELDINCLUDE),
+            fieldexclude: section.optional(&FIELDEXCLUDE),
+            taginclude: section.optional(&TAGINCLUDE),
+            tagexclude: section.optional(&TAGEXCLUDE),
+            name_override: section.optional(&NAME_OVERRIDE),
+            name_prefix: section.get(&NAME_PREFIX),
+            name_suffix: section.get(&NAME_SUFFIX),
+            tagpass: section.table("tagpass").entries(),
+            tagdrop: section.table("tagdrop").entries(),
+            rename_tags: section.table("rename_tags").strings(),
+            rename_fields: section.table("rename_fields").strings(),
+        }
+    }
+
+    /// Whether it leaves everything as it is.
+    pub fn is_plain(&self) -> bool {
+        *self == Filter::default()
+    }
+
+    /// What is left of `lines`.
+    pub fn apply(&self, lines: &Lines) -> Lines {
+        let (mut left, mut out) = (Lines::default(), Vec::new());
+        for line in lines.iter() {
+            out.clear();
+            // What is not a point is none of ours; it stays as it is.
+            match Parts::of(line) {
+                Some(parts) if self.write(&parts, &mut out) => left.push(&out),
+                Some(_) => {}
+                None => left.push(line),
+            }
+        }
+        left
+    }
+
+    /// Writes a point as it is left, unless nothing is.
+    fn write(&self, parts: &Parts<'_>, out: &mut Vec<u8>) -> bool {
+        let name = unescaped(parts.measurement);
+        if !passes(self.namepass.as_ref(), self.namedrop.as_ref(), &name) || !self.tags_pass(parts) {
+            return false;
+        }
+        self.write_name(parts.measurement, out);
+        let mut tags: Vec<(Cow<'_, [u8]>, &[u8])> = Vec::new();
+        for (key, value) in &parts.tags {
+            if passes(self.taginclude.as_ref(), self.tagexclude.as_ref(), &unescaped(key)) {
+                tags.push((renamed(&self.rename_tags, key), value));
+            }
+        }
+        tags.sort();
+        tags.dedup_by(|later, earlier| later.0 == earlier.0);
+        for (key, value) in tags {
+            out.extend([b",", &*key, b"=", value].concat());
+        }
+        let mut separator = b' ';
+        for (key, value) in &parts.fields {
+            if passes(self.fieldinclude.as_ref(), self.fieldexclude.as_ref(), &unescaped(key)) {
+                out.push(separator);
+                out.extend([&*renamed(&self.rename_fields, key), b"=", value].concat());
+                separator = b',';
+            }
+        }
+        out.extend_from_slice(parts.time);
+        separator == b','
+    }
+
+    fn tags_pass(&self, parts: &Parts<'_>) -> bool {
+        let has_one_of = |wanted: &BTreeMap<String, Globs>| {
+            parts
+                .tags
+                .iter()
+                .any(|(key, value)| wanted.get(&*unescaped(key)).is_some_and(|globs| globs.matches(&unescaped(value))))
+        };
+        (self.tagpass.is_empty() || has_one_of(&self.tagpass)) && !has_one_of(&self.tagdrop)
+    }
+
+    fn write_name(&self, name: &[u8], out: &mut Vec<u8>) {
+        out.extend_from_slice(&escaped(&self.name_prefix, b", "));
+        match &self.name_override {
+            Some(name) => out.extend_from_slice(&escaped(name, b", ")),
+            None => out.extend_from_slice(name),
+        }
+        out.extend_from_slice(&escaped(&self.name_suffix, b", "));
+    }
+}
+
+fn passes(include: Option<&Globs>, exclude: Option<&Globs>, name: &str) -> bool {
+    include.is_none_or(|globs| globs.matches(name)) && !exclude.is_some_and(|globs| globs.matches(name))
+}
+
+fn renamed<'k>(names: &BTreeMap<String, String>, key: &'k [u8]) -> Cow<'k, [u8]> {
+    match names.get(&*unescaped(key)) {
+        Some(name) => Cow::Owned(escaped(name, b",= ")),
+        None => Cow::Borrowed(key),
+    }
+}
+
+fn escaped(text: &str, special: &[u8]) -> Vec<u8> {
+    let mut escaped = Vec::with_capacity(text.len());
+    for byte in text.bytes() {
+        if special.contains(&byte) {
+            escaped.push(b'\\');
+        }
+        escaped.push(byte);
+    }
+    escaped
+}
+
+/// A name or a tag's value as it was before it was escaped.
+fn unescaped(bytes: &[u8]) -> Cow<'_, str> {
+    if !bytes.contains(&b'\\') {
+        return String::from_utf8_lossy(bytes);
+    }
+    let mut plain = Vec::with_capacity(bytes.len());
+    let mut rest = bytes.iter().copied().peekable();
+    while let Some(byte) = rest.next() {
+        match rest.peek() {
+            Some(b',' | b'=' | b' ') if byte == b'\\' => {}
+            _ => plain.push(byte),
+        }
+    }
+    Cow::Owned(String::from_utf8_lossy(&plain).into_owned())
+}
+
+/// A point of line protocol, as it is written.
+struct Parts<'l> {
+    measurement: &'l [u8],
+    tags: Vec<(&'l [u8], &'l [u8])>,
+    fields: Vec<(&'l [u8], &'l [u8])>,
+    /// The timestamp with the space before it and the line end behind it.
+    time: &'l [u8],
+}
+
+impl<'l> Parts<'l> {
+    fn of(line: &'l [u8]) -> Option<Parts<'l>> {
+        let head_end = find(line, b' ', false)?;
+        let (head, rest) = (&line[..head_end], &line[head_end + 1..]);
+        let fields_end = find(rest, b' ', true)?;
+        let mut parts = split(head, b',', false).into_iter();
+        let measurement = parts.next()?;
+        let pair = |text: &'l [u8]| find(text, b'=', false).map(|at| (&text[..at], &text[at + 1..]));
+        Some(Parts {
+            measurement,
+            tags: parts.map(pair).collect::<Option<_>>()?,
+            fields: split(&rest[..fields_end], b',', true).into_iter().map(pair).collect::<Option<_>>()?,
+            time: &rest[fields_end..],
+        })
+    }
+}
+
+/// Where `byte` stands first, neither escaped nor, with `has_strings`, in a string.
+fn find(text: &[u8], byte: u8, has_strings: bool) -> Option<usize> {
+    let (mut is_escaped, mut is_in_string) = (false, false);
+    text.iter().position(|found| {
+        let is_it = *found == byte && !is_escaped && !is_in_string;
+        if *found == b'"' && has_strings && !is_escaped {
+            is_in_string = !is_in_string;
+        }
+        is_escaped = *found == b'\\' && !is_escaped;
+        is_it
+    })
+}
+
+fn split(mut text: &[u8], byte: u8, has_strings: bool) -> Vec<&[u8]> {
+    let mut parts = Vec::new();
+    while let Some(at) = find(text, byte, has_strings) {
+        parts.push(&text[..at]);
+        text = &text[at + 1..];
+    }
+    parts.push(text);
+    parts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Document;
+
+    const POINTS: &str = "cpu,cpu=cpu0,host=a usage_idle=1,usage_user=2 5\n\
+                          disk,host=a,path=/mnt/my\\ disk,x\\=y=1 free=3i,label=\"a, b=c \\\" d\" 5\n\
+                          mem,host=b free=4i 5\n";
+
+    fn filtered(settings: &str) -> String {
+        let document = Document::parse("t", settings, &|_| None).unwrap();
+        let filter = Section::check(&document, Filter::new).unwrap_or_else(|problems| panic!("{problems}"));
+        let mut lines = Lines::default();
+        POINTS.split_inclusive('\n').for_each(|line| lines.push(line.as_bytes()));
+        String::from_utf8(filter.apply(&lines).bytes().to_vec()).unwrap()
+    }
+
+    #[test]
+    fn points_are_selected_by_measurement_and_tags() {
+        assert_eq!(filtered(""), POINTS);
+        assert_eq!(filtered("namepass = ['c*', 'mem']\nnamedrop = 'cpu'"), "mem,host=b free=4i 5\n");
+        assert_eq!(filtered("[tagpass]\nhost = 'b*'\ncpu = ['cpu0']").lines().count(), 2);
+        assert_eq!(filtered("[tagdrop]\npath = '/mnt/my disk'").lines().count(), 2);
+    }
+
+    #[test]
+    fn tags_and_fields_are_taken_off_and_points_without_fields_left_out() {
+        assert_eq!(
+            filtered("fieldinclude = 'free'\ntaginclude = ['path', 'x=y']"),
+            "disk,path=/mnt/my\\ disk,x\\=y=1 free=3i 5\nmem free=4i 5\n"
+        );
+        assert_eq!(
+            filtered("namepass = 'disk'\nfieldexclude = 'free'\ntagexclude = '*'"),
+            "disk label=\"a, b=c \\\" d\" 5\n"
+        );
+    }
+
+    #[test]
+    fn what_passes_is_left_byte_by_byte() {
+        let filter = Filter { namepass: Some(Globs::new(vec!["*".to_owned()]).unwrap()), ..Filter::default() };
+        let hosts = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/hosts");
+        let mut checked = 0;
+        for host in std::fs::read_dir(hosts).unwrap().map(|entry| entry.unwrap().path()) {
+            let Ok(text) = std::fs::read_to_string(host.join("expected.influx")) else { continue };
+            let mut lines = Lines::default();
+            text.split_inclusive('\n').for_each(|line| lines.push(line.as_bytes()));
+            assert_eq!(String::from_utf8_lossy(filter.apply(&lines).bytes()), text, "{}", host.display());
+            checked += lines.count();
+        }
+        assert!(checked > 500, "{checked}");
+    }
+
+    #[test]
+    fn names_are_changed() {
+        assert_eq!(
+            filtered(
+                "namepass = 'cpu'\nname_prefix = 'my '\nname_suffix = '_1'\n[rename_tags]\nhost = 'a host'\n[rename_fields]\nusage_idle = 'i,dle'"
+            ),
+            "my\\ cpu_1,a\\ host=a,cpu=cpu0 i\\,dle=1,usage_user=2 5\n"
+        );
+        assert_eq!(filtered("namepass = 'mem'\nname_override = 'm'"), "m,host=b free=4i 5\n");
+        // A tag that is there already keeps its value or takes the other's, but is there once.
+        assert_eq!(filtered("namepass = 'cpu'\n[rename_tags]\ncpu = 'host'").matches("host=").count(), 1);
+    }
+}
