@@ -250,8 +250,10 @@ fn with_mount_and_influxdb_no_number_that_was_on_disk_is_missing_whatever_went_w
     let told = format!("TAFFRAIL_FAULTS_SEED={seed}: {happened:?}\n{:#?}", agent.taffrail.log());
     wait_until(&told, || (agent.sample("taffrail_sink_queued_points") < 20.0).then_some(()));
     let missing = wait_until("the last points", || {
+        // In this order: what is sent in between is there then.
+        let is_all_sent = agent.sample("taffrail_sink_queued_points") == 0.0;
         let missing: Vec<u64> = on_disk.difference(&stored(&database)).copied().collect();
-        (missing.is_empty() || agent.sample("taffrail_sink_queued_points") == 0.0).then_some(missing)
+        (missing.is_empty() || is_all_sent).then_some(missing)
     });
     assert!(missing.is_empty(), "{missing:?} are missing of {}; {told}", on_disk.len());
     assert!(on_disk.len() as u64 > next / 4, "{} of {next} were seen on disk", on_disk.len());

@@ -145,7 +145,8 @@ impl Disk {
         let Some(stretch) = stretch.copied() else { return (lines, pieces) };
         let mut place = stretch.begin;
         while lines.count() < count {
-            let Some(record) = self.load(place.record()) else { break };
+            // What cannot be read now may be readable later.
+            let Ok(Some(record)) = self.load(place.record()) else { break };
             let Some((_, points, next)) = &self.cached else { break };
             if stretch.end.is_some_and(|end| record >= end) {
                 break;
@@ -208,7 +209,11 @@ impl Disk {
     fn remove_empty_stretches(&mut self) {
         let stretches = std::mem::take(&mut self.stretches);
         let has_records = |disk: &mut Disk, stretch: &Stretch| match stretch.end {
-            Some(end) => stretch.begin < end && disk.load(stretch.begin.record()).is_some_and(|record| record < end),
+            Some(end) if stretch.begin >= end => false,
+            Some(end) => match disk.load(stretch.begin.record()) {
+                Ok(record) => record.is_some_and(|record| record < end),
+                Err(_) => true,
+            },
             None => true,
         };
         let kept = stretches.into_iter().filter(|stretch| has_records(self, stretch)).collect();
@@ -348,9 +353,9 @@ impl Disk {
     }
 
     /// Reads the record at `place`, or the next whole one behind it, into the cache, and says where it is.
-    fn load(&mut self, mut place: Place) -> Option<Place> {
+    fn load(&mut self, mut place: Place) -> io::Result<Option<Place>> {
         loop {
-            let (number, about) = self.segments.range(place.segment..).next()?;
+            let Some((number, about)) = self.segments.range(place.segment..).next() else { return Ok(None) };
             if *number != place.segment {
                 place = Place { segment: *number, ..Place::default() };
             }
@@ -358,18 +363,18 @@ impl Disk {
             if let Some((cached, ..)) = &self.cached
                 && *cached == place
             {
-                return Some(place);
+                return Ok(Some(place));
             }
             if place.offset >= about.file_bytes {
                 place = Place { segment: place.segment + 1, ..Place::default() };
                 continue;
             }
             let end = about.file_bytes;
-            match read_record(&path_of(&self.folder, place.segment), place.offset, end) {
+            match read_record(&path_of(&self.folder, place.segment), place.offset, end)? {
                 Found::Record(lines, length) => {
                     let next = Place { offset: place.offset + length, ..place };
                     self.cached = Some((place, lines, next));
-                    return Some(place);
+                    return Ok(Some(place));
                 }
                 Found::NextAt(offset) => place.offset = offset,
                 Found::Nothing => place = Place { segment: place.segment + 1, ..Place::default() },
@@ -429,26 +434,35 @@ enum Found {
 }
 
 /// Reads the record at `offset` of a segment that is sound up to `end`.
-fn read_record(path: &Path, offset: u64, end: u64) -> Found {
-    let Ok(file) = File::open(path) else { return Found::Nothing };
-    let mut head = [0; records::HEAD];
-    let length = match file.read_exact_at(&mut head, offset) {
-        Ok(()) => u64::from(u32::from_le_bytes([head[0], head[1], head[2], head[3]])) + records::HEAD as u64,
-        Err(_) => return Found::Nothing,
+fn read_record(path: &Path, offset: u64, end: u64) -> io::Result<Found> {
+    let file = match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Nothing),
+        opened => opened?,
     };
+    let mut head = [0; records::HEAD];
+    if offset + head.len() as u64 > end || !is_read(&file, &mut head, offset)? {
+        return Ok(Found::Nothing);
+    }
+    let length = u64::from(u32::from_le_bytes([head[0], head[1], head[2], head[3]])) + records::HEAD as u64;
     if offset + length <= end {
         let mut bytes = vec![0; length as usize];
-        if file.read_exact_at(&mut bytes, offset).is_ok()
+        if is_read(&file, &mut bytes, offset)?
             && let Some((payload, _)) = records::first(&bytes)
             && let Some((_, lines)) = decode(payload)
         {
-            return Found::Record(lines, length);
+            return Ok(Found::Record(lines, length));
         }
     }
     let mut rest = vec![0; (end - offset) as usize];
-    match file.read_exact_at(&mut rest, offset).ok().and_then(|()| records::next(&rest)) {
-        Some(skipped) => Found::NextAt(offset + skipped as u64),
-        None => Found::Nothing,
+    let next = if is_read(&file, &mut rest, offset)? { records::next(&rest) } else { None };
+    Ok(next.map_or(Found::Nothing, |skipped| Found::NextAt(offset + skipped as u64)))
+}
+
+/// Fills `bytes`, unless the file ends before.
+fn is_read(file: &File, bytes: &mut [u8], offset: u64) -> io::Result<bool> {
+    match file.read_exact_at(bytes, offset) {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
+        read => read.map(|()| true),
     }
 }
 
