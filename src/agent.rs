@@ -14,7 +14,6 @@ use tokio::time::timeout;
 
 use crate::collectors::readers::Readers;
 use crate::config::Problems;
-use crate::encode::point::CommonTags;
 use crate::gateway::forward::Forward;
 use crate::gateway::service::Service;
 use crate::http::{self, ApplyError, Server};
@@ -274,10 +273,7 @@ impl Agent {
         let stats = self.sinks.iter().map(|sink| (sink.settings.delivery.name.clone(), sink.state.clone()));
         self.exposition.sinks.store(Arc::new(stats.collect()));
         if let Some(gateway) = &self.gateway {
-            let forward = |sink: &Sink| Forward {
-                tags: CommonTags::new(&sink.settings.delivery.schedule.tags),
-                sink: sink.state.clone(),
-            };
+            let forward = |sink: &Sink| Forward { form: sink.settings.form(), sink: sink.state.clone() };
             gateway.forward_to(self.sinks.iter().map(forward).collect());
         }
     }

@@ -13,6 +13,7 @@ pub mod parse;
 pub mod point;
 pub mod protobuf;
 pub mod pushed;
+pub mod remote;
 pub mod text;
 
 pub use family::{Family, FamilyWriter, Kind, Pattern, Value};

@@ -5,8 +5,8 @@ use super::family::{FamilyEncoder, Kind, Value};
 use crate::host::Timestamp;
 
 const LENGTH_DELIMITED: u8 = 2;
-const VARINT: u8 = 0;
-const FIXED64: u8 = 1;
+pub(super) const VARINT: u8 = 0;
+pub(super) const FIXED64: u8 = 1;
 
 /// The fields of the messages that are written.
 mod field {
@@ -99,17 +99,17 @@ impl<D: Drain> FamilyEncoder for ProtobufEncoder<D> {
     }
 }
 
-const fn key(field: u8, wire_type: u8) -> u8 {
+pub(super) const fn key(field: u8, wire_type: u8) -> u8 {
     field << 3 | wire_type
 }
 
-fn push_bytes(out: &mut Vec<u8>, field: u8, bytes: &[u8]) {
+pub(super) fn push_bytes(out: &mut Vec<u8>, field: u8, bytes: &[u8]) {
     out.push(key(field, LENGTH_DELIMITED));
     push_varint(out, bytes.len() as u64);
     out.extend_from_slice(bytes);
 }
 
-fn push_varint(out: &mut Vec<u8>, mut value: u64) {
+pub(super) fn push_varint(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         out.push(value as u8 | 0x80);
         value >>= 7;

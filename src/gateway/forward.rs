@@ -8,18 +8,16 @@ use std::sync::Arc;
 
 use super::block::shown_labels;
 use super::key::Key;
-use crate::encode::PointWriter;
-use crate::encode::by_rule::MEASUREMENT;
 use crate::encode::parse::model::{Exposition, Measure};
-use crate::encode::point::{CommonTags, Lines};
 use crate::encode::pushed::go_float;
 use crate::host::Timestamp;
+use crate::sinks::form::Form;
 use crate::sinks::state::SinkState;
 
 /// A sink that pushes go on to.
 pub struct Forward {
-    /// The tags of every point of it.
-    pub tags: CommonTags,
+    /// In which form it takes them.
+    pub form: Form,
     /// Its queue.
     pub sink: Arc<SinkState>,
 }
@@ -33,17 +31,8 @@ pub fn forward(to: &[Forward], key: &Key, pushed: &Exposition<'_>, time: Timesta
         return;
     }
     let points = points(key, pushed);
-    for Forward { tags, sink } in to {
-        let mut lines = Lines::default();
-        let mut out = PointWriter::new(&mut lines, tags, time);
-        for (tags, fields) in &points {
-            let tags = tags.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-            let mut point = out.free_point(MEASUREMENT, tags);
-            for (name, value) in fields {
-                point.free_field::<f64>(&[name], *value);
-            }
-        }
-        sink.take(lines);
+    for Forward { form, sink } in to {
+        sink.take(form.of_samples(points.iter(), time));
     }
 }
 

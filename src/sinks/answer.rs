@@ -1,6 +1,6 @@
 //! What a server's answer to a write means for the points that were sent.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// The meaning of an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,4 +25,37 @@ impl Answer {
     pub(super) fn later(message: &str) -> Answer {
         Answer::Later { after: None, message: message.to_owned(), was_cut_off: false }
     }
+}
+
+/// `Retry-After`, in seconds or as a date; RFC 9110, section 10.2.3.
+pub(super) fn parse_retry_after(value: &str) -> Option<Duration> {
+    const AT_MOST: Duration = Duration::from_secs(600);
+    let pause = match value.trim().parse() {
+        Ok(seconds) => Duration::from_secs(seconds),
+        Err(_) => {
+            let date = httpdate::parse_http_date(value.trim()).ok()?;
+            date.duration_since(SystemTime::now()).unwrap_or_default()
+        }
+    };
+    Some(pause.min(AT_MOST))
+}
+
+/// A body that is fit for one line of a log.
+pub(super) fn shorten(body: &str) -> String {
+    const SHOWN: usize = 300;
+    let line: String = body.trim().chars().take(SHOWN).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if line.is_empty() { "no reason given".to_owned() } else { line }
+}
+
+/// The start of an answer's body: messages are short, and what is not a message is not wanted.
+pub(super) async fn read_start(mut response: reqwest::Response) -> String {
+    const AT_MOST: usize = 64 << 10;
+    let mut body = Vec::new();
+    while let Ok(Some(chunk)) = response.chunk().await {
+        body.extend_from_slice(&chunk);
+        if body.len() > AT_MOST {
+            break;
+        }
+    }
+    String::from_utf8_lossy(&body).into_owned()
 }

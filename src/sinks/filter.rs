@@ -94,6 +94,26 @@ impl Filter {
         left
     }
 
+    /// What is left of a series of Prometheus, whose name is the measurement and whose labels are the tags.
+    pub fn of_series(&self, name: &str, labels: &[(&str, &str)]) -> Option<(String, Vec<(String, String)>)> {
+        let has_one_of = |wanted: &BTreeMap<String, Globs>| {
+            labels.iter().any(|(key, value)| wanted.get(*key).is_some_and(|globs| globs.matches(value)))
+        };
+        let is_wanted = passes(self.namepass.as_ref(), self.namedrop.as_ref(), name)
+            && (self.tagpass.is_empty() || has_one_of(&self.tagpass))
+            && !has_one_of(&self.tagdrop);
+        if !is_wanted {
+            return None;
+        }
+        let name = self.name_override.as_deref().unwrap_or(name);
+        let is_left = |(key, _): &&(&str, &str)| passes(self.taginclude.as_ref(), self.tagexclude.as_ref(), key);
+        let renamed = |(key, value): &(&str, &str)| {
+            (self.rename_tags.get(*key).map_or(*key, String::as_str).to_owned(), (*value).to_owned())
+        };
+        let left: BTreeMap<String, String> = labels.iter().filter(is_left).map(renamed).collect();
+        Some((format!("{}{name}{}", self.name_prefix, self.name_suffix), left.into_iter().collect()))
+    }
+
     /// Writes a point as it is left, unless nothing is.
     fn write(&self, parts: &Parts<'_>, out: &mut Vec<u8>) -> bool {
         let name = unescaped(parts.measurement);

@@ -58,7 +58,7 @@ impl Exposition {
         render::whole(format, |out| self.write(answers, out))
     }
 
-    fn write(&self, answers: &[Answer], out: &mut FamilyWriter<'_>) {
+    pub(super) fn write(&self, answers: &[Answer], out: &mut FamilyWriter<'_>) {
         write_families(answers, out);
         state::write_families(&self.sinks.load(), out);
         let refused = self.refused_samples.fetch_add(out.refused(), Ordering::Relaxed) + out.refused();

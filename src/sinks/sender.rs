@@ -16,6 +16,7 @@ use super::http::ClientError;
 use super::influxdb;
 use super::prometheus::Exposition;
 use super::push::gather;
+use super::remote_write;
 use super::settings::{Settings, Target};
 use super::state::{Prepare, SinkState};
 use crate::backoff::{Backoff, random_up_to};
@@ -81,12 +82,14 @@ impl Sink {
         state.queue.set_bounds(bounds(&delivery));
         state.prepare_with(preparation(&settings));
         let schedule = delivery.schedule.clone();
-        let gathering = Stoppable::start(|stop| gather(schedule, exposition.clone(), state.clone(), stop));
+        let form = settings.form();
+        let gathering = Stoppable::start(|stop| gather(schedule, exposition.clone(), state.clone(), form, stop));
         let keeping = Stoppable::start(|stop| keep(state.clone(), stop));
         let sender = Sender {
             batch_size: delivery.schedule.metric_batch_size,
             backoff: Backoff::new(delivery.retry_min, delivery.retry_max),
             delivery,
+            takes_any_order: settings.takes_any_order(),
             cut_offs: 0,
             connection,
             sink: state.clone(),
@@ -155,6 +158,8 @@ fn preparation(settings: &Settings) -> Option<Prepare> {
     let filter = Some(settings.delivery.filter.clone()).filter(|filter| !filter.is_plain());
     let mut of_target: Option<Prepare> = match &settings.target {
         Target::InfluxDb(_) => None,
+        // Series are filtered as they are encoded.
+        Target::RemoteWrite(_) => return None,
         #[cfg(feature = "cloudwatch")]
         Target::CloudWatch(settings) => Some(cloudwatch::preparation(settings)),
     };
@@ -171,6 +176,7 @@ fn preparation(settings: &Settings) -> Option<Prepare> {
 /// What sends to a sink's target.
 enum Connection {
     InfluxDb(influxdb::Connection),
+    RemoteWrite(remote_write::Connection),
     #[cfg(feature = "cloudwatch")]
     CloudWatch(Box<cloudwatch::Connection>),
 }
@@ -179,6 +185,7 @@ impl Connection {
     fn new(settings: &Settings) -> Result<Connection, ClientError> {
         Ok(match &settings.target {
             Target::InfluxDb(settings) => Connection::InfluxDb(influxdb::Connection::new(settings)?),
+            Target::RemoteWrite(settings) => Connection::RemoteWrite(remote_write::Connection::new(settings)?),
             #[cfg(feature = "cloudwatch")]
             Target::CloudWatch(settings) => Connection::CloudWatch(Box::new(cloudwatch::Connection::new(settings))),
         })
@@ -188,6 +195,7 @@ impl Connection {
     async fn write(&mut self, lines: &Lines) -> (usize, Answer) {
         match self {
             Connection::InfluxDb(connection) => (lines.count(), connection.write(lines.bytes()).await),
+            Connection::RemoteWrite(connection) => (lines.count(), connection.write(lines).await),
             #[cfg(feature = "cloudwatch")]
             Connection::CloudWatch(connection) => connection.write(lines).await,
         }
@@ -196,6 +204,7 @@ impl Connection {
 
 struct Sender {
     delivery: Delivery,
+    takes_any_order: bool,
     connection: Connection,
     sink: Arc<SinkState>,
     /// Points in the next write; fewer than the setting while large or wrong batches are cut up.
@@ -278,7 +287,7 @@ impl Sender {
 
     /// What waits from an outage is sent beside what is measured now, where a server takes points in any order.
     async fn set_backlog_apart(&mut self) {
-        if self.sink.queue.counts().points > self.delivery.schedule.metric_batch_size {
+        if self.takes_any_order && self.sink.queue.counts().points > self.delivery.schedule.metric_batch_size {
             blocking(&self.sink, |sink| sink.queue.set_backlog_apart()).await;
         }
     }

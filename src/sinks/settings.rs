@@ -3,9 +3,13 @@
 #[cfg(feature = "cloudwatch")]
 use super::cloudwatch;
 use super::delivery::Delivery;
+use super::form::{Form, SeriesForm};
 use super::influxdb;
+use super::remote_write;
 use super::schedule::Schedule;
 use crate::config::{KeyInfo, Section};
+use crate::encode::point::CommonTags;
+use crate::encode::remote::Rewrite;
 
 /// A sink's settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +25,8 @@ pub struct Settings {
 pub enum Target {
     /// InfluxDB, or what speaks its line protocol.
     InfluxDb(influxdb::Settings),
+    /// Prometheus, or what receives its remote write.
+    RemoteWrite(remote_write::Settings),
     /// Amazon CloudWatch.
     #[cfg(feature = "cloudwatch")]
     CloudWatch(cloudwatch::Settings),
@@ -45,11 +51,32 @@ pub struct KindInfo {
 /// All kinds of sinks.
 pub const KINDS: &[KindInfo] = &[
     influxdb::INFO,
+    remote_write::INFO,
     #[cfg(feature = "cloudwatch")]
     cloudwatch::INFO,
 ];
 
 impl Settings {
+    /// The form of what it sends.
+    pub fn form(&self) -> Form {
+        match &self.target {
+            Target::RemoteWrite(settings) => {
+                let filter = Some(self.delivery.filter.clone()).filter(|filter| !filter.is_plain());
+                Form::Series(SeriesForm {
+                    labels: settings.labels.clone().into_iter().collect(),
+                    rewrite: filter
+                        .map(|filter| -> Box<Rewrite> { Box::new(move |name, labels| filter.of_series(name, labels)) }),
+                })
+            }
+            _ => Form::Points(CommonTags::new(&self.delivery.schedule.tags)),
+        }
+    }
+
+    /// Whether its server takes points of any time in any order.
+    pub fn takes_any_order(&self) -> bool {
+        !matches!(self.target, Target::RemoteWrite(_))
+    }
+
     /// The settings of all sinks, those of one kind in the order of the configuration.
     pub fn all(sinks: &mut Section<'_>, common: &Schedule) -> Vec<Settings> {
         let mut all: Vec<Settings> = Vec::new();
@@ -57,6 +84,11 @@ impl Settings {
             let (settings, name) = influxdb::Settings::new(&mut section);
             let delivery = Delivery::new(&mut section, name, common);
             add(&mut all, &section, Settings { delivery, target: Target::InfluxDb(settings) });
+        }
+        for mut section in sinks.tables("remote_write") {
+            let (settings, name) = remote_write::Settings::new(&mut section, common);
+            let delivery = Delivery::new(&mut section, name, common);
+            add(&mut all, &section, Settings { delivery, target: Target::RemoteWrite(settings) });
         }
         #[cfg(feature = "cloudwatch")]
         for mut section in sinks.tables("cloudwatch") {

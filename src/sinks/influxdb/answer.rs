@@ -1,8 +1,6 @@
 //! What a server's answer to a write means for the points that were sent.
 
-use std::time::{Duration, SystemTime};
-
-use crate::sinks::answer::Answer;
+use crate::sinks::answer::{Answer, parse_retry_after, shorten};
 
 impl Answer {
     /// The meaning of InfluxDB's status, `Retry-After` header and body.
@@ -50,28 +48,10 @@ fn rejected(body: &str) -> Option<u64> {
     Some(told["data"].as_array()?.len() as u64)
 }
 
-/// `Retry-After`, in seconds or as a date; RFC 9110, section 10.2.3.
-fn parse_retry_after(value: &str) -> Option<Duration> {
-    const AT_MOST: Duration = Duration::from_secs(600);
-    let pause = match value.trim().parse() {
-        Ok(seconds) => Duration::from_secs(seconds),
-        Err(_) => {
-            let date = httpdate::parse_http_date(value.trim()).ok()?;
-            date.duration_since(SystemTime::now()).unwrap_or_default()
-        }
-    };
-    Some(pause.min(AT_MOST))
-}
-
-/// A body that is fit for one line of a log.
-fn shorten(body: &str) -> String {
-    const SHOWN: usize = 300;
-    let line: String = body.trim().chars().take(SHOWN).map(|c| if c.is_control() { ' ' } else { c }).collect();
-    if line.is_empty() { "no reason given".to_owned() } else { line }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn kind(status: u16, body: &str) -> &'static str {

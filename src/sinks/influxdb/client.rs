@@ -8,7 +8,7 @@ use reqwest::{Client, RequestBuilder, Url, header};
 
 use super::settings::{Settings, Target};
 use crate::client;
-use crate::sinks::answer::Answer;
+use crate::sinks::answer::{Answer, read_start};
 use crate::sinks::http::{ClientError, was_cut_off};
 
 /// Sends batches to the servers of one sink.
@@ -91,19 +91,6 @@ impl Connection {
         }
         is_there
     }
-}
-
-/// The start of an answer's body: messages are short, and what is not a message is not wanted.
-async fn read_start(mut response: reqwest::Response) -> String {
-    const AT_MOST: usize = 64 << 10;
-    let mut body = Vec::new();
-    while let Ok(Some(chunk)) = response.chunk().await {
-        body.extend_from_slice(&chunk);
-        if body.len() > AT_MOST {
-            break;
-        }
-    }
-    String::from_utf8_lossy(&body).into_owned()
 }
 
 fn gzip(body: &[u8]) -> Vec<u8> {

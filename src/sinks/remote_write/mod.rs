@@ -1,0 +1,7 @@
+//! Prometheus's remote write 1.0, which Prometheus, VictoriaMetrics, Mimir, Thanos and others receive.
+
+mod client;
+mod settings;
+
+pub(super) use client::Connection;
+pub use settings::{INFO, Settings};
