@@ -87,7 +87,7 @@ fn check_shows_every_mistake_with_its_place() {
         ":6:10: collectors.enable: there is no collector \"cpus\"; did you mean cpu?",
         ":8:10: collectors.vmstat.fields: expected a regular expression",
         ":9:1: sinks.influxdb[0].database: expected either database",
-        ":10:8: sinks.influxdb[0].urls: expected an http or https URL, found \"localhost\"",
+        ":10:8: sinks.influxdb[0].urls: expected an http or https URL, or unix:///PATH, found \"localhost\"",
     ] {
         assert!(errors.contains(&format!("{path}{expected}")), "{expected}\nin\n{errors}");
     }
