@@ -23,9 +23,10 @@ fn config(server: &Server, folder: &Path, more: &str) -> String {
 /// What any receiver has to show: the host, rates, what a job pushed, filters, and every tick through a kill.
 fn receives(server: &Server) {
     let folder = tempfile::tempdir().unwrap();
-    let more = "namedrop = [\"node_netstat_*\"]\n[sinks.remote_write.external_labels]\ncluster = \"fra1\"\n";
+    let more = "namedrop = [\"node_netstat_*\"]\n[sinks.remote_write.tags]\nrack = \"7\"\n\
+                [sinks.remote_write.external_labels]\ncluster = \"fra1\"\n";
     let mut taffrail = Taffrail::start(&config(server, folder.path(), more));
-    let of_host = "{job=\"taffrail\",instance=\"web-1\",room=\"b 12\",cluster=\"fra1\"}";
+    let of_host = "{job=\"taffrail\",instance=\"web-1\",room=\"b 12\",rack=\"7\",cluster=\"fra1\"}";
     assert!(server.promql(&format!("node_load1{of_host}"))[0] >= 0.0);
     let line = taffrail.wait_for_log("the gateway listens on ");
     let gateway = line.split_once("://").unwrap().1;

@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
-use reqwest::{Client, Proxy, Url};
+use reqwest::{Client, Proxy, RequestBuilder, Url, header};
 
+use super::answer::{Answer, read_start};
 use crate::client::{self, Tls};
-use crate::config::{Key, Secret, Section};
+use crate::config::{Key, KeyInfo, Secret, Section};
 
 /// How a sink speaks to its servers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,21 +29,23 @@ pub struct Settings {
 #[error("{0}")]
 pub struct ClientError(String);
 
-pub(super) const TIMEOUT: Key<Duration> = Key::new("timeout", "\"5s\"", "How long one request may take.");
-pub(super) const HTTP_PROXY: Key<String> = Key::optional(
+const TIMEOUT: Key<Duration> = Key::new("timeout", "\"5s\"", "How long one request may take.");
+const HTTP_PROXY: Key<String> = Key::optional(
     "http_proxy",
     "The proxy by way of which servers are reached; variables of the environment are not asked.",
 );
-pub(super) const TLS_CA: Key<PathBuf> =
+const TLS_CA: Key<PathBuf> =
     Key::optional("tls_ca", "A PEM file of the certificates to trust, instead of the system's.");
-pub(super) const TLS_CERT: Key<PathBuf> =
-    Key::optional("tls_cert", "A PEM file with the certificate to show the server.");
-pub(super) const TLS_KEY: Key<PathBuf> = Key::optional("tls_key", "A PEM file with that certificate's key.");
-pub(super) const INSECURE_SKIP_VERIFY: Key<bool> = Key::new(
+const TLS_CERT: Key<PathBuf> = Key::optional("tls_cert", "A PEM file with the certificate to show the server.");
+const TLS_KEY: Key<PathBuf> = Key::optional("tls_key", "A PEM file with that certificate's key.");
+const INSECURE_SKIP_VERIFY: Key<bool> = Key::new(
     "insecure_skip_verify",
     "false",
     "Trust any certificate. Anybody on the way can then read and change what is sent.",
 );
+/// The settings in a sink's section.
+pub(super) const KEYS: [KeyInfo; 6] =
+    [TIMEOUT.info(), HTTP_PROXY.info(), TLS_CA.info(), TLS_CERT.info(), TLS_KEY.info(), INSECURE_SKIP_VERIFY.info()];
 /// The table of headers.
 pub(super) const HEADERS: (&str, &str) = ("headers", "Headers of every request.");
 
@@ -113,8 +116,30 @@ pub(super) fn base(url: &Url) -> Url {
     }
 }
 
+/// What a server answered.
+pub(super) struct Answered {
+    pub(super) status: u16,
+    /// The header `Retry-After`.
+    pub(super) retry_after: Option<String>,
+    /// The start of the body.
+    pub(super) body: String,
+}
+
+/// Sends a request, and reads what the server says; if it says nothing, what that means.
+pub(super) async fn send(request: RequestBuilder) -> Result<Answered, Answer> {
+    let response = request.send().await.map_err(|error| Answer::Later {
+        after: None,
+        message: client::reason(&error),
+        was_cut_off: was_cut_off(&error),
+    })?;
+    let status = response.status().as_u16();
+    let retry_after = response.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok());
+    let retry_after = retry_after.map(str::to_owned);
+    Ok(Answered { status, retry_after, body: read_start(response).await })
+}
+
 /// Whether the server cut the connection while the request was sent: it may be one that answers 413 early.
-pub(super) fn was_cut_off(error: &reqwest::Error) -> bool {
+fn was_cut_off(error: &reqwest::Error) -> bool {
     use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
     let mut cause = std::error::Error::source(error);
     let mut is_cut_off = false;

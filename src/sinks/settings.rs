@@ -63,7 +63,7 @@ impl Settings {
             Target::RemoteWrite(settings) => {
                 let filter = Some(self.delivery.filter.clone()).filter(|filter| !filter.is_plain());
                 Form::Series(SeriesForm {
-                    labels: settings.labels.clone().into_iter().collect(),
+                    labels: settings.labels(&self.delivery.schedule.tags),
                     rewrite: filter
                         .map(|filter| -> Box<Rewrite> { Box::new(move |name, labels| filter.of_series(name, labels)) }),
                 })
@@ -86,7 +86,7 @@ impl Settings {
             add(&mut all, &section, Settings { delivery, target: Target::InfluxDb(settings) });
         }
         for mut section in sinks.tables("remote_write") {
-            let (settings, name) = remote_write::Settings::new(&mut section, common);
+            let (settings, name) = remote_write::Settings::new(&mut section);
             let delivery = Delivery::new(&mut section, name, common);
             add(&mut all, &section, Settings { delivery, target: Target::RemoteWrite(settings) });
         }

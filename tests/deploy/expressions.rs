@@ -17,11 +17,9 @@ use super::promql::selectors;
 use super::rules;
 
 /// What no database can have here, and why.
-const NOT_HERE: [(&str, &str); 4] = [
+const NOT_HERE: [(&str, &str); 2] = [
     ("container_health_state", "only a Docker engine tells it"),
     ("taffrail_cloudwatch_metrics_deferred_total", "a job without a budget puts nothing off"),
-    ("taffrail_collector_reading_age_seconds{collector", "of collectors with an interval"),
-    ("container_pressure_io_stalled", "not on every kernel"),
 ];
 
 fn is_not_here(query: &str) -> bool {

@@ -7,9 +7,8 @@ use flate2::write::GzEncoder;
 use reqwest::{Client, RequestBuilder, Url, header};
 
 use super::settings::{Settings, Target};
-use crate::client;
-use crate::sinks::answer::{Answer, read_start};
-use crate::sinks::http::{ClientError, was_cut_off};
+use crate::sinks::answer::Answer;
+use crate::sinks::http::{self, Answered, ClientError};
 
 /// Sends batches to the servers of one sink.
 pub(in crate::sinks) struct Connection {
@@ -48,17 +47,10 @@ impl Connection {
         if self.gzip {
             request = request.header(header::CONTENT_ENCODING, "gzip");
         }
-        let response = match self.authorized(request).body(body).send().await {
-            Ok(response) => response,
-            Err(error) => {
-                let (was_cut_off, message) = (was_cut_off(&error), client::reason(&error));
-                return Answer::Later { after: None, message, was_cut_off };
-            }
+        let Answered { status, retry_after, body } = match http::send(self.authorized(request).body(body)).await {
+            Ok(answered) => answered,
+            Err(answer) => return answer,
         };
-        let status = response.status().as_u16();
-        let retry_after = response.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok());
-        let retry_after = retry_after.map(str::to_owned);
-        let body = read_start(response).await;
         let answer = Answer::of_influxdb(status, retry_after.as_deref(), &body);
         if status == 404 && body.contains("database not found") && self.create_database(client, url).await {
             return Answer::later("the database was created");

@@ -3,10 +3,9 @@
 use reqwest::{Client, header};
 
 use super::settings::Settings;
-use crate::client;
 use crate::encode::point::Lines;
-use crate::sinks::answer::{Answer, parse_retry_after, read_start, shorten};
-use crate::sinks::http::{ClientError, was_cut_off};
+use crate::sinks::answer::{Answer, parse_retry_after, shorten};
+use crate::sinks::http::{self, Answered, ClientError};
 
 /// Sends series to one server.
 pub(in crate::sinks) struct Connection {
@@ -34,17 +33,10 @@ impl Connection {
             .header(header::CONTENT_TYPE, "application/x-protobuf")
             .header(header::CONTENT_ENCODING, "snappy")
             .header("x-prometheus-remote-write-version", "0.1.0");
-        let response = match request.body(body).send().await {
-            Ok(response) => response,
-            Err(error) => {
-                let (was_cut_off, message) = (was_cut_off(&error), client::reason(&error));
-                return Answer::Later { after: None, message, was_cut_off };
-            }
+        let Answered { status, retry_after, body } = match http::send(request.body(body)).await {
+            Ok(answered) => answered,
+            Err(answer) => return answer,
         };
-        let status = response.status().as_u16();
-        let retry_after = response.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok());
-        let retry_after = retry_after.map(str::to_owned);
-        let body = read_start(response).await;
         meaning(status, retry_after.as_deref(), &body, lines.count())
     }
 }

@@ -6,7 +6,6 @@ use reqwest::Url;
 
 use crate::config::{Key, KeyInfo, Secret, Section};
 use crate::encode::infos::concat;
-use crate::sinks::schedule::Schedule;
 use crate::sinks::settings::{KindInfo, Table};
 use crate::sinks::{delivery, filter, http};
 
@@ -15,8 +14,8 @@ use crate::sinks::{delivery, filter, http};
 pub struct Settings {
     /// Where to write.
     pub url: Url,
-    /// Labels of every series.
-    pub labels: BTreeMap<String, String>,
+    /// Labels of every series, which win over tags.
+    labels: BTreeMap<String, String>,
     /// Basic authentication, if there is a user.
     pub user: Option<(String, Secret)>,
     /// The bearer token, if there is one.
@@ -40,7 +39,7 @@ const TOKEN: Key<Secret> =
 pub const INFO: KindInfo = KindInfo {
     name: "remote_write",
     about: "A server that series are pushed to by Prometheus's remote write, under the names that are pulled.",
-    keys: &concat::<KeyInfo, 26>(&[
+    keys: &concat::<KeyInfo, 28>(&[
         &[
             delivery::NAME.info(),
             URL.info(),
@@ -51,19 +50,17 @@ pub const INFO: KindInfo = KindInfo {
             delivery::FLUSH_INTERVAL.info(),
             delivery::FLUSH_JITTER.info(),
             delivery::METRIC_BATCH_SIZE.info(),
-            http::TIMEOUT.info(),
             delivery::BUFFER_SIZE.info(),
             delivery::RETRY_MIN.info(),
             delivery::RETRY_MAX.info(),
             delivery::REFUSED_RETRY.info(),
-            http::HTTP_PROXY.info(),
-            http::TLS_CA.info(),
-            http::TLS_CERT.info(),
         ],
+        &http::KEYS,
         &filter::KEYS,
     ]),
-    tables: &concat::<Table, 6>(&[
+    tables: &concat::<Table, 7>(&[
         &[
+            ("tags", "Labels of every series that this sink sends, besides `[tags]`.", &[]),
             (
                 "external_labels",
                 "Labels of every series, besides `[tags]`; `job` is \"taffrail\" and `instance` the host's name, unless they are here.",
@@ -77,7 +74,7 @@ pub const INFO: KindInfo = KindInfo {
 
 impl Settings {
     /// The settings in `section`, and what a sink with them is called unless it has a name.
-    pub(crate) fn new(section: &mut Section<'_>, common: &Schedule) -> (Settings, String) {
+    pub(crate) fn new(section: &mut Section<'_>) -> (Settings, String) {
         let text = section.get(&URL);
         let url = Url::parse(&text).ok().filter(|url| ["http", "https"].contains(&url.scheme()) && url.has_host());
         let url = url.unwrap_or_else(|| {
@@ -95,21 +92,23 @@ impl Settings {
         if token.is_some() && username.is_some() {
             section.wrong("token", "expected either this or username, found both");
         }
-        let mut labels = BTreeMap::from([("job".to_owned(), "taffrail".to_owned())]);
-        for (name, value) in &common.tags {
-            let name = if name == "host" { "instance" } else { name };
-            labels.insert(label_name(name), value.clone());
-        }
-        for (name, value) in section.table("external_labels").strings() {
-            if label_name(&name) != name || name.is_empty() {
-                section.wrong("external_labels", format!("expected the name of a label, found {name:?}"));
-            }
-            labels.insert(name, value);
+        let labels = section.table("external_labels").strings();
+        for name in labels.keys().filter(|name| label_name(name) != **name || name.is_empty()) {
+            section.wrong("external_labels", format!("expected the name of a label, found {name:?}"));
         }
         let name = format!("remote_write:{}", url.authority());
         let user = username.map(|name| (name, password.unwrap_or_default()));
         let http = http::Settings::new(section);
         (Settings { url, labels, user, token, http }, name)
+    }
+
+    /// The labels of every series, where every point has these tags.
+    pub fn labels(&self, tags: &BTreeMap<String, String>) -> Vec<(String, String)> {
+        let mut labels = BTreeMap::from([("job".to_owned(), "taffrail".to_owned())]);
+        let name_of = |tag: &str| if tag == "host" { "instance".to_owned() } else { label_name(tag) };
+        labels.extend(tags.iter().map(|(tag, value)| (name_of(tag), value.clone())));
+        labels.extend(self.labels.clone());
+        labels.into_iter().collect()
     }
 }
 
