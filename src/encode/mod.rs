@@ -15,6 +15,7 @@ pub mod protobuf;
 pub mod pushed;
 pub mod remote;
 pub mod text;
+mod wire;
 
 pub use family::{Family, FamilyWriter, Kind, Pattern, Value};
 pub use point::{Field, Measurement, PointWriter};

@@ -2,11 +2,8 @@
 
 use super::drain::{CHUNK, Drain, Whole};
 use super::family::{FamilyEncoder, Kind, Value};
+use super::wire::{FIXED64, LENGTH_DELIMITED, VARINT, delimited_size, key, push_bytes, push_varint};
 use crate::host::Timestamp;
-
-const LENGTH_DELIMITED: u8 = 2;
-pub(super) const VARINT: u8 = 0;
-pub(super) const FIXED64: u8 = 1;
 
 /// The fields of the messages that are written.
 mod field {
@@ -97,28 +94,4 @@ impl<D: Drain> FamilyEncoder for ProtobufEncoder<D> {
             self.drain.take(&mut self.out);
         }
     }
-}
-
-pub(super) const fn key(field: u8, wire_type: u8) -> u8 {
-    field << 3 | wire_type
-}
-
-pub(super) fn push_bytes(out: &mut Vec<u8>, field: u8, bytes: &[u8]) {
-    out.push(key(field, LENGTH_DELIMITED));
-    push_varint(out, bytes.len() as u64);
-    out.extend_from_slice(bytes);
-}
-
-pub(super) fn push_varint(out: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        out.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    out.push(value as u8);
-}
-
-/// The size of a field of `length` bytes with its key and its length.
-fn delimited_size(length: usize) -> usize {
-    let significant_bits = (usize::BITS - (length | 1).leading_zeros()) as usize;
-    1 + significant_bits.div_ceil(7) + length
 }

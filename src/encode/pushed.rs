@@ -2,6 +2,7 @@
 
 use super::number::push_float;
 use super::parse::model::{Family, Histogram, Kind, Measure, Metric, Native};
+use super::wire::{push_bytes, push_double, push_varint, push_varint_field, zigzag};
 
 /// How names are written that text 0.0.4 has no room for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -290,18 +291,19 @@ fn push_histogram_message(out: &mut Vec<u8>, histogram: &Histogram) {
         push_bytes(out, 3, &bucket);
     }
     if let Some(native) = &histogram.native {
-        push_native(out, native);
+        push_native(out, native, 5);
     }
 }
 
-fn push_native(out: &mut Vec<u8>, native: &Native) {
-    push_varint_field(out, 5, zigzag(native.schema.into()));
-    push_double(out, 6, native.zero_threshold);
+/// Appends native buckets, whose fields are numbered from `first` on: the schema is the first.
+pub(super) fn push_native(out: &mut Vec<u8>, native: &Native, first: u8) {
+    push_varint_field(out, first, zigzag(native.schema.into()));
+    push_double(out, first + 1, native.zero_threshold);
     match native.is_float {
-        true => push_double(out, 8, native.zero_count),
-        false => push_varint_field(out, 7, native.zero_count as u64),
+        true => push_double(out, first + 3, native.zero_count),
+        false => push_varint_field(out, first + 2, native.zero_count as u64),
     }
-    for (first, buckets) in [(9, &native.negative), (12, &native.positive)] {
+    for (first, buckets) in [(first + 4, &native.negative), (first + 7, &native.positive)] {
         for (offset, length) in &buckets.spans {
             let mut span = Vec::new();
             push_varint_field(&mut span, 1, zigzag((*offset).into()));
@@ -321,41 +323,13 @@ fn push_native(out: &mut Vec<u8>, native: &Native) {
 }
 
 /// `google.protobuf.Timestamp`.
-fn push_created(out: &mut Vec<u8>, field: u64, created: Option<f64>) {
+fn push_created(out: &mut Vec<u8>, field: u8, created: Option<f64>) {
     if let Some(seconds) = created.filter(|seconds| seconds.is_finite()) {
         let mut time = Vec::new();
         push_varint_field(&mut time, 1, seconds.floor() as i64 as u64);
         push_varint_field(&mut time, 2, ((seconds - seconds.floor()) * 1e9) as u64);
         push_bytes(out, field, &time);
     }
-}
-
-fn zigzag(number: i64) -> u64 {
-    ((number << 1) ^ (number >> 63)) as u64
-}
-
-fn push_varint(out: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        out.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    out.push(value as u8);
-}
-
-fn push_varint_field(out: &mut Vec<u8>, field: u64, value: u64) {
-    push_varint(out, field << 3);
-    push_varint(out, value);
-}
-
-fn push_double(out: &mut Vec<u8>, field: u64, value: f64) {
-    push_varint(out, field << 3 | 1);
-    out.extend_from_slice(&value.to_le_bytes());
-}
-
-fn push_bytes(out: &mut Vec<u8>, field: u64, bytes: &[u8]) {
-    push_varint(out, field << 3 | 2);
-    push_varint(out, bytes.len() as u64);
-    out.extend_from_slice(bytes);
 }
 
 /// A whole family as text.

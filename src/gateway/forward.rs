@@ -8,10 +8,12 @@ use std::sync::Arc;
 
 use super::block::shown_labels;
 use super::key::Key;
-use crate::encode::parse::model::{Exposition, Measure};
+use crate::encode::by_rule::MEASUREMENT;
+use crate::encode::parse::model::{Exposition, Family};
+use crate::encode::point::{Lines, PointWriter};
 use crate::encode::pushed::go_float;
 use crate::host::Timestamp;
-use crate::sinks::form::Form;
+use crate::sinks::form::{Form, SeriesForm};
 use crate::sinks::state::SinkState;
 
 /// A sink that pushes go on to.
@@ -32,37 +34,54 @@ pub fn forward(to: &[Forward], key: &Key, pushed: &Exposition<'_>, time: Timesta
     }
     let points = points(key, pushed);
     for Forward { form, sink } in to {
-        sink.take(form.of_samples(points.iter(), time));
+        sink.take(match form {
+            Form::Points(tags) => {
+                let mut lines = Lines::default();
+                let mut out = PointWriter::new(&mut lines, tags, time);
+                for (labels, values) in &points {
+                    let labels = labels.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+                    let mut point = out.free_point(MEASUREMENT, labels);
+                    for (name, value) in values {
+                        point.free_field::<f64>(&[name], *value);
+                    }
+                }
+                lines
+            }
+            Form::Series(form) => series(form, key, pushed, time),
+        });
     }
+}
+
+fn series(form: &SeriesForm, key: &Key, pushed: &Exposition<'_>, time: Timestamp) -> Lines {
+    let mut lines = Lines::default();
+    let mut out = form.encoder(&mut lines, time, true);
+    for family in families(pushed) {
+        out.metadata(&family.name, family.kind, &family.help);
+        for metric in &family.metrics {
+            out.metric(&family.name, family.kind, &shown_labels(metric, key), metric);
+        }
+    }
+    lines
+}
+
+fn families<'p, 'a>(pushed: &'p Exposition<'a>) -> impl Iterator<Item = &'p Family<'a>> {
+    pushed.families.iter().filter(|family| !super::state::is_marker(&family.name))
 }
 
 fn points(key: &Key, pushed: &Exposition<'_>) -> Points {
     let mut points = Points::new();
-    for family in pushed.families.iter().filter(|family| !super::state::is_marker(&family.name)) {
+    for family in families(pushed) {
         for metric in &family.metrics {
             let labels = shown_labels(metric, key).into_iter().filter(|(_, value)| !value.is_empty());
             let labels: Vec<(String, String)> =
                 labels.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-            let mut put = |suffix: &str, more: Option<(&str, f64)>, value: f64| {
+            let mut put = |suffix: &str, more: Option<(&'static str, f64)>, value: f64| {
                 let mut tags = labels.clone();
                 tags.extend(more.map(|(name, value)| (name.to_owned(), go_float(value))));
                 tags.sort_unstable();
                 points.entry(tags).or_default().push((format!("{}{suffix}", family.name), value));
             };
-            match &metric.measure {
-                Measure::Number(value) => put("", None, *value),
-                Measure::Summary { count, sum, quantiles } => {
-                    quantiles.iter().for_each(|(quantile, value)| put("", Some(("quantile", *quantile)), *value));
-                    put("_sum", None, *sum);
-                    put("_count", None, *count);
-                }
-                Measure::Histogram(histogram) => {
-                    let buckets = histogram.buckets.iter();
-                    buckets.for_each(|(bound, count)| put("_bucket", Some(("le", *bound)), *count));
-                    put("_sum", None, histogram.sum);
-                    put("_count", None, histogram.count);
-                }
-            }
+            metric.measure.samples(&mut put);
         }
     }
     points

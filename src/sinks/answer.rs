@@ -47,13 +47,12 @@ pub(super) fn shorten(body: &str) -> String {
     if line.is_empty() { "no reason given".to_owned() } else { line }
 }
 
-/// The start of an answer's body: messages are short, and what is not a message is not wanted.
-pub(super) async fn read_start(mut response: reqwest::Response) -> String {
-    const AT_MOST: usize = 64 << 10;
+/// The start of an answer's body, and `most` bytes of it: messages are short, and what is not a message is not wanted.
+pub(super) async fn read_start(mut response: reqwest::Response, most: usize) -> String {
     let mut body = Vec::new();
     while let Ok(Some(chunk)) = response.chunk().await {
         body.extend_from_slice(&chunk);
-        if body.len() > AT_MOST {
+        if body.len() > most {
             break;
         }
     }

@@ -3,8 +3,10 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use super::parts::{Parts, escaped, unescaped};
 use crate::config::{Globs, Key, KeyInfo, Section};
 use crate::encode::point::Lines;
+use crate::encode::remote::Rewrite;
 
 /// What a sink sends of what is measured.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -79,6 +81,11 @@ impl Filter {
         *self == Filter::default()
     }
 
+    /// The same for series; nothing if it leaves them as they are.
+    pub fn of_series(&self) -> Option<Box<dyn Rewrite>> {
+        if self.is_plain() { None } else { Some(Box::new(self.clone())) }
+    }
+
     /// What is left of `lines`.
     pub fn apply(&self, lines: &Lines) -> Lines {
         let (mut left, mut out) = (Lines::default(), Vec::new());
@@ -92,26 +99,6 @@ impl Filter {
             }
         }
         left
-    }
-
-    /// What is left of a series of Prometheus, whose name is the measurement and whose labels are the tags.
-    pub fn of_series(&self, name: &str, labels: &[(&str, &str)]) -> Option<(String, Vec<(String, String)>)> {
-        let has_one_of = |wanted: &BTreeMap<String, Globs>| {
-            labels.iter().any(|(key, value)| wanted.get(*key).is_some_and(|globs| globs.matches(value)))
-        };
-        let is_wanted = passes(self.namepass.as_ref(), self.namedrop.as_ref(), name)
-            && (self.tagpass.is_empty() || has_one_of(&self.tagpass))
-            && !has_one_of(&self.tagdrop);
-        if !is_wanted {
-            return None;
-        }
-        let name = self.name_override.as_deref().unwrap_or(name);
-        let is_left = |(key, _): &&(&str, &str)| passes(self.taginclude.as_ref(), self.tagexclude.as_ref(), key);
-        let renamed = |(key, value): &(&str, &str)| {
-            (self.rename_tags.get(*key).map_or(*key, String::as_str).to_owned(), (*value).to_owned())
-        };
-        let left: BTreeMap<String, String> = labels.iter().filter(is_left).map(renamed).collect();
-        Some((format!("{}{name}{}", self.name_prefix, self.name_suffix), left.into_iter().collect()))
     }
 
     /// Writes a point as it is left, unless nothing is.
@@ -154,6 +141,10 @@ impl Filter {
         (self.tagpass.is_empty() || has_one_of(&self.tagpass)) && !has_one_of(&self.tagdrop)
     }
 
+    fn name_of(&self, name: &str) -> String {
+        format!("{}{}{}", self.name_prefix, self.name_override.as_deref().unwrap_or(name), self.name_suffix)
+    }
+
     fn write_name(&self, name: &[u8], out: &mut Vec<u8>) {
         out.extend_from_slice(&escaped(&self.name_prefix, b", "));
         match &self.name_override {
@@ -161,6 +152,33 @@ impl Filter {
             None => out.extend_from_slice(name),
         }
         out.extend_from_slice(&escaped(&self.name_suffix, b", "));
+    }
+}
+
+/// A series' name is the measurement, and its labels are the tags.
+impl Rewrite for Filter {
+    fn family(&self, name: &str) -> Option<String> {
+        // Under one name for all, the last family's type would be everybody's.
+        let is_told = self.name_override.is_none() && passes(self.namepass.as_ref(), self.namedrop.as_ref(), name);
+        is_told.then(|| self.name_of(name))
+    }
+
+    fn series(&self, name: &str, labels: &[(&str, &str)]) -> Option<(String, Vec<(String, String)>)> {
+        let has_one_of = |wanted: &BTreeMap<String, Globs>| {
+            labels.iter().any(|(key, value)| wanted.get(*key).is_some_and(|globs| globs.matches(value)))
+        };
+        let is_wanted = passes(self.namepass.as_ref(), self.namedrop.as_ref(), name)
+            && (self.tagpass.is_empty() || has_one_of(&self.tagpass))
+            && !has_one_of(&self.tagdrop);
+        if !is_wanted {
+            return None;
+        }
+        let is_left = |(key, _): &&(&str, &str)| passes(self.taginclude.as_ref(), self.tagexclude.as_ref(), key);
+        let renamed = |(key, value): &(&str, &str)| {
+            (self.rename_tags.get(*key).map_or(*key, String::as_str).to_owned(), (*value).to_owned())
+        };
+        let left: BTreeMap<String, String> = labels.iter().filter(is_left).map(renamed).collect();
+        Some((self.name_of(name), left.into_iter().collect()))
     }
 }
 
@@ -173,82 +191,6 @@ fn renamed<'k>(names: &BTreeMap<String, String>, key: &'k [u8]) -> Cow<'k, [u8]>
         Some(name) => Cow::Owned(escaped(name, b",= ")),
         None => Cow::Borrowed(key),
     }
-}
-
-fn escaped(text: &str, special: &[u8]) -> Vec<u8> {
-    let mut escaped = Vec::with_capacity(text.len());
-    for byte in text.bytes() {
-        if special.contains(&byte) {
-            escaped.push(b'\\');
-        }
-        escaped.push(byte);
-    }
-    escaped
-}
-
-/// A name or a tag's value as it was before it was escaped.
-fn unescaped(bytes: &[u8]) -> Cow<'_, str> {
-    if !bytes.contains(&b'\\') {
-        return String::from_utf8_lossy(bytes);
-    }
-    let mut plain = Vec::with_capacity(bytes.len());
-    let mut rest = bytes.iter().copied().peekable();
-    while let Some(byte) = rest.next() {
-        match rest.peek() {
-            Some(b',' | b'=' | b' ') if byte == b'\\' => {}
-            _ => plain.push(byte),
-        }
-    }
-    Cow::Owned(String::from_utf8_lossy(&plain).into_owned())
-}
-
-/// A point of line protocol, as it is written.
-struct Parts<'l> {
-    measurement: &'l [u8],
-    tags: Vec<(&'l [u8], &'l [u8])>,
-    fields: Vec<(&'l [u8], &'l [u8])>,
-    /// The timestamp with the space before it and the line end behind it.
-    time: &'l [u8],
-}
-
-impl<'l> Parts<'l> {
-    fn of(line: &'l [u8]) -> Option<Parts<'l>> {
-        let head_end = find(line, b' ', false)?;
-        let (head, rest) = (&line[..head_end], &line[head_end + 1..]);
-        let fields_end = find(rest, b' ', true)?;
-        let mut parts = split(head, b',', false).into_iter();
-        let measurement = parts.next()?;
-        let pair = |text: &'l [u8]| find(text, b'=', false).map(|at| (&text[..at], &text[at + 1..]));
-        Some(Parts {
-            measurement,
-            tags: parts.map(pair).collect::<Option<_>>()?,
-            fields: split(&rest[..fields_end], b',', true).into_iter().map(pair).collect::<Option<_>>()?,
-            time: &rest[fields_end..],
-        })
-    }
-}
-
-/// Where `byte` stands first, neither escaped nor, with `has_strings`, in a string.
-fn find(text: &[u8], byte: u8, has_strings: bool) -> Option<usize> {
-    let (mut is_escaped, mut is_in_string) = (false, false);
-    text.iter().position(|found| {
-        let is_it = *found == byte && !is_escaped && !is_in_string;
-        if *found == b'"' && has_strings && !is_escaped {
-            is_in_string = !is_in_string;
-        }
-        is_escaped = *found == b'\\' && !is_escaped;
-        is_it
-    })
-}
-
-fn split(mut text: &[u8], byte: u8, has_strings: bool) -> Vec<&[u8]> {
-    let mut parts = Vec::new();
-    while let Some(at) = find(text, byte, has_strings) {
-        parts.push(&text[..at]);
-        text = &text[at + 1..];
-    }
-    parts.push(text);
-    parts
 }
 
 #[cfg(test)]

@@ -1,13 +1,16 @@
 //! What sinks that send over HTTP can all be told: timeout, headers, proxy, certificates.
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Proxy, RequestBuilder, Url, header};
 
-use super::answer::{Answer, read_start};
+use super::answer::{Answer, parse_retry_after, read_start, shorten};
 use crate::client::{self, Tls};
 use crate::config::{Key, KeyInfo, Secret, Section};
 
@@ -116,27 +119,116 @@ pub(super) fn base(url: &Url) -> Url {
     }
 }
 
+/// The servers of a sink: when one does not answer, the next is asked.
+pub(super) struct Servers {
+    /// Clients with their servers.
+    all: Vec<(Client, Url)>,
+    /// The server that is tried first: the last one that answered.
+    preferred: usize,
+}
+
+impl Servers {
+    /// The servers at `urls`.
+    pub(super) fn new(settings: &Settings, urls: &[Url]) -> Result<Servers, ClientError> {
+        let server = |url: &Url| Ok((settings.client(url)?, url.clone()));
+        Ok(Servers { all: urls.iter().map(server).collect::<Result<_, _>>()?, preferred: 0 })
+    }
+
+    /// All of them, the one first that answered last.
+    pub(super) fn in_turn(&self) -> impl Iterator<Item = Server> + use<> {
+        let servers: Vec<Server> = (0..self.all.len())
+            .map(|turn| (self.preferred + turn) % self.all.len())
+            .map(|index| Server { index, client: self.all[index].0.clone(), url: self.all[index].1.clone() })
+            .collect();
+        servers.into_iter()
+    }
+
+    /// Whether a server's answer is one, so that no other is asked; it is the first from here on then.
+    pub(super) fn has_answered(&mut self, server: &Server, answer: &Answer) -> bool {
+        let has_answered = !matches!(answer, Answer::Later { .. });
+        if has_answered {
+            self.preferred = server.index;
+        }
+        has_answered
+    }
+}
+
+/// One of a sink's servers.
+pub(super) struct Server {
+    index: usize,
+    pub(super) client: Client,
+    pub(super) url: Url,
+}
+
+/// Those of the URLs in `given` that are a server's; what is wrong with the others is told of the setting `urls`.
+pub(super) fn urls(section: &mut Section<'_>, given: Vec<String>) -> Vec<Url> {
+    if given.is_empty() {
+        section.wrong("urls", "expected at least one URL, found none");
+    }
+    let mut urls = Vec::new();
+    for text in given {
+        match Url::parse(&text) {
+            Ok(url) if url.scheme() == "unix" && url.path().len() > 1 => urls.push(url),
+            Ok(url) if ["http", "https"].contains(&url.scheme()) && url.has_host() => {
+                // Credentials in a URL would end up in the log.
+                if url.password().is_some() || !url.username().is_empty() {
+                    section.wrong("urls", "expected a URL without credentials, which have settings of their own");
+                }
+                urls.push(url);
+            }
+            _ => section.wrong("urls", format!("expected an http or https URL, or unix:///PATH, found {text:?}")),
+        }
+    }
+    urls
+}
+
+/// A body in gzip's format.
+pub(super) fn gzip(body: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 4), Compression::fast());
+    let written = encoder.write_all(body).and_then(|()| encoder.finish());
+    written.unwrap_or_default()
+}
+
 /// What a server answered.
 pub(super) struct Answered {
     pub(super) status: u16,
-    /// The header `Retry-After`.
-    pub(super) retry_after: Option<String>,
+    pub(super) headers: HeaderMap,
     /// The start of the body.
     pub(super) body: String,
 }
 
-/// Sends a request, and reads what the server says; if it says nothing, what that means.
-pub(super) async fn send(request: RequestBuilder) -> Result<Answered, Answer> {
+impl Answered {
+    /// For tests of what answers mean.
+    #[cfg(test)]
+    pub(super) fn new(status: u16, headers: &[(&'static str, &str)], body: &str) -> Answered {
+        let pair = |(name, value): &(&'static str, &str)| (HeaderName::from_static(name), value.parse().unwrap());
+        Answered { status, headers: headers.iter().map(pair).collect(), body: body.to_owned() }
+    }
+
+    /// For how long the server asks to be left alone.
+    pub(super) fn retry_after(&self) -> Option<Duration> {
+        self.headers.get(header::RETRY_AFTER)?.to_str().ok().and_then(parse_retry_after)
+    }
+
+    /// Status and body, fit for one line of a log.
+    pub(super) fn message(&self) -> String {
+        format!("status {}: {}", self.status, shorten(&self.body))
+    }
+}
+
+/// Sends a request, and reads what the server says, up to `most` bytes; if it says nothing, what that means.
+pub(super) async fn send(request: RequestBuilder, most: usize) -> Result<Answered, Answer> {
     let response = request.send().await.map_err(|error| Answer::Later {
         after: None,
         message: client::reason(&error),
         was_cut_off: was_cut_off(&error),
     })?;
-    let status = response.status().as_u16();
-    let retry_after = response.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok());
-    let retry_after = retry_after.map(str::to_owned);
-    Ok(Answered { status, retry_after, body: read_start(response).await })
+    let (status, headers) = (response.status().as_u16(), response.headers().clone());
+    Ok(Answered { status, headers, body: read_start(response, most).await })
 }
+
+/// How much of an answer's body is read that need not be whole.
+pub(super) const MESSAGE: usize = 64 << 10;
 
 /// Whether the server cut the connection while the request was sent: it may be one that answers 413 early.
 fn was_cut_off(error: &reqwest::Error) -> bool {

@@ -9,6 +9,7 @@ pub mod form;
 pub mod http;
 pub mod influxdb;
 pub mod negotiate;
+mod parts;
 pub mod prometheus;
 pub mod push;
 pub mod remote_write;

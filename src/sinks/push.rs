@@ -41,7 +41,7 @@ pub async fn gather(
                 sink.take(lines);
             }
             Form::Series(form) => {
-                let has_metadata = metadata_at <= Instant::now();
+                let has_metadata = form.has_metadata_always || metadata_at <= Instant::now();
                 if has_metadata {
                     metadata_at = Instant::now() + METADATA_INTERVAL;
                 }

@@ -157,7 +157,7 @@ async fn blocking<T: Send + 'static>(sink: &Arc<SinkState>, work: impl FnOnce(&S
 fn preparation(settings: &Settings) -> Option<Prepare> {
     let filter = Some(settings.delivery.filter.clone()).filter(|filter| !filter.is_plain());
     let mut of_target: Option<Prepare> = match &settings.target {
-        Target::InfluxDb(_) => None,
+        Target::InfluxDb(settings) => settings.preparation(),
         // Series are filtered as they are encoded.
         Target::RemoteWrite(_) => return None,
         #[cfg(feature = "cloudwatch")]
@@ -194,8 +194,8 @@ impl Connection {
     /// Sends points, or as many of the first as go into one request, and says how many the answer is about.
     async fn write(&mut self, lines: &Lines) -> (usize, Answer) {
         match self {
-            Connection::InfluxDb(connection) => (lines.count(), connection.write(lines.bytes()).await),
-            Connection::RemoteWrite(connection) => (lines.count(), connection.write(lines).await),
+            Connection::InfluxDb(connection) => connection.write(lines).await,
+            Connection::RemoteWrite(connection) => connection.write(lines).await,
             #[cfg(feature = "cloudwatch")]
             Connection::CloudWatch(connection) => connection.write(lines).await,
         }
@@ -311,7 +311,9 @@ impl Sender {
         let Some(batch) = blocking(&self.sink, move |sink| sink.queue.front(lane, size)).await else {
             return Sent::Nothing;
         };
+        let begun = Instant::now();
         let (count, answer) = self.connection.write(&batch.lines).await;
+        self.sink.wrote_in(begun.elapsed());
         match self.settle(&answer, count) {
             Settled::Done => {
                 blocking(&self.sink, move |sink| sink.queue.remove(&batch, count)).await;

@@ -9,7 +9,6 @@ use super::remote_write;
 use super::schedule::Schedule;
 use crate::config::{KeyInfo, Section};
 use crate::encode::point::CommonTags;
-use crate::encode::remote::Rewrite;
 
 /// A sink's settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,14 +59,11 @@ impl Settings {
     /// The form of what it sends.
     pub fn form(&self) -> Form {
         match &self.target {
-            Target::RemoteWrite(settings) => {
-                let filter = Some(self.delivery.filter.clone()).filter(|filter| !filter.is_plain());
-                Form::Series(SeriesForm {
-                    labels: settings.labels(&self.delivery.schedule.tags),
-                    rewrite: filter
-                        .map(|filter| -> Box<Rewrite> { Box::new(move |name, labels| filter.of_series(name, labels)) }),
-                })
-            }
+            Target::RemoteWrite(settings) => Form::Series(SeriesForm {
+                labels: settings.labels(&self.delivery.schedule.tags),
+                rewrite: self.delivery.filter.of_series(),
+                has_metadata_always: false,
+            }),
             _ => Form::Points(CommonTags::new(&self.delivery.schedule.tags)),
         }
     }

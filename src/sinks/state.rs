@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 
@@ -32,12 +33,15 @@ pub struct SinkState {
     pub dropped_rejected: AtomicU64,
     /// Writes that failed and were, or will be, tried again.
     pub retries: AtomicU64,
+    /// Writes, and how long they took together, in nanoseconds.
+    writes: AtomicU64,
+    writing: AtomicU64,
 }
 
 impl SinkState {
     /// A sink that has done nothing yet.
     pub fn new(queue: Queue) -> Self {
-        let [sent, dropped_rejected, retries] = [const { AtomicU64::new(0) }; 3];
+        let [sent, dropped_rejected, retries, writes, writing] = [const { AtomicU64::new(0) }; 5];
         let [arrived, kept] = [const { Notify::const_new() }; 2];
         SinkState {
             queue,
@@ -48,12 +52,20 @@ impl SinkState {
             sent,
             dropped_rejected,
             retries,
+            writes,
+            writing,
         }
     }
 
     /// From here on, `prepare` says what becomes of points.
     pub fn prepare_with(&self, prepare: Option<Prepare>) {
         *self.prepare.lock().unwrap_or_else(PoisonError::into_inner) = prepare;
+    }
+
+    /// Counts a write that took so long, whatever the server said.
+    pub fn wrote_in(&self, time: Duration) {
+        self.writes.fetch_add(1, Relaxed);
+        self.writing.fetch_add(time.as_nanos() as u64, Relaxed);
     }
 
     /// Takes points, which are on disk soon.
@@ -87,6 +99,13 @@ const IN_MEMORY: Family<1> = Family::gauge(
 const OLDEST: Family<1> =
     Family::gauge("taffrail_sink_oldest_seconds", "How long the oldest points have waited on disk, about.", ["sink"]);
 
+const WRITES: Family<1> = Family::counter("taffrail_sink_writes_total", "Writes, also those that failed.", ["sink"]);
+const WRITING: Family<1> = Family::counter(
+    "taffrail_sink_write_seconds_total",
+    "Seconds that writes took; divided by their number, how long one takes.",
+    ["sink"],
+);
+
 /// The families that tell of push sinks.
 pub const FAMILIES: &[FamilyInfo] = &[
     SENT.info(),
@@ -96,13 +115,16 @@ pub const FAMILIES: &[FamilyInfo] = &[
     QUEUED_BYTES.info(),
     IN_MEMORY.info(),
     OLDEST.info(),
+    WRITES.info(),
+    WRITING.info(),
 ];
 
 /// Names the counts of all sinks as families.
 pub fn write_families(sinks: &[(String, Arc<SinkState>)], out: &mut FamilyWriter<'_>) {
     type CountOf = fn(&SinkState) -> u64;
-    let plain: [(&Family<1>, CountOf); 6] = [
+    let plain: [(&Family<1>, CountOf); 7] = [
         (&SENT, |sink| sink.sent.load(Relaxed)),
+        (&WRITES, |sink| sink.writes.load(Relaxed)),
         (&RETRIES, |sink| sink.retries.load(Relaxed)),
         (&QUEUED_POINTS, |sink| sink.queue.counts().points as u64),
         (&QUEUED_BYTES, |sink| sink.queue.counts().bytes as u64),
@@ -115,6 +137,11 @@ pub fn write_families(sinks: &[(String, Arc<SinkState>)], out: &mut FamilyWriter
             samples.sample([name], count(sink));
         }
     }
+    let mut writing = out.family(&WRITING);
+    for (name, sink) in sinks {
+        writing.sample([name], sink.writing.load(Relaxed) as f64 / 1e9);
+    }
+    drop(writing);
     let mut dropped = out.family(&DROPPED);
     for (name, sink) in sinks {
         let counts = sink.queue.counts();

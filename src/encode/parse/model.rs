@@ -142,6 +142,24 @@ pub struct Buckets {
 }
 
 impl Measure {
+    /// The samples that the text format makes of it: what follows the family's name, the label that a sample has more
+    /// than its metric, and the value.
+    pub fn samples(&self, each: &mut dyn FnMut(&str, Option<(&'static str, f64)>, f64)) {
+        match self {
+            Measure::Number(value) => each("", None, *value),
+            Measure::Summary { count, sum, quantiles } => {
+                quantiles.iter().for_each(|(quantile, value)| each("", Some(("quantile", *quantile)), *value));
+                each("_sum", None, *sum);
+                each("_count", None, *count);
+            }
+            Measure::Histogram(histogram) => {
+                histogram.buckets.iter().for_each(|(bound, count)| each("_bucket", Some(("le", *bound)), *count));
+                each("_sum", None, histogram.sum);
+                each("_count", None, histogram.count);
+            }
+        }
+    }
+
     /// How many series text makes of it.
     pub fn series(&self) -> usize {
         match self {

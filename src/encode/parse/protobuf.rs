@@ -4,12 +4,13 @@
 use std::borrow::Cow;
 
 use super::model::{Buckets, Exposition, Family, Histogram, Kind, Label, Measure, Metric, Native};
-use super::{Error, Limits, Place, check_length, is_name, put_in_order};
+use super::{Error, Limits, check_length, is_name, put_in_order};
+use crate::encode::wire::{Reader, Value, unzigzag};
 
 pub(super) fn parse<'a>(body: &'a [u8], limits: &Limits) -> Result<Exposition<'a>, Error> {
-    let mut reader = Reader { body, at: 0, end: body.len() };
+    let mut reader = Reader::new(body);
     let (mut families, mut series): (Vec<Family<'a>>, usize) = (Vec::new(), 0);
-    while reader.at < reader.end {
+    while !reader.is_at_end() {
         let mut message = reader.message()?;
         let family = read_family(&mut message, limits, &mut series)?;
         // As Pushgateway has it: of families of one name the last counts.
@@ -18,128 +19,6 @@ pub(super) fn parse<'a>(body: &'a [u8], limits: &Limits) -> Result<Exposition<'a
     }
     families.retain(|family| !family.metrics.is_empty());
     Ok(Exposition { families })
-}
-
-/// A message, or what is left of it.
-#[derive(Clone, Copy)]
-struct Reader<'a> {
-    body: &'a [u8],
-    at: usize,
-    end: usize,
-}
-
-/// A field's value.
-enum Value<'a> {
-    Varint(u64),
-    Fixed64(u64),
-    Bytes(Reader<'a>),
-    Fixed32(u32),
-}
-
-impl<'a> Reader<'a> {
-    fn place(&self) -> Place {
-        Place::Byte(self.at)
-    }
-
-    fn wrong<T>(&self, message: impl Into<String>) -> Result<T, Error> {
-        Err(Error::Malformed { place: self.place(), message: message.into() })
-    }
-
-    fn cut_off<T>(&self) -> Result<T, Error> {
-        self.wrong("unexpected EOF: a message is shorter than it says, so the body may have been cut off")
-    }
-
-    fn varint(&mut self) -> Result<u64, Error> {
-        let mut value = 0u64;
-        for shift in (0..64).step_by(7) {
-            let Some(&byte) = self.body[..self.end].get(self.at) else { return self.cut_off() };
-            self.at += 1;
-            value |= u64::from(byte & 0x7f) << shift;
-            if byte < 0x80 {
-                return Ok(value);
-            }
-        }
-        self.wrong("a number of more than 64 bits")
-    }
-
-    fn take(&mut self, length: u64) -> Result<Reader<'a>, Error> {
-        let end = usize::try_from(length).ok().and_then(|length| self.at.checked_add(length));
-        match end.filter(|end| *end <= self.end) {
-            Some(end) => {
-                let taken = Reader { body: self.body, at: self.at, end };
-                self.at = end;
-                Ok(taken)
-            }
-            None => self.cut_off(),
-        }
-    }
-
-    fn message(&mut self) -> Result<Reader<'a>, Error> {
-        let length = self.varint()?;
-        self.take(length)
-    }
-
-    fn bytes(&self) -> &'a [u8] {
-        &self.body[self.at..self.end]
-    }
-
-    fn text(&self) -> Result<Cow<'a, str>, Error> {
-        match std::str::from_utf8(self.bytes()) {
-            Ok(text) => Ok(Cow::Borrowed(text)),
-            Err(_) => self.wrong("invalid UTF-8"),
-        }
-    }
-
-    fn fixed64(&mut self) -> Result<u64, Error> {
-        let bytes = self.take(8)?;
-        Ok(bytes.bytes().try_into().map_or(0, u64::from_le_bytes))
-    }
-
-    /// The next field's number and value; nothing at the end.
-    fn field(&mut self) -> Result<Option<(u64, Value<'a>)>, Error> {
-        if self.at >= self.end {
-            return Ok(None);
-        }
-        let key = self.varint()?;
-        let value = match key & 7 {
-            0 => Value::Varint(self.varint()?),
-            1 => Value::Fixed64(self.fixed64()?),
-            2 => Value::Bytes(self.message()?),
-            5 => {
-                let bytes = self.take(4)?;
-                Value::Fixed32(bytes.bytes().try_into().map_or(0, u32::from_le_bytes))
-            }
-            other => return self.wrong(format!("unknown wire type {other}")),
-        };
-        Ok(Some((key >> 3, value)))
-    }
-}
-
-impl<'a> Value<'a> {
-    fn double(&self) -> f64 {
-        match self {
-            Value::Fixed64(bits) => f64::from_bits(*bits),
-            Value::Fixed32(bits) => f32::from_bits(*bits).into(),
-            Value::Varint(number) => *number as f64,
-            Value::Bytes(_) => 0.0,
-        }
-    }
-
-    fn number(&self) -> u64 {
-        match self {
-            Value::Varint(number) | Value::Fixed64(number) => *number,
-            Value::Fixed32(number) => (*number).into(),
-            Value::Bytes(_) => 0,
-        }
-    }
-
-    fn signed(&self) -> i64 {
-        unzigzag(self.number())
-    }
-}
-
-fn unzigzag(number: u64) -> i64 {
-    (number >> 1) as i64 ^ -((number & 1) as i64)
 }
 
 fn read_family<'a>(message: &mut Reader<'a>, limits: &Limits, series: &mut usize) -> Result<Family<'a>, Error> {
@@ -344,13 +223,13 @@ fn read_buckets(field: u64, value: Value<'_>, buckets: &mut Buckets) -> Result<(
             buckets.spans.push((offset, length));
         }
         (1, Value::Bytes(mut packed)) => {
-            while packed.at < packed.end {
+            while !packed.is_at_end() {
                 buckets.deltas.push(unzigzag(packed.varint()?));
             }
         }
         (1, value) => buckets.deltas.push(value.signed()),
         (2, Value::Bytes(mut packed)) => {
-            while packed.at < packed.end {
+            while !packed.is_at_end() {
                 buckets.counts.push(f64::from_bits(packed.fixed64()?));
             }
         }

@@ -1,11 +1,12 @@
 //! What a server's answer to a write means for the points that were sent.
 
-use crate::sinks::answer::{Answer, parse_retry_after, shorten};
+use crate::sinks::answer::Answer;
+use crate::sinks::http::Answered;
 
 impl Answer {
     /// The meaning of InfluxDB's status, `Retry-After` header and body.
-    pub(super) fn of_influxdb(status: u16, retry_after: Option<&str>, body: &str) -> Answer {
-        let message = format!("status {status}: {}", shorten(body));
+    pub(super) fn of_influxdb(answered: &Answered) -> Answer {
+        let (status, body, message) = (answered.status, answered.body.as_str(), answered.message());
         let is_partial = body.contains("partial write");
         match status {
             200..=299 => Answer::Delivered,
@@ -17,10 +18,7 @@ impl Answer {
             // InfluxDB 3 in its 2.x guise says 400 when it is only busy.
             400 if is_busy(body) => Answer::later(&message),
             401 | 403 | 404 => Answer::Refused { message },
-            408 | 429 | 500..=599 => {
-                let after = retry_after.and_then(parse_retry_after);
-                Answer::Later { after, message, was_cut_off: false }
-            }
+            408 | 429 | 500..=599 => Answer::Later { after: answered.retry_after(), message, was_cut_off: false },
             413 => Answer::TooLarge,
             // A moved server, or something that is not InfluxDB at all.
             100..=199 | 300..=399 | 405 => Answer::Refused { message },
@@ -55,7 +53,7 @@ mod tests {
     use super::*;
 
     fn kind(status: u16, body: &str) -> &'static str {
-        match Answer::of_influxdb(status, None, body) {
+        match Answer::of_influxdb(&Answered::new(status, &[], body)) {
             Answer::Delivered => "delivered",
             Answer::Partial { .. } => "partial",
             Answer::Rejected { .. } => "rejected",
@@ -97,13 +95,13 @@ mod tests {
         assert_eq!(dropped(r#"{"error":"… dropped=1"}"#), Some(1));
         assert_eq!(dropped("partial write: unable to parse"), None);
         let of_version_3 = r#"{"error":"partial write of line protocol occurred","data":[{"original_line":"m v=","line_number":2,"error_message":"x"},{"original_line":"n v=","line_number":9,"error_message":"x"}]}"#;
-        let answer = Answer::of_influxdb(400, None, of_version_3);
+        let answer = Answer::of_influxdb(&Answered::new(400, &[], of_version_3));
         assert!(matches!(answer, Answer::Partial { dropped: Some(2), .. }), "{answer:?}");
     }
 
     #[test]
     fn retry_after_may_be_seconds_or_a_date() {
-        let after = |value| match Answer::of_influxdb(503, Some(value), "") {
+        let after = |value| match Answer::of_influxdb(&Answered::new(503, &[("retry-after", value)], "")) {
             Answer::Later { after, .. } => after,
             other => panic!("{other:?}"),
         };

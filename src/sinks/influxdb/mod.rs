@@ -2,6 +2,7 @@
 
 mod answer;
 mod client;
+mod routing;
 mod settings;
 
 pub(super) use client::Connection;

@@ -2,9 +2,11 @@
 
 use reqwest::Url;
 
+use super::routing::{self, Routing};
 use crate::config::{Key, KeyInfo, Secret, Section};
 use crate::encode::infos::concat;
 use crate::sinks::settings::{KindInfo, Table};
+use crate::sinks::state::Prepare;
 use crate::sinks::{delivery, filter, http};
 
 /// A sink's settings.
@@ -14,6 +16,8 @@ pub struct Settings {
     pub urls: Vec<Url>,
     /// Where in the servers the points go.
     pub target: Target,
+    /// Which points go elsewhere.
+    pub routing: Option<Routing>,
     /// Whether bodies are compressed.
     pub gzip: bool,
     /// How the servers are spoken to.
@@ -86,7 +90,7 @@ const CREATE_DATABASE: Key<bool> = Key::new(
 pub const INFO: KindInfo = KindInfo {
     name: "influxdb",
     about: "A server that points are pushed to: InfluxDB 1.x with `database`, 2.x and 3 with `bucket`.",
-    keys: &concat::<KeyInfo, 36>(&[
+    keys: &concat::<KeyInfo, 42>(&[
         &[
             delivery::NAME.info(),
             URLS.info(),
@@ -100,6 +104,12 @@ pub const INFO: KindInfo = KindInfo {
             ORG.info(),
             BUCKET.info(),
             TOKEN.info(),
+            routing::DATABASE_TAG.info(),
+            routing::EXCLUDE_DATABASE_TAG.info(),
+            routing::RETENTION_POLICY_TAG.info(),
+            routing::EXCLUDE_RETENTION_POLICY_TAG.info(),
+            routing::BUCKET_TAG.info(),
+            routing::EXCLUDE_BUCKET_TAG.info(),
             delivery::INTERVAL.info(),
             delivery::FLUSH_INTERVAL.info(),
             delivery::FLUSH_JITTER.info(),
@@ -125,7 +135,8 @@ pub const INFO: KindInfo = KindInfo {
 impl Settings {
     /// The settings in `section`, and what a sink with them is called unless it has a name.
     pub(crate) fn new(section: &mut Section<'_>) -> (Settings, String) {
-        let urls = urls(section);
+        let given = section.get(&URLS);
+        let urls = http::urls(section, given);
         let target = Target::new(section);
         let content_encoding = section.get(&CONTENT_ENCODING);
         if !["gzip", "identity"].contains(&content_encoding.as_str()) {
@@ -133,31 +144,19 @@ impl Settings {
         }
         let first_host = urls.first().map(|url| url.authority().to_owned()).unwrap_or_default();
         let default_name = format!("influxdb:{first_host}/{}", target.name());
-        let settings = Settings { urls, target, gzip: content_encoding == "gzip", http: http::Settings::new(section) };
+        let routing = Routing::new(section, &target);
+        let settings =
+            Settings { urls, routing, target, gzip: content_encoding == "gzip", http: http::Settings::new(section) };
         (settings, default_name)
     }
 }
 
-fn urls(section: &mut Section<'_>) -> Vec<Url> {
-    let given = section.get(&URLS);
-    if given.is_empty() {
-        section.wrong("urls", "expected at least one URL, found none");
+impl Settings {
+    /// What becomes of points before they wait.
+    pub(in crate::sinks) fn preparation(&self) -> Option<Prepare> {
+        let routing = self.routing.clone()?;
+        Some(Box::new(move |lines| routing.sort(&lines)))
     }
-    let mut urls = Vec::new();
-    for text in given {
-        match Url::parse(&text) {
-            Ok(url) if url.scheme() == "unix" && url.path().len() > 1 => urls.push(url),
-            Ok(url) if ["http", "https"].contains(&url.scheme()) && url.has_host() => {
-                // Credentials in a URL would end up in the log.
-                if url.password().is_some() || !url.username().is_empty() {
-                    section.wrong("urls", "expected a URL without credentials; use username and password, or token");
-                }
-                urls.push(url);
-            }
-            _ => section.wrong("urls", format!("expected an http or https URL, or unix:///PATH, found {text:?}")),
-        }
-    }
-    urls
 }
 
 impl Target {
@@ -224,6 +223,25 @@ impl Target {
             Target::Database { database, .. } | Target::Table { database, .. } => database,
             Target::Bucket { bucket, .. } => bucket,
         }
+    }
+
+    /// The same with another database or bucket, and another retention policy.
+    pub(super) fn with_place(&self, place: Option<String>, policy: Option<String>) -> Target {
+        let mut target = self.clone();
+        let name = match &mut target {
+            Target::Bucket { bucket, .. } => bucket,
+            Target::Table { database, .. } => database,
+            Target::Database { database, retention_policy, .. } => {
+                if let Some(policy) = policy {
+                    *retention_policy = policy;
+                }
+                database
+            }
+        };
+        if let Some(place) = place {
+            *name = place;
+        }
+        target
     }
 
     /// The URL that points are posted to, at the server `base`. Timestamps are in nanoseconds.

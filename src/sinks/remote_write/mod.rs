@@ -1,4 +1,4 @@
-//! Prometheus's remote write 1.0, which Prometheus, VictoriaMetrics, Mimir, Thanos and others receive.
+//! Prometheus's remote write, which Prometheus, VictoriaMetrics, Mimir, Thanos and others receive.
 
 mod client;
 mod settings;

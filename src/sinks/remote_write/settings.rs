@@ -14,6 +14,8 @@ use crate::sinks::{delivery, filter, http};
 pub struct Settings {
     /// Where to write.
     pub url: Url,
+    /// The version of the protocol.
+    pub version: Version,
     /// Labels of every series, which win over tags.
     labels: BTreeMap<String, String>,
     /// Basic authentication, if there is a user.
@@ -24,6 +26,19 @@ pub struct Settings {
     pub http: http::Settings,
 }
 
+/// A version of the protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Version {
+    /// 2.0, or 1.0 where the server does not understand that.
+    Any,
+    /// 1.0: `prometheus.WriteRequest`.
+    First,
+    /// 2.0: `io.prometheus.write.v2.Request`.
+    Second,
+}
+
+const VERSION: Key<String> =
+    Key::new("version", "\"auto\"", "The protocol: `1.0`, `2.0`, or `auto` for 2.0 where the server understands it.");
 const URL: Key<String> = Key::new(
     "url",
     "\"http://127.0.0.1:9090/api/v1/write\"",
@@ -39,10 +54,11 @@ const TOKEN: Key<Secret> =
 pub const INFO: KindInfo = KindInfo {
     name: "remote_write",
     about: "A server that series are pushed to by Prometheus's remote write, under the names that are pulled.",
-    keys: &concat::<KeyInfo, 28>(&[
+    keys: &concat::<KeyInfo, 29>(&[
         &[
             delivery::NAME.info(),
             URL.info(),
+            VERSION.info(),
             USERNAME.info(),
             PASSWORD.info(),
             TOKEN.info(),
@@ -96,10 +112,19 @@ impl Settings {
         for name in labels.keys().filter(|name| label_name(name) != **name || name.is_empty()) {
             section.wrong("external_labels", format!("expected the name of a label, found {name:?}"));
         }
+        let version = match section.get(&VERSION).as_str() {
+            "auto" => Version::Any,
+            "1.0" => Version::First,
+            "2.0" => Version::Second,
+            other => {
+                section.wrong("version", format!("expected auto, 1.0 or 2.0, found {other:?}"));
+                Version::Any
+            }
+        };
         let name = format!("remote_write:{}", url.authority());
         let user = username.map(|name| (name, password.unwrap_or_default()));
         let http = http::Settings::new(section);
-        (Settings { url, labels, user, token, http }, name)
+        (Settings { url, version, labels, user, token, http }, name)
     }
 
     /// The labels of every series, where every point has these tags.

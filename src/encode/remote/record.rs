@@ -1,0 +1,119 @@
+//! What waits, read again.
+
+use super::field;
+use crate::encode::wire::{Reader, Value};
+
+/// A series or what is told of a family.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Record<'a> {
+    /// A family's type and help text.
+    Metadata {
+        /// Its type's number.
+        kind: u64,
+        /// Its name.
+        name: &'a str,
+        /// Its help text.
+        help: &'a str,
+    },
+    /// A series with what it says at one moment.
+    Series(Series<'a>),
+}
+
+/// A series.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Series<'a> {
+    /// Its labels, the name among them, in order.
+    pub labels: Vec<(&'a str, &'a str)>,
+    /// The value, if it is a number.
+    pub value: Option<f64>,
+    /// `prometheus.Histogram`, if it is one.
+    pub histogram: Option<&'a [u8]>,
+    /// When, in milliseconds of Unix time.
+    pub time: i64,
+    /// When it began, the same.
+    pub created: Option<i64>,
+}
+
+impl<'a> Record<'a> {
+    /// The record that `bytes` are; nothing if they are none.
+    pub fn read(bytes: &'a [u8]) -> Option<Record<'a>> {
+        let (mut reader, mut created) = (Reader::new(bytes), None);
+        while let Some((number, value)) = reader.field().ok()? {
+            match (number as u8, value) {
+                (field::CREATED, value) => created = Some(value.number() as i64),
+                (field::TIMESERIES, Value::Bytes(message)) => {
+                    return Some(Record::Series(Series { created, ..series(message)? }));
+                }
+                (field::METADATA, Value::Bytes(message)) => return metadata(message),
+                _ => {}
+            }
+        }
+        None
+    }
+}
+
+impl<'a> Series<'a> {
+    /// Its name.
+    pub fn name(&self) -> &'a str {
+        self.labels.iter().find(|(name, _)| *name == "__name__").map_or("", |(_, name)| name)
+    }
+}
+
+fn text<'a>(value: &Value<'a>) -> Option<&'a str> {
+    match value {
+        Value::Bytes(text) => std::str::from_utf8(text.bytes()).ok(),
+        _ => None,
+    }
+}
+
+fn metadata(mut message: Reader<'_>) -> Option<Record<'_>> {
+    let (mut kind, mut name, mut help) = (0, "", "");
+    while let Some((number, value)) = message.field().ok()? {
+        match number as u8 {
+            field::METADATA_TYPE => kind = value.number(),
+            field::METADATA_NAME => name = text(&value)?,
+            field::METADATA_HELP => help = text(&value)?,
+            _ => {}
+        }
+    }
+    Some(Record::Metadata { kind, name, help })
+}
+
+fn series(mut message: Reader<'_>) -> Option<Series<'_>> {
+    let mut series = Series::default();
+    while let Some((number, value)) = message.field().ok()? {
+        let Value::Bytes(mut inner) = value else { continue };
+        match number as u8 {
+            field::SERIES_LABEL => {
+                let (mut name, mut label) = ("", "");
+                while let Some((number, value)) = inner.field().ok()? {
+                    match number as u8 {
+                        field::LABEL_NAME => name = text(&value)?,
+                        field::LABEL_VALUE => label = text(&value)?,
+                        _ => {}
+                    }
+                }
+                series.labels.push((name, label));
+            }
+            field::SERIES_SAMPLE => {
+                while let Some((number, value)) = inner.field().ok()? {
+                    match number as u8 {
+                        field::SAMPLE_VALUE => series.value = Some(value.double()),
+                        field::SAMPLE_TIMESTAMP => series.time = value.number() as i64,
+                        _ => {}
+                    }
+                }
+            }
+            field::SERIES_HISTOGRAM => {
+                series.histogram = Some(inner.bytes());
+                while let Some((number, value)) = inner.field().ok()? {
+                    if number as u8 == field::HISTOGRAM_TIMESTAMP {
+                        series.time = value.number() as i64;
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    Some(series)
+}

@@ -1,0 +1,177 @@
+//! Protobuf's wire format: fields of messages, whatever they mean. Fields are numbered below 16.
+
+use std::borrow::Cow;
+
+use super::parse::{Error, Place};
+
+pub(super) const VARINT: u8 = 0;
+pub(super) const FIXED64: u8 = 1;
+pub(super) const LENGTH_DELIMITED: u8 = 2;
+
+pub(super) const fn key(field: u8, wire_type: u8) -> u8 {
+    field << 3 | wire_type
+}
+
+pub(super) fn push_bytes(out: &mut Vec<u8>, field: u8, bytes: &[u8]) {
+    out.push(key(field, LENGTH_DELIMITED));
+    push_varint(out, bytes.len() as u64);
+    out.extend_from_slice(bytes);
+}
+
+pub(super) fn push_varint(out: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
+pub(super) fn push_varint_field(out: &mut Vec<u8>, field: u8, value: u64) {
+    out.push(key(field, VARINT));
+    push_varint(out, value);
+}
+
+pub(super) fn push_double(out: &mut Vec<u8>, field: u8, value: f64) {
+    out.push(key(field, FIXED64));
+    out.extend_from_slice(&value.to_le_bytes());
+}
+
+pub(super) fn zigzag(number: i64) -> u64 {
+    ((number << 1) ^ (number >> 63)) as u64
+}
+
+pub(super) fn unzigzag(number: u64) -> i64 {
+    (number >> 1) as i64 ^ -((number & 1) as i64)
+}
+
+/// The size of a field of `length` bytes with its key and its length.
+pub(super) fn delimited_size(length: usize) -> usize {
+    let significant_bits = (usize::BITS - (length | 1).leading_zeros()) as usize;
+    1 + significant_bits.div_ceil(7) + length
+}
+
+/// A message, or what is left of it.
+#[derive(Clone, Copy)]
+pub(super) struct Reader<'a> {
+    body: &'a [u8],
+    at: usize,
+    end: usize,
+}
+
+/// A field's value.
+pub(super) enum Value<'a> {
+    Varint(u64),
+    Fixed64(u64),
+    Bytes(Reader<'a>),
+    Fixed32(u32),
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(body: &'a [u8]) -> Self {
+        Reader { body, at: 0, end: body.len() }
+    }
+
+    pub(super) fn is_at_end(&self) -> bool {
+        self.at >= self.end
+    }
+
+    pub(super) fn place(&self) -> Place {
+        Place::Byte(self.at)
+    }
+
+    pub(super) fn wrong<T>(&self, message: impl Into<String>) -> Result<T, Error> {
+        Err(Error::Malformed { place: self.place(), message: message.into() })
+    }
+
+    pub(super) fn cut_off<T>(&self) -> Result<T, Error> {
+        self.wrong("unexpected EOF: a message is shorter than it says, so the body may have been cut off")
+    }
+
+    pub(super) fn varint(&mut self) -> Result<u64, Error> {
+        let mut value = 0u64;
+        for shift in (0..64).step_by(7) {
+            let Some(&byte) = self.body[..self.end].get(self.at) else { return self.cut_off() };
+            self.at += 1;
+            value |= u64::from(byte & 0x7f) << shift;
+            if byte < 0x80 {
+                return Ok(value);
+            }
+        }
+        self.wrong("a number of more than 64 bits")
+    }
+
+    pub(super) fn take(&mut self, length: u64) -> Result<Reader<'a>, Error> {
+        let end = usize::try_from(length).ok().and_then(|length| self.at.checked_add(length));
+        match end.filter(|end| *end <= self.end) {
+            Some(end) => {
+                let taken = Reader { body: self.body, at: self.at, end };
+                self.at = end;
+                Ok(taken)
+            }
+            None => self.cut_off(),
+        }
+    }
+
+    pub(super) fn message(&mut self) -> Result<Reader<'a>, Error> {
+        let length = self.varint()?;
+        self.take(length)
+    }
+
+    pub(super) fn bytes(&self) -> &'a [u8] {
+        &self.body[self.at..self.end]
+    }
+
+    pub(super) fn text(&self) -> Result<Cow<'a, str>, Error> {
+        match std::str::from_utf8(self.bytes()) {
+            Ok(text) => Ok(Cow::Borrowed(text)),
+            Err(_) => self.wrong("invalid UTF-8"),
+        }
+    }
+
+    pub(super) fn fixed64(&mut self) -> Result<u64, Error> {
+        let bytes = self.take(8)?;
+        Ok(bytes.bytes().try_into().map_or(0, u64::from_le_bytes))
+    }
+
+    /// The next field's number and value; nothing at the end.
+    pub(super) fn field(&mut self) -> Result<Option<(u64, Value<'a>)>, Error> {
+        if self.at >= self.end {
+            return Ok(None);
+        }
+        let key = self.varint()?;
+        let value = match key & 7 {
+            0 => Value::Varint(self.varint()?),
+            1 => Value::Fixed64(self.fixed64()?),
+            2 => Value::Bytes(self.message()?),
+            5 => {
+                let bytes = self.take(4)?;
+                Value::Fixed32(bytes.bytes().try_into().map_or(0, u32::from_le_bytes))
+            }
+            other => return self.wrong(format!("unknown wire type {other}")),
+        };
+        Ok(Some((key >> 3, value)))
+    }
+}
+
+impl<'a> Value<'a> {
+    pub(super) fn double(&self) -> f64 {
+        match self {
+            Value::Fixed64(bits) => f64::from_bits(*bits),
+            Value::Fixed32(bits) => f32::from_bits(*bits).into(),
+            Value::Varint(number) => *number as f64,
+            Value::Bytes(_) => 0.0,
+        }
+    }
+
+    pub(super) fn number(&self) -> u64 {
+        match self {
+            Value::Varint(number) | Value::Fixed64(number) => *number,
+            Value::Fixed32(number) => (*number).into(),
+            Value::Bytes(_) => 0,
+        }
+    }
+
+    pub(super) fn signed(&self) -> i64 {
+        unzigzag(self.number())
+    }
+}
