@@ -296,7 +296,11 @@ fn serve(origin: &Origin, level: LogLevel) -> Result<(), Failure> {
     // The journal has the time already, and no use for colours.
     let log = tracing_subscriber::fmt().with_max_level(level).with_target(false).without_time();
     log.with_ansi(false).with_writer(io::stderr).init();
-    runtime()?.block_on(agent::run(origin))
+    let runtime = runtime()?;
+    let end = runtime.block_on(agent::run(origin));
+    // What hangs, in the kernel or in a pipe that nobody reads, is not waited for.
+    runtime.shutdown_background();
+    end
 }
 
 /// How long one reading waits for what comes from far away.

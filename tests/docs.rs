@@ -173,6 +173,8 @@ fn every_setting_that_the_default_configuration_shows_is_sound() {
         "fs_types_include",
         "bucket",
         "org",
+        "bucket_tag",
+        "api_key",
         "token",
         "token_sha256",
         "kubernetes_url",

@@ -72,6 +72,18 @@ impl Setting for usize {
     }
 }
 
+/// Any whole number.
+impl Setting for i64 {
+    const EXPECTED: &'static str = "a whole number";
+
+    fn from_value(value: &Value) -> Result<Self, String> {
+        match value {
+            Value::Integer(number) => Ok(*number),
+            _ => wrong_kind(),
+        }
+    }
+}
+
 /// An amount of something, above zero.
 impl Setting for f64 {
     const EXPECTED: &'static str = "a number above zero";

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use super::parts::{Parts, escaped, unescaped};
+use super::settings::Table;
 use crate::config::{Globs, Key, KeyInfo, Section};
 use crate::encode::point::Lines;
 use crate::encode::remote::Rewrite;
@@ -49,12 +50,37 @@ pub(super) const KEYS: [KeyInfo; 9] = [
     NAME_SUFFIX.info(),
 ];
 /// The tables below it.
-pub(super) const TABLES: [(&str, &str, &[KeyInfo]); 4] = [
-    ("tagpass", "Only points that have one of these tags with one of these values, as glob patterns.", &[]),
-    ("tagdrop", "No points that have one of these tags with one of these values.", &[]),
-    ("rename_tags", "Other names for tags.", &[]),
-    ("rename_fields", "Other names for fields.", &[]),
+pub(super) const TABLES: [Table; 4] = [TAGPASS, TAGDROP, RENAME_TAGS, RENAME_FIELDS];
+/// Those of a sink that sends series.
+pub(super) const TABLES_OF_SERIES: [Table; 3] = [TAGPASS, TAGDROP, RENAME_TAGS];
+
+const TAGPASS: Table =
+    ("tagpass", "Only points that have one of these tags with one of these values, as glob patterns.", &[]);
+const TAGDROP: Table = ("tagdrop", "No points that have one of these tags with one of these values.", &[]);
+const RENAME_TAGS: Table = ("rename_tags", "Other names for tags.", &[]);
+const RENAME_FIELDS: Table = ("rename_fields", "Other names for fields.", &[]);
+
+/// The settings that series have no use for, which have no fields.
+const OF_FIELDS: [&str; 3] = ["fieldinclude", "fieldexclude", "rename_fields"];
+
+/// Those of a sink that sends series.
+pub(super) const KEYS_OF_SERIES: [KeyInfo; 7] = [
+    NAMEPASS.info(),
+    NAMEDROP.info(),
+    TAGINCLUDE.info(),
+    TAGEXCLUDE.info(),
+    NAME_OVERRIDE.info(),
+    NAME_PREFIX.info(),
+    NAME_SUFFIX.info(),
 ];
+
+/// Reports settings that mean nothing for series.
+pub(super) fn refuse_fields(section: &Section<'_>) {
+    let keys: Vec<&str> = section.keys().collect();
+    for key in OF_FIELDS.iter().filter(|key| keys.contains(key)) {
+        section.wrong(key, "series have no fields; namepass, namedrop and tags choose among them");
+    }
+}
 
 impl Filter {
     /// The settings in a sink's section.

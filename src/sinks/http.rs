@@ -147,9 +147,14 @@ impl Servers {
     pub(super) fn has_answered(&mut self, server: &Server, answer: &Answer) -> bool {
         let has_answered = !matches!(answer, Answer::Later { .. });
         if has_answered {
-            self.preferred = server.index;
+            self.prefer(server);
         }
         has_answered
+    }
+
+    /// From here on, this one is asked first.
+    pub(super) fn prefer(&mut self, server: &Server) {
+        self.preferred = server.index;
     }
 }
 

@@ -1,13 +1,16 @@
-//! Where readings go: Prometheus pulls them, InfluxDB and CloudWatch get them pushed.
+//! Where readings go: Prometheus pulls them, the others get them pushed.
 
 mod answer;
 #[cfg(feature = "cloudwatch")]
 pub mod cloudwatch;
 pub mod delivery;
+pub mod elasticsearch;
+pub mod file;
 pub mod filter;
 pub mod form;
 pub mod http;
 pub mod influxdb;
+mod json;
 pub mod negotiate;
 mod parts;
 pub mod prometheus;

@@ -13,12 +13,12 @@ use super::answer::Answer;
 use super::cloudwatch;
 use super::delivery::Delivery;
 use super::http::ClientError;
-use super::influxdb;
 use super::prometheus::Exposition;
 use super::push::gather;
 use super::remote_write;
 use super::settings::{Settings, Target};
 use super::state::{Prepare, SinkState};
+use super::{elasticsearch, file, influxdb};
 use crate::backoff::{Backoff, random_up_to};
 use crate::encode::point::Lines;
 use crate::spool::{Bounds, Lane, Queue};
@@ -158,8 +158,11 @@ fn preparation(settings: &Settings) -> Option<Prepare> {
     let filter = Some(settings.delivery.filter.clone()).filter(|filter| !filter.is_plain());
     let mut of_target: Option<Prepare> = match &settings.target {
         Target::InfluxDb(settings) => settings.preparation(),
+        Target::Elasticsearch(_) => None,
         // Series are filtered as they are encoded.
         Target::RemoteWrite(_) => return None,
+        Target::File(settings) if settings.takes_series() => return None,
+        Target::File(_) => None,
         #[cfg(feature = "cloudwatch")]
         Target::CloudWatch(settings) => Some(cloudwatch::preparation(settings)),
     };
@@ -177,6 +180,8 @@ fn preparation(settings: &Settings) -> Option<Prepare> {
 enum Connection {
     InfluxDb(influxdb::Connection),
     RemoteWrite(remote_write::Connection),
+    Elasticsearch(elasticsearch::Connection),
+    File(file::Connection),
     #[cfg(feature = "cloudwatch")]
     CloudWatch(Box<cloudwatch::Connection>),
 }
@@ -186,6 +191,8 @@ impl Connection {
         Ok(match &settings.target {
             Target::InfluxDb(settings) => Connection::InfluxDb(influxdb::Connection::new(settings)?),
             Target::RemoteWrite(settings) => Connection::RemoteWrite(remote_write::Connection::new(settings)?),
+            Target::Elasticsearch(settings) => Connection::Elasticsearch(elasticsearch::Connection::new(settings)?),
+            Target::File(settings) => Connection::File(file::Connection::new(settings)),
             #[cfg(feature = "cloudwatch")]
             Target::CloudWatch(settings) => Connection::CloudWatch(Box::new(cloudwatch::Connection::new(settings))),
         })
@@ -196,6 +203,8 @@ impl Connection {
         match self {
             Connection::InfluxDb(connection) => connection.write(lines).await,
             Connection::RemoteWrite(connection) => connection.write(lines).await,
+            Connection::Elasticsearch(connection) => (lines.count(), connection.write(lines).await),
+            Connection::File(connection) => (lines.count(), connection.write(lines).await),
             #[cfg(feature = "cloudwatch")]
             Connection::CloudWatch(connection) => connection.write(lines).await,
         }

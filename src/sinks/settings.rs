@@ -4,9 +4,9 @@
 use super::cloudwatch;
 use super::delivery::Delivery;
 use super::form::{Form, SeriesForm};
-use super::influxdb;
 use super::remote_write;
 use super::schedule::Schedule;
+use super::{elasticsearch, file, influxdb};
 use crate::config::{KeyInfo, Section};
 use crate::encode::point::CommonTags;
 
@@ -26,6 +26,10 @@ pub enum Target {
     InfluxDb(influxdb::Settings),
     /// Prometheus, or what receives its remote write.
     RemoteWrite(remote_write::Settings),
+    /// Elasticsearch or OpenSearch.
+    Elasticsearch(elasticsearch::Settings),
+    /// A file, or standard output.
+    File(file::Settings),
     /// Amazon CloudWatch.
     #[cfg(feature = "cloudwatch")]
     CloudWatch(cloudwatch::Settings),
@@ -51,6 +55,8 @@ pub struct KindInfo {
 pub const KINDS: &[KindInfo] = &[
     influxdb::INFO,
     remote_write::INFO,
+    elasticsearch::INFO,
+    file::INFO,
     #[cfg(feature = "cloudwatch")]
     cloudwatch::INFO,
 ];
@@ -64,28 +70,46 @@ impl Settings {
                 rewrite: self.delivery.filter.of_series(),
                 has_metadata_always: false,
             }),
+            Target::File(settings) if settings.takes_series() => Form::Series(SeriesForm {
+                labels: Vec::new(),
+                rewrite: self.delivery.filter.of_series(),
+                has_metadata_always: true,
+            }),
             _ => Form::Points(CommonTags::new(&self.delivery.schedule.tags)),
         }
     }
 
     /// Whether its server takes points of any time in any order.
     pub fn takes_any_order(&self) -> bool {
-        !matches!(self.target, Target::RemoteWrite(_))
+        !matches!(self.target, Target::RemoteWrite(_) | Target::File(_))
     }
 
     /// The settings of all sinks, those of one kind in the order of the configuration.
     pub fn all(sinks: &mut Section<'_>, common: &Schedule) -> Vec<Settings> {
         let mut all: Vec<Settings> = Vec::new();
-        for mut section in sinks.tables("influxdb") {
-            let (settings, name) = influxdb::Settings::new(&mut section);
-            let delivery = Delivery::new(&mut section, name, common);
-            add(&mut all, &section, Settings { delivery, target: Target::InfluxDb(settings) });
-        }
-        for mut section in sinks.tables("remote_write") {
-            let (settings, name) = remote_write::Settings::new(&mut section);
-            let delivery = Delivery::new(&mut section, name, common);
-            add(&mut all, &section, Settings { delivery, target: Target::RemoteWrite(settings) });
-        }
+        let mut of_kind = |kind: &'static str, target: &dyn Fn(&mut Section<'_>) -> (Target, String)| {
+            for mut section in sinks.tables(kind) {
+                let (target, name) = target(&mut section);
+                let delivery = Delivery::new(&mut section, name, common);
+                add(&mut all, &section, Settings { delivery, target });
+            }
+        };
+        of_kind("influxdb", &|section| {
+            let (settings, name) = influxdb::Settings::new(section);
+            (Target::InfluxDb(settings), name)
+        });
+        of_kind("remote_write", &|section| {
+            let (settings, name) = remote_write::Settings::new(section);
+            (Target::RemoteWrite(settings), name)
+        });
+        of_kind("elasticsearch", &|section| {
+            let (settings, name) = elasticsearch::Settings::new(section);
+            (Target::Elasticsearch(settings), name)
+        });
+        of_kind("file", &|section| {
+            let (settings, name) = file::Settings::new(section);
+            (Target::File(settings), name)
+        });
         #[cfg(feature = "cloudwatch")]
         for mut section in sinks.tables("cloudwatch") {
             let (settings, name) = cloudwatch::Settings::new(&mut section);

@@ -54,7 +54,7 @@ const TOKEN: Key<Secret> =
 pub const INFO: KindInfo = KindInfo {
     name: "remote_write",
     about: "A server that series are pushed to by Prometheus's remote write, under the names that are pulled.",
-    keys: &concat::<KeyInfo, 29>(&[
+    keys: &concat::<KeyInfo, 27>(&[
         &[
             delivery::NAME.info(),
             URL.info(),
@@ -72,9 +72,9 @@ pub const INFO: KindInfo = KindInfo {
             delivery::REFUSED_RETRY.info(),
         ],
         &http::KEYS,
-        &filter::KEYS,
+        &filter::KEYS_OF_SERIES,
     ]),
-    tables: &concat::<Table, 7>(&[
+    tables: &concat::<Table, 6>(&[
         &[
             ("tags", "Labels of every series that this sink sends, besides `[tags]`.", &[]),
             (
@@ -84,7 +84,7 @@ pub const INFO: KindInfo = KindInfo {
             ),
             (http::HEADERS.0, http::HEADERS.1, &[]),
         ],
-        &filter::TABLES,
+        &filter::TABLES_OF_SERIES,
     ]),
 };
 
@@ -124,6 +124,7 @@ impl Settings {
         let name = format!("remote_write:{}", url.authority());
         let user = username.map(|name| (name, password.unwrap_or_default()));
         let http = http::Settings::new(section);
+        filter::refuse_fields(section);
         (Settings { url, version, labels, user, token, http }, name)
     }
 

@@ -1,0 +1,93 @@
+//! What a server's answer to `_bulk` means, as a whole and for each point.
+
+use serde_json::Value;
+
+use crate::sinks::answer::{Answer, shorten};
+use crate::sinks::http::Answered;
+
+/// What became of a point.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// It is there, or was before.
+    Stored,
+    /// It may be later.
+    Later(String),
+    /// It will never be, for this reason.
+    Rejected(String),
+}
+
+/// What became of each of `count` points, in their order.
+///
+/// # Errors
+/// What the answer means for all of them, if it does not tell of each.
+pub(super) fn outcomes(answered: &Answered, count: usize) -> Result<Vec<Outcome>, Answer> {
+    let message = answered.message();
+    match answered.status {
+        200 => {}
+        413 => return Err(Answer::TooLarge),
+        408 | 429 | 500..=599 => {
+            return Err(Answer::Later { after: answered.retry_after(), message, was_cut_off: false });
+        }
+        400 => return Err(Answer::Rejected { message }),
+        _ => return Err(Answer::Refused { message }),
+    }
+    let Ok(told) = serde_json::from_str::<Value>(&answered.body) else {
+        return Err(Answer::later(&format!("the answer is no JSON: {}", shorten(&answered.body))));
+    };
+    if told["errors"] == Value::Bool(false) {
+        return Ok(vec![Outcome::Stored; count]);
+    }
+    match told["items"].as_array().filter(|items| items.len() == count) {
+        Some(items) => Ok(items.iter().map(|item| outcome(&item["create"])).collect()),
+        None => Err(Answer::later(&format!("the answer does not tell of every point: {}", shorten(&answered.body)))),
+    }
+}
+
+fn outcome(item: &Value) -> Outcome {
+    let message = || {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let (error, cause) = (&item["error"], &item["error"]["caused_by"]["reason"]);
+        let cause = if cause.is_string() { format!(": {}", text(cause)) } else { String::new() };
+        shorten(&format!("{}: {}{cause}", text(&error["type"]), text(&error["reason"])))
+    };
+    match item["status"].as_u64().unwrap_or(500) {
+        // The same document was there already.
+        200..=299 | 409 => Outcome::Stored,
+        429 | 500..=599 => Outcome::Later(message()),
+        _ => Outcome::Rejected(message()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_point_has_its_outcome() {
+        let body = r#"{"errors":true,"items":[{"create":{"status":201}},{"create":{"status":409,"error":{"type":"version_conflict_engine_exception"}}},
+            {"create":{"status":429,"error":{"type":"rejected","reason":"full"}}},
+            {"create":{"status":400,"error":{"type":"mapper_parsing_exception","reason":"no","caused_by":{"reason":"because"}}}}]}"#;
+        let found = outcomes(&Answered::new(200, &[], body), 4).unwrap();
+        let expected = [
+            Outcome::Stored,
+            Outcome::Stored,
+            Outcome::Later("rejected: full".to_owned()),
+            Outcome::Rejected("mapper_parsing_exception: no: because".to_owned()),
+        ];
+        assert_eq!(found, expected);
+        let all = outcomes(&Answered::new(200, &[], r#"{"took":1,"errors":false}"#), 2);
+        assert_eq!(all, Ok(vec![Outcome::Stored; 2]));
+    }
+
+    #[test]
+    fn an_answer_that_tells_of_none_is_for_all() {
+        let of = |status, body| outcomes(&Answered::new(status, &[], body), 1).unwrap_err();
+        assert_eq!(of(413, ""), Answer::TooLarge);
+        assert!(matches!(of(400, ""), Answer::Rejected { .. }));
+        assert!([401, 403, 404, 302].into_iter().all(|status| matches!(of(status, ""), Answer::Refused { .. })));
+        assert!([429, 500, 503].into_iter().all(|status| matches!(of(status, ""), Answer::Later { .. })));
+        for body in ["", "{\"errors\":tr", "{\"errors\":true,\"items\":[]}"] {
+            assert!(matches!(of(200, body), Answer::Later { .. }), "{body}");
+        }
+    }
+}
