@@ -96,6 +96,34 @@ fn with_influxdb_that_takes_the_push() {
 
 #[test]
 #[ignore = "needs Debian's package influxdb: tests/run"]
+fn with_influxdb_whose_database_a_tag_names() {
+    let folder = tempfile::tempdir().unwrap();
+    let influxdb = influxdb(folder.path(), free_port());
+    let sink = format!(
+        "urls = [\"{}\"]\ndatabase = \"telegraf\"\ncreate_database = true\nretry_min = \"50ms\"\nretry_max = \"100ms\"\n\
+         database_tag = \"cpu\"\nexclude_database_tag = true\n",
+        influxdb.url
+    );
+    let taffrail = Taffrail::start(&pushing(&sink));
+    let first = |database: &str, query: &str| {
+        let path = format!("/query?db={database}&q={}", encode(query));
+        wait_until(query, || {
+            let answer = influxdb.json(&path);
+            answer["results"][0]["series"][0]["values"][0].as_array().cloned()
+        })
+    };
+    first("cpu-total", "SELECT usage_idle FROM cpu WHERE host = 'web-1'");
+    first("cpu0", "SELECT usage_idle FROM cpu WHERE host = 'web-1'");
+    first("telegraf", "SELECT load1 FROM system");
+    let keys = influxdb.json(&format!("/query?db=cpu0&q={}", encode("SHOW TAG KEYS FROM cpu")));
+    assert_eq!(keys["results"][0]["series"][0]["values"], serde_json::json!([["host"]]));
+    assert!(influxdb.influxql("SELECT usage_idle FROM cpu").is_empty());
+    let dropped = "taffrail_sink_points_dropped_total{reason=\"rejected\",sink=\"central\"}";
+    assert_eq!(taffrail.get("/metrics").sample(dropped), Some(0.0));
+}
+
+#[test]
+#[ignore = "needs Debian's package influxdb: tests/run"]
 fn with_influxdb_that_knows_a_field_by_another_type() {
     let folder = tempfile::tempdir().unwrap();
     let influxdb = influxdb(folder.path(), free_port());
