@@ -100,7 +100,7 @@ fn with_influxdb_whose_database_a_tag_names() {
     let folder = tempfile::tempdir().unwrap();
     let influxdb = influxdb(folder.path(), free_port());
     let sink = format!(
-        "urls = [\"{}\"]\ndatabase = \"telegraf\"\ncreate_database = true\nretry_min = \"50ms\"\nretry_max = \"100ms\"\n\
+        "urls = [\"{}\"]\ndatabase = \"telegraf\"\ncreate_database = true\n\
          database_tag = \"cpu\"\nexclude_database_tag = true\n",
         influxdb.url
     );

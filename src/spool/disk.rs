@@ -31,7 +31,10 @@ pub(super) struct Disk {
     /// Oldest first; the last one grows.
     stretches: Vec<Stretch>,
     segments: BTreeMap<u64, About>,
-    current: Segment,
+    /// The segment that is written, once something is: a queue on a full disk can be read.
+    current: Option<Segment>,
+    /// Its number, also before it is there.
+    number: u64,
     /// The record that was read last, and where the next one is.
     cached: Option<(Place, Lines, Place)>,
     opened: Instant,
@@ -91,8 +94,6 @@ impl Disk {
         // Beyond all places too, which may be behind what is deleted.
         let known = stretches.iter().flat_map(|stretch| [Some(stretch.begin), stretch.end]).flatten();
         let next = known.map(|place| place.segment).chain(found.last().copied()).max().map_or(1, |last| last + 1);
-        let current = Segment::new(folder, next, EXTENSION, MAGIC).map_err(failed("no file can be made in it"))?;
-        segments.insert(next, About { file_bytes: MAGIC.len() as u64, ..About::default() });
         let (opened, dropped) = (Instant::now(), Dropped::default());
         let mut disk = Disk {
             folder: folder.to_owned(),
@@ -100,7 +101,8 @@ impl Disk {
             places,
             stretches,
             segments,
-            current,
+            current: None,
+            number: next,
             cached: None,
             opened,
             bounds,
@@ -115,18 +117,19 @@ impl Disk {
     pub(super) fn append(&mut self, lines: &Lines) -> io::Result<()> {
         self.drop_expired();
         if self.wants_new_segment() {
-            self.rotate()?;
+            self.rotate();
         }
         let mut records = Records::default();
         records.push(&encode(lines));
-        self.current.append(&records)?;
-        let now = self.now();
-        if let Some(about) = self.segments.get_mut(&self.current.number()) {
+        let current = self.writable()?;
+        current.append(&records)?;
+        let (number, length, now) = (current.number(), current.length(), self.now());
+        if let Some(about) = self.segments.get_mut(&number) {
             if about.points == 0 {
                 about.oldest = now;
             }
             about.newest = now;
-            about.file_bytes = self.current.length();
+            about.file_bytes = length;
             about.points += lines.count() as u64;
             about.point_bytes += lines.bytes().len() as u64;
         }
@@ -195,7 +198,8 @@ impl Disk {
 
     /// Closes what waits now: it is the backlog from here on.
     pub(super) fn set_backlog_apart(&mut self) {
-        let end = Place { segment: self.current.number(), offset: self.current.length(), points: 0 };
+        let length = self.current.as_ref().map_or(MAGIC.len() as u64, Segment::length);
+        let end = Place { segment: self.number, offset: length, points: 0 };
         let has_room = self.stretches.len() < MOST_STRETCHES;
         if has_room && let Some(last) = self.stretches.last_mut() {
             last.end = Some(end);
@@ -222,8 +226,8 @@ impl Disk {
 
     /// For tests that have it fail.
     #[cfg(test)]
-    pub(super) fn segment(&mut self) -> &mut Segment {
-        &mut self.current
+    pub(super) fn segment(&mut self) -> Option<&mut Segment> {
+        self.current.as_mut()
     }
 
     /// Its folder.
@@ -273,19 +277,31 @@ impl Disk {
     }
 
     fn wants_new_segment(&self) -> bool {
-        let length = self.current.length();
-        let about = &self.segments[&self.current.number()];
+        let (Some(current), Some(about)) = (&self.current, self.segments.get(&self.number)) else { return false };
+        let length = current.length();
         let is_done = about.points == 0 && length > SMALLEST_SEGMENT;
         let is_old = about.points > 0 && self.age(about.oldest) > self.bounds.age / SEGMENTS;
-        self.current.is_spoiled() || is_done || is_old || length >= self.segment_size()
+        current.is_spoiled() || is_done || is_old || length >= self.segment_size()
     }
 
-    fn rotate(&mut self) -> io::Result<()> {
-        let number = self.current.number() + 1;
-        self.current = Segment::new(&self.folder, number, EXTENSION, MAGIC)?;
-        self.segments.insert(number, About { file_bytes: MAGIC.len() as u64, ..About::default() });
+    /// What comes next goes into another segment.
+    fn rotate(&mut self) {
+        self.number += 1;
+        self.current = None;
         self.delete_what_is_done();
-        Ok(())
+    }
+
+    /// The segment that is written, which is made if it is not there yet.
+    fn writable(&mut self) -> io::Result<&mut Segment> {
+        let current = match self.current.take() {
+            Some(current) => current,
+            None => {
+                let new = Segment::new(&self.folder, self.number, EXTENSION, MAGIC)?;
+                self.segments.insert(self.number, About { file_bytes: MAGIC.len() as u64, ..About::default() });
+                new
+            }
+        };
+        Ok(self.current.insert(current))
     }
 
     fn drop_overflow(&mut self) {
@@ -301,8 +317,8 @@ impl Disk {
             if about.points == 0 || self.age(about.newest) <= self.bounds.age {
                 break;
             }
-            if *number == self.current.number() && self.rotate().is_err() {
-                break;
+            if *number == self.number {
+                self.rotate();
             }
             let Some(points) = self.drop_oldest_segment() else { break };
             self.dropped.expired += points;
@@ -312,7 +328,7 @@ impl Disk {
     /// Drops the oldest segment, unless it is written, and says how many points waited in it.
     fn drop_oldest_segment(&mut self) -> Option<u64> {
         let (number, about) = self.segments.first_key_value().map(|(number, about)| (*number, about.points))?;
-        if number == self.current.number() {
+        if number == self.number {
             return None;
         }
         self.forget(number);
@@ -322,7 +338,7 @@ impl Disk {
 
     /// Deletes segments in which nothing waits, and counts what could not be found again in those that were passed.
     fn delete_what_is_done(&mut self) {
-        let current = self.current.number();
+        let current = self.number;
         let is_passed = |number: u64, about: &About| {
             let has_more = |stretch: &Stretch| {
                 let begins_before_its_end =

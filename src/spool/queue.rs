@@ -172,10 +172,14 @@ impl Queue {
     fn move_to_disk(&self, keeping: &mut Keeping) {
         let Keeping::Open(disk, trouble) = keeping else { return };
         disk.bounds = self.bounds();
+        let mut is_written = false;
         while !self.told.memory_in_flight.load(Relaxed) {
             let Some(batch) = self.memory().front(usize::MAX) else { break };
             match disk.append(&batch.lines) {
-                Ok(()) => self.memory().remove_first(&batch, usize::MAX),
+                Ok(()) => {
+                    is_written = true;
+                    self.memory().remove_first(&batch, usize::MAX);
+                }
                 Err(error) => {
                     if trouble.is_none() {
                         tracing::error!(
@@ -188,7 +192,7 @@ impl Queue {
                 }
             }
         }
-        if trouble.take().is_some() {
+        if is_written && trouble.take().is_some() {
             tracing::info!("points are kept on disk again: {}", disk.folder().display());
         }
     }
@@ -285,7 +289,7 @@ impl Queue {
     #[cfg(test)]
     pub(super) fn replace_file(&self, file: std::fs::File) -> Option<std::fs::File> {
         match &mut *self.disk() {
-            Keeping::Open(disk, _) => Some(std::mem::replace(disk.segment().file_mut(), file)),
+            Keeping::Open(disk, _) => Some(std::mem::replace(disk.segment()?.file_mut(), file)),
             _ => None,
         }
     }

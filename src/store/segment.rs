@@ -23,10 +23,14 @@ impl Segment {
     /// # Errors
     /// Why it cannot be made.
     pub fn new(folder: &Path, number: u64, extension: &str, magic: &[u8]) -> io::Result<Self> {
-        let mut file = super::create(&folder.join(format!("{number:010}.{extension}")), true)?;
-        file.write_all(magic)?;
-        file.sync_all()?;
-        super::sync_folder(folder)?;
+        let path = folder.join(format!("{number:010}.{extension}"));
+        let mut file = super::create(&path, true)?;
+        let begun = file.write_all(magic).and_then(|()| file.sync_all()).and_then(|()| super::sync_folder(folder));
+        if let Err(error) = begun {
+            // On a full disk one would be left at every attempt.
+            let _ = std::fs::remove_file(&path);
+            return Err(error);
+        }
         Ok(Segment { number, file, length: magic.len() as u64, is_spoiled: false })
     }
 

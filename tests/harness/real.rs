@@ -41,6 +41,12 @@ impl Server {
         kill_process(pid, Signal::HUP).unwrap();
     }
 
+    /// Has it end in its own time: SIGTERM.
+    pub fn end(mut self) {
+        kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
+        wait_until("the server's end", || self.child.try_wait().unwrap());
+    }
+
     pub fn json(&self, path: &str) -> Value {
         let answer = get(&format!("{}{path}", self.url), &[]).unwrap();
         serde_json::from_slice(&answer.body).unwrap_or_else(|error| panic!("{error}: {}", answer.text()))
@@ -78,13 +84,17 @@ impl Drop for Server {
 /// Prometheus, which keeps its data in `folder` and scrapes each of `targets`, of which the first part is the job, every
 /// second.
 pub fn prometheus(folder: &Path, targets: &[(&str, &str)], more: &[&str]) -> Server {
+    prometheus_at(free_port(), folder, targets, more)
+}
+
+/// The same on this port.
+pub fn prometheus_at(port: u16, folder: &Path, targets: &[(&str, &str)], more: &[&str]) -> Server {
     let mut config = "global: {scrape_interval: 1s, scrape_timeout: 1s}\nscrape_configs:\n".to_owned();
     for (job, target) in targets {
         config +=
             &format!("- {{job_name: '{job}', honor_labels: true, static_configs: [{{targets: ['{target}']}}]}}\n");
     }
     std::fs::write(folder.join("prometheus.yml"), config).unwrap();
-    let port = free_port();
     let mut command = Command::new("prometheus");
     command.arg(format!("--config.file={}", folder.join("prometheus.yml").display()));
     command.arg(format!("--storage.tsdb.path={}", folder.join("data").display()));

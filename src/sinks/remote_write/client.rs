@@ -37,13 +37,10 @@ impl Connection {
         let count = without_repetition(lines);
         if self.version != Version::First {
             let request = Request::new(lines.iter().take(count), &mut self.families);
-            let answered = self.send(&request.body, Version::Second).await;
-            match answered {
-                Ok(answered) if self.version == Version::Any && !understands_second(&answered) => {}
-                Ok(answered) => {
-                    self.version = Version::Second;
-                    return (count, meaning_of_second(&answered, request.samples));
-                }
+            match self.send(&request.body, Version::Second).await {
+                // Also a server that was another yesterday.
+                Ok(answered) if self.settings.version == Version::Any && !is_of_second(&answered) => {}
+                Ok(answered) => return (count, meaning_of_second(&answered, request.samples)),
                 Err(answer) => return (count, answer),
             }
             tracing::info!("{} takes remote write 1.0, and not 2.0", self.settings.url);
@@ -102,8 +99,9 @@ fn says_written(answered: &Answered) -> bool {
     WRITTEN.iter().any(|name| answered.headers.contains_key(*name))
 }
 
-/// Whether a server knows what it was sent: one that does not says so, or takes a request of 2.0 for an empty one of 1.0.
-fn understands_second(answered: &Answered) -> bool {
+/// Whether an answer can be that of a server which understands 2.0. One that does not says so, or takes a request of 2.0
+/// for an empty one of 1.0, and that for written.
+fn is_of_second(answered: &Answered) -> bool {
     match answered.status {
         200..=299 | 400 => says_written(answered),
         415 => false,
@@ -113,14 +111,20 @@ fn understands_second(answered: &Answered) -> bool {
 
 /// What an answer to a request of 2.0 with so many samples means: it says how many of them were written.
 fn meaning_of_second(answered: &Answered, samples: usize) -> Answer {
+    let message = answered.message();
     match answered.status {
         200..=299 | 400 if says_written(answered) => {
             let dropped = samples.saturating_sub(written(answered).unwrap_or(samples));
             match dropped {
                 0 => Answer::Delivered,
-                _ => Answer::Partial { dropped: Some(dropped as u64), message: answered.message() },
+                _ => Answer::Partial { dropped: Some(dropped as u64), message },
             }
         }
+        200..=299 => Answer::Refused {
+            message: format!(
+                "the server does not say that it wrote anything, and may not understand version 2.0: {message}"
+            ),
+        },
         _ => meaning(answered, samples),
     }
 }
@@ -164,9 +168,11 @@ mod tests {
         let answered = |status, samples| Answered::new(status, &[(WRITTEN[0], samples), (WRITTEN[1], "1")], "");
         assert_eq!(meaning_of_second(&answered(204, "4"), 5), Answer::Delivered);
         assert!(matches!(meaning_of_second(&answered(400, "2"), 5), Answer::Partial { dropped: Some(2), .. }));
-        assert!(understands_second(&answered(400, "0")) && understands_second(&Answered::new(500, &[], "")));
+        assert!(is_of_second(&answered(400, "0")) && is_of_second(&Answered::new(500, &[], "")));
+        // Not taken for written.
+        assert!(matches!(meaning_of_second(&Answered::new(204, &[], ""), 5), Answer::Refused { .. }));
         for status in [200, 204, 400, 415] {
-            assert!(!understands_second(&Answered::new(status, &[], "")), "{status}");
+            assert!(!is_of_second(&Answered::new(status, &[], "")), "{status}");
         }
     }
 }
