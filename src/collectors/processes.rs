@@ -1,6 +1,6 @@
 //! How many processes and threads there are, by state.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::{About, Collector, ReadContext, Reading, Since, Vocabularies};
 use crate::config::Section;
@@ -12,7 +12,12 @@ use crate::host::{Host, HostFile, ReadError, Text, file};
 pub(super) struct Processes {
     threads_max: HostFile,
     pid_max: HostFile,
+    /// The `stat` files of processes that were there last time, by number: some, as descriptors are few.
+    stats: HashMap<String, HostFile>,
 }
+
+/// Of the 1,024 descriptors that a process has as a rule.
+const MOST_KEPT: usize = 512;
 
 /// The `stat` files of all processes, and for families of their threads: proc_pid_stat(5).
 #[derive(Default)]
@@ -49,6 +54,7 @@ impl Collector for Processes {
         Processes {
             threads_max: host.proc("sys/kernel/threads-max").one_record(),
             pid_max: host.proc("sys/kernel/pid_max").one_record(),
+            stats: HashMap::new(),
         }
     }
 
@@ -62,10 +68,16 @@ impl Collector for Processes {
         reading.max_processes = cx.part(max_processes);
 
         let root = cx.host.proc_path("");
-        for pid in file::list(&root)?.iter().filter(|name| is_number(name)) {
-            let folder = root.join(pid);
+        let mut known = std::mem::take(&mut self.stats);
+        for pid in file::list(&root)?.into_iter().filter(|name| is_number(name)) {
+            let folder = root.join(&pid);
+            let kept = known.remove(&pid);
+            let mut stat = kept.unwrap_or_else(|| HostFile::new(folder.join("stat")).one_record());
             // Processes come and go while they are listed.
-            let Some((state, threads)) = read_stat(cx, &folder) else { continue };
+            let Ok(Some((state, threads))) = stat.read(cx.buffer).map(state_and_threads) else { continue };
+            if self.stats.len() < MOST_KEPT {
+                self.stats.insert(pid, stat);
+            }
             *reading.states.entry(state).or_default() += 1;
             reading.threads = reading.threads.saturating_add(threads);
             if cx.wanted.families {

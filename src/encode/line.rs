@@ -26,7 +26,34 @@ pub fn push_string(out: &mut Vec<u8>, value: &str) {
     out.push(b'"');
 }
 
+/// Bytes that a name may have to be changed for.
+const NOT_PLAIN: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut rest: &[u8] = b",= \\\n\r\t\x0c\0";
+    while let [byte, after @ ..] = rest {
+        table[*byte as usize] = true;
+        rest = after;
+    }
+    table
+};
+
+/// Whether a name, which is not empty, can be written as it is.
+pub const fn is_plain(name: &str) -> bool {
+    let mut rest = name.as_bytes();
+    while let [byte, after @ ..] = rest {
+        if NOT_PLAIN[*byte as usize] {
+            return false;
+        }
+        rest = after;
+    }
+    !name.is_empty()
+}
+
 fn push_name(out: &mut Vec<u8>, name: &str, special: &[u8]) {
+    if is_plain(name) {
+        out.extend_from_slice(name.as_bytes());
+        return;
+    }
     for byte in name.bytes() {
         let escaped = match byte {
             b'\n' => b'n',

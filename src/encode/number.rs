@@ -9,8 +9,9 @@ pub fn push_integer(out: &mut Vec<u8>, value: impl itoa::Integer) {
 pub fn push_finite(out: &mut Vec<u8>, value: f64) {
     /// Up to here every integral value is exact and prints as one would write it.
     const EXACT: f64 = 9_007_199_254_740_992.0;
-    if value.fract() == 0.0 && value.abs() < EXACT && !(value == 0.0 && value.is_sign_negative()) {
-        push_integer(out, value as i64);
+    let whole = value as i64;
+    if whole as f64 == value && value.abs() < EXACT && !(whole == 0 && value.is_sign_negative()) {
+        push_integer(out, whole);
     } else {
         out.extend_from_slice(zmij::Buffer::new().format_finite(value).as_bytes());
     }

@@ -279,7 +279,7 @@ impl Disk {
     fn wants_new_segment(&self) -> bool {
         let (Some(current), Some(about)) = (&self.current, self.segments.get(&self.number)) else { return false };
         let length = current.length();
-        let is_done = about.points == 0 && length > SMALLEST_SEGMENT;
+        let is_done = about.points == 0 && length > self.segment_size() / 4;
         let is_old = about.points > 0 && self.age(about.oldest) > self.bounds.age / SEGMENTS;
         current.is_spoiled() || is_done || is_old || length >= self.segment_size()
     }
