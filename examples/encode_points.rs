@@ -25,14 +25,7 @@ const USED_PERCENT: Field<f64> = Field::new("used_percent", "");
 const DISK: Measurement<2> = Measurement::new(
     "diskio",
     ["fstype", "name"],
-    &[
-        READS.info(),
-        WRITES.info(),
-        READ_BYTES.info(),
-        WRITE_BYTES.info(),
-        IO_TIME.info(),
-        USED_PERCENT.info(),
-    ],
+    &[READS.info(), WRITES.info(), READ_BYTES.info(), WRITE_BYTES.info(), IO_TIME.info(), USED_PERCENT.info()],
 );
 
 const CPUS: u64 = 16;

@@ -141,10 +141,13 @@ pub struct Buckets {
     pub counts: Vec<f64>,
 }
 
+/// What is done with each of [`Measure::samples`].
+pub type EachSample<'e> = dyn FnMut(&str, Option<(&'static str, f64)>, f64) + 'e;
+
 impl Measure {
     /// The samples that the text format makes of it: what follows the family's name, the label that a sample has more
     /// than its metric, and the value.
-    pub fn samples(&self, each: &mut dyn FnMut(&str, Option<(&'static str, f64)>, f64)) {
+    pub fn samples(&self, each: &mut EachSample<'_>) {
         match self {
             Measure::Number(value) => each("", None, *value),
             Measure::Summary { count, sum, quantiles } => {
