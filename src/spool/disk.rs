@@ -37,6 +37,8 @@ pub(super) struct Disk {
     number: u64,
     /// The record that was read last, and where the next one is.
     cached: Option<(Place, Lines, Place)>,
+    /// Whether a record could not be read, as the log was told.
+    is_unreadable: bool,
     opened: Instant,
     pub(super) bounds: Bounds,
     pub(super) dropped: Dropped,
@@ -104,6 +106,7 @@ impl Disk {
             current: None,
             number: next,
             cached: None,
+            is_unreadable: false,
             opened,
             bounds,
             dropped,
@@ -148,8 +151,7 @@ impl Disk {
         let Some(stretch) = stretch.copied() else { return (lines, pieces) };
         let mut place = stretch.begin;
         while lines.count() < count {
-            // What cannot be read now may be readable later.
-            let Ok(Some(record)) = self.load(place.record()) else { break };
+            let Some(record) = self.load_or_tell(place.record()) else { break };
             let Some((_, points, next)) = &self.cached else { break };
             if stretch.end.is_some_and(|end| record >= end) {
                 break;
@@ -164,6 +166,23 @@ impl Disk {
             place = after;
         }
         (lines, pieces)
+    }
+
+    /// As [`Disk::load`]. What cannot be read now may be readable later; the log is told once.
+    fn load_or_tell(&mut self, place: Place) -> Option<Place> {
+        match self.load(place) {
+            Ok(record) => {
+                self.is_unreadable = false;
+                record
+            }
+            Err(error) => {
+                if !std::mem::replace(&mut self.is_unreadable, true) {
+                    let path = path_of(&self.folder, place.segment);
+                    tracing::error!("points wait, as the spool cannot be read: {}: {error}", path.display());
+                }
+                None
+            }
+        }
     }
 
     /// Takes the first `count` points of what [`Disk::front`] gave out, as far as they are still there.
