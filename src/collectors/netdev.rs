@@ -54,14 +54,11 @@ impl Collector for Netdev {
     type Reading = NetdevReading;
 
     fn new(host: &Host, section: &mut Section<'_>) -> Self {
-        let (include, exclude) = (section.optional(&DEVICE_INCLUDE), section.optional(&DEVICE_EXCLUDE));
-        if include.is_some() && exclude.is_some() {
-            section.wrong("device_include", "expected either this or device_exclude, found both");
-        }
+        let in_families = section.optional_include_or_exclude(&DEVICE_INCLUDE, &DEVICE_EXCLUDE);
         let mut points = section.table("points");
         Netdev {
             dev: host.proc("net/dev"),
-            in_families: Filter::new(include, exclude),
+            in_families,
             interfaces_are_named: points.has(&INTERFACES),
             interfaces: points.globs(&INTERFACES),
         }

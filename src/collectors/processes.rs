@@ -16,8 +16,8 @@ pub(super) struct Processes {
     stats: HashMap<String, HostFile>,
 }
 
-/// Of the 1,024 descriptors that a process has as a rule.
-const MOST_KEPT: usize = 512;
+/// So that other collectors have descriptors left.
+const MOST_KEPT: usize = 256;
 
 /// The `stat` files of all processes, and for families of their threads: proc_pid_stat(5).
 #[derive(Default)]

@@ -189,6 +189,15 @@ impl<'d> Section<'d> {
         }
     }
 
+    /// The same for an exclusion that is not there unless it is set.
+    pub fn optional_include_or_exclude(&mut self, include: &Key<Regex>, exclude: &Key<Regex>) -> Filter {
+        let (included, excluded) = (self.optional(include), self.optional(exclude));
+        if included.is_some() && excluded.is_some() {
+            self.wrong(include.name, format!("expected either this or {}, found both", exclude.name));
+        }
+        Filter::new(included, excluded)
+    }
+
     /// The filter that wants what one of the glob patterns matches; everything, if there are none.
     pub fn globs(&mut self, key: &Key<Vec<String>>) -> Filter {
         let globs = self.get(key);

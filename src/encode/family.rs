@@ -93,6 +93,11 @@ impl<const LABELS: usize> Family<LABELS> {
         Family { name, kind: Kind::Counter, help, labels }
     }
 
+    /// A family whose type is not said, as node_exporter has it.
+    pub const fn untyped(name: &'static str, help: &'static str, labels: [&'static str; LABELS]) -> Self {
+        Family { name, kind: Kind::Untyped, help, labels }
+    }
+
     /// A gauge.
     pub const fn gauge(name: &'static str, help: &'static str, labels: [&'static str; LABELS]) -> Self {
         Family { name, kind: Kind::Gauge, help, labels }
@@ -303,6 +308,11 @@ pub struct FreeSamples<'w, 'a> {
 }
 
 impl FreeSamples<'_, '_> {
+    /// Adds a sample whose labels `names` have these `values`, one by one.
+    pub fn sample_of(&mut self, names: &[&str], values: &[&str], value: Value) {
+        self.samples.free_sample(names, values, value, None);
+    }
+
     /// Adds a sample; labels whose value is empty are no labels. `at` is its time, where that is not the scrape's.
     pub fn sample(&mut self, labels: &[(String, String)], value: impl Into<Value>, at: Option<Timestamp>) {
         let labels = labels.iter().filter(|(_, value)| !value.is_empty());

@@ -2,6 +2,7 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -21,7 +22,7 @@ const FIRST_READ: usize = 4 << 10;
 #[derive(Debug)]
 pub struct HostFile {
     path: PathBuf,
-    kept: Option<OwnedFd>,
+    kept: Option<Kept>,
     /// How long the content was last time, and so about how long it will be.
     length: usize,
     /// Whether a read that does not fill the room given to it has come to the end.
@@ -60,7 +61,7 @@ impl HostFile {
 
     fn read_bytes(&mut self, buffer: &mut Vec<u8>) -> Result<(), Errno> {
         if let Some(kept) = &self.kept {
-            match read_from_start(kept, self.length, self.is_one_record, buffer) {
+            match read_from_start(&kept.0, self.length, self.is_one_record, buffer) {
                 Ok(()) => {
                     self.length = buffer.len();
                     return Ok(());
@@ -73,9 +74,32 @@ impl HostFile {
         read_from_start(&opened, self.length, self.is_one_record, buffer)?;
         self.length = buffer.len();
         if makes_content_at_each_read(&opened) {
-            self.kept = Some(opened);
+            self.kept = Kept::new(opened);
         }
         Ok(())
+    }
+}
+
+/// A descriptor that is kept open. All together are bounded, as a process has few: the files beyond are opened each time.
+#[derive(Debug)]
+struct Kept(OwnedFd);
+
+/// How many are kept.
+static KEPT: AtomicUsize = AtomicUsize::new(0);
+
+impl Kept {
+    /// Of the 1,024 that a process may have as a rule, some are for connections.
+    const MOST: usize = 640;
+
+    fn new(opened: OwnedFd) -> Option<Kept> {
+        let is_taken = KEPT.fetch_update(Relaxed, Relaxed, |kept| (kept < Self::MOST).then_some(kept + 1)).is_ok();
+        is_taken.then_some(Kept(opened))
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        KEPT.fetch_sub(1, Relaxed);
     }
 }
 

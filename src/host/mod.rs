@@ -1,6 +1,7 @@
 //! The host as one value: where its trees are mounted, and the few things that the kernel says by a system call
 //! instead of a file. Collectors read through it alone, so a recorded tree is as good a host as a live one.
 
+pub mod devices;
 pub mod file;
 pub mod kernel;
 pub mod links;
@@ -13,6 +14,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+pub use devices::{Device, Devices};
 pub use file::{Directory, HostFile, SharedFile};
 pub use kernel::{FsStat, Kernel, LiveKernel, Timestamp};
 pub use text::{Line, ReadError, Text};
@@ -82,6 +84,11 @@ impl Host {
     /// A file below sysfs.
     pub fn sys(&self, path: impl AsRef<Path>) -> HostFile {
         HostFile::new(self.roots.sys.join(path)).one_record()
+    }
+
+    /// The devices in a directory below sysfs.
+    pub fn devices(&self, path: impl AsRef<Path>) -> Devices {
+        Devices::new(self.roots.sys.join(path))
     }
 
     /// A file of the host's root file system, named by its path on the host.

@@ -1,0 +1,87 @@
+//! Disks that are reached by several paths: the device mapper's multipath target.
+
+use super::gathered::Gathered;
+use super::{About, Collector, ReadContext};
+use crate::config::Section;
+use crate::encode::Family;
+use crate::host::{Device, Devices, Host, ReadError, file};
+
+/// `/sys/block/dm-*`: Documentation/ABI/testing/sysfs-block-dm.
+pub(super) struct Dmmultipath {
+    blocks: Devices,
+}
+
+impl Collector for Dmmultipath {
+    const ABOUT: About = About {
+        name: "dmmultipath",
+        summary: "disks that are reached by several paths, and the paths' states",
+        reads: &["/sys/block/dm-*/{dm/*,size,slaves/*/device/state}"],
+        families: &[
+            DEVICE_INFO.info(),
+            ACTIVE.info(),
+            SIZE.info(),
+            PATHS.info(),
+            PATHS_ACTIVE.info(),
+            PATHS_FAILED.info(),
+            PATH_STATE.info(),
+        ],
+        ..About::PLAIN
+    };
+    type Reading = Gathered;
+
+    fn new(host: &Host, _: &mut Section<'_>) -> Self {
+        Dmmultipath { blocks: host.devices("block") }
+    }
+
+    fn read(&mut self, cx: &mut ReadContext<'_>, reading: &mut Gathered) -> Result<(), ReadError> {
+        reading.clear();
+        for (sysfs_name, device) in self.blocks.look(|name| name.starts_with("dm-"))? {
+            let Some(uuid) = device.string("dm/uuid", cx.buffer).filter(|uuid| uuid.starts_with("mpath-")) else {
+                continue;
+            };
+            let name = device.string("dm/name", cx.buffer).unwrap_or_default();
+            reading.put(&DEVICE_INFO, [&name, sysfs_name, &uuid], 1u64);
+            let labels = [name.as_str(), sysfs_name];
+            let suspended = device.number::<u64>("dm/suspended", cx.buffer);
+            reading.put_some(&ACTIVE, labels, cx.part(suspended).flatten().map(|suspended| suspended == 0));
+            const SECTOR: u64 = 512;
+            let sectors = device.number::<u64>("size", cx.buffer);
+            reading.put_some(&SIZE, labels, cx.part(sectors).flatten().map(|sectors| sectors.saturating_mul(SECTOR)));
+            read_paths(cx, reading, device, labels);
+        }
+        Ok(())
+    }
+}
+
+fn read_paths(cx: &mut ReadContext<'_>, reading: &mut Gathered, device: &Device, labels: [&str; 2]) {
+    let mut paths = file::list(&device.path().join("slaves")).unwrap_or_default();
+    paths.sort_unstable();
+    let (mut active, mut failed) = (0u64, 0u64);
+    for path in &paths {
+        let mut slave = Device::new(device.path().join("slaves").join(path));
+        let state = slave.string("device/state", cx.buffer).unwrap_or_else(|| "unknown".to_owned());
+        // SCSI says running, NVMe live.
+        match state.as_str() {
+            "running" | "live" => active += 1,
+            _ => failed += 1,
+        }
+        reading.put(&PATH_STATE, [labels[0], path, &state], 1u64);
+    }
+    reading.put(&PATHS, labels, paths.len() as u64);
+    reading.put(&PATHS_ACTIVE, labels, active);
+    reading.put(&PATHS_FAILED, labels, failed);
+}
+
+const DEVICE: [&str; 2] = ["device", "sysfs_name"];
+const DEVICE_INFO: Family<3> =
+    Family::gauge("node_dmmultipath_device_info", "The disk; 1.", ["device", "sysfs_name", "uuid"]);
+const ACTIVE: Family<2> =
+    Family::gauge("node_dmmultipath_device_active", "Whether the disk is in use, and not suspended.", DEVICE);
+const SIZE: Family<2> = Family::gauge("node_dmmultipath_device_size_bytes", "Size of the disk in bytes.", DEVICE);
+const PATHS: Family<2> = Family::gauge("node_dmmultipath_device_paths", "Paths to the disk.", DEVICE);
+const PATHS_ACTIVE: Family<2> =
+    Family::gauge("node_dmmultipath_device_paths_active", "Paths to the disk that work.", DEVICE);
+const PATHS_FAILED: Family<2> =
+    Family::gauge("node_dmmultipath_device_paths_failed", "Paths to the disk that do not work.", DEVICE);
+const PATH_STATE: Family<3> =
+    Family::gauge("node_dmmultipath_path_state", "The state that a path is in; 1.", ["device", "path", "state"]);

@@ -1,0 +1,321 @@
+//! A reading that is named while it is read: for collectors whose families come straight from small files.
+
+use super::{ReadContext, Reading};
+use crate::encode::family::{FamilyInfo, Kind, Value};
+use crate::encode::{Family, FamilyWriter};
+use crate::host::Device;
+
+/// Samples in the order in which they were read.
+#[derive(Debug, Default)]
+pub(super) struct Gathered {
+    heads: Vec<Head>,
+    samples: Vec<Sample>,
+    /// The values of all labels, one after the other.
+    text: String,
+    /// Where each of them ends.
+    ends: Vec<u32>,
+}
+
+/// A family.
+#[derive(Debug)]
+struct Head {
+    name: Name,
+    kind: Kind,
+    help: &'static str,
+    labels: &'static [&'static str],
+}
+
+#[derive(Debug)]
+enum Name {
+    Known(&'static str),
+    Made(String),
+}
+
+impl Name {
+    fn as_str(&self) -> &str {
+        match self {
+            Name::Known(name) => name,
+            Name::Made(name) => name,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Sample {
+    head: u32,
+    /// The first of its labels' ends.
+    labels: u32,
+    value: Value,
+    /// Whether labels without a value are left out.
+    is_sparse: bool,
+}
+
+impl Gathered {
+    /// Forgets everything, but keeps the room.
+    pub(super) fn clear(&mut self) {
+        self.heads.clear();
+        self.samples.clear();
+        self.text.clear();
+        self.ends.clear();
+    }
+
+    /// Adds a sample whose labels have these values, in the order of the family's label names.
+    pub(super) fn put<const LABELS: usize>(
+        &mut self,
+        family: &'static Family<LABELS>,
+        values: [&str; LABELS],
+        value: impl Into<Value>,
+    ) {
+        self.push(&family.info(), &values, value.into(), false);
+    }
+
+    /// The same, if there is a value.
+    pub(super) fn put_some<const LABELS: usize>(
+        &mut self,
+        family: &'static Family<LABELS>,
+        values: [&str; LABELS],
+        value: Option<impl Into<Value>>,
+    ) {
+        if let Some(value) = value {
+            self.put(family, values, value);
+        }
+    }
+
+    /// Adds a sample of 1 that tells something by its labels; those without a value are left out.
+    pub(super) fn put_info<const LABELS: usize>(&mut self, family: &'static Family<LABELS>, values: [&str; LABELS]) {
+        self.push(&family.info(), &values, 1u64.into(), true);
+    }
+
+    /// Adds a sample of a family whose name is made of what the kernel calls it: `KEY` in the name of `pattern` is `key`,
+    /// without what a name cannot have.
+    pub(super) fn put_keyed<const LABELS: usize>(
+        &mut self,
+        pattern: &'static Family<LABELS>,
+        key: &str,
+        values: [&str; LABELS],
+        value: impl Into<Value>,
+    ) {
+        let info = pattern.info();
+        let valid = |c: char| if c.is_ascii_alphanumeric() || c == '_' { c } else { '_' };
+        let name = info.name.replacen("KEY", &key.chars().map(valid).collect::<String>(), 1);
+        let head = self.heads.iter().position(|head| head.name.as_str() == name).unwrap_or_else(|| {
+            let FamilyInfo { kind, help, labels, .. } = info;
+            self.heads.push(Head { name: Name::Made(name), kind, help, labels });
+            self.heads.len() - 1
+        });
+        self.push_sample(head, &values, value.into(), false);
+    }
+
+    fn push(&mut self, of: &FamilyInfo, values: &[&str], value: Value, is_sparse: bool) {
+        let is_it = |head: &Head| std::ptr::eq(head.name.as_str(), of.name) || head.name.as_str() == of.name;
+        let head = self.heads.iter().position(is_it).unwrap_or_else(|| {
+            let FamilyInfo { name, kind, help, labels } = *of;
+            self.heads.push(Head { name: Name::Known(name), kind, help, labels });
+            self.heads.len() - 1
+        });
+        self.push_sample(head, values, value, is_sparse);
+    }
+
+    fn push_sample(&mut self, head: usize, values: &[&str], value: Value, is_sparse: bool) {
+        let labels = self.ends.len() as u32;
+        for value in values {
+            self.text.push_str(value);
+            self.ends.push(self.text.len() as u32);
+        }
+        self.samples.push(Sample { head: head as u32, labels, value, is_sparse });
+    }
+
+    /// Adds what those attributes of a device say that it has; what is not a number is told of.
+    pub(super) fn put_attributes<const LABELS: usize>(
+        &mut self,
+        cx: &mut ReadContext<'_>,
+        device: &mut Device,
+        attributes: &'static [Attribute<LABELS>],
+        values: [&str; LABELS],
+    ) {
+        for Attribute { file, family, unit } in attributes {
+            let number = unit.read(cx, device, file);
+            self.put_some(family, values, number);
+        }
+    }
+
+    fn label(&self, index: usize) -> &str {
+        let end = |index: usize| self.ends.get(index).map_or(0, |end| *end as usize);
+        let start = index.checked_sub(1).map_or(0, end);
+        self.text.get(start..end(index)).unwrap_or_default()
+    }
+}
+
+impl Reading for Gathered {
+    fn families(&self, out: &mut FamilyWriter<'_>) {
+        let mut order: Vec<&Sample> = self.samples.iter().collect();
+        // Stable: those of a family stay in the order in which they were read.
+        order.sort_by_key(|sample| sample.head);
+        let mut rest = order.into_iter().peekable();
+        let (mut names, mut values): (Vec<&str>, Vec<&str>) = (Vec::new(), Vec::new());
+        for (index, head) in self.heads.iter().enumerate() {
+            let mut samples = out.free_family(head.name.as_str(), head.kind, head.help);
+            while let Some(sample) = rest.next_if(|sample| sample.head as usize == index) {
+                names.clear();
+                values.clear();
+                for (number, name) in head.labels.iter().enumerate() {
+                    let value = self.label(sample.labels as usize + number);
+                    if !(sample.is_sparse && value.is_empty()) {
+                        names.push(name);
+                        values.push(value);
+                    }
+                }
+                samples.sample_of(&names, &values, sample.value);
+            }
+        }
+    }
+}
+
+/// A file with one number, and what that is.
+pub(super) struct Attribute<const LABELS: usize> {
+    pub(super) file: &'static str,
+    pub(super) family: Family<LABELS>,
+    pub(super) unit: Unit,
+}
+
+impl<const LABELS: usize> Attribute<LABELS> {
+    pub(super) const fn gauge(
+        file: &'static str,
+        name: &'static str,
+        help: &'static str,
+        labels: [&'static str; LABELS],
+        unit: Unit,
+    ) -> Self {
+        Attribute { file, family: Family::gauge(name, help, labels), unit }
+    }
+
+    pub(super) const fn counter(
+        file: &'static str,
+        name: &'static str,
+        help: &'static str,
+        labels: [&'static str; LABELS],
+        unit: Unit,
+    ) -> Self {
+        Attribute { file, family: Family::counter(name, help, labels), unit }
+    }
+}
+
+/// How a file's number becomes a sample's.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Unit {
+    /// As it is.
+    Plain,
+    /// As it is; it may be below zero.
+    Signed,
+    /// In hexadecimal digits, with or without `0x`.
+    Hex,
+    /// Times so much.
+    Times(u64),
+    /// Divided by so much.
+    Per(f64),
+    /// A size as people write it: `512`, `1.5k`, `3.2M`, `1G`, in powers of 1,024.
+    Size,
+}
+
+impl Unit {
+    /// What the file `name` of a device says, if it has one that says anything.
+    pub(super) fn read(self, cx: &mut ReadContext<'_>, device: &mut Device, name: &'static str) -> Option<Value> {
+        let text = device.text(name, cx.buffer)?;
+        let line = text.first_line();
+        let trimmed = line.bytes().trim_ascii();
+        // Some attributes are there and say nothing.
+        if trimmed.is_empty() {
+            return None;
+        }
+        match self.parse(trimmed) {
+            Some(value) => Some(value),
+            None => {
+                let problem = line.malformed("a number", trimmed);
+                cx.problem(problem);
+                None
+            }
+        }
+    }
+
+    pub(super) fn parse(self, digits: &[u8]) -> Option<Value> {
+        let text = std::str::from_utf8(digits).ok()?;
+        Some(match self {
+            Unit::Plain => Value::Unsigned(text.parse().ok()?),
+            Unit::Signed => Value::Signed(text.parse().ok()?),
+            Unit::Hex => Value::Unsigned(u64::from_str_radix(text.trim_start_matches("0x"), 16).ok()?),
+            Unit::Times(factor) => match text.parse::<u64>().ok()?.checked_mul(factor) {
+                Some(product) => Value::Unsigned(product),
+                None => Value::Float(text.parse::<f64>().ok()? * factor as f64),
+            },
+            Unit::Per(divisor) => Value::Float(text.parse::<i64>().ok()? as f64 / divisor),
+            Unit::Size => size(text)?,
+        })
+    }
+}
+
+fn size(text: &str) -> Option<Value> {
+    let exponent = match text.chars().last()? {
+        'k' | 'K' => 1,
+        'M' => 2,
+        'G' => 3,
+        'T' => 4,
+        'P' => 5,
+        'E' => 6,
+        _ => return Some(text.parse::<u64>().map(Value::Unsigned).unwrap_or(Value::Float(text.parse().ok()?))),
+    };
+    let number: f64 = text[..text.len() - 1].parse().ok()?;
+    Some(Value::Float(number * 1024f64.powi(exponent)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::encode::text::{Dialect, TextEncoder};
+
+    const SPEED: Family<1> = Family::gauge("speed", "Speed.", ["device"]);
+    const INFO: Family<2> = Family::gauge("info", "Info.", ["a", "b"]);
+    const KEYED: Family<1> = Family::gauge("kernel_KEY_total", "What the kernel counts.", ["device"]);
+
+    #[test]
+    fn samples_are_told_family_by_family() {
+        let mut gathered = Gathered::default();
+        gathered.put(&SPEED, ["x"], 1u64);
+        gathered.put_info(&INFO, ["", "1"]);
+        gathered.put_keyed(&KEYED, "r-x", ["x"], 5u64);
+        gathered.put(&SPEED, ["y"], 2.5);
+        gathered.put_keyed(&KEYED, "r-x", ["y"], 6u64);
+        let mut encoder = TextEncoder::new(Dialect::Plain, Vec::new());
+        gathered.families(&mut FamilyWriter::new(&mut encoder));
+        let text = String::from_utf8(encoder.finish()).unwrap();
+        let samples: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
+        assert_eq!(
+            samples,
+            [
+                "speed{device=\"x\"} 1",
+                "speed{device=\"y\"} 2.5",
+                "info{b=\"1\"} 1",
+                "kernel_r_x_total{device=\"x\"} 5",
+                "kernel_r_x_total{device=\"y\"} 6",
+            ]
+        );
+    }
+
+    #[test]
+    fn numbers_are_read_in_their_units() {
+        let cases: [(Unit, &str, Option<Value>); 10] = [
+            (Unit::Plain, "18446744073709551615", Some(Value::Unsigned(u64::MAX))),
+            (Unit::Plain, "-1", None),
+            (Unit::Signed, "-1", Some(Value::Signed(-1))),
+            (Unit::Hex, "0xff", Some(Value::Unsigned(255))),
+            (Unit::Times(1000), "5", Some(Value::Unsigned(5000))),
+            (Unit::Times(1000), "18446744073709551615", Some(Value::Float(18_446_744_073_709_551_615f64 * 1000.0))),
+            (Unit::Per(1000.0), "-45500", Some(Value::Float(-45.5))),
+            (Unit::Size, "1.5k", Some(Value::Float(1536.0))),
+            (Unit::Size, "512", Some(Value::Unsigned(512))),
+            (Unit::Size, "x", None),
+        ];
+        for (unit, text, expected) in cases {
+            assert_eq!(unit.parse(text.as_bytes()), expected, "{text}");
+        }
+    }
+}

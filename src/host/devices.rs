@@ -1,0 +1,132 @@
+//! A directory of the kernel's with a directory for each device, and in it a small file for each attribute, as sysfs has
+//! them: Documentation/filesystems/sysfs.rst.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::file::{self, HostFile};
+use super::text::{Number, ReadError, Text};
+
+/// The devices in a directory.
+#[derive(Debug)]
+pub struct Devices {
+    path: PathBuf,
+    known: BTreeMap<String, Device>,
+}
+
+impl Devices {
+    /// Those in the directory at `path`, which is looked at by [`Devices::look`].
+    pub fn new(path: PathBuf) -> Self {
+        Devices { path, known: BTreeMap::new() }
+    }
+
+    /// Sees which devices there are, of those that are `wanted`, and gives them in the order of their names.
+    ///
+    /// # Errors
+    /// As [`HostFile::read`]: as a rule the directory is absent where the kernel knows no such devices.
+    pub fn look(
+        &mut self,
+        wanted: impl Fn(&str) -> bool,
+    ) -> Result<impl Iterator<Item = (&str, &mut Device)>, ReadError> {
+        let mut before = std::mem::take(&mut self.known);
+        for name in file::list(&self.path)? {
+            if wanted(&name) {
+                let device = before.remove(&name).unwrap_or_else(|| Device::new(self.path.join(&name)));
+                self.known.insert(name, device);
+            }
+        }
+        Ok(self.known.iter_mut().map(|(name, device)| (name.as_str(), device)))
+    }
+}
+
+/// A device: a directory whose files are read again and again.
+#[derive(Debug)]
+pub struct Device {
+    path: PathBuf,
+    files: Vec<(Cow<'static, str>, HostFile)>,
+}
+
+impl Device {
+    /// The device at `path`.
+    pub fn new(path: PathBuf) -> Self {
+        Device { path, files: Vec::new() }
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What the attribute `name` says; nothing if the device has no such attribute, or does not say it now: a sensor that
+    /// is not plugged in, an interface that is down, what only root may see.
+    pub fn text<'a>(&'a mut self, name: impl Into<Cow<'static, str>>, buffer: &'a mut Vec<u8>) -> Option<Text<'a>> {
+        let name = name.into();
+        let index = match self.files.iter().position(|(known, _)| *known == name) {
+            Some(index) => index,
+            None => {
+                let file = HostFile::new(self.path.join(&*name)).one_record();
+                self.files.push((name, file));
+                self.files.len() - 1
+            }
+        };
+        self.files[index].1.read(buffer).ok()
+    }
+
+    /// The same as a trimmed string; an empty one is none.
+    pub fn string(&mut self, name: impl Into<Cow<'static, str>>, buffer: &mut Vec<u8>) -> Option<String> {
+        let text = self.text(name, buffer)?.trimmed().into_owned();
+        (!text.is_empty()).then_some(text)
+    }
+
+    /// The same as a number.
+    ///
+    /// # Errors
+    /// That the file holds something else, with its place.
+    pub fn number<T: Number>(
+        &mut self,
+        name: impl Into<Cow<'static, str>>,
+        buffer: &mut Vec<u8>,
+    ) -> Result<Option<T>, ReadError> {
+        self.text(name, buffer).map(|text| text.number("a number")).transpose()
+    }
+
+    /// The names of the files and directories in it, in order; none if it is gone.
+    pub fn names(&self) -> Vec<String> {
+        let mut names = file::list(&self.path).unwrap_or_default();
+        names.sort_unstable();
+        names
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn devices_come_and_go_and_attributes_may_be_silent() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |path: &str, text: &str| {
+            let path = folder.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        };
+        write("a/size", "5\n");
+        write("b/size", "many\n");
+        write("other/size", "1\n");
+        let mut devices = Devices::new(folder.path().to_owned());
+        let mut buffer = Vec::new();
+        let mut sizes: Vec<(String, Result<Option<u64>, String>)> = Vec::new();
+        for (name, device) in devices.look(|name| name.len() == 1).unwrap() {
+            let size = device.number("size", &mut buffer).map_err(|error| error.to_string());
+            sizes.push((name.to_owned(), size));
+            assert_eq!(device.string("model", &mut buffer), None);
+        }
+        assert_eq!(sizes[0], ("a".to_owned(), Ok(Some(5))));
+        assert!(sizes[1].1.as_ref().unwrap_err().ends_with("b/size:1: expected a number, found \"many\""));
+        std::fs::remove_dir_all(folder.path().join("a")).unwrap();
+        let names: Vec<String> = devices.look(|_| true).unwrap().map(|(name, _)| name.to_owned()).collect();
+        assert_eq!(names, ["b", "other"]);
+        assert!(Devices::new(folder.path().join("none")).look(|_| true).is_err_and(|error| error.is_absent()));
+    }
+}
