@@ -20,6 +20,9 @@ pub static COLLECTORS: &[Entry] = &[
     Entry::of::<super::fibrechannel::Fibrechannel>(),
     Entry::of::<super::filefd::Filefd>(),
     Entry::of::<super::filesystem::Filesystem>(),
+    Entry::of::<super::hwmon::Hwmon>(),
+    Entry::of::<super::infiniband::Infiniband>(),
+    Entry::of::<super::ipvs::Ipvs>(),
     Entry::of::<super::kernel_hung::KernelHung>(),
     Entry::of::<super::loadavg::Loadavg>(),
     Entry::of::<super::machine::Machine>(),
@@ -28,6 +31,8 @@ pub static COLLECTORS: &[Entry] = &[
     Entry::of::<super::netclass::Netclass>(),
     Entry::of::<super::netdev::Netdev>(),
     Entry::of::<super::netstat::Netstat>(),
+    Entry::of::<super::nfs::Nfs>(),
+    Entry::of::<super::nfsd::Nfsd>(),
     Entry::of::<super::nvme::Nvme>(),
     Entry::of::<super::os::Os>(),
     Entry::of::<super::powersupplyclass::Powersupplyclass>(),
@@ -41,6 +46,7 @@ pub static COLLECTORS: &[Entry] = &[
     Entry::of::<super::softnet::Softnet>(),
     Entry::of::<super::stat::Stat>(),
     Entry::of::<super::tapestats::Tapestats>(),
+    Entry::of::<super::textfile::Textfile>(),
     Entry::of::<super::thermal_zone::ThermalZone>(),
     Entry::of::<super::time::Time>(),
     Entry::of::<super::timex::Timex>(),
@@ -49,6 +55,7 @@ pub static COLLECTORS: &[Entry] = &[
     Entry::of::<super::vmstat::Vmstat>(),
     Entry::of::<super::watchdog::Watchdog>(),
     Entry::of::<super::xfs::Xfs>(),
+    Entry::of::<super::zfs::Zfs>(),
 ];
 
 /// The collector of this name.

@@ -1,0 +1,144 @@
+//! What the client of NFS asked servers for.
+
+use super::gathered::Gathered;
+use super::rpc::{VERSION_2, VERSION_3, keyed, put_counts, put_requests};
+use super::{About, Collector, ReadContext};
+use crate::config::Section;
+use crate::encode::Family;
+use crate::host::{Host, HostFile, ReadError};
+
+/// `/proc/net/rpc/nfs`: net/sunrpc/stats.c, `rpc_proc_show`.
+pub(super) struct Nfs {
+    rpc: HostFile,
+}
+
+impl Collector for Nfs {
+    const ABOUT: About = About {
+        name: "nfs",
+        summary: "requests of this host's NFS client",
+        reads: &["/proc/net/rpc/nfs"],
+        needs: "the kernel module nfs",
+        families: &[
+            PACKETS.info(),
+            CONNECTIONS.info(),
+            RPCS.info(),
+            RETRANSMISSIONS.info(),
+            REFRESHES.info(),
+            REQUESTS.info(),
+        ],
+        ..About::PLAIN
+    };
+    type Reading = Gathered;
+
+    fn new(host: &Host, _: &mut Section<'_>) -> Self {
+        Nfs { rpc: host.proc("net/rpc/nfs") }
+    }
+
+    fn read(&mut self, cx: &mut ReadContext<'_>, reading: &mut Gathered) -> Result<(), ReadError> {
+        reading.clear();
+        for (key, line) in keyed(self.rpc.read(cx.buffer)?.lines()) {
+            match key {
+                b"net" => {
+                    let mut fields = line.fields();
+                    // The key, and all packets.
+                    fields.nth(1);
+                    for protocol in ["udp", "tcp"] {
+                        reading.put_some(&PACKETS, [protocol], fields.optional::<u64>("a count of packets")?);
+                    }
+                    reading.put_some(&CONNECTIONS, [], fields.optional::<u64>("a count of connections")?);
+                }
+                b"rpc" => put_counts(reading, RPC, line)?,
+                b"proc2" => put_requests(reading, &REQUESTS, line, "2", VERSION_2, 0)?,
+                b"proc3" => put_requests(reading, &REQUESTS, line, "3", VERSION_3, 0)?,
+                b"proc4" => put_requests(reading, &REQUESTS, line, "4", VERSION_4, 0)?,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+const PACKETS: Family<1> =
+    Family::counter("node_nfs_packets_total", "Packets that were sent and received.", ["protocol"]);
+const CONNECTIONS: Family<0> = Family::counter("node_nfs_connections_total", "Connections by TCP that were made.", []);
+const RPCS: Family<0> = Family::counter("node_nfs_rpcs_total", "Calls of remote procedures.", []);
+const RETRANSMISSIONS: Family<0> =
+    Family::counter("node_nfs_rpc_retransmissions_total", "Calls that were sent again.", []);
+const REFRESHES: Family<0> =
+    Family::counter("node_nfs_rpc_authentication_refreshes_total", "Times that credentials were renewed.", []);
+const RPC: &[Option<Family<0>>] = &[Some(RPCS), Some(RETRANSMISSIONS), Some(REFRESHES)];
+const REQUESTS: Family<2> =
+    Family::counter("node_nfs_requests_total", "Requests by version and procedure.", ["method", "proto"]);
+
+/// In the order of the kernel: include/linux/nfs4.h, `NFSPROC4_CLNT_*`.
+const VERSION_4: &[&str] = &[
+    "Null",
+    "Read",
+    "Write",
+    "Commit",
+    "Open",
+    "OpenConfirm",
+    "OpenNoattr",
+    "OpenDowngrade",
+    "Close",
+    "Setattr",
+    "FsInfo",
+    "Renew",
+    "SetClientID",
+    "SetClientIDConfirm",
+    "Lock",
+    "Lockt",
+    "Locku",
+    "Access",
+    "Getattr",
+    "Lookup",
+    "LookupRoot",
+    "Remove",
+    "Rename",
+    "Link",
+    "Symlink",
+    "Create",
+    "Pathconf",
+    "StatFs",
+    "ReadLink",
+    "ReadDir",
+    "ServerCaps",
+    "DelegReturn",
+    "GetACL",
+    "SetACL",
+    "FsLocations",
+    "ReleaseLockowner",
+    "Secinfo",
+    "FsidPresent",
+    "ExchangeID",
+    "CreateSession",
+    "DestroySession",
+    "Sequence",
+    "GetLeaseTime",
+    "ReclaimComplete",
+    "LayoutGet",
+    "GetDeviceInfo",
+    "LayoutCommit",
+    "LayoutReturn",
+    "SecinfoNoName",
+    "TestStateID",
+    "FreeStateID",
+    "GetDeviceList",
+    "BindConnToSession",
+    "DestroyClientID",
+    "Seek",
+    "Allocate",
+    "DeAllocate",
+    "LayoutStats",
+    "Clone",
+    "Copy",
+    "OffloadCancel",
+    "LookupP",
+    "LayoutError",
+    "CopyNotify",
+    "GetXAttr",
+    "SetXAttr",
+    "ListXAttrs",
+    "RemoveXAttr",
+    "ReadPlus",
+];
