@@ -5,7 +5,10 @@ use super::Entry;
 /// Everything that Taffrail can read. What lists collectors, documents them or configures them goes by this list.
 pub static COLLECTORS: &[Entry] = &[
     Entry::of::<super::arp::Arp>(),
+    Entry::of::<super::bcache::Bcache>(),
+    Entry::of::<super::bcachefs::Bcachefs>(),
     Entry::of::<super::bonding::Bonding>(),
+    Entry::of::<super::btrfs::Btrfs>(),
     #[cfg(feature = "cloudwatch")]
     Entry::of::<super::cloudwatch::Cloudwatch>(),
     Entry::of::<super::conntrack::Conntrack>(),

@@ -8,7 +8,10 @@ pub mod readers;
 pub mod settings;
 
 mod arp;
+mod bcache;
+mod bcachefs;
 mod bonding;
+mod btrfs;
 #[cfg(feature = "cloudwatch")]
 pub mod cloudwatch;
 mod conntrack;

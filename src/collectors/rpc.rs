@@ -1,6 +1,5 @@
 //! What the client and the server of NFS tell alike: net/sunrpc/stats.c.
 
-use super::ReadContext;
 use super::gathered::Gathered;
 use crate::encode::Family;
 use crate::host::{Line, ReadError};
@@ -52,13 +51,6 @@ pub(super) fn put_counts(
 /// The lines of a file with their keys.
 pub(super) fn keyed<'l>(lines: impl Iterator<Item = Line<'l>>) -> impl Iterator<Item = (&'l [u8], Line<'l>)> {
     lines.filter_map(|line| Some((line.fields().next()?, line)))
-}
-
-/// Notes a problem of one line; the others are read.
-pub(super) fn note(cx: &mut ReadContext<'_>, result: Result<(), ReadError>) {
-    if let Err(problem) = result {
-        cx.problem(problem);
-    }
 }
 
 pub(super) const VERSION_2: &[&str] = &[

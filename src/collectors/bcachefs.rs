@@ -1,0 +1,177 @@
+//! Bcachefs file systems.
+
+use super::gathered::{Attribute, Gathered, Unit};
+use super::{About, Collector, ReadContext};
+use crate::config::Section;
+use crate::encode::Family;
+use crate::encode::family::Value;
+use crate::host::{Device, Devices, Host, Line, ReadError};
+
+/// `/sys/fs/bcachefs`: fs/bcachefs/sysfs.c.
+pub(super) struct Bcachefs {
+    file_systems: Devices,
+}
+
+impl Collector for Bcachefs {
+    const ABOUT: About = About {
+        name: "bcachefs",
+        summary: "Bcachefs file systems: counters, compression, errors, devices",
+        reads: &["/sys/fs/bcachefs/*"],
+        needs: "a file system of Bcachefs that is mounted",
+        families: &[
+            INFO.info(),
+            OF_FILE_SYSTEM[0].family.info(),
+            COMPRESSED.info(),
+            UNCOMPRESSED.info(),
+            ERRORS.info(),
+            WRITES.info(),
+            WRITE_SIZE.info(),
+            COUNTER.info(),
+            DEVICE_INFO.info(),
+            OF_DEVICE[0].family.info(),
+            OF_DEVICE[1].family.info(),
+            OF_DEVICE[2].family.info(),
+            IO_DONE.info(),
+            IO_ERRORS.info(),
+        ],
+        ..About::PLAIN
+    };
+    type Reading = Gathered;
+
+    fn new(host: &Host, _: &mut Section<'_>) -> Self {
+        Bcachefs { file_systems: host.devices("fs/bcachefs") }
+    }
+
+    fn read(&mut self, cx: &mut ReadContext<'_>, reading: &mut Gathered) -> Result<(), ReadError> {
+        reading.clear();
+        for (uuid, device) in self.file_systems.look(|name| name.contains('-'))? {
+            reading.put(&INFO, [uuid], 1u64);
+            reading.put_attributes(cx, device, OF_FILE_SYSTEM, [uuid]);
+            read_tables(cx, reading, device, uuid);
+            let counters = Device::new(device.path().join("counters"));
+            for name in counters.names() {
+                let Some(text) = device.text(format!("counters/{name}"), cx.buffer) else { continue };
+                if let Some(count) = since_creation(text.lines()) {
+                    reading.put_keyed(&COUNTER, &name, [uuid], count);
+                }
+            }
+            for folder in device.names() {
+                if let Some(name) = folder.strip_prefix("dev-") {
+                    read_device(cx, reading, &mut Device::new(device.path().join(&folder)), name, uuid);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Tables of a name and numbers in columns.
+fn read_tables(cx: &mut ReadContext<'_>, reading: &mut Gathered, device: &mut Device, uuid: &str) {
+    let columns = |line: Line<'_>| -> Option<(String, Vec<Value>)> {
+        let text = String::from_utf8_lossy(line.bytes()).into_owned();
+        let mut words = text.split_whitespace();
+        let name = words.next()?.trim_end_matches(':').to_owned();
+        let joined = words.collect::<Vec<_>>().join(" ").replace(" KiB", "k").replace(" MiB", "M");
+        let joined = joined.replace(" GiB", "G").replace(" TiB", "T").replace(" B", "");
+        let numbers = joined.split(' ').map_while(|word| Unit::Size.parse(word.as_bytes())).collect();
+        Some((name, numbers))
+    };
+    let mut table = |file: &'static str, each: &mut dyn FnMut(&mut Gathered, &str, &[Value])| {
+        let Some(text) = device.text(file, cx.buffer) else { return };
+        for (name, numbers) in text.lines().filter_map(columns).filter(|(_, numbers)| !numbers.is_empty()) {
+            each(reading, &name, &numbers);
+        }
+    };
+    table("compression_stats", &mut |reading, algorithm, numbers| {
+        reading.put_some(&COMPRESSED, [algorithm, uuid], numbers.first().copied());
+        reading.put_some(&UNCOMPRESSED, [algorithm, uuid], numbers.get(1).copied());
+    });
+    table("errors", &mut |reading, error, numbers| {
+        reading.put_some(&ERRORS, [error, uuid], numbers.first().copied());
+    });
+    table("btree_write_stats", &mut |reading, kind, numbers| {
+        reading.put_some(&WRITES, [kind, uuid], numbers.first().copied());
+        reading.put_some(&WRITE_SIZE, [kind, uuid], numbers.get(1).copied());
+    });
+}
+
+fn read_device(cx: &mut ReadContext<'_>, reading: &mut Gathered, device: &mut Device, name: &str, uuid: &str) {
+    let mut of = |file: &'static str| device.string(file, cx.buffer).unwrap_or_default();
+    let [label, state] = ["label", "state"].map(&mut of);
+    reading.put(&DEVICE_INFO, [name, &label, &state, uuid], 1u64);
+    reading.put_attributes(cx, device, OF_DEVICE, [name, uuid]);
+    if let Some(text) = device.text("io_done", cx.buffer) {
+        let mut operation = String::new();
+        for (key, rest) in text.lines().filter_map(|line| line.key_and_rest()) {
+            let key = String::from_utf8_lossy(key).into_owned();
+            match Unit::Plain.parse(rest.bytes().trim_ascii()) {
+                Some(bytes) => reading.put(&IO_DONE, [&key, name, &operation, uuid], bytes),
+                None => operation = key,
+            }
+        }
+    }
+    if let Some(text) = device.text("io_errors", cx.buffer) {
+        // Those since the file system was made; a second part tells of those since a reset.
+        for (key, rest) in text.lines().skip(1).map_while(|line| line.key_and_rest()) {
+            let kind = String::from_utf8_lossy(key).into_owned();
+            reading.put_some(&IO_ERRORS, [name, &kind, uuid], Unit::Plain.parse(rest.bytes().trim_ascii()));
+        }
+    }
+}
+
+/// `since filesystem creation: N`, behind what was counted since the mount.
+fn since_creation<'l>(lines: impl Iterator<Item = Line<'l>>) -> Option<Value> {
+    let last = lines.filter_map(|line| line.key_and_rest()).filter(|(key, _)| key.ends_with(b"creation")).last()?;
+    Unit::Size.parse(last.1.bytes().trim_ascii())
+}
+
+const INFO: Family<1> = Family::gauge("node_bcachefs_info", "The file system; 1.", ["uuid"]);
+const OF_FILE_SYSTEM: &[Attribute<1>] = &[Attribute::gauge(
+    "btree_cache_size",
+    "node_bcachefs_btree_cache_size_bytes",
+    "Bytes of trees in memory.",
+    ["uuid"],
+    Unit::Size,
+)];
+const COMPRESSED: Family<2> = Family::gauge(
+    "node_bcachefs_compression_compressed_bytes",
+    "Bytes of what is compressed this way.",
+    ["algorithm", "uuid"],
+);
+const UNCOMPRESSED: Family<2> = Family::gauge(
+    "node_bcachefs_compression_uncompressed_bytes",
+    "The same before it was compressed.",
+    ["algorithm", "uuid"],
+);
+const ERRORS: Family<2> =
+    Family::counter("node_bcachefs_errors_total", "Errors of the file system by kind.", ["error_type", "uuid"]);
+const WRITES: Family<2> =
+    Family::counter("node_bcachefs_btree_writes_total", "Writes of trees by kind.", ["type", "uuid"]);
+const WRITE_SIZE: Family<2> =
+    Family::gauge("node_bcachefs_btree_write_average_size_bytes", "Average bytes of such a write.", ["type", "uuid"]);
+const COUNTER: Family<1> = Family::counter(
+    "node_bcachefs_KEY_total",
+    "What the file system counts under this name, since it was made.",
+    ["uuid"],
+);
+const DEVICE_INFO: Family<4> =
+    Family::gauge("node_bcachefs_device_info", "A device of the file system; 1.", ["device", "label", "state", "uuid"]);
+const DEVICE: [&str; 2] = ["device", "uuid"];
+const OF_DEVICE: &[Attribute<2>] = &[
+    Attribute::gauge("bucket_size", "node_bcachefs_device_bucket_size_bytes", "Bytes of a bucket.", DEVICE, Unit::Size),
+    Attribute::gauge("nbuckets", "node_bcachefs_device_buckets", "Buckets of the device.", DEVICE, Unit::Plain),
+    Attribute::gauge(
+        "durability",
+        "node_bcachefs_device_durability",
+        "For how many copies the device counts.",
+        DEVICE,
+        Unit::Plain,
+    ),
+];
+const IO_DONE: Family<4> = Family::counter(
+    "node_bcachefs_device_io_done_bytes_total",
+    "Bytes that were read and written, by what they are.",
+    ["data_type", "device", "operation", "uuid"],
+);
+const IO_ERRORS: Family<3> =
+    Family::counter("node_bcachefs_device_io_errors_total", "Errors of the device.", ["device", "type", "uuid"]);

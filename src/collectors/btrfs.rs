@@ -1,0 +1,143 @@
+//! Btrfs file systems: how much of each kind is allocated and used.
+
+use super::gathered::{Attribute, Gathered, Unit};
+use super::{About, Collector, ReadContext};
+use crate::config::Section;
+use crate::encode::Family;
+use crate::host::{Device, Devices, Host, ReadError, file};
+
+/// `/sys/fs/btrfs`: fs/btrfs/sysfs.c.
+pub(super) struct Btrfs {
+    file_systems: Devices,
+}
+
+impl Collector for Btrfs {
+    const ABOUT: About = About {
+        name: "btrfs",
+        summary: "Btrfs file systems: what is allocated and used, devices, commits",
+        reads: &["/sys/fs/btrfs/*"],
+        needs: "a file system of Btrfs that is mounted",
+        families: &[
+            INFO.info(),
+            OF_FILE_SYSTEM[0].family.info(),
+            DEVICE_SIZE.info(),
+            RESERVED.info(),
+            USED.info(),
+            SIZE.info(),
+            RATIO.info(),
+            COMMITS.info(),
+            COMMIT_SECONDS.info(),
+            LAST_COMMIT.info(),
+            MAX_COMMIT.info(),
+        ],
+        ..About::PLAIN
+    };
+    type Reading = Gathered;
+
+    fn new(host: &Host, _: &mut Section<'_>) -> Self {
+        Btrfs { file_systems: host.devices("fs/btrfs") }
+    }
+
+    fn read(&mut self, cx: &mut ReadContext<'_>, reading: &mut Gathered) -> Result<(), ReadError> {
+        reading.clear();
+        // File systems are called by their UUIDs; beside them is what the module can do.
+        for (uuid, device) in self.file_systems.look(|name| name.contains('-'))? {
+            let label = device.string("label", cx.buffer).unwrap_or_default();
+            reading.put(&INFO, [&label, uuid], 1u64);
+            reading.put_attributes(cx, device, OF_FILE_SYSTEM, [uuid]);
+            let mut devices = file::list(&device.path().join("devices")).unwrap_or_default();
+            devices.sort_unstable();
+            for name in &devices {
+                const SECTOR: u64 = 512;
+                let size = device.number::<u64>(format!("devices/{name}/size"), cx.buffer);
+                let bytes = cx.part(size).flatten().map(|sectors| sectors.saturating_mul(SECTOR));
+                reading.put_some(&DEVICE_SIZE, [name, uuid], bytes);
+            }
+            for kind in ["data", "metadata", "system"] {
+                read_kind(cx, reading, device, kind, uuid, devices.len());
+            }
+            read_commits(cx, reading, device, uuid);
+        }
+        Ok(())
+    }
+}
+
+fn read_kind(
+    cx: &mut ReadContext<'_>,
+    reading: &mut Gathered,
+    device: &Device,
+    kind: &str,
+    uuid: &str,
+    devices: usize,
+) {
+    let mut group = Device::new(device.path().join("allocation").join(kind));
+    let reserved = group.number::<u64>("bytes_reserved", cx.buffer);
+    reading.put_some(&RESERVED, [kind, uuid], cx.part(reserved).flatten());
+    for mode in group.names() {
+        let mut number = |file: &str| {
+            let number = group.number::<u64>(format!("{mode}/{file}"), cx.buffer);
+            cx.part(number).flatten()
+        };
+        // Directories are modes; of files there is no such file in them.
+        let Some(used) = number("used_bytes") else { continue };
+        let size = number("total_bytes");
+        reading.put(&USED, [kind, &mode, uuid], used);
+        reading.put_some(&SIZE, [kind, &mode, uuid], size);
+        reading.put_some(&RATIO, [kind, &mode, uuid], ratio(&mode, devices));
+    }
+}
+
+/// How many bytes of disks a byte of the file system takes.
+fn ratio(mode: &str, devices: usize) -> Option<f64> {
+    let with_parity = |parity: usize| (devices > parity).then(|| devices as f64 / (devices - parity) as f64);
+    match mode {
+        "single" | "raid0" => Some(1.0),
+        "dup" | "raid1" | "raid10" => Some(2.0),
+        "raid1c3" => Some(3.0),
+        "raid1c4" => Some(4.0),
+        "raid5" => with_parity(1),
+        "raid6" => with_parity(2),
+        _ => None,
+    }
+}
+
+fn read_commits(cx: &mut ReadContext<'_>, reading: &mut Gathered, device: &mut Device, uuid: &str) {
+    let Some(text) = device.text("commit_stats", cx.buffer) else { return };
+    for line in text.lines() {
+        let mut fields = line.fields();
+        let (Some(key), Ok(number)) = (fields.next(), fields.number::<u64>("a number")) else { continue };
+        let seconds = number as f64 / 1000.0;
+        match key {
+            b"commits" => reading.put(&COMMITS, [uuid], number),
+            b"last_commit_ms" => reading.put(&LAST_COMMIT, [uuid], seconds),
+            b"max_commit_ms" => reading.put(&MAX_COMMIT, [uuid], seconds),
+            b"total_commit_ms" => reading.put(&COMMIT_SECONDS, [uuid], seconds),
+            _ => {}
+        }
+    }
+}
+
+const INFO: Family<2> = Family::gauge("node_btrfs_info", "The file system; 1.", ["label", "uuid"]);
+const OF_FILE_SYSTEM: &[Attribute<1>] = &[Attribute::gauge(
+    "allocation/global_rsv_size",
+    "node_btrfs_global_rsv_size_bytes",
+    "Bytes that are kept for the file system itself.",
+    ["uuid"],
+    Unit::Plain,
+)];
+const DEVICE_SIZE: Family<2> =
+    Family::gauge("node_btrfs_device_size_bytes", "Size of a device of the file system in bytes.", ["device", "uuid"]);
+const RESERVED: Family<2> =
+    Family::gauge("node_btrfs_reserved_bytes", "Bytes that are set aside for writes.", ["block_group_type", "uuid"]);
+const GROUP: [&str; 3] = ["block_group_type", "mode", "uuid"];
+const USED: Family<3> = Family::gauge("node_btrfs_used_bytes", "Bytes that are used of this kind.", GROUP);
+const SIZE: Family<3> = Family::gauge("node_btrfs_size_bytes", "Bytes that are allocated to this kind.", GROUP);
+const RATIO: Family<3> =
+    Family::gauge("node_btrfs_allocation_ratio", "Bytes of disks that a byte of this kind takes.", GROUP);
+const COMMITS: Family<1> = Family::counter("node_btrfs_commits_total", "Commits.", ["uuid"]);
+const COMMIT_SECONDS: Family<1> =
+    Family::counter("node_btrfs_commit_seconds_total", "Seconds that commits took.", ["uuid"]);
+const LAST_COMMIT: Family<1> =
+    Family::gauge("node_btrfs_last_commit_seconds", "Seconds that the last commit took.", ["uuid"]);
+const MAX_COMMIT: Family<1> =
+    Family::gauge("node_btrfs_max_commit_seconds", "Seconds that the longest commit took.", ["uuid"]);
