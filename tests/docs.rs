@@ -169,6 +169,9 @@ fn the_default_configuration_changes_nothing() {
 fn every_setting_that_the_default_configuration_shows_is_sound() {
     let alternatives = [
         "device_include",
+        "chip_include",
+        "sensor_include",
+        "name_include",
         "mount_points_include",
         "fs_types_include",
         "bucket",

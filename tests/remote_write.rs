@@ -82,11 +82,12 @@ struct Receiver {
 impl Receiver {
     fn start(versions: &str) -> Receiver {
         static BUILT: Mutex<()> = Mutex::new(());
-        let folder = folder("receiver");
-        {
+        let folder = {
             let _alone = BUILT.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let folder = folder("receiver");
             run(Command::new("go").args(["build", "-o", "receiver", "."]).current_dir(&folder));
-        }
+            folder
+        };
         let address = format!("127.0.0.1:{}", free_port());
         let mut command = Command::new(folder.join("receiver"));
         let mut child = command.args([&address, versions]).stdout(Stdio::piped()).spawn().unwrap();

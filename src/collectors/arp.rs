@@ -28,7 +28,7 @@ impl Collector for Arp {
         needs: "the host's network namespace",
         keys: &[DEVICE_EXCLUDE.info(), DEVICE_INCLUDE.info()],
         families: &[ENTRIES.info()],
-        ..About::PLAIN
+        ..About::PULLED
     };
     type Reading = Gathered;
 

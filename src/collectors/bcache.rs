@@ -33,7 +33,7 @@ impl Collector for Bcache {
             &infos!(OF_CACHE.family),
             &infos!(PRIORITIES.1),
         ]),
-        ..About::PLAIN
+        ..About::PULLED
     };
     type Reading = Gathered;
 

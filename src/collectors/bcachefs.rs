@@ -34,7 +34,7 @@ impl Collector for Bcachefs {
             IO_DONE.info(),
             IO_ERRORS.info(),
         ],
-        ..About::PLAIN
+        ..About::PULLED
     };
     type Reading = Gathered;
 

@@ -30,7 +30,7 @@ impl Collector for Btrfs {
             LAST_COMMIT.info(),
             MAX_COMMIT.info(),
         ],
-        ..About::PLAIN
+        ..About::PULLED
     };
     type Reading = Gathered;
 

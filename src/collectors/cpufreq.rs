@@ -19,7 +19,7 @@ impl Collector for Cpufreq {
         reads: &["/sys/devices/system/cpu/cpu*/cpufreq/*"],
         needs: "CONFIG_CPU_FREQ; seldom in virtual machines",
         families: &concat::<_, 8>(&[&infos!(FREQUENCIES.family), &[GOVERNOR.info()]]),
-        ..About::PLAIN
+        ..About::PULLED
     };
     type Reading = Gathered;
 

@@ -19,7 +19,7 @@ impl Collector for Dmi {
         reads: &["/sys/class/dmi/id/*"],
         needs: "serial numbers and the UUID can be read by root alone",
         families: &[INFO.info()],
-        ..About::PLAIN
+        ..About::PULLED
     };
     type Reading = Gathered;
 

@@ -25,7 +25,7 @@ impl Collector for Dmmultipath {
             PATHS_FAILED.info(),
             PATH_STATE.info(),
         ],
-        ..About::PLAIN
+        ..About::PULLED
     };
     type Reading = Gathered;
 

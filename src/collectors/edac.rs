@@ -19,7 +19,7 @@ impl Collector for Edac {
         reads: &["/sys/devices/system/edac/mc/mc*"],
         needs: "memory with ECC and its EDAC driver",
         families: &concat::<_, 6>(&[&infos!(OF_CONTROLLER.family), &infos!(OF_ROW.family), &CHANNEL_INFOS]),
-        ..About::PLAIN
+        ..About::PULLED
     };
     type Reading = Gathered;
 

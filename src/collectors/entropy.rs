@@ -18,7 +18,7 @@ impl Collector for Entropy {
         summary: "the kernel's pool of random bits",
         reads: &["/proc/sys/kernel/random/{entropy_avail,poolsize}"],
         families: &[AVAILABLE.info(), POOL_SIZE.info()],
-        ..About::PLAIN
+        ..About::PULLED
     };
     type Reading = Gathered;
 

@@ -20,7 +20,7 @@ impl Collector for Fibrechannel {
         reads: &["/sys/class/fc_host/host*"],
         needs: "a Fibre Channel adapter",
         families: &concat::<_, 15>(&[&infos!(STATISTICS.family), &[INFO.info()]]),
-        ..About::PLAIN
+        ..About::PULLED
     };
     type Reading = Gathered;
 

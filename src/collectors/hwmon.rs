@@ -50,7 +50,7 @@ impl Collector for Hwmon {
         needs: "drivers of the sensors; seldom in virtual machines",
         keys: &[CHIP_EXCLUDE.info(), CHIP_INCLUDE.info(), SENSOR_EXCLUDE.info(), SENSOR_INCLUDE.info()],
         families: &[CHIP_NAMES.info(), SENSOR_LABEL.info(), SENSOR.info(), ENERGY.info()],
-        ..About::PLAIN
+        ..About::PULLED
     };
     type Reading = Gathered;
 

@@ -30,7 +30,7 @@ impl Collector for Infiniband {
             &infos!(COUNTERS.family),
             &[INFO.info(), STATE.info(), PHYSICAL_STATE.info(), RATE.info()],
         ]),
-        ..About::PLAIN
+        ..About::PULLED
     };
     type Reading = Gathered;
 

@@ -44,7 +44,7 @@ impl Collector for Ipvs {
             BACKEND[1].info(),
             BACKEND[2].info(),
         ],
-        ..About::PLAIN
+        ..About::PULLED
     };
     type Reading = Gathered;
 

@@ -18,7 +18,7 @@ impl Collector for KernelHung {
         reads: &["/proc/sys/kernel/hung_task_detect_count"],
         needs: "Linux 6.13 with CONFIG_DETECT_HUNG_TASK",
         families: &[HUNG.info()],
-        ..About::PLAIN
+        ..About::PULLED
     };
     type Reading = Gathered;
 

@@ -4,6 +4,7 @@ use super::gathered::Gathered;
 use super::{About, Collector, ReadContext, Vocabularies};
 use crate::config::Section;
 use crate::encode::Family;
+use crate::encode::infos::{concat, infos};
 use crate::host::{Devices, Host, ReadError};
 
 /// `/sys/devices/system/node/node*`: drivers/base/node.c.
@@ -17,7 +18,7 @@ impl Collector for MeminfoNuma {
         summary: "memory by NUMA node",
         reads: &["/sys/devices/system/node/node*/{meminfo,numastat}"],
         on_by_default: Vocabularies::NONE,
-        families: &[MEMORY.info(), COUNTER.info()],
+        families: &concat::<_, 7>(&[&[MEMORY.info()], &infos!(COUNTERS.1)]),
         ..About::PLAIN
     };
     type Reading = Gathered;
@@ -50,8 +51,10 @@ impl Collector for MeminfoNuma {
             if let Some(text) = device.text("numastat", cx.buffer) {
                 for line in text.lines() {
                     let mut fields = line.fields();
-                    let key = String::from_utf8_lossy(fields.required("a name")?).into_owned();
-                    reading.put_keyed(&COUNTER, &key, [node], fields.number::<u64>("a count of pages")?);
+                    let key = fields.next().unwrap_or_default();
+                    if let Some((_, family)) = COUNTERS.iter().find(|(known, _)| known.as_bytes() == key) {
+                        reading.put(family, [node], fields.number::<u64>("a count of pages")?);
+                    }
                 }
             }
         }
@@ -61,5 +64,17 @@ impl Collector for MeminfoNuma {
 
 const MEMORY: Family<1> =
     Family::gauge("node_memory_numa_KEY", "Memory of the node under this name, in bytes or in huge pages.", ["node"]);
-const COUNTER: Family<1> =
-    Family::counter("node_memory_numa_KEY_total", "Pages that the node counts under this name.", ["node"]);
+const fn counter(name: &'static str, help: &'static str) -> Family<1> {
+    Family::counter(name, help, ["node"])
+}
+const COUNTERS: &[(&str, Family<1>)] = &[
+    (
+        "interleave_hit",
+        counter("node_memory_numa_interleave_hit_total", "Interleaved pages that were got here as wished."),
+    ),
+    ("local_node", counter("node_memory_numa_local_node_total", "Pages that a process on the node got here.")),
+    ("numa_foreign", counter("node_memory_numa_numa_foreign_total", "Pages that were wished here and got elsewhere.")),
+    ("numa_hit", counter("node_memory_numa_numa_hit_total", "Pages that were wished and got here.")),
+    ("numa_miss", counter("node_memory_numa_numa_miss_total", "Pages that were wished elsewhere and got here.")),
+    ("other_node", counter("node_memory_numa_other_node_total", "Pages that a process on another node got here.")),
+];

@@ -186,6 +186,9 @@ impl About {
         families: &[],
         measurements: &[],
     };
+
+    /// The same, on by default for pulling alone: what has no counterpart in Telegraf is pushed when it is asked for.
+    pub const PULLED: About = About { on_by_default: Vocabularies::FAMILIES, ..About::PLAIN };
 }
 
 /// A reader of one subject.

@@ -31,7 +31,7 @@ impl Collector for Netclass {
         needs: "the host's network namespace",
         keys: &[IGNORED_DEVICES.info(), IGNORE_INVALID_SPEED.info()],
         families: &concat::<_, 19>(&[&infos!(ATTRIBUTES.family), &[SPEED.info(), UP.info(), INFO.info()]]),
-        ..About::PLAIN
+        ..About::PULLED
     };
     type Reading = Gathered;
 

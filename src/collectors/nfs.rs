@@ -26,7 +26,7 @@ impl Collector for Nfs {
             REFRESHES.info(),
             REQUESTS.info(),
         ],
-        ..About::PLAIN
+        ..About::PULLED
     };
     type Reading = Gathered;
 

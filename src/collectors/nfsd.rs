@@ -34,7 +34,7 @@ impl Collector for Nfsd {
             RPCS.info(),
             REQUESTS.info(),
         ],
-        ..About::PLAIN
+        ..About::PULLED
     };
     type Reading = Gathered;
 

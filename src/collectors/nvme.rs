@@ -24,7 +24,7 @@ impl Collector for Nvme {
             USED.info(),
             LOGICAL_BLOCK_SIZE.info(),
         ],
-        ..About::PLAIN
+        ..About::PULLED
     };
     type Reading = Gathered;
 

@@ -24,7 +24,7 @@ impl Collector for Powersupplyclass {
         reads: &["/sys/class/power_supply/*/*"],
         keys: &[IGNORED_SUPPLIES.info()],
         families: &concat::<_, 48>(&[&infos!(ATTRIBUTES.family), &[INFO.info()]]),
-        ..About::PLAIN
+        ..About::PULLED
     };
     type Reading = Gathered;
 

@@ -28,7 +28,7 @@ impl Collector for Rapl {
         needs: "root, since Linux 5.10; never in virtual machines",
         keys: &[ENABLE_ZONE_LABEL.info()],
         families: &[OF_ZONE.info(), JOULES.info()],
-        ..About::PLAIN
+        ..About::PULLED
     };
     type Reading = Gathered;
 

@@ -18,7 +18,7 @@ impl Collector for Schedstat {
         reads: &["/proc/schedstat"],
         needs: "CONFIG_SCHEDSTATS",
         families: &[RUNNING.info(), WAITING.info(), TIMESLICES.info()],
-        ..About::PLAIN
+        ..About::PULLED
     };
     type Reading = Gathered;
 

@@ -18,7 +18,7 @@ impl Collector for Selinux {
         summary: "whether SELinux is on, and whether it enforces",
         reads: &["/sys/fs/selinux/enforce", "/etc/selinux/config"],
         families: &[ENABLED.info(), CONFIG_MODE.info(), CURRENT_MODE.info()],
-        ..About::PLAIN
+        ..About::PULLED
     };
     type Reading = Gathered;
 

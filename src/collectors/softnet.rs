@@ -18,7 +18,7 @@ impl Collector for Softnet {
         summary: "packets that each CPU took from its network queue, and dropped",
         reads: &["/proc/net/softnet_stat"],
         families: &concat::<_, 7>(&[&infos!(COUNTERS.0), &[BACKLOG.info()]]),
-        ..About::PLAIN
+        ..About::PULLED
     };
     type Reading = Gathered;
 

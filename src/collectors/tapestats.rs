@@ -24,7 +24,7 @@ impl Collector for Tapestats {
         needs: "a tape drive",
         keys: &[IGNORED_DEVICES.info()],
         families: &infos!(ATTRIBUTES.family),
-        ..About::PLAIN
+        ..About::PULLED
     };
     type Reading = Gathered;
 

@@ -17,7 +17,7 @@ impl Collector for ThermalZone {
         summary: "temperatures of thermal zones, and the states of what cools them",
         reads: &["/sys/class/thermal/{thermal_zone,cooling_device}*"],
         families: &[TEMP.info(), COOLING[0].family.info(), COOLING[1].family.info()],
-        ..About::PLAIN
+        ..About::PULLED
     };
     type Reading = Gathered;
 

@@ -18,7 +18,7 @@ impl Collector for UdpQueues {
         reads: &["/proc/net/{udp,udp6}"],
         needs: "the host's network namespace",
         families: &[QUEUES.info()],
-        ..About::PLAIN
+        ..About::PULLED
     };
     type Reading = Gathered;
 

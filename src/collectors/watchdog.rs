@@ -19,7 +19,7 @@ impl Collector for Watchdog {
         reads: &["/sys/class/watchdog/watchdog*/*"],
         needs: "CONFIG_WATCHDOG_SYSFS",
         families: &concat::<_, 8>(&[&infos!(ATTRIBUTES.family), &[INFO.info()]]),
-        ..About::PLAIN
+        ..About::PULLED
     };
     type Reading = Gathered;
 

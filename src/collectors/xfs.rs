@@ -19,7 +19,7 @@ impl Collector for Xfs {
         reads: &["/sys/fs/xfs/*/stats/stats"],
         needs: "a file system of XFS that is mounted",
         families: &FAMILIES,
-        ..About::PLAIN
+        ..About::PULLED
     };
     type Reading = Gathered;
 

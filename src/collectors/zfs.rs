@@ -35,7 +35,7 @@ impl Collector for Zfs {
         reads: &["/proc/spl/kstat/zfs/*"],
         needs: "the kernel module zfs",
         families: &[STAT.info(), POOL.info(), POOL_STATE.info(), DATASET.info()],
-        ..About::PLAIN
+        ..About::PULLED
     };
     type Reading = Gathered;
 

@@ -124,8 +124,15 @@ impl Disk {
         }
         let mut records = Records::default();
         records.push(&encode(lines));
-        let current = self.writable()?;
-        current.append(&records)?;
+        if let Err(error) = self.writable().and_then(|current| current.append(&records)) {
+            // What is done with takes room that there is none of.
+            if self.segments.get(&self.number).is_none_or(|about| about.points > 0) {
+                return Err(error);
+            }
+            self.rotate();
+            self.writable()?.append(&records)?;
+        }
+        let Some(current) = &self.current else { return Ok(()) };
         let (number, length, now) = (current.number(), current.length(), self.now());
         if let Some(about) = self.segments.get_mut(&number) {
             if about.points == 0 {
