@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use common::{ALL_ON, collectors, copy_tree, exposition, host_of, line_protocol, read, recorded_host};
+use common::{all_on, collectors, copy_tree, exposition, host_of, line_protocol, read, recorded_host};
 use globset::GlobBuilder;
 use influxdb_line_protocol::{FieldValue, parse_lines};
 use proptest::prelude::*;
@@ -412,9 +412,9 @@ fn damage_each_file(recorded: &str, times: u32, wanted: &impl Fn(&OsStr) -> bool
     let tree = folder.path().join("after");
     copy_tree(&recorded_host(recorded).join("after"), &tree, wanted);
     let host = host_of(&tree);
-    let new_readers = || Readers::new(host.clone(), collectors(&host, ALL_ON));
+    let new_readers = || Readers::new(host.clone(), collectors(&host, &all_on()));
     let earlier = host_of(&recorded_host(recorded).join("before"));
-    let earlier = read(&Readers::new(earlier.clone(), collectors(&earlier, ALL_ON)));
+    let earlier = read(&Readers::new(earlier.clone(), collectors(&earlier, &all_on())));
     let since_earlier = |answers: &[Answer]| -> Vec<_> {
         answers.iter().zip(&earlier).map(|(answer, earlier)| rendered(answer, earlier, &host)).collect()
     };

@@ -46,8 +46,8 @@ impl Collector for Selinux {
 
 /// What `SELINUX=` says: off unless it is one of two words.
 fn configured(text: &str) -> i64 {
-    let words = text.lines().filter_map(|line| line.trim().strip_prefix("SELINUX="));
-    match words.last().map(str::trim) {
+    let mut words = text.lines().filter_map(|line| line.trim().strip_prefix("SELINUX="));
+    match words.next_back().map(str::trim) {
         Some("enforcing") => 1,
         Some("permissive") => 0,
         _ => -1,

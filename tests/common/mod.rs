@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rustix::io::Errno;
+use taffrail::collectors::list;
 use taffrail::collectors::readers::{Answer, Readers};
 use taffrail::collectors::settings::{Configured, configure};
 use taffrail::collectors::{Vocabularies, readers};
@@ -250,14 +251,23 @@ pub fn collectors(host: &Host, toml: &str) -> Vec<Configured> {
     Section::check(&document, |root| configure(host, &[], &mut root.table("collectors"))).unwrap()
 }
 
-/// Turns on what is off by default.
-pub const ALL_ON: &str = r#"
-[collectors]
-enable = ["processes"]
+/// Everything that is read of a host, also what is off by default, with all that can be asked for.
+pub fn all_on() -> String {
+    // What is far away is no host's.
+    let names: Vec<String> =
+        list::names().filter(|name| *name != "cloudwatch").map(|name| format!("{name:?}")).collect();
+    format!("[collectors]\nenable = [{}]\n{MORE}", names.join(", "))
+}
+
+const MORE: &str = r#"
 [collectors.container]
 kinds = ["host", "container", "pod", "machine", "service", "scope", "slice"]
 sets = ["cpu", "cpu_details", "memory", "memory_details", "io", "io_details", "network", "processes", "descriptors",
     "pressure", "oom", "hugetlb", "spec", "times", "info"]
+[collectors.bcache]
+priority_stats = true
+[collectors.textfile]
+directory = ["/var/lib/textfil[e]"]
 "#;
 
 /// One reading by all collectors.

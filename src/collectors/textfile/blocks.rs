@@ -73,7 +73,7 @@ pub(super) fn read(text: &str) -> (Vec<Family>, Vec<String>) {
             },
             Err((line, reason)) => {
                 problems
-                    .push(format!("line {}: {reason}; the family is left out", first_line + line.saturating_sub(1)));
+                    .push(format!("line {}: {reason}, and the family is left out", first_line + line.saturating_sub(1)));
             }
         }
     }
