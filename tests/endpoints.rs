@@ -74,7 +74,7 @@ fn a_scrape_can_choose_collectors() {
     // processes is on for points alone.
     let off = taffrail.get("/metrics?collect[]=processes");
     assert_eq!(off.status, 400);
-    assert!(off.text().contains("is not on; on are bonding, conntrack, container, cpu, "), "{}", off.text());
+    assert!(off.text().contains("is not on; on are arp, bcache, bcachefs, bonding, "), "{}", off.text());
 }
 
 #[test]

@@ -178,7 +178,7 @@ impl Attribute {
             "vrm",
         ];
         if file == "update_interval" {
-            let sensor = file.clone();
+            let sensor = "update_interval0".to_owned();
             return Some(Attribute { file, sensor, kind: "update_interval", property: String::new() });
         }
         let kind = KINDS.into_iter().find(|kind| {
@@ -189,7 +189,9 @@ impl Attribute {
         })?;
         let rest = &file[kind.len()..];
         let digits = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit()).len();
-        let sensor = file[..kind.len() + digits].to_owned();
+        // What a chip has one of is numbered too.
+        let number = if digits == 0 { "0" } else { &rest[..digits] };
+        let sensor = format!("{kind}{number}");
         let property = rest[digits..].trim_start_matches('_').to_owned();
         Some(Attribute { sensor, kind, property, file })
     }
@@ -214,7 +216,7 @@ fn label(name: &str, device: &mut Device, buffer: &mut Vec<u8>) -> String {
 
 fn clean(name: &str) -> String {
     let lower = name.trim().to_lowercase();
-    let cleaned: String = lower.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
+    let cleaned: String = lower.chars().map(|c| if c.is_ascii_alphanumeric() || c == ':' { c } else { '_' }).collect();
     cleaned.trim_matches('_').to_owned()
 }
 
@@ -243,7 +245,7 @@ mod tests {
         assert_eq!(of("pwm2_auto_point1_temp"), some("pwm2", "pwm", "auto_point1_temp"));
         assert_eq!(of("in0_label"), some("in0", "in", "label"));
         assert_eq!(of("intrusion0_alarm"), some("intrusion0", "intrusion", "alarm"));
-        assert_eq!(of("update_interval"), some("update_interval", "update_interval", ""));
+        assert_eq!(of("update_interval"), some("update_interval0", "update_interval", ""));
         for other in ["name", "uevent", "power", "inverse", "subsystem"] {
             assert!(of(other).is_none() || other == "power", "{other}");
         }

@@ -65,22 +65,22 @@ fn read_line(
 ) -> Result<(), ReadError> {
     let mut fields = line.fields();
     let mut counts = Vec::with_capacity(cpus.len());
-    // Some lines are one number for all CPUs.
     for _ in cpus {
         match fields.clone().next() {
             Some(field) if field.iter().all(u8::is_ascii_digit) => counts.push(fields.number::<u64>("a count")?),
             _ => break,
         }
     }
+    // One number for all CPUs: errors.
+    if counts.len() < cpus.len() {
+        return Ok(());
+    }
     let words: Vec<String> = fields.map(|field| String::from_utf8_lossy(field).into_owned()).collect();
     // Behind the counts of a device there are its controller, what fires it, and its names; of others, what they are.
     let is_of_device = kind.bytes().all(|byte| byte.is_ascii_digit());
-    let (info, devices) = match is_of_device {
-        true => {
-            let names = words.len().min(2);
-            (words[..names].join(" "), words[names..].join(" "))
-        }
-        false => (words.join(" "), String::new()),
+    let (info, devices) = match words.split_first() {
+        Some((controller, rest)) if is_of_device => (controller.clone(), rest.join(" ")),
+        _ => (words.join(" "), String::new()),
     };
     for (cpu, count) in cpus.iter().zip(counts) {
         if count > 0 || has_zeros {

@@ -32,17 +32,12 @@ impl Collector for Zoneinfo {
         let (mut node, mut zone) = (String::new(), String::new());
         for line in self.zoneinfo.read(cx.buffer)?.lines() {
             let mut fields = line.fields();
-            let mut key = fields.next().unwrap_or_default();
+            let key = fields.next().unwrap_or_default();
             if key == b"Node" {
                 // "Node 0, zone      DMA"
                 node = String::from_utf8_lossy(fields.required("a node")?).trim_end_matches(',').to_owned();
                 zone = String::from_utf8_lossy(fields.nth(1).unwrap_or_default()).into_owned();
                 continue;
-            }
-            if key == b"pages" {
-                // "pages free     3952"
-                key = b"nr_free_pages";
-                fields.next();
             }
             if key == b"protection:" {
                 let text = String::from_utf8_lossy(line.bytes()).replace(['(', ')', ','], " ");

@@ -72,8 +72,10 @@ pub(super) fn read(text: &str) -> (Vec<Family>, Vec<String>) {
                 None => families.push(new),
             },
             Err((line, reason)) => {
-                problems
-                    .push(format!("line {}: {reason}, and the family is left out", first_line + line.saturating_sub(1)));
+                problems.push(format!(
+                    "line {}: {reason}, and the family is left out",
+                    first_line + line.saturating_sub(1)
+                ));
             }
         }
     }
