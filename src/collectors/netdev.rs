@@ -144,7 +144,7 @@ pub(super) fn read_line(line: Line<'_>) -> Result<Link, ReadError> {
         carrier: next()?,
         compressed: next()?,
     };
-    Ok(Link { name, state: None, receive, transmit })
+    Ok(Link { name, receive, transmit, ..Link::default() })
 }
 
 type Column = (Family<1>, fn(&Link) -> Option<u64>);

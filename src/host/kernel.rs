@@ -10,6 +10,7 @@ use rustix::io::Errno;
 use rustix::time::{ClockId, clock_gettime};
 
 use super::links::{self, Link};
+use super::netlink;
 use super::timex::{self, Timex};
 
 /// A moment, in nanoseconds since 1970-01-01 00:00:00 UTC.
@@ -149,7 +150,7 @@ impl Kernel for LiveKernel {
 
     fn links(&self, buffer: &mut Vec<u8>) -> Option<Vec<Link>> {
         let mut kept = self.links.lock().unwrap_or_else(PoisonError::into_inner);
-        let socket = kept.take().map_or_else(links::open, Ok).ok()?;
+        let socket = kept.take().map_or_else(|| netlink::open(netlink::Peer::Route), Ok).ok()?;
         let dumped = links::dump(&socket, buffer).ok()?;
         *kept = Some(socket);
         Some(dumped)

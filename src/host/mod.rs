@@ -5,6 +5,7 @@ pub mod devices;
 pub mod file;
 pub mod kernel;
 pub mod links;
+pub mod netlink;
 pub mod text;
 pub mod timex;
 pub mod watched;
@@ -120,6 +121,26 @@ impl Host {
     /// The network interfaces by rtnetlink; nothing for a recorded tree, whose `net/dev` tells of another machine.
     pub fn links(&self, buffer: &mut Vec<u8>) -> Option<Vec<links::Link>> {
         if self.has_live_proc { self.kernel.links(buffer) } else { None }
+    }
+
+    /// All that the kernel has of `kind`, by netlink; nothing for a recorded tree. See [`netlink::dump`].
+    ///
+    /// # Errors
+    /// What the kernel answers.
+    pub fn dump(
+        &self,
+        peer: netlink::Peer,
+        kind: u16,
+        body: &[u8],
+        buffer: &mut Vec<u8>,
+        each: &mut dyn FnMut(&[u8]),
+    ) -> Result<(), ReadError> {
+        if !self.has_live_proc {
+            return Err(ReadError::Absent(self.roots.proc.clone()));
+        }
+        let refused = |error| ReadError::Refused { what: "netlink".to_owned(), reason: text::reason(error) };
+        let socket = netlink::open(peer).map_err(refused)?;
+        netlink::dump(&socket, kind, body, buffer, each).map_err(refused)
     }
 
     /// What the host calls the mount point that Taffrail sees at `path`: the root prefix is taken off.

@@ -1,0 +1,207 @@
+//! The host's routes.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use super::gathered::Gathered;
+use super::{About, Collector, ReadContext, Vocabularies};
+use crate::config::Section;
+use crate::encode::Family;
+use crate::host::netlink::{Peer, attributes, u16_at, u32_at};
+use crate::host::{Host, ReadError};
+
+/// `RTM_GETROUTE` of rtnetlink(7).
+pub(super) struct NetworkRoute;
+
+impl Collector for NetworkRoute {
+    const ABOUT: About = About {
+        name: "network_route",
+        summary: "the host's routes",
+        reads: &["rtnetlink(7)"],
+        needs: "the host's network namespace",
+        on_by_default: Vocabularies::NONE,
+        families: &[INFO.info(), ROUTES.info()],
+        ..About::PLAIN
+    };
+    type Reading = Gathered;
+
+    fn new(_: &Host, _: &mut Section<'_>) -> Self {
+        NetworkRoute
+    }
+
+    fn read(&mut self, cx: &mut ReadContext<'_>, reading: &mut Gathered) -> Result<(), ReadError> {
+        reading.clear();
+        const RTM_GETROUTE: u16 = 26;
+        let mut routes = Vec::new();
+        cx.host
+            .dump(Peer::Route, RTM_GETROUTE, &[0; RTMSG], cx.buffer, &mut |body| routes.extend(Route::read(body)))?;
+        let links = cx.host.links(cx.buffer).unwrap_or_default();
+        let names: HashMap<u32, String> = links.into_iter().map(|link| (link.index, link.name)).collect();
+        let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
+        for route in &routes {
+            for (number, hop) in route.hops.iter().enumerate() {
+                let device = names.get(&hop.interface).map_or("", String::as_str);
+                // The weight of a way among several.
+                let weight = if route.hops.len() > 1 { (hop.weight + 1).to_string() } else { String::new() };
+                let text = |address: &Option<IpAddr>| address.map(|address| address.to_string()).unwrap_or_default();
+                let priority = route.priority.to_string();
+                let gateway = text(&hop.gateway);
+                let labels = [
+                    &route.destination,
+                    device,
+                    &gateway,
+                    &priority,
+                    protocol(route.protocol),
+                    &text(&route.source),
+                    &weight,
+                ];
+                reading.put(&INFO, labels, 1u64);
+                if number == 0 {
+                    *counts.entry(device).or_default() += 1;
+                }
+            }
+        }
+        for (device, count) in counts {
+            reading.put(&ROUTES, [device], count);
+        }
+        Ok(())
+    }
+}
+
+/// `struct rtmsg` of include/uapi/linux/rtnetlink.h.
+const RTMSG: usize = 12;
+
+#[derive(Debug, Default)]
+struct Route {
+    destination: String,
+    source: Option<IpAddr>,
+    priority: u32,
+    protocol: u8,
+    hops: Vec<Hop>,
+}
+
+#[derive(Debug, Default)]
+struct Hop {
+    interface: u32,
+    gateway: Option<IpAddr>,
+    weight: u32,
+}
+
+impl Route {
+    /// A route to others; nothing for those to the host itself, to all, or to nowhere.
+    fn read(body: &[u8]) -> Option<Route> {
+        const RTN_UNICAST: u8 = 1;
+        const RTA_DST: u16 = 1;
+        const RTA_OIF: u16 = 4;
+        const RTA_GATEWAY: u16 = 5;
+        const RTA_PRIORITY: u16 = 6;
+        const RTA_PREFSRC: u16 = 7;
+        const RTA_MULTIPATH: u16 = 9;
+        let head = body.get(..RTMSG)?;
+        let (length, protocol, kind) = (head[1], head[5], head[7]);
+        if kind != RTN_UNICAST {
+            return None;
+        }
+        let mut route = Route { destination: "default".to_owned(), protocol, ..Route::default() };
+        let mut only = Hop::default();
+        for (kind, payload) in attributes(&body[RTMSG..]) {
+            match kind {
+                RTA_DST => {
+                    if let Some(address) = address(payload) {
+                        route.destination = format!("{address}/{length}");
+                    }
+                }
+                RTA_OIF => only.interface = u32_at(payload, 0),
+                RTA_GATEWAY => only.gateway = address(payload),
+                RTA_PRIORITY => route.priority = u32_at(payload, 0),
+                RTA_PREFSRC => route.source = address(payload),
+                RTA_MULTIPATH => route.hops = hops(payload),
+                _ => {}
+            }
+        }
+        if route.hops.is_empty() {
+            route.hops.push(only);
+        }
+        Some(route)
+    }
+}
+
+/// `struct rtnexthop`, one after the other, each with its attributes.
+fn hops(mut bytes: &[u8]) -> Vec<Hop> {
+    const RTNEXTHOP: usize = 8;
+    const RTA_GATEWAY: u16 = 5;
+    let mut hops = Vec::new();
+    while bytes.len() >= RTNEXTHOP {
+        let length = u16_at(bytes, 0) as usize;
+        let Some(hop) = bytes.get(RTNEXTHOP..length) else { break };
+        let gateway = attributes(hop).find(|(kind, _)| *kind == RTA_GATEWAY).and_then(|(_, payload)| address(payload));
+        hops.push(Hop { interface: u32_at(bytes, 4), gateway, weight: bytes[3].into() });
+        bytes = &bytes[length.next_multiple_of(4).min(bytes.len())..];
+    }
+    hops
+}
+
+fn address(bytes: &[u8]) -> Option<IpAddr> {
+    match bytes.len() {
+        4 => bytes.first_chunk::<4>().map(|octets| Ipv4Addr::from(*octets).into()),
+        16 => bytes.first_chunk::<16>().map(|octets| Ipv6Addr::from(*octets).into()),
+        _ => None,
+    }
+}
+
+/// Who made a route: include/uapi/linux/rtnetlink.h, `RTPROT_*`.
+fn protocol(number: u8) -> &'static str {
+    match number {
+        0 => "unspec",
+        1 => "redirect",
+        2 => "kernel",
+        3 => "boot",
+        4 => "static",
+        8 => "gated",
+        9 => "ra",
+        10 => "mrt",
+        11 => "zebra",
+        12 => "bird",
+        13 => "dnrouted",
+        14 => "xorp",
+        15 => "ntk",
+        16 => "dhcp",
+        17 => "mrouted",
+        42 => "babel",
+        186 => "bgp",
+        187 => "isis",
+        188 => "ospf",
+        189 => "rip",
+        192 => "eigrp",
+        _ => "unknown",
+    }
+}
+
+const INFO: Family<7> = Family::gauge(
+    "node_network_route_info",
+    "A route; 1.",
+    ["dest", "device", "gw", "priority", "proto", "src", "weight"],
+);
+const ROUTES: Family<1> = Family::gauge("node_network_routes", "Routes by interface.", ["device"]);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_read_and_a_cut_one_does_no_harm() {
+        let mut body = vec![2, 24, 0, 0, 254, 4, 0, 1, 0, 0, 0, 0];
+        body.extend([8, 0, 1, 0, 10, 1, 2, 0]);
+        // Two ways: by interface 2 with weight 0, by interface 3 with weight 4 and a gateway.
+        body.extend([28, 0, 9, 0, 8, 0, 0, 0, 2, 0, 0, 0]);
+        body.extend([16, 0, 0, 4, 3, 0, 0, 0, 8, 0, 5, 0, 10, 0, 0, 1]);
+        let route = Route::read(&body).unwrap();
+        assert_eq!((route.destination.as_str(), protocol(route.protocol)), ("10.1.2.0/24", "static"));
+        let hops: Vec<(u32, u32, Option<IpAddr>)> =
+            route.hops.iter().map(|hop| (hop.interface, hop.weight, hop.gateway)).collect();
+        assert_eq!(hops, [(2, 0, None), (3, 4, Some(Ipv4Addr::new(10, 0, 0, 1).into()))]);
+        for end in 0..body.len() {
+            let _ = Route::read(&body[..end]);
+        }
+    }
+}

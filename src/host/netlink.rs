@@ -1,0 +1,133 @@
+//! Asking the kernel by netlink(7) for all that it knows of something: a dump.
+
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+use rustix::io::{self, Errno};
+use rustix::net::netlink::{self, SocketAddrNetlink};
+use rustix::net::{AddressFamily, Protocol, RecvFlags, SendFlags, SocketFlags, SocketType};
+use rustix::net::{recv, sendto, socket_with, sockopt};
+
+const NLMSG_ERROR: u16 = 2;
+const NLMSG_DONE: u16 = 3;
+const NLM_F_REQUEST_DUMP: u16 = 0x1 | 0x300;
+const HEADER: usize = 16;
+/// The kernel gives up to this much at a time, NLMSG_GOODSIZE rounded up.
+const RECEIVE_BUFFER: usize = 64 << 10;
+
+/// Who is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Peer {
+    /// rtnetlink(7): interfaces, routes, queueing.
+    Route,
+    /// sock_diag(7): sockets.
+    Sockets,
+}
+
+/// A socket to ask with. One whose answer was not read to the end must not be asked again.
+///
+/// # Errors
+/// What the socket calls answer.
+pub fn open(peer: Peer) -> Result<OwnedFd, Errno> {
+    const PATIENCE: Option<Duration> = Some(Duration::from_secs(2));
+    let protocol: Option<Protocol> = match peer {
+        Peer::Route => None,
+        Peer::Sockets => Some(netlink::SOCK_DIAG),
+    };
+    let socket = socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, protocol)?;
+    sockopt::set_socket_timeout(&socket, sockopt::Timeout::Recv, PATIENCE)?;
+    Ok(socket)
+}
+
+/// Asks for everything of `kind`, with `body` behind the message's header, and hands the body of each answer to `each`;
+/// `buffer` is room for messages.
+///
+/// # Errors
+/// What the socket calls and the kernel answer; `EPROTO` if the answer is cut short.
+pub fn dump(
+    socket: &OwnedFd,
+    kind: u16,
+    body: &[u8],
+    buffer: &mut Vec<u8>,
+    each: &mut dyn FnMut(&[u8]),
+) -> Result<(), Errno> {
+    let mut request = vec![0; HEADER];
+    request[0..4].copy_from_slice(&((HEADER + body.len()) as u32).to_ne_bytes());
+    request[4..6].copy_from_slice(&kind.to_ne_bytes());
+    request[6..8].copy_from_slice(&NLM_F_REQUEST_DUMP.to_ne_bytes());
+    request.extend_from_slice(body);
+    sendto(socket, &request, SendFlags::empty(), &SocketAddrNetlink::new(0, 0))?;
+    buffer.resize(RECEIVE_BUFFER, 0);
+    loop {
+        let (_, length) = io::retry_on_intr(|| recv(socket, &mut buffer[..], RecvFlags::empty()))?;
+        if read_messages(&buffer[..length.min(RECEIVE_BUFFER)], each)? == Dump::Complete {
+            return Ok(());
+        }
+    }
+}
+
+/// Whether a dump goes on behind a datagram.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Dump {
+    Complete,
+    Continues,
+}
+
+/// The bodies of the messages in a datagram.
+pub(super) fn read_messages(mut datagram: &[u8], each: &mut dyn FnMut(&[u8])) -> Result<Dump, Errno> {
+    while datagram.len() >= HEADER {
+        let length = u32_at(datagram, 0) as usize;
+        if length < HEADER || length > datagram.len() {
+            return Err(Errno::PROTO);
+        }
+        let (message, body) = (&datagram[..length], &datagram[HEADER..length]);
+        match u16_at(message, 4) {
+            NLMSG_DONE => return Ok(Dump::Complete),
+            NLMSG_ERROR => return Err(Errno::from_raw_os_error(error_number(body))),
+            _ => each(body),
+        }
+        datagram = &datagram[align(length).min(datagram.len())..];
+    }
+    Ok(Dump::Continues)
+}
+
+fn error_number(body: &[u8]) -> i32 {
+    body.first_chunk().map_or(Errno::PROTO.raw_os_error(), |code| i32::from_ne_bytes(*code).saturating_neg())
+}
+
+/// The attributes behind a message's own structure, each with its type; they end where one is cut short.
+pub fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+    /// Flags for nested attributes and byte order, which are in the type.
+    const TYPE: u16 = 0x3fff;
+    std::iter::from_fn(move || {
+        let length = (bytes.len() >= 4).then(|| u16_at(bytes, 0) as usize)?;
+        let payload = bytes.get(4..length)?;
+        let kind = u16_at(bytes, 2) & TYPE;
+        bytes = &bytes[align(length).min(bytes.len())..];
+        Some((kind, payload))
+    })
+}
+
+/// The number at `offset`; 0 if the message ends before it.
+pub fn u32_at(bytes: &[u8], offset: usize) -> u32 {
+    bytes.get(offset..).and_then(<[u8]>::first_chunk).map_or(0, |chunk| u32::from_ne_bytes(*chunk))
+}
+
+/// The same of two bytes.
+pub fn u16_at(bytes: &[u8], offset: usize) -> u16 {
+    bytes.get(offset..).and_then(<[u8]>::first_chunk).map_or(0, |chunk| u16::from_ne_bytes(*chunk))
+}
+
+/// The same of eight bytes.
+pub fn u64_at(bytes: &[u8], offset: usize) -> u64 {
+    bytes.get(offset..).and_then(<[u8]>::first_chunk).map_or(0, |chunk| u64::from_ne_bytes(*chunk))
+}
+
+/// A text that ends in a zero byte.
+pub fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes.split(|byte| *byte == 0).next().unwrap_or_default()).into_owned()
+}
+
+fn align(length: usize) -> usize {
+    length.saturating_add(3) & !3
+}
