@@ -52,6 +52,7 @@ fn a_manager_is_told_of_the_beginning_of_reloads_and_of_the_end() {
     let environment = [("NOTIFY_SOCKET", manager.path.as_str()), ("WATCHDOG_USEC", "200000")];
     let mut taffrail = Taffrail::start_with_environment("run", &config, &["--listen", "127.0.0.1:0"], &environment);
     let ready = manager.next();
+    taffrail.wait_for_log("listening on");
     let address = taffrail.addresses()[0].clone();
     assert_eq!(ready, format!("READY=1\nSTATUS=pulled at {address}; pushes to 1\n"));
     assert_eq!(get(&format!("http://{address}/-/ready"), &[]).unwrap().status, 200, "ready is ready");

@@ -266,6 +266,9 @@ sets = ["cpu", "cpu_details", "memory", "memory_details", "io", "io_details", "n
     "pressure", "oom", "hugetlb", "spec", "times", "info"]
 [collectors.bcache]
 priority_stats = true
+[collectors.sysctl]
+include = ["kernel.threads-max", "kernel.pid_max", "fs.file-nr", "fs.file-nr:total,current,max", "kernel.odd"]
+include_info = ["kernel.core_pattern"]
 [collectors.textfile]
 directory = ["/var/lib/textfil[e]"]
 "#;
