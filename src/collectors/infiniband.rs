@@ -23,7 +23,7 @@ impl Collector for Infiniband {
     const ABOUT: About = About {
         name: "infiniband",
         summary: "InfiniBand and RoCE adapters: states of ports, traffic, errors",
-        reads: &["/sys/class/infiniband/*/ports/*"],
+        reads: &["/sys/class/infiniband/*"],
         needs: "an InfiniBand or RoCE adapter",
         keys: &[DEVICE_EXCLUDE.info(), DEVICE_INCLUDE.info()],
         families: &concat::<_, 64>(&[

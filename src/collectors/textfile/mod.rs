@@ -43,7 +43,7 @@ impl Collector for Textfile {
     const ABOUT: About = About {
         name: "textfile",
         summary: "metrics that others leave in files `*.prom`, as text or OpenMetrics",
-        reads: &["the files in [collectors.textfile] directory"],
+        reads: &["/**/*.prom"],
         needs: "directories, which are named in the configuration",
         keys: &[DIRECTORY.info(), MAX_AGE.info()],
         families: &[ERROR.info(), MTIME.info(), ANY],
