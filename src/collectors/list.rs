@@ -48,6 +48,7 @@ pub static COLLECTORS: &[Entry] = &[
     Entry::of::<super::nfsd::Nfsd>(),
     Entry::of::<super::nvme::Nvme>(),
     Entry::of::<super::os::Os>(),
+    Entry::of::<super::pcidevice::Pcidevice>(),
     Entry::of::<super::powersupplyclass::Powersupplyclass>(),
     Entry::of::<super::pressure::Pressure>(),
     Entry::of::<super::process::Process>(),

@@ -53,6 +53,7 @@ mod nfs;
 mod nfsd;
 mod nvme;
 mod os;
+mod pcidevice;
 mod powersupplyclass;
 mod pressure;
 mod process;
