@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::filter::Filter;
 use super::schedule::Schedule;
 use crate::config::setting::ByteSize;
-use crate::config::{Key, Section};
+use crate::config::{Key, KeyInfo, Section};
 
 /// How a sink delivers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,6 +49,17 @@ pub(super) const REFUSED_RETRY: Key<Duration> = Key::new(
     "\"1m\"",
     "The pause after the server refused the credentials or does not know the database; the points are kept.",
 );
+
+/// The settings of every sink, but for its name.
+pub(super) const KEYS: [KeyInfo; 7] = [
+    INTERVAL.info(),
+    FLUSH_INTERVAL.info(),
+    FLUSH_JITTER.info(),
+    METRIC_BATCH_SIZE.info(),
+    BUFFER_SIZE.info(),
+    RETRY_MIN.info(),
+    RETRY_MAX.info(),
+];
 
 impl Delivery {
     /// The settings in a sink's section, over those of the agent.
