@@ -11,6 +11,7 @@ use std::thread;
 use std::time::Duration;
 
 use flate2::read::GzDecoder;
+use harness::server::FakeInflux;
 use harness::{Taffrail, get, host_section, recorded_host, wait_until};
 use rustix::process::Signal;
 
@@ -327,4 +328,25 @@ fn an_address_that_is_taken_is_said_with_what_to_do() {
     assert_eq!(taffrail.wait().code(), Some(1));
     let line = taffrail.wait_for_log("cannot listen on");
     assert!(line.starts_with("error: ") && line.contains(&address) && line.contains("--listen"), "{line}");
+}
+
+#[test]
+fn a_collector_shows_no_more_series_than_it_may() {
+    let sink = FakeInflux::agreeable();
+    let config = format!(
+        "{}[collectors]\ndefault = false\nenable = [\"vmstat\", \"cpu\"]\n[collectors.cpu]\nmax_series = 3\n\
+         [agent]\ninterval = \"200ms\"\nflush_interval = \"100ms\"\n[[sinks.influxdb]]\nurls = [\"{}\"]\ndatabase = \"d\"\n",
+        recorded_host(),
+        sink.url()
+    );
+    let taffrail = Taffrail::start(&config);
+    let metrics = taffrail.get("/metrics");
+    let of_cpu = |line: &&str| line.starts_with("node_cpu_");
+    assert_eq!(metrics.text().lines().filter(of_cpu).count(), 3);
+    assert!(metrics.sample("taffrail_collector_series_left_out{collector=\"cpu\"}").unwrap() > 10.0);
+    assert!(metrics.sample("node_vmstat_pgfault").is_some());
+    let line = taffrail.wait_for_log("series more than");
+    assert!(line.contains("[collectors.cpu] max_series = 3"), "{line}");
+    let _ = taffrail.get("/metrics");
+    assert_eq!(taffrail.logged("series more than"), 1);
 }

@@ -11,6 +11,7 @@
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -41,6 +42,30 @@ pub struct Answer {
     pub taken: Result<Arc<Taken>, Failure>,
     /// How old the reading is, for a collector that refreshes in the background.
     pub age: Option<Duration>,
+    /// How much of it is shown.
+    cap: Arc<Cap>,
+}
+
+/// How many series of a collector are shown.
+#[derive(Debug)]
+struct Cap {
+    most: usize,
+    /// Whether the log was told that there are more.
+    is_told: AtomicBool,
+}
+
+impl Cap {
+    /// Tells the log when there begin to be more.
+    fn tell(&self, about: &About, beyond: u64) {
+        if !self.is_told.swap(beyond > 0, Relaxed) && beyond > 0 {
+            tracing::warn!(
+                "the collector {} has {beyond} series more than [collectors.{}] max_series = {} lets it show",
+                about.name,
+                about.name,
+                self.most
+            );
+        }
+    }
 }
 
 impl Readers {
@@ -58,6 +83,7 @@ impl Readers {
                 on: configured.on,
                 interval: configured.interval,
                 timeout: configured.timeout,
+                cap: Arc::new(Cap { most: configured.max_series, is_told: AtomicBool::new(false) }),
                 collector: Mutex::new(configured.collector),
                 lane: Mutex::new(lane),
                 state: Mutex::default(),
@@ -160,6 +186,7 @@ struct Slot {
     on: Vocabularies,
     interval: Option<Duration>,
     timeout: Duration,
+    cap: Arc<Cap>,
     /// Locked only by the thread of the slot's lane.
     collector: Mutex<Box<dyn AnyCollector>>,
     lane: Mutex<Arc<Lane>>,
@@ -213,7 +240,7 @@ impl Slot {
 
     fn answer_with(&self, last: &Last) -> Answer {
         let age = self.interval.map(|_| last.began.elapsed());
-        Answer { about: self.about, taken: last.taken.clone(), age }
+        Answer { about: self.about, taken: last.taken.clone(), age, cap: self.cap.clone() }
     }
 
     /// The reading that began after `asked`, waited for until `deadline`; for a background collector the last one.
@@ -243,7 +270,7 @@ impl Slot {
         let message = "no answer in time; its samples are left out until it answers".to_owned();
         let failure = Failure { absent: false, message };
         state.report(self.about.name, Some(failure.clone()));
-        Some(Answer { about: self.about, taken: Err(failure), age: None })
+        Some(Answer { about: self.about, taken: Err(failure), age: None, cap: self.cap.clone() })
     }
 }
 
@@ -480,28 +507,47 @@ const AGE: Family<1> = Family::gauge(
 );
 
 /// The families that tell of the collectors themselves.
-pub const FAMILIES: &[crate::encode::family::FamilyInfo] = &[DURATION.info(), SUCCESS.info(), AGE.info()];
+pub const FAMILIES: &[crate::encode::family::FamilyInfo] =
+    &[DURATION.info(), SUCCESS.info(), AGE.info(), LEFT_OUT.info()];
+
+const LEFT_OUT: Family<1> = Family::gauge(
+    "taffrail_collector_series_left_out",
+    "Series of the collector beyond its `max_series`, which are not shown.",
+    ["collector"],
+);
 
 /// Names what was read as families, and how the reading went.
 pub fn write_families(answers: &[Answer], out: &mut FamilyWriter<'_>) {
-    for taken in answers.iter().filter_map(|answer| answer.taken.as_ref().ok()) {
-        taken.families(out);
+    let mut left_out = Vec::with_capacity(answers.len());
+    for Answer { about, taken, cap, .. } in answers {
+        out.set_room(cap.most);
+        if let Ok(taken) = taken {
+            taken.families(out);
+        }
+        let beyond = out.set_room(usize::MAX);
+        cap.tell(about, beyond);
+        left_out.push(beyond);
     }
-    write_own_families(answers, out);
+    write_own_families(answers, &left_out, out);
 }
 
 /// Names what was read as points, with differences since the `previous` readings of the same sink.
 pub fn write_points(answers: &[Answer], previous: &[Answer], out: &mut PointWriter<'_>) {
+    let mut left_out = Vec::with_capacity(answers.len());
     for answer in answers {
+        left_out.push(0);
         let Ok(taken) = &answer.taken else { continue };
         let same = |other: &&Answer| std::ptr::eq(other.about, answer.about);
         let before = previous.iter().find(same).and_then(|before| before.taken.as_ref().ok());
-        taken.points(before.map(|taken| &**taken), out);
+        let beyond = out.at_most(answer.cap.most, |out| taken.points(before.map(|taken| &**taken), out)) as u64;
+        answer.cap.tell(answer.about, beyond);
+        left_out.pop();
+        left_out.push(beyond);
     }
-    super::points_by_rule(|families| write_own_families(answers, families), out);
+    super::points_by_rule(|families| write_own_families(answers, &left_out, families), out);
 }
 
-fn write_own_families(answers: &[Answer], out: &mut FamilyWriter<'_>) {
+fn write_own_families(answers: &[Answer], left_out: &[u64], out: &mut FamilyWriter<'_>) {
     let mut duration = out.family(&DURATION);
     for answer in answers {
         let took = answer.taken.as_ref().map_or(0.0, |taken| taken.took.as_secs_f64());
@@ -519,6 +565,11 @@ fn write_own_families(answers: &[Answer], out: &mut FamilyWriter<'_>) {
         if let Some(seconds) = answer.age {
             age.sample([answer.about.name], seconds.as_secs_f64());
         }
+    }
+    drop(age);
+    let mut beyond = out.family(&LEFT_OUT);
+    for (answer, count) in answers.iter().zip(left_out).filter(|(answer, _)| answer.cap.most < usize::MAX) {
+        beyond.sample([answer.about.name], *count);
     }
 }
 
@@ -575,6 +626,7 @@ mod tests {
             about,
             on: Vocabularies::BOTH,
             interval: None,
+            max_series: usize::MAX,
             timeout: Duration::from_secs(1),
             collector: Box::new(Scripted(script)),
         }

@@ -27,8 +27,13 @@ const INTERVAL: Key<Duration> = Key::optional(
 const TIMEOUT: Key<Duration> =
     Key::new("timeout", "\"5s\"", "How long a scrape or tick waits for this collector before it goes on without.");
 
+const MAX_SERIES: Key<usize> = Key::optional(
+    "max_series",
+    "Series that the collector may have, and points of a tick; what is beyond is left out, counted and told.",
+);
+
 /// The settings that every `[collectors.NAME]` has.
-pub const COMMON_KEYS: &[KeyInfo] = &[ENABLED.info(), INTERVAL.info(), TIMEOUT.info()];
+pub const COMMON_KEYS: &[KeyInfo] = &[ENABLED.info(), INTERVAL.info(), TIMEOUT.info(), MAX_SERIES.info()];
 
 /// A collector that is on.
 pub struct Configured {
@@ -40,6 +45,8 @@ pub struct Configured {
     pub interval: Option<Duration>,
     /// How long it is waited for.
     pub timeout: Duration,
+    /// How many series it may have.
+    pub max_series: usize,
     /// The collector.
     pub collector: Box<dyn AnyCollector>,
 }
@@ -81,10 +88,11 @@ pub fn configure(host: &Host, only: &[String], section: &mut Section<'_>) -> Vec
         };
         let interval = own.optional(&INTERVAL).filter(|interval| !interval.is_zero());
         let timeout = own.above_zero(&TIMEOUT);
+        let max_series = own.optional(&MAX_SERIES).unwrap_or(usize::MAX);
         // Built even when off, so that mistakes in its settings are found.
         let collector = (entry.build)(host, &mut own);
         if on.any() {
-            configured.push(Configured { about, on, interval, timeout, collector });
+            configured.push(Configured { about, on, interval, timeout, max_series, collector });
         }
     }
     configured
@@ -101,7 +109,15 @@ fn configure_list(host: &Host, entry: &Entry, section: &mut Section<'_>, is_want
     let has_jobs = section.keys().any(|key| key == about.name);
     let collector = (entry.build)(host, section);
     let on = Vocabularies::BOTH;
-    (has_jobs && is_wanted).then_some(Configured { about, on, interval: None, timeout: TIMEOUT.default(), collector })
+    let timeout = TIMEOUT.default();
+    (has_jobs && is_wanted).then_some(Configured {
+        about,
+        on,
+        interval: None,
+        timeout,
+        max_series: usize::MAX,
+        collector,
+    })
 }
 
 /// The error for a name that is no collector's.

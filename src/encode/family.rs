@@ -174,6 +174,9 @@ pub struct FamilyWriter<'a> {
     name: String,
     help: String,
     refused: u64,
+    /// How many samples may come yet, and how many came beyond.
+    room: usize,
+    beyond: u64,
 }
 
 /// About how many families and series a plain host has.
@@ -189,7 +192,23 @@ impl<'a> FamilyWriter<'a> {
             name: String::new(),
             help: String::new(),
             refused: 0,
+            room: usize::MAX,
+            beyond: 0,
         }
+    }
+
+    /// From here on takes so many samples at the most; gives how many came beyond what could come until now.
+    pub fn set_room(&mut self, room: usize) -> u64 {
+        self.room = room;
+        std::mem::take(&mut self.beyond)
+    }
+
+    /// Whether another sample may come; if not, it is counted.
+    fn has_room(&mut self) -> bool {
+        let left = self.room.checked_sub(1);
+        self.room = left.unwrap_or(0);
+        self.beyond += u64::from(left.is_none());
+        left.is_some()
     }
 
     /// Opens a family. Its head is written with its first sample, so that a family without samples is not there at all.
@@ -249,6 +268,9 @@ pub struct Samples<'w, 'a, const LABELS: usize> {
 impl<const LABELS: usize> Samples<'_, '_, LABELS> {
     /// Adds a sample whose labels have these values, in the order of the family's label names.
     pub fn sample(&mut self, values: [&str; LABELS], value: impl Into<Value>) {
+        if !self.writer.has_room() {
+            return;
+        }
         if let State::Unopened = self.state {
             self.open();
         }
@@ -279,6 +301,9 @@ impl<const LABELS: usize> Samples<'_, '_, LABELS> {
     }
 
     fn free_sample(&mut self, names: &[&str], values: &[&str], value: Value, at: Option<Timestamp>) {
+        if !self.writer.has_room() {
+            return;
+        }
         if let State::Unopened = self.state {
             self.open();
         }
@@ -394,6 +419,23 @@ mod tests {
              # HELP node_vmstat_a_b a b of it.\n# TYPE node_vmstat_a_b untyped\nnode_vmstat_a_b 1\n"
         );
         assert_eq!(refused, 2);
+    }
+
+    #[test]
+    fn what_comes_beyond_the_room_is_left_out_and_counted() {
+        let mut beyond = 0;
+        let (text, refused) = text(|out| {
+            out.set_room(2);
+            let mut requests = out.family(&REQUESTS);
+            ["a", "b", "c"].into_iter().for_each(|path| requests.sample(["get", path], 1u64));
+            drop(requests);
+            out.value(&UP, 1u64);
+            beyond = out.set_room(usize::MAX);
+            out.keyed(&KEYS, "a", 1u64);
+        });
+        assert_eq!(text.lines().filter(|line| !line.starts_with('#')).count(), 3, "{text}");
+        assert!(!text.contains("# TYPE up"));
+        assert_eq!((beyond, refused), (2, 0));
     }
 
     #[test]

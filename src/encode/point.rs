@@ -222,6 +222,14 @@ impl Lines {
         self.ends.extend(more.ends[first..end].iter().map(|end| start + end - from));
     }
 
+    /// Keeps the first `count` points.
+    pub fn truncate(&mut self, count: usize) {
+        if count < self.count() {
+            self.ends.truncate(count);
+            self.bytes.truncate(self.ends.last().map_or(0, |end| *end as usize));
+        }
+    }
+
     /// Appends a point that is encoded already.
     pub fn push(&mut self, point: &[u8]) {
         self.bytes.extend_from_slice(point);
@@ -263,6 +271,15 @@ impl<'a> PointWriter<'a> {
             lines.bytes.reserve(USUAL_BYTES);
         }
         PointWriter { lines, common, time }
+    }
+
+    /// Lets `write` write so many points at the most; gives how many came beyond.
+    pub fn at_most(&mut self, most: usize, write: impl FnOnce(&mut PointWriter<'_>)) -> usize {
+        let before = self.lines.count();
+        write(self);
+        let beyond = (self.lines.count() - before).saturating_sub(most);
+        self.lines.truncate(self.lines.count() - beyond);
+        beyond
     }
 
     /// A writer of the same points at another time than theirs.
