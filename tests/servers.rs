@@ -225,7 +225,7 @@ const ONLY_OURS: [(&str, &str); 9] = [
 ];
 
 /// Collectors that node_exporter has not, or not by default.
-const NOT_THEIRS: [&str; 13] = [
+const NOT_THEIRS: [&str; 14] = [
     "cloudwatch",
     "container",
     "machine",
@@ -236,6 +236,7 @@ const NOT_THEIRS: [&str; 13] = [
     "cpu_vulnerabilities",
     "dmmultipath",
     "kernel_hung",
+    "pcidevice",
     "softirqs",
     "swap",
     "watchdog",
