@@ -5,6 +5,7 @@ use super::{About, Collector, ReadContext};
 use crate::config::Section;
 use crate::encode::Family;
 use crate::encode::infos::{concat, infos};
+use crate::host::devices::number_in;
 use crate::host::{Devices, Host, ReadError};
 
 /// `/sys/devices/system/cpu/cpu*/cpufreq`: Documentation/admin-guide/pm/cpufreq.rst.
@@ -29,10 +30,7 @@ impl Collector for Cpufreq {
 
     fn read(&mut self, cx: &mut ReadContext<'_>, reading: &mut Gathered) -> Result<(), ReadError> {
         reading.clear();
-        let is_cpu = |name: &str| {
-            name.strip_prefix("cpu")
-                .is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_digit()))
-        };
+        let is_cpu = |name: &str| number_in(name, "cpu").is_some();
         for (name, device) in self.cpus.look(is_cpu)? {
             let cpu = &name["cpu".len()..];
             let current = device.string("cpufreq/scaling_governor", cx.buffer);

@@ -5,6 +5,7 @@ use super::{About, Collector, ReadContext, Vocabularies};
 use crate::config::Section;
 use crate::encode::Family;
 use crate::encode::infos::{concat, infos};
+use crate::host::devices::number_in;
 use crate::host::{Devices, Host, ReadError};
 
 /// `/sys/class/drm/card*/device`: Documentation/gpu/amdgpu/driver-misc.rst.
@@ -31,10 +32,7 @@ impl Collector for Drm {
     fn read(&mut self, cx: &mut ReadContext<'_>, reading: &mut Gathered) -> Result<(), ReadError> {
         reading.clear();
         // Beside card0 there are its connectors, such as card0-HDMI-A-1.
-        let is_card = |name: &str| {
-            name.strip_prefix("card")
-                .is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_digit()))
-        };
+        let is_card = |name: &str| number_in(name, "card").is_some();
         for (card, device) in self.cards.look(is_card)? {
             // Other drivers do not have this file.
             if device.text("device/gpu_busy_percent", cx.buffer).is_none() {

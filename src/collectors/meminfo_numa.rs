@@ -5,6 +5,7 @@ use super::{About, Collector, ReadContext, Vocabularies};
 use crate::config::Section;
 use crate::encode::Family;
 use crate::encode::infos::{concat, infos};
+use crate::host::devices::number_in;
 use crate::host::{Devices, Host, ReadError};
 
 /// `/sys/devices/system/node/node*`: drivers/base/node.c.
@@ -29,10 +30,7 @@ impl Collector for MeminfoNuma {
 
     fn read(&mut self, cx: &mut ReadContext<'_>, reading: &mut Gathered) -> Result<(), ReadError> {
         reading.clear();
-        let is_node = |name: &str| {
-            name.strip_prefix("node")
-                .is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_digit()))
-        };
+        let is_node = |name: &str| number_in(name, "node").is_some();
         for (name, device) in self.nodes.look(is_node)? {
             let node = &name["node".len()..];
             if let Some(text) = device.text("meminfo", cx.buffer) {

@@ -6,6 +6,7 @@ use super::gathered::{Attribute, Gathered, Unit};
 use super::{About, Collector, ReadContext};
 use crate::config::{Filter, Key, Section};
 use crate::encode::infos::infos;
+use crate::host::devices::number_in;
 use crate::host::{Devices, Host, ReadError};
 
 /// `/sys/class/scsi_tape/st*/stats`: Documentation/scsi/st.rst.
@@ -38,10 +39,7 @@ impl Collector for Tapestats {
     fn read(&mut self, cx: &mut ReadContext<'_>, reading: &mut Gathered) -> Result<(), ReadError> {
         reading.clear();
         // Beside st0 there are others for its modes, such as nst0 and st0a.
-        let is_tape = |name: &str| {
-            name.strip_prefix("st")
-                .is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_digit()))
-        };
+        let is_tape = |name: &str| number_in(name, "st").is_some();
         for (name, device) in self.tapes.look(is_tape)? {
             if self.wanted.wants(name) {
                 reading.put_attributes(cx, device, ATTRIBUTES, [name]);

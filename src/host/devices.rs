@@ -99,6 +99,11 @@ impl Device {
     }
 }
 
+/// The number in a name such as `cpu12`; nothing for names that go on otherwise.
+pub fn number_in<'n>(name: &'n str, prefix: &str) -> Option<&'n str> {
+    name.strip_prefix(prefix).filter(|rest| !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

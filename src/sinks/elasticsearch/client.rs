@@ -1,6 +1,6 @@
 //! The requests.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use reqwest::{Method, RequestBuilder, StatusCode, Url, header};
 
@@ -43,6 +43,11 @@ impl Connection {
     /// Sends those of the points that the servers do not have yet.
     pub(in crate::sinks) async fn write(&mut self, lines: &Lines) -> Answer {
         let ids: Vec<Id> = lines.iter().map(document::id).collect();
+        if !self.settled.is_empty() {
+            // A batch that was not done with may never come again.
+            let wanted: HashSet<&Id> = ids.iter().collect();
+            self.settled.retain(|id, _| wanted.contains(id));
+        }
         let (mut body, mut sent) = (Vec::new(), Vec::new());
         for (id, point) in ids.iter().zip(lines.iter()) {
             if self.settled.contains_key(id) {
