@@ -7,7 +7,7 @@ use super::gathered::Gathered;
 use super::{About, Collector, ReadContext, Vocabularies};
 use crate::config::Section;
 use crate::encode::Family;
-use crate::host::netlink::{Peer, attributes, u16_at, u32_at};
+use crate::host::netlink::{Peer, Question, attributes, u16_at, u32_at};
 use crate::host::{Host, ReadError};
 
 /// `RTM_GETROUTE` of rtnetlink(7).
@@ -33,8 +33,8 @@ impl Collector for NetworkRoute {
         reading.clear();
         const RTM_GETROUTE: u16 = 26;
         let mut routes = Vec::new();
-        cx.host
-            .dump(Peer::Route, RTM_GETROUTE, &[0; RTMSG], cx.buffer, &mut |body| routes.extend(Route::read(body)))?;
+        let question = Question { peer: Peer::Route, kind: RTM_GETROUTE, body: &[0; RTMSG] };
+        cx.host.dump(question, cx.buffer, &mut |body| routes.extend(Route::read(body)))?;
         let links = cx.host.links(cx.buffer).unwrap_or_default();
         let names: HashMap<u32, String> = links.into_iter().map(|link| (link.index, link.name)).collect();
         let mut counts: BTreeMap<&str, u64> = BTreeMap::new();

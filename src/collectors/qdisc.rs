@@ -8,7 +8,7 @@ use super::gathered::Gathered;
 use super::{About, Collector, ReadContext, Vocabularies};
 use crate::config::{Filter, Key, Section};
 use crate::encode::Family;
-use crate::host::netlink::{self, Peer, attributes, u32_at, u64_at};
+use crate::host::netlink::{self, Peer, Question, attributes, u32_at, u64_at};
 use crate::host::{Host, ReadError};
 
 /// `RTM_GETQDISC` of rtnetlink(7).
@@ -49,7 +49,8 @@ impl Collector for Qdisc {
         reading.clear();
         const RTM_GETQDISC: u16 = 38;
         let mut found = Vec::new();
-        cx.host.dump(Peer::Route, RTM_GETQDISC, &[0; TCMSG], cx.buffer, &mut |body| found.extend(Root::read(body)))?;
+        let question = Question { peer: Peer::Route, kind: RTM_GETQDISC, body: &[0; TCMSG] };
+        cx.host.dump(question, cx.buffer, &mut |body| found.extend(Root::read(body)))?;
         let links = cx.host.links(cx.buffer).unwrap_or_default();
         let names: HashMap<u32, String> = links.into_iter().map(|link| (link.index, link.name)).collect();
         for root in found {

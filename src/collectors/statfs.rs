@@ -156,8 +156,6 @@ mod tests {
     use std::sync::Mutex;
 
     use super::*;
-    use crate::host::links::Link;
-    use crate::host::timex::Timex;
     use crate::host::{LiveKernel, Timestamp};
 
     /// A kernel whose file systems below `/dead` hang until the gate opens.
@@ -186,12 +184,6 @@ mod tests {
         }
         fn page_size(&self) -> u64 {
             4096
-        }
-        fn timex(&self) -> Result<Timex, Errno> {
-            Err(Errno::NOSYS)
-        }
-        fn links(&self, _: &mut Vec<u8>) -> Option<Vec<Link>> {
-            None
         }
     }
 

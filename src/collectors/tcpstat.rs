@@ -4,7 +4,7 @@ use super::{About, Collector, ReadContext, Reading, Since, Vocabularies};
 use crate::config::Section;
 use crate::encode::infos::infos;
 use crate::encode::{Family, FamilyWriter, Field, Measurement, PointWriter};
-use crate::host::netlink::{Peer, u32_at};
+use crate::host::netlink::{Peer, Question, u32_at};
 use crate::host::{Host, ReadError};
 
 /// `SOCK_DIAG_BY_FAMILY` of sock_diag(7), which costs a fraction of what `/proc/net/tcp` does.
@@ -65,7 +65,8 @@ fn dump(cx: &mut ReadContext<'_>, family: u8, protocol: u8, each: &mut dyn FnMut
     (request[0], request[1]) = (family, protocol);
     // In all states.
     request[4..8].fill(0xff);
-    cx.host.dump(Peer::Sockets, SOCK_DIAG_BY_FAMILY, &request, cx.buffer, each)
+    let question = Question { peer: Peer::Sockets, kind: SOCK_DIAG_BY_FAMILY, body: &request };
+    cx.host.dump(question, cx.buffer, each)
 }
 
 impl TcpstatReading {

@@ -1,6 +1,8 @@
 //! What the kernel says by system calls.
 
+use std::io;
 use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -9,8 +11,10 @@ use rustix::fs::StatVfsMountFlags;
 use rustix::io::Errno;
 use rustix::time::{ClockId, clock_gettime};
 
-use super::links::{self, Link};
-use super::netlink;
+use super::ethtool::{self, Ethtool};
+use super::file;
+use super::netlink::{self, PEERS, Question};
+use super::perf::{self, Counter, Event};
 use super::timex::{self, Timex};
 
 /// A moment, in nanoseconds since 1970-01-01 00:00:00 UTC.
@@ -96,17 +100,65 @@ pub trait Kernel: Send + Sync {
     ///
     /// # Errors
     /// What adjtimex(2) answers.
-    fn timex(&self) -> Result<Timex, Errno>;
+    fn timex(&self) -> Result<Timex, Errno> {
+        Err(Errno::OPNOTSUPP)
+    }
 
-    /// The network interfaces with their counters, received into `buffer`; nothing where only files tell of them.
-    fn links(&self, buffer: &mut Vec<u8>) -> Option<Vec<Link>>;
+    /// Hands all answers to `question` to `each`; see [`netlink::dump`].
+    ///
+    /// # Errors
+    /// What the kernel answers; `EOPNOTSUPP` where only files tell of the host.
+    fn dump(&self, question: Question<'_>, buffer: &mut Vec<u8>, each: &mut dyn FnMut(&[u8])) -> Result<(), Errno> {
+        let _ = (question, buffer, each);
+        Err(Errno::OPNOTSUPP)
+    }
+
+    /// What the driver of the network interface `device` tells.
+    ///
+    /// # Errors
+    /// What the driver answers; `EOPNOTSUPP` where only files tell of the host.
+    fn ethtool(&self, device: &str) -> Result<Ethtool, Errno> {
+        let _ = device;
+        Err(Errno::OPNOTSUPP)
+    }
+
+    /// A counter of `event` on the CPU `cpu`, which counts from now on.
+    ///
+    /// # Errors
+    /// What perf_event_open(2) answers; `EOPNOTSUPP` where only files tell of the host.
+    fn counter(&self, event: Event, cpu: u32) -> Result<Box<dyn Counter>, Errno> {
+        let _ = (event, cpu);
+        Err(Errno::OPNOTSUPP)
+    }
+
+    /// A connection to the socket of a service of the host.
+    ///
+    /// # Errors
+    /// What connect(2) answers.
+    fn connect(&self, socket: &Path) -> io::Result<UnixStream> {
+        UnixStream::connect(socket)
+    }
 }
 
 /// The running kernel.
 #[derive(Debug, Default)]
 pub struct LiveKernel {
-    /// Kept from dump to dump.
-    links: Mutex<Option<OwnedFd>>,
+    /// Whether the trees that are read are those of another kernel, whom system calls cannot reach.
+    has_recorded_trees: bool,
+    /// A socket for each peer, kept from dump to dump.
+    sockets: Mutex<[Option<OwnedFd>; PEERS]>,
+}
+
+impl LiveKernel {
+    /// The running kernel, for a host whose procfs is at `proc`.
+    pub fn of(proc: &Path) -> Self {
+        LiveKernel { has_recorded_trees: !file::is_procfs(proc), ..LiveKernel::default() }
+    }
+
+    /// Whether it is the kernel of the trees that are read.
+    fn is_the_hosts(&self) -> Result<(), Errno> {
+        if self.has_recorded_trees { Err(Errno::OPNOTSUPP) } else { Ok(()) }
+    }
 }
 
 impl Kernel for LiveKernel {
@@ -148,12 +200,24 @@ impl Kernel for LiveKernel {
         timex::read()
     }
 
-    fn links(&self, buffer: &mut Vec<u8>) -> Option<Vec<Link>> {
-        let mut kept = self.links.lock().unwrap_or_else(PoisonError::into_inner);
-        let socket = kept.take().map_or_else(|| netlink::open(netlink::Peer::Route), Ok).ok()?;
-        let dumped = links::dump(&socket, buffer).ok()?;
-        *kept = Some(socket);
-        Some(dumped)
+    fn dump(&self, question: Question<'_>, buffer: &mut Vec<u8>, each: &mut dyn FnMut(&[u8])) -> Result<(), Errno> {
+        self.is_the_hosts()?;
+        let lock = || self.sockets.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = lock()[question.peer as usize].take();
+        let socket = kept.map_or_else(|| netlink::open(question.peer), Ok)?;
+        netlink::dump(&socket, question, buffer, each)?;
+        lock()[question.peer as usize] = Some(socket);
+        Ok(())
+    }
+
+    fn ethtool(&self, device: &str) -> Result<Ethtool, Errno> {
+        self.is_the_hosts()?;
+        ethtool::ask(device)
+    }
+
+    fn counter(&self, event: Event, cpu: u32) -> Result<Box<dyn Counter>, Errno> {
+        self.is_the_hosts()?;
+        perf::open(event, cpu)
     }
 }
 

@@ -1,11 +1,10 @@
 //! The network interfaces and their counters by one rtnetlink dump: `RTM_GETLINK` of rtnetlink(7). It costs a
 //! hundredth of reading the same from `/sys/class/net`, and has what `/proc/net/dev` leaves out.
 
-use std::os::fd::OwnedFd;
-
 use rustix::io::Errno;
 
-use super::netlink::{self, attributes, u32_at};
+use super::kernel::Kernel;
+use super::netlink::{self, Peer, Question, attributes, u32_at};
 
 /// One network interface.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -91,9 +90,10 @@ const IFINFOMSG: usize = 16;
 ///
 /// # Errors
 /// As [`netlink::dump`].
-pub fn dump(socket: &OwnedFd, buffer: &mut Vec<u8>) -> Result<Vec<Link>, Errno> {
+pub fn dump(kernel: &dyn Kernel, buffer: &mut Vec<u8>) -> Result<Vec<Link>, Errno> {
     let mut links = Vec::new();
-    netlink::dump(socket, RTM_GETLINK, &[0; IFINFOMSG], buffer, &mut |body| links.extend(read_link(body)))?;
+    let question = Question { peer: Peer::Route, kind: RTM_GETLINK, body: &[0; IFINFOMSG] };
+    kernel.dump(question, buffer, &mut |body| links.extend(read_link(body)))?;
     Ok(links)
 }
 
@@ -145,10 +145,11 @@ fn read_counters(payload: &[u8]) -> (Receive, Transmit) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::host::LiveKernel;
 
     #[test]
     fn the_running_kernel_tells_of_its_loopback_interface() {
-        let links = dump(&netlink::open(netlink::Peer::Route).unwrap(), &mut Vec::new()).unwrap();
+        let links = dump(&LiveKernel::default(), &mut Vec::new()).unwrap();
         let loopback = links.iter().find(|link| link.state.is_some_and(|s| s.loopback)).expect("a loopback interface");
         assert_eq!(loopback.receive.bytes, loopback.transmit.bytes);
     }

@@ -1,11 +1,14 @@
 //! The host as one value: where its trees are mounted, and the few things that the kernel says by a system call
 //! instead of a file. Collectors read through it alone, so a recorded tree is as good a host as a live one.
 
+pub mod dbus;
 pub mod devices;
+pub mod ethtool;
 pub mod file;
 pub mod kernel;
 pub mod links;
 pub mod netlink;
+pub mod perf;
 pub mod text;
 pub mod timex;
 pub mod watched;
@@ -14,6 +17,8 @@ use std::collections::HashMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+
+use rustix::io::Errno;
 
 pub use devices::{Device, Devices};
 pub use file::{Directory, HostFile, SharedFile};
@@ -25,8 +30,6 @@ pub use watched::Watched;
 #[derive(Clone)]
 pub struct Host {
     roots: Roots,
-    /// Whether `roots.proc` is a procfs, and not a recorded tree.
-    has_live_proc: bool,
     shared: Arc<Mutex<HashMap<PathBuf, SharedFile>>>,
     /// What is asked by system calls: clocks, file-system sizes, the machine's name.
     pub kernel: Arc<dyn Kernel>,
@@ -60,12 +63,13 @@ impl fmt::Debug for Host {
 impl Host {
     /// A host whose trees are at `roots` and whose kernel is the running one.
     pub fn live(roots: Roots) -> Self {
-        Host::new(roots, Arc::new(LiveKernel::default()))
+        let kernel = Arc::new(LiveKernel::of(&roots.proc));
+        Host::new(roots, kernel)
     }
 
     /// A host whose trees are at `roots`, with any kernel: a recorded one in tests.
     pub fn new(roots: Roots, kernel: Arc<dyn Kernel>) -> Self {
-        Host { has_live_proc: file::is_procfs(&roots.proc), roots, shared: Arc::default(), kernel }
+        Host { roots, shared: Arc::default(), kernel }
     }
 
     /// A file below procfs.
@@ -118,29 +122,30 @@ impl Host {
         self.roots.root.join(path.strip_prefix("/").unwrap_or(path))
     }
 
-    /// The network interfaces by rtnetlink; nothing for a recorded tree, whose `net/dev` tells of another machine.
+    /// The network interfaces by rtnetlink; nothing where only files tell of them.
     pub fn links(&self, buffer: &mut Vec<u8>) -> Option<Vec<links::Link>> {
-        if self.has_live_proc { self.kernel.links(buffer) } else { None }
+        links::dump(&*self.kernel, buffer).ok()
     }
 
-    /// All that the kernel has of `kind`, by netlink; nothing for a recorded tree. See [`netlink::dump`].
+    /// All that the kernel has of what `question` is after, by netlink. See [`netlink::dump`].
     ///
     /// # Errors
-    /// What the kernel answers.
+    /// What the kernel answers; [`ReadError::Absent`] where only files tell of the host.
     pub fn dump(
         &self,
-        peer: netlink::Peer,
-        kind: u16,
-        body: &[u8],
+        question: netlink::Question<'_>,
         buffer: &mut Vec<u8>,
         each: &mut dyn FnMut(&[u8]),
     ) -> Result<(), ReadError> {
-        if !self.has_live_proc {
-            return Err(ReadError::Absent(self.roots.proc.clone()));
+        self.kernel.dump(question, buffer, each).map_err(|error| self.refused("netlink", error))
+    }
+
+    /// What an answer by a system call that tells of `what` means.
+    pub fn refused(&self, what: &str, error: Errno) -> ReadError {
+        match error {
+            Errno::OPNOTSUPP | Errno::NOSYS | Errno::NODEV | Errno::NOENT => ReadError::Absent(what.into()),
+            error => ReadError::Refused { what: what.to_owned(), reason: text::reason(error) },
         }
-        let refused = |error| ReadError::Refused { what: "netlink".to_owned(), reason: text::reason(error) };
-        let socket = netlink::open(peer).map_err(refused)?;
-        netlink::dump(&socket, kind, body, buffer, each).map_err(refused)
     }
 
     /// What the host calls the mount point that Taffrail sees at `path`: the root prefix is taken off.

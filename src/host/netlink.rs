@@ -22,6 +22,22 @@ pub enum Peer {
     Route,
     /// sock_diag(7): sockets.
     Sockets,
+    /// Generic netlink: subsystems that register by name.
+    Generic,
+}
+
+/// How many there are.
+pub(super) const PEERS: usize = 3;
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Question<'a> {
+    /// Who is asked.
+    pub peer: Peer,
+    /// The message's type.
+    pub kind: u16,
+    /// What stands behind the message's header.
+    pub body: &'a [u8],
 }
 
 /// A socket to ask with. One whose answer was not read to the end must not be asked again.
@@ -33,29 +49,29 @@ pub fn open(peer: Peer) -> Result<OwnedFd, Errno> {
     let protocol: Option<Protocol> = match peer {
         Peer::Route => None,
         Peer::Sockets => Some(netlink::SOCK_DIAG),
+        Peer::Generic => Some(netlink::GENERIC),
     };
     let socket = socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, protocol)?;
     sockopt::set_socket_timeout(&socket, sockopt::Timeout::Recv, PATIENCE)?;
     Ok(socket)
 }
 
-/// Asks for everything of `kind`, with `body` behind the message's header, and hands the body of each answer to `each`;
-/// `buffer` is room for messages.
+/// Asks for everything that `question` is after, and hands the body of each answer to `each`; `buffer` is room for
+/// messages.
 ///
 /// # Errors
 /// What the socket calls and the kernel answer; `EPROTO` if the answer is cut short.
 pub fn dump(
     socket: &OwnedFd,
-    kind: u16,
-    body: &[u8],
+    question: Question<'_>,
     buffer: &mut Vec<u8>,
     each: &mut dyn FnMut(&[u8]),
 ) -> Result<(), Errno> {
     let mut request = vec![0; HEADER];
-    request[0..4].copy_from_slice(&((HEADER + body.len()) as u32).to_ne_bytes());
-    request[4..6].copy_from_slice(&kind.to_ne_bytes());
+    request[0..4].copy_from_slice(&((HEADER + question.body.len()) as u32).to_ne_bytes());
+    request[4..6].copy_from_slice(&question.kind.to_ne_bytes());
     request[6..8].copy_from_slice(&NLM_F_REQUEST_DUMP.to_ne_bytes());
-    request.extend_from_slice(body);
+    request.extend_from_slice(question.body);
     sendto(socket, &request, SendFlags::empty(), &SocketAddrNetlink::new(0, 0))?;
     buffer.resize(RECEIVE_BUFFER, 0);
     loop {

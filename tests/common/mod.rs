@@ -22,7 +22,6 @@ use taffrail::config::{Document, Section};
 use taffrail::encode::point::{CommonTags, Lines};
 use taffrail::encode::text::{Dialect, TextEncoder};
 use taffrail::encode::{FamilyWriter, PointWriter};
-use taffrail::host::links::Link;
 use taffrail::host::timex::Timex;
 use taffrail::host::{FsStat, Host, Kernel, Roots, Timestamp};
 use toml::de::{DeTable, DeValue};
@@ -194,10 +193,6 @@ impl Kernel for RecordedKernel {
 
     fn timex(&self) -> Result<Timex, Errno> {
         self.told.lock().unwrap().timex.ok_or(Errno::PERM)
-    }
-
-    fn links(&self, _: &mut Vec<u8>) -> Option<Vec<Link>> {
-        None
     }
 }
 

@@ -1,0 +1,183 @@
+//! What the driver of a network interface tells, by `SIOCETHTOOL`: include/uapi/linux/ethtool.h.
+
+use std::os::fd::{AsRawFd, OwnedFd};
+
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
+
+use super::netlink::{text, u32_at};
+
+/// What a driver tells of its interface.
+#[derive(Clone, Debug, Default)]
+pub struct Ethtool {
+    /// Who the driver is.
+    pub driver: Option<Driver>,
+    /// The driver's own counters, by the names that it gives them.
+    pub counters: Vec<(String, u64)>,
+    /// What the link can and shall do.
+    pub link: Option<Link>,
+}
+
+/// Who a driver is: `struct ethtool_drvinfo`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Driver {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// The version of the device's firmware.
+    pub firmware: String,
+    /// Where the device is on its bus.
+    pub bus: String,
+    /// The version of the device's expansion ROM.
+    pub expansion_rom: String,
+}
+
+/// What a link can and shall do: `struct ethtool_link_settings`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Link {
+    /// Whether both sides settle the speed.
+    pub autonegotiates: bool,
+    /// What it can, as bits numbered by `enum ethtool_link_mode_bit_indices`.
+    pub supported: Vec<u32>,
+    /// What it offers to the other side, numbered alike.
+    pub advertised: Vec<u32>,
+}
+
+impl Link {
+    /// Whether the bit `number` of `words` is set.
+    pub fn has(words: &[u32], number: u32) -> bool {
+        words.get(number as usize / 32).is_some_and(|word| word & 1 << (number % 32) != 0)
+    }
+}
+
+/// Asks the driver of `device`.
+///
+/// # Errors
+/// What the socket or the driver answers; what the driver does not know is left out.
+pub fn ask(device: &str) -> Result<Ethtool, Errno> {
+    let socket = socket_with(AddressFamily::INET, SocketType::DGRAM, SocketFlags::CLOEXEC, None)?;
+    let asked = Asked { socket, device };
+    let driver = asked.driver()?;
+    let counters = asked.counters(driver.as_ref().map_or(0, |(_, counters)| *counters))?;
+    Ok(Ethtool { driver: driver.map(|(driver, _)| driver), counters, link: asked.link()? })
+}
+
+struct Asked<'d> {
+    socket: OwnedFd,
+    device: &'d str,
+}
+
+impl Asked<'_> {
+    /// The driver, and how many counters it has.
+    fn driver(&self) -> Result<Option<(Driver, u32)>, Errno> {
+        const GDRVINFO: u32 = 0x3;
+        const LENGTH: usize = 196;
+        const COUNTERS: usize = 180;
+        let Some(told) = self.known(GDRVINFO, vec![0; LENGTH])? else { return Ok(None) };
+        let at = |start: usize| text(&told[start..start + 32]);
+        let driver = Driver {
+            name: at(4),
+            version: at(36),
+            firmware: at(68),
+            bus: at(100),
+            expansion_rom: at(132),
+        };
+        Ok(Some((driver, u32_at(&told, COUNTERS))))
+    }
+
+    fn counters(&self, count: u32) -> Result<Vec<(String, u64)>, Errno> {
+        const GSTRINGS: u32 = 0x1b;
+        const GSTATS: u32 = 0x1d;
+        const SET_OF_COUNTERS: u32 = 1;
+        const NAME: usize = 32;
+        /// More than any driver has; one more is a mistake of its own.
+        const MOST: u32 = 1 << 16;
+        if count == 0 || count > MOST {
+            return Ok(Vec::new());
+        }
+        const NAMES_HEAD: usize = 12;
+        const VALUES_HEAD: usize = 8;
+        let mut names = vec![0; NAMES_HEAD + count as usize * NAME];
+        names[4..8].copy_from_slice(&SET_OF_COUNTERS.to_ne_bytes());
+        names[8..12].copy_from_slice(&count.to_ne_bytes());
+        let mut values = vec![0; VALUES_HEAD + count as usize * 8];
+        values[4..8].copy_from_slice(&count.to_ne_bytes());
+        let (Some(names), Some(values)) = (self.known(GSTRINGS, names)?, self.known(GSTATS, values)?) else {
+            return Ok(Vec::new());
+        };
+        let numbers = values[VALUES_HEAD..].chunks_exact(8).map(|value| super::netlink::u64_at(value, 0));
+        Ok(names[NAMES_HEAD..].chunks_exact(NAME).map(text).zip(numbers).collect())
+    }
+
+    /// The settings of the link. The kernel first answers how many words its bits take, as a negative number.
+    fn link(&self) -> Result<Option<Link>, Errno> {
+        const GLINKSETTINGS: u32 = 0x4c;
+        const HEAD: usize = 48;
+        const AUTONEGOTIATES: usize = 11;
+        const WORDS: usize = 18;
+        let Some(told) = self.known(GLINKSETTINGS, vec![0; HEAD])? else { return Ok(None) };
+        let words = i8::from_ne_bytes([told[WORDS]]).unsigned_abs();
+        // Supported, advertised, and what the other side offers.
+        let mut request = vec![0; HEAD + usize::from(words) * 3 * 4];
+        request[WORDS] = words;
+        let Some(told) = self.known(GLINKSETTINGS, request)? else { return Ok(None) };
+        let mut maps = told[HEAD..].chunks_exact(4 * usize::from(words.max(1)));
+        let mut map = || maps.next().into_iter().flat_map(|map| map.chunks_exact(4)).map(|word| u32_at(word, 0)).collect();
+        Ok(Some(Link { autonegotiates: told[AUTONEGOTIATES] == 1, supported: map(), advertised: map() }))
+    }
+
+    /// The answer to `command`, nothing if the driver does not know it.
+    fn known(&self, command: u32, structure: Vec<u8>) -> Result<Option<Vec<u8>>, Errno> {
+        match self.ioctl(command, structure) {
+            Ok(answer) => Ok(Some(answer)),
+            // What is private to root is not known either.
+            Err(Errno::OPNOTSUPP | Errno::INVAL | Errno::PERM) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Hands `structure`, which begins with the command, to the driver, which fills it.
+    // No crate of safe calls has this one.
+    #[allow(unsafe_code)]
+    fn ioctl(&self, command: u32, mut structure: Vec<u8>) -> Result<Vec<u8>, Errno> {
+        structure[0..4].copy_from_slice(&command.to_ne_bytes());
+        // SAFETY: a C structure of integers and unions of integers and pointers, for which all bits zero are a value.
+        let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+        if self.device.len() >= request.ifr_name.len() {
+            return Err(Errno::NODEV);
+        }
+        for (to, from) in request.ifr_name.iter_mut().zip(self.device.bytes()) {
+            *to = from as libc::c_char;
+        }
+        request.ifr_ifru.ifru_data = structure.as_mut_ptr().cast();
+        const SIOCETHTOOL: u64 = 0x8946;
+        // SAFETY: `request` points to `structure`, and both live as long as the call. The kernel writes no more than the
+        // command's structure, and behind it as many items as `structure` says that there is room for.
+        let answer = unsafe { libc::ioctl(self.socket.as_raw_fd(), SIOCETHTOOL as _, &raw mut request) };
+        if answer < 0 {
+            return Err(Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::INVAL));
+        }
+        Ok(structure)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_loopback_interface_has_a_driver_without_counters_and_others_are_none() {
+        let told = ask("lo").unwrap();
+        assert!(told.counters.is_empty(), "{told:?}");
+        assert_eq!(ask("none-such").unwrap_err(), Errno::NODEV);
+        assert_eq!(ask("a-name-that-is-too-long-for-any").unwrap_err(), Errno::NODEV);
+    }
+
+    #[test]
+    fn bits_are_counted_across_words() {
+        assert!(Link::has(&[0, 1 << 3], 35));
+        assert!(!Link::has(&[0, 1 << 3], 34));
+        assert!(!Link::has(&[u32::MAX], 32));
+    }
+}
