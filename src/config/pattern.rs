@@ -18,6 +18,11 @@ impl Pattern {
         Regex::new(&format!("^(?s:{text})$")).map(Pattern)
     }
 
+    /// The same as an expression that is anchored at both ends.
+    pub fn into_regex(self) -> Regex {
+        self.0
+    }
+
     /// Whether it matches all of `text`.
     pub fn matches(&self, text: &str) -> bool {
         self.0.is_match(text)

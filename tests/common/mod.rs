@@ -5,13 +5,16 @@
 // Each test uses its own part of this module.
 #![allow(dead_code, unreachable_pub)]
 
+pub mod bus;
+
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
-use std::fs;
 use std::os::unix::fs::symlink;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use std::{fs, io};
 
 use rustix::io::Errno;
 use taffrail::collectors::list;
@@ -58,6 +61,8 @@ fn roots_of(changing: &Path, fixed: &Path) -> Roots {
 /// A kernel that answers as `kernel.toml` says.
 pub struct RecordedKernel {
     root: PathBuf,
+    /// What services answer.
+    bus: Option<Arc<bus::Recording>>,
     told: Mutex<Told>,
 }
 
@@ -73,7 +78,8 @@ struct Told {
 impl RecordedKernel {
     /// The kernel that `tree` tells of; paths that it is asked for begin with `root`.
     pub fn new(tree: &Path, root: &Path) -> Self {
-        RecordedKernel { root: root.to_owned(), told: Mutex::new(Told::read(tree)) }
+        let bus = fs::read_to_string(root.with_file_name("bus")).ok().map(|text| Arc::new(bus::read(&text)));
+        RecordedKernel { root: root.to_owned(), bus, told: Mutex::new(Told::read(tree)) }
     }
 
     /// From here on it answers as `tree` tells.
@@ -194,6 +200,11 @@ impl Kernel for RecordedKernel {
     fn timex(&self) -> Result<Timex, Errno> {
         self.told.lock().unwrap().timex.ok_or(Errno::PERM)
     }
+
+    fn connect(&self, socket: &Path) -> io::Result<UnixStream> {
+        assert!(socket.ends_with("run/dbus/system_bus_socket"), "{}", socket.display());
+        self.bus.as_ref().map(bus::connect).ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
 }
 
 /// A recorded host that is read twice by the same collectors: as it was before, then as it was after.
@@ -264,6 +275,11 @@ priority_stats = true
 [collectors.sysctl]
 include = ["kernel.threads-max", "kernel.pid_max", "fs.file-nr", "fs.file-nr:total,current,max", "kernel.odd"]
 include_info = ["kernel.core_pattern"]
+[collectors.systemd]
+enable_task_metrics = true
+enable_restarts_metrics = true
+enable_start_time_metrics = true
+points.details = true
 [collectors.textfile]
 directory = ["/var/lib/textfil[e]"]
 "#;

@@ -1,0 +1,412 @@
+//! The units of systemd and what state they are in, asked of it by D-Bus.
+//!
+//! One call gives all units. What it does not tell is asked for unit by unit, many calls at a time: of the units that
+//! are shown, and what never changes but by a reload of systemd's own, seldom ([`kinds`]).
+
+mod codes;
+mod kinds;
+mod property;
+
+use std::time::Duration;
+
+use self::codes::{ACTIVE, Code, LOAD, SUB};
+use self::kinds::Kinds;
+use self::property::{Asked, Property};
+use super::{About, Collector, ReadContext, Reading, Since, Vocabularies};
+use crate::config::{Filter, Globs, Key, Pattern, Section};
+use crate::encode::infos::{concat, infos};
+use crate::encode::point::FieldInfo;
+use crate::encode::{Family, FamilyWriter, Field, Measurement, PointWriter};
+use crate::host::dbus::{Bus, Call, Values, Variant};
+use crate::host::{Host, ReadError};
+
+/// `org.freedesktop.systemd1.Manager`: org.freedesktop.systemd1(5).
+pub(super) struct Systemd {
+    bus: Option<Bus>,
+    wanted: Filter,
+    kinds: Kinds,
+    is_told: Told,
+    points: PointSettings,
+}
+
+/// What is told of each unit besides its state.
+#[derive(Clone, Copy, Debug, Default)]
+struct Told {
+    tasks: bool,
+    restarts: bool,
+    start_time: bool,
+}
+
+struct PointSettings {
+    pattern: Globs,
+    unit_type: String,
+    details: bool,
+}
+
+const SERVICE: &str = "org.freedesktop.systemd1";
+const MANAGER_PATH: &str = "/org/freedesktop/systemd1";
+const MANAGER: &str = "org.freedesktop.systemd1.Manager";
+/// Where the host's message bus listens.
+pub(super) const SYSTEM_BUS: &str = "/run/dbus/system_bus_socket";
+/// For all that is asked of it at a reading.
+pub(super) const PATIENCE: Duration = Duration::from_secs(4);
+
+const UNIT_INCLUDE: Key<Pattern> =
+    Key::new("unit_include", "'.+'", "Units that have families, by their whole name.");
+const UNIT_EXCLUDE: Key<Pattern> =
+    Key::new("unit_exclude", r"'.+\.(automount|device|mount|scope|slice)'", "Units of these that have none.");
+const ENABLE_TASK_METRICS: Key<bool> =
+    Key::new("enable_task_metrics", "false", "How many tasks each service has, and how many it may have.");
+const ENABLE_RESTARTS_METRICS: Key<bool> =
+    Key::new("enable_restarts_metrics", "false", "How often each service was restarted by systemd.");
+const ENABLE_START_TIME_METRICS: Key<bool> =
+    Key::new("enable_start_time_metrics", "false", "When each unit was started.");
+const PATTERN: Key<Globs> = Key::new("pattern", "[\"*\"]", "Units that have points, as glob patterns.");
+const UNIT_TYPE: Key<String> = Key::new("unittype", "\"service\"", "Their type, such as socket, timer or mount.");
+const DETAILS: Key<bool> =
+    Key::new("details", "false", "Also restarts, memory, the main process and whether the unit is enabled.");
+
+/// What systemd says.
+#[derive(Default)]
+pub(super) struct SystemdReading {
+    version: String,
+    virtualization: String,
+    is_running: Option<bool>,
+    /// All units, by [`STATES`].
+    counts: [u64; STATES.len()],
+    units: Vec<Unit>,
+    /// What was told of them, in their order.
+    asked: Asked,
+}
+
+/// A unit that is shown.
+struct Unit {
+    name: Box<str>,
+    path: Box<str>,
+    /// Such as `oneshot`; empty where units of its kind have none.
+    kind: Box<str>,
+    load: Code,
+    active: Code,
+    sub: Code,
+    wanted: Vocabularies,
+}
+
+const STATES: [&str; 5] = ["active", "activating", "deactivating", "inactive", "failed"];
+
+impl Collector for Systemd {
+    const ABOUT: About = About {
+        name: "systemd",
+        summary: "units of systemd and their states; pushed as `systemd_units`",
+        reads: &["/run/dbus/system_bus_socket"],
+        needs: "systemd, and its message bus within reach",
+        on_by_default: Vocabularies::NONE,
+        keys: &[
+            UNIT_INCLUDE.info(),
+            UNIT_EXCLUDE.info(),
+            ENABLE_TASK_METRICS.info(),
+            ENABLE_RESTARTS_METRICS.info(),
+            ENABLE_START_TIME_METRICS.info(),
+        ],
+        point_keys: &[PATTERN.info(), UNIT_TYPE.info(), DETAILS.info()],
+        families: &[
+            RUNNING.info(),
+            VERSION.info(),
+            VIRTUALIZATION.info(),
+            UNITS.info(),
+            UNIT_STATE.info(),
+            OF_UNITS[0].1.info(),
+            OF_UNITS[1].1.info(),
+            OF_UNITS[2].1.info(),
+            OF_UNITS[3].1.info(),
+            OF_UNITS[4].1.info(),
+            OF_UNITS[5].1.info(),
+            OF_UNITS[6].1.info(),
+            OF_UNITS[7].1.info(),
+        ],
+        measurements: &[SYSTEMD_UNITS.info()],
+        ..About::PLAIN
+    };
+    type Reading = SystemdReading;
+
+    fn new(_: &Host, section: &mut Section<'_>) -> Self {
+        let (include, exclude) = (section.get(&UNIT_INCLUDE), section.get(&UNIT_EXCLUDE));
+        let mut points = section.table("points");
+        Systemd {
+            bus: None,
+            wanted: Filter::new(Some(include.into_regex()), Some(exclude.into_regex())),
+            kinds: Kinds::default(),
+            is_told: Told {
+                tasks: section.get(&ENABLE_TASK_METRICS),
+                restarts: section.get(&ENABLE_RESTARTS_METRICS),
+                start_time: section.get(&ENABLE_START_TIME_METRICS),
+            },
+            points: PointSettings {
+                pattern: points.get(&PATTERN),
+                unit_type: format!(".{}", points.get(&UNIT_TYPE)),
+                details: points.get(&DETAILS),
+            },
+        }
+    }
+
+    fn read(&mut self, cx: &mut ReadContext<'_>, reading: &mut SystemdReading) -> Result<(), ReadError> {
+        *reading = SystemdReading::default();
+        let mut bus = match self.bus.take() {
+            Some(bus) => bus,
+            None => Bus::connect(&*cx.host.kernel, cx.host.root_path(SYSTEM_BUS), PATIENCE)?,
+        };
+        self.read_manager(&mut bus, reading)?;
+        self.read_units(&mut bus, cx.wanted, reading)?;
+        self.kinds.name(&mut bus, &mut reading.units)?;
+        self.read_properties(&mut bus, reading)?;
+        // One that failed is connected to anew.
+        self.bus = Some(bus);
+        Ok(())
+    }
+}
+
+impl Systemd {
+    fn read_manager(&self, bus: &mut Bus, reading: &mut SystemdReading) -> Result<(), ReadError> {
+        const PROPERTIES: [&[&str; 2]; 3] = [&[MANAGER, "Version"], &[MANAGER, "Virtualization"], &[MANAGER, "SystemState"]];
+        let call = |number: usize| Call::property(SERVICE, MANAGER_PATH, PROPERTIES[number]);
+        bus.calls(PROPERTIES.len(), call, |number, answer| {
+            // Old ones do not know all of them.
+            let Ok(Some(Variant::Text(text))) = answer.map(|mut values| values.variant()) else { return };
+            match number {
+                0 => reading.version = text.to_owned(),
+                1 => reading.virtualization = text.to_owned(),
+                _ => reading.is_running = Some(text == "running"),
+            }
+        })
+    }
+
+    fn read_units(
+        &mut self,
+        bus: &mut Bus,
+        wanted: Vocabularies,
+        reading: &mut SystemdReading,
+    ) -> Result<(), ReadError> {
+        let call = Call { service: SERVICE, path: MANAGER_PATH, method: (MANAGER, "ListUnits"), arguments: &[] };
+        let is_whole = bus.call(call, |values| {
+            let mut units = values.array(8)?;
+            while units.structure().is_some() {
+                let listed = Listed::read(&mut units)?;
+                if let Some(count) = state(listed.active).and_then(|state| reading.counts.get_mut(state)) {
+                    *count += 1;
+                }
+                reading.units.extend(self.unit(&listed, wanted));
+            }
+            Some(())
+        })?;
+        let refused = || ReadError::Refused {
+            what: SERVICE.to_owned(),
+            reason: "its list of units cannot be understood".to_owned(),
+        };
+        is_whole.ok_or_else(refused)
+    }
+
+    /// The unit, if it is shown.
+    fn unit(&mut self, listed: &Listed<'_>, wanted: Vocabularies) -> Option<Unit> {
+        let is_of_type = listed.name.ends_with(&self.points.unit_type);
+        let wanted = Vocabularies {
+            families: wanted.families && listed.load == "loaded" && self.wanted.wants(listed.name),
+            points: wanted.points && is_of_type && self.points.pattern.matches(listed.name),
+        };
+        wanted.any().then(|| Unit {
+            name: listed.name.into(),
+            path: listed.path.into(),
+            kind: Box::default(),
+            load: Code::of(LOAD, listed.load),
+            active: Code::of(ACTIVE, listed.active),
+            sub: Code::of(SUB, listed.sub),
+            wanted,
+        })
+    }
+
+    fn read_properties(&self, bus: &mut Bus, reading: &mut SystemdReading) -> Result<(), ReadError> {
+        for (number, unit) in reading.units.iter().enumerate() {
+            if unit.wanted.families {
+                let is_known = self.is_told.start_time && unit.active.text() != "active";
+                let told = Told { start_time: self.is_told.start_time && !is_known, ..self.is_told };
+                reading.asked.want(number, Property::of_families(&unit.name, told));
+                if is_known {
+                    reading.asked.know(number, Property::StartTime, 0);
+                }
+            }
+            if unit.wanted.points && self.points.details {
+                reading.asked.want(number, Property::of_points(&unit.name));
+            }
+        }
+        let units = &reading.units;
+        reading.asked.ask(bus, |number| &units[number].path)
+    }
+}
+
+/// A unit as the manager lists it: `(ssssssouso)`.
+struct Listed<'m> {
+    name: &'m str,
+    load: &'m str,
+    active: &'m str,
+    sub: &'m str,
+    path: &'m str,
+}
+
+impl<'m> Listed<'m> {
+    fn read(values: &mut Values<'m>) -> Option<Listed<'m>> {
+        let name = values.text()?;
+        let _description = values.text()?;
+        let (load, active, sub) = (values.text()?, values.text()?, values.text()?);
+        let _followed = values.text()?;
+        let path = values.text()?;
+        let _job = (values.u32()?, values.text()?, values.text()?);
+        Some(Listed { name, load, active, sub, path })
+    }
+}
+
+/// The state's place among [`STATES`].
+fn state(name: &str) -> Option<usize> {
+    STATES.iter().position(|state| *state == name)
+}
+
+/// The number in such as `252.39-1~deb12u1`: 252.39.
+fn version_number(version: &str) -> f64 {
+    let start = version.find(|c: char| c.is_ascii_digit()).unwrap_or(version.len());
+    let rest = &version[start..];
+    let digits = |text: &str| text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+    let whole = digits(rest);
+    let fraction = rest[whole..].strip_prefix('.').map_or(0, digits);
+    let end = if fraction > 0 { whole + 1 + fraction } else { whole };
+    rest[..end].parse().unwrap_or(0.0)
+}
+
+const RUNNING: Family<0> = Family::gauge(
+    "node_systemd_system_running",
+    "Whether the system is up and no unit has failed: `systemctl is-system-running`.",
+    [],
+);
+const VERSION: Family<1> = Family::gauge("node_systemd_version", "The version of systemd.", ["version"]);
+const VIRTUALIZATION: Family<1> = Family::gauge(
+    "node_systemd_virtualization_info",
+    "What the machine runs in, as systemd found out; 1.",
+    ["virtualization_type"],
+);
+const UNITS: Family<1> = Family::gauge("node_systemd_units", "Units in each state.", ["state"]);
+const UNIT_STATE: Family<3> =
+    Family::gauge("node_systemd_unit_state", "Whether the unit is in this state.", ["name", "state", "type"]);
+const OF_UNITS: [(Property, Family<1>); 8] = [
+    (
+        Property::StartTime,
+        Family::gauge("node_systemd_unit_start_time_seconds", "When the unit became active, in Unix time; 0 if it is not.", ["name"]),
+    ),
+    (Property::TasksCurrent, Family::gauge("node_systemd_unit_tasks_current", "Tasks of the service.", ["name"])),
+    (Property::TasksMax, Family::gauge("node_systemd_unit_tasks_max", "Tasks that the service may have.", ["name"])),
+    (
+        Property::Restarts,
+        Family::counter(
+            "node_systemd_service_restart_total",
+            "Times that systemd restarted the service because it had ended.",
+            ["name"],
+        ),
+    ),
+    (
+        Property::LastTrigger,
+        Family::gauge(
+            "node_systemd_timer_last_trigger_seconds",
+            "When the timer last elapsed, in Unix time; 0 if never.",
+            ["name"],
+        ),
+    ),
+    (
+        Property::Accepted,
+        Family::counter("node_systemd_socket_accepted_connections_total", "Connections that came in.", ["name"]),
+    ),
+    (
+        Property::Connections,
+        Family::gauge("node_systemd_socket_current_connections", "Connections that are there now.", ["name"]),
+    ),
+    (
+        Property::Refused,
+        // A gauge elsewhere, and so here.
+        Family::gauge(
+            "node_systemd_socket_refused_connections_total",
+            "Connections that were refused as there were too many.",
+            ["name"],
+        ),
+    ),
+];
+
+const LOAD_CODE: Field<u64> = Field::new("load_code", "the tag `load` as a number");
+const ACTIVE_CODE: Field<u64> = Field::new("active_code", "the tag `active` as a number");
+const SUB_CODE: Field<u64> = Field::new("sub_code", "the tag `sub` as a number");
+const DETAIL_FIELDS: [(Property, Field<u64>); 9] = [
+    (Property::StatusErrno, Field::new("status_errno", "error number that the service told; with `details`")),
+    (Property::Restarts, Field::new("restarts", "restarts by systemd; with `details`")),
+    (Property::MainPid, Field::new("pid", "main process; with `details`")),
+    (Property::MemoryCurrent, Field::new("mem_current", "bytes of memory; with `details`")),
+    (Property::MemoryPeak, Field::new("mem_peak", "most bytes of memory; with `details`")),
+    (Property::MemoryAvailable, Field::new("mem_avail", "bytes of memory up to the limit; with `details`")),
+    (Property::SwapCurrent, Field::new("swap_current", "bytes of swap; with `details`")),
+    (Property::SwapPeak, Field::new("swap_peak", "most bytes of swap; with `details`")),
+    (
+        Property::ActiveEnter,
+        Field::new("active_enter_timestamp_us", "when it became active, in µs of Unix time; with `details`"),
+    ),
+];
+const FIELDS: [FieldInfo; 12] =
+    concat(&[&[LOAD_CODE.info(), ACTIVE_CODE.info(), SUB_CODE.info()], &infos!(DETAIL_FIELDS.1)]);
+const SYSTEMD_UNITS: Measurement<6> =
+    Measurement::new("systemd_units", ["active", "load", "name", "preset", "state", "sub"], &FIELDS);
+
+impl Reading for SystemdReading {
+    fn families(&self, out: &mut FamilyWriter<'_>) {
+        if self.version.is_empty() {
+            return;
+        }
+        if let Some(is_running) = self.is_running {
+            out.value(&RUNNING, is_running);
+        }
+        out.family(&VERSION).sample([&self.version], version_number(&self.version));
+        let virtualization = if self.virtualization.is_empty() { "none" } else { &self.virtualization };
+        out.family(&VIRTUALIZATION).sample([virtualization], 1u64);
+        let mut units = out.family(&UNITS);
+        STATES.iter().zip(self.counts).for_each(|(state, count)| units.sample([state], count));
+        drop(units);
+        let mut states = out.family(&UNIT_STATE);
+        for unit in self.units.iter().filter(|unit| unit.wanted.families) {
+            STATES.iter().for_each(|state| states.sample([&unit.name, state, &unit.kind], unit.active.text() == *state));
+        }
+        drop(states);
+        for (property, family) in &OF_UNITS {
+            let mut samples = out.family(family);
+            for (number, value) in self.asked.of(*property) {
+                let Some(unit) = self.units.get(number).filter(|unit| unit.wanted.families) else { continue };
+                samples.sample([&unit.name], property.sample(value));
+            }
+        }
+    }
+
+    fn points(&self, _: Option<Since<'_, Self>>, out: &mut PointWriter<'_>) {
+        for (number, unit) in self.units.iter().enumerate().filter(|(_, unit)| unit.wanted.points) {
+            let text = |property| self.asked.text(number, property).unwrap_or_default();
+            let (state, preset) = (text(Property::FileState), text(Property::FilePreset));
+            let tags = [unit.active.text(), unit.load.text(), &unit.name, preset, state, unit.sub.text()];
+            let mut point = out.point(&SYSTEMD_UNITS, tags);
+            point.some(&LOAD_CODE, unit.load.number());
+            point.some(&ACTIVE_CODE, unit.active.number());
+            point.some(&SUB_CODE, unit.sub.number());
+            for (property, field) in &DETAIL_FIELDS {
+                point.some(field, self.asked.number(number, *property));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_told_as_numbers() {
+        let numbers = ["252.39-1~deb12u1", "v257~rc1", "259", "Debian 249.11-0ubuntu3", ""].map(version_number);
+        assert_eq!(numbers, [252.39, 257.0, 259.0, 249.11, 0.0]);
+    }
+}
