@@ -319,6 +319,10 @@ fn disagreements(before: &Exposition, theirs: &Exposition, after: &Exposition) -
     let mut found = BTreeMap::new();
     for (series, value) in theirs.values.iter().filter(|(series, _)| Exposition::is_compared(series)) {
         let (Some(first), Some(last)) = (before.values.get(series), after.values.get(series)) else { continue };
+        // Each counts from its own first reading on.
+        if series.starts_with("node_perf_") {
+            continue;
+        }
         // node_exporter multiplies milliseconds by 0.001, which is not exact; Taffrail divides by 1000.
         let rounding = value.abs() * 1e-12;
         let own = CHANGED_BY_READING.iter().find(|(known, _)| series == known).map_or(0.0, |(_, most)| *most);

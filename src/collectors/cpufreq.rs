@@ -1,17 +1,36 @@
 //! The frequencies of CPUs and who governs them.
 
 use super::gathered::{Attribute, Gathered, Unit};
-use super::{About, Collector, ReadContext};
-use crate::config::Section;
-use crate::encode::Family;
+use super::{About, Collector, ReadContext, Reading, Since};
+use crate::config::{Key, Section};
 use crate::encode::infos::{concat, infos};
+use crate::encode::point::FieldInfo;
+use crate::encode::{Family, FamilyWriter, Field, Measurement, PointWriter};
 use crate::host::devices::number_in;
-use crate::host::{Devices, Host, ReadError};
+use crate::host::{Device, Devices, Host, ReadError};
 
 /// `/sys/devices/system/cpu/cpu*/cpufreq`: Documentation/admin-guide/pm/cpufreq.rst.
 pub(super) struct Cpufreq {
     cpus: Devices,
+    points: PointSettings,
 }
+
+/// Which fields points have.
+#[derive(Clone, Copy, Debug, Default)]
+struct PointSettings {
+    cpufreq: bool,
+    thermal: bool,
+}
+
+/// What it says, named as families as it was read.
+#[derive(Default)]
+pub(super) struct CpufreqReading {
+    families: Gathered,
+    points: Vec<(String, Vec<(&'static Field<u64>, u64)>)>,
+}
+
+const METRICS: Key<Vec<String>> =
+    Key::new("metrics", "[\"cpufreq\"]", "What points tell: frequencies, cpufreq, and slowing down for heat, thermal.");
 
 impl Collector for Cpufreq {
     const ABOUT: About = About {
@@ -19,32 +38,82 @@ impl Collector for Cpufreq {
         summary: "frequencies of CPUs, their bounds and their governors",
         reads: &["/sys/devices/system/cpu/cpu*/cpufreq/*"],
         needs: "CONFIG_CPU_FREQ; seldom in virtual machines",
+        point_keys: &[METRICS.info()],
+        measurements: &[LINUX_CPU.info()],
         families: &concat::<_, 8>(&[&infos!(FREQUENCIES.family), &[GOVERNOR.info()]]),
         ..About::PULLED
     };
-    type Reading = Gathered;
+    type Reading = CpufreqReading;
 
-    fn new(host: &Host, _: &mut Section<'_>) -> Self {
-        Cpufreq { cpus: host.devices("devices/system/cpu") }
+    fn new(host: &Host, section: &mut Section<'_>) -> Self {
+        let mut points = section.table("points");
+        let metrics = points.get(&METRICS);
+        if let Some(unknown) = metrics.iter().find(|name| !["cpufreq", "thermal"].contains(&name.as_str())) {
+            points.wrong(METRICS.info().name, format!("there is no {unknown:?}; there are cpufreq and thermal"));
+        }
+        let has = |wanted: &str| metrics.iter().any(|name| name == wanted);
+        Cpufreq {
+            cpus: host.devices("devices/system/cpu"),
+            points: PointSettings { cpufreq: has("cpufreq"), thermal: has("thermal") },
+        }
     }
 
-    fn read(&mut self, cx: &mut ReadContext<'_>, reading: &mut Gathered) -> Result<(), ReadError> {
-        reading.clear();
+    fn read(&mut self, cx: &mut ReadContext<'_>, reading: &mut CpufreqReading) -> Result<(), ReadError> {
+        reading.families.clear();
+        reading.points.clear();
         let is_cpu = |name: &str| number_in(name, "cpu").is_some();
         for (name, device) in self.cpus.look(is_cpu)? {
             let cpu = &name["cpu".len()..];
-            let current = device.string("cpufreq/scaling_governor", cx.buffer);
-            reading.put_attributes(cx, device, FREQUENCIES, [cpu]);
-            let (Some(current), Some(available)) =
-                (current, device.string("cpufreq/scaling_available_governors", cx.buffer))
-            else {
-                continue;
-            };
-            for governor in available.split_ascii_whitespace() {
-                reading.put(&GOVERNOR, [cpu, governor], governor == current);
+            if cx.wanted.families {
+                read_families(cx, &mut reading.families, device, cpu);
+            }
+            if cx.wanted.points {
+                reading.points.push((cpu.to_owned(), read_fields(cx, self.points, device)));
             }
         }
         Ok(())
+    }
+}
+
+fn read_families(cx: &mut ReadContext<'_>, reading: &mut Gathered, device: &mut Device, cpu: &str) {
+    let current = device.string("cpufreq/scaling_governor", cx.buffer);
+    reading.put_attributes(cx, device, FREQUENCIES, [cpu]);
+    let (Some(current), Some(available)) =
+        (current, device.string("cpufreq/scaling_available_governors", cx.buffer))
+    else {
+        return;
+    };
+    for governor in available.split_ascii_whitespace() {
+        reading.put(&GOVERNOR, [cpu, governor], governor == current);
+    }
+}
+
+fn read_fields(
+    cx: &mut ReadContext<'_>,
+    settings: PointSettings,
+    device: &mut Device,
+) -> Vec<(&'static Field<u64>, u64)> {
+    let chosen = [(&FREQUENCY_FIELDS[..], settings.cpufreq), (&THERMAL_FIELDS[..], settings.thermal)];
+    let mut fields = Vec::new();
+    for (file, field) in chosen.into_iter().filter(|(_, is_on)| *is_on).flat_map(|(fields, _)| fields) {
+        let number = device.number::<u64>(*file, cx.buffer);
+        fields.extend(cx.part(number).flatten().map(|number| (field, number)));
+    }
+    fields
+}
+
+impl Reading for CpufreqReading {
+    fn families(&self, out: &mut FamilyWriter<'_>) {
+        self.families.families(out);
+    }
+
+    fn points(&self, _: Option<Since<'_, Self>>, out: &mut PointWriter<'_>) {
+        for (cpu, fields) in &self.points {
+            let mut point = out.point(&LINUX_CPU, [cpu]);
+            fields.iter().for_each(|(field, number)| {
+                point.field(field, *number);
+            });
+        }
     }
 }
 
@@ -64,3 +133,19 @@ const FREQUENCIES: &[Attribute<1>] = &[
 ];
 const GOVERNOR: Family<2> =
     Family::gauge("node_cpu_scaling_governor", "Whether this governor sets the frequency.", ["cpu", "governor"]);
+
+const FREQUENCY_FIELDS: [(&str, Field<u64>); 6] = [
+    ("cpufreq/scaling_cur_freq", Field::new("scaling_cur_freq", "frequency as the kernel set it, in kHz")),
+    ("cpufreq/scaling_min_freq", Field::new("scaling_min_freq", "lowest that may be set, in kHz")),
+    ("cpufreq/scaling_max_freq", Field::new("scaling_max_freq", "highest that may be set, in kHz")),
+    ("cpufreq/cpuinfo_cur_freq", Field::new("cpuinfo_cur_freq", "frequency as the CPU tells it, in kHz")),
+    ("cpufreq/cpuinfo_min_freq", Field::new("cpuinfo_min_freq", "lowest of the CPU, in kHz")),
+    ("cpufreq/cpuinfo_max_freq", Field::new("cpuinfo_max_freq", "highest of the CPU, in kHz")),
+];
+const THERMAL_FIELDS: [(&str, Field<u64>); 3] = [
+    ("thermal_throttle/core_throttle_count", Field::new("throttle_count", "times it was slowed down for heat")),
+    ("thermal_throttle/core_throttle_max_time_ms", Field::new("throttle_max_time", "longest of them, in ms")),
+    ("thermal_throttle/core_throttle_total_time_ms", Field::new("throttle_total_time", "all of them, in ms")),
+];
+const FIELDS: [FieldInfo; 9] = concat(&[&infos!(FREQUENCY_FIELDS.1), &infos!(THERMAL_FIELDS.1)]);
+const LINUX_CPU: Measurement<1> = Measurement::new("linux_cpu", ["cpu"], &FIELDS);

@@ -2,10 +2,10 @@
 
 use regex::Regex;
 
-use super::gathered::Gathered;
-use super::{About, Collector, ReadContext, Vocabularies};
+use super::irqs::{self, Irq, Irqs};
+use super::{About, Collector, ReadContext, Reading, Since, Vocabularies};
 use crate::config::{Filter, Key, Section};
-use crate::encode::Family;
+use crate::encode::{Family, FamilyWriter, Measurement, PointWriter};
 use crate::host::{Host, HostFile, Line, ReadError};
 
 /// `/proc/interrupts`: kernel/irq/proc.c, `show_interrupts`.
@@ -13,11 +13,21 @@ pub(super) struct Interrupts {
     interrupts: HostFile,
     wanted: Filter,
     has_zeros: bool,
+    cpu_as_tag: bool,
+}
+
+/// What it says.
+#[derive(Default)]
+pub(super) struct InterruptsReading {
+    irqs: Irqs,
+    has_zeros: bool,
 }
 
 const NAME_EXCLUDE: Key<Regex> = Key::optional("name_exclude", "Interrupts without families.");
 const NAME_INCLUDE: Key<Regex> = Key::optional("name_include", "Only these interrupts; instead of `name_exclude`.");
 const INCLUDE_ZEROS: Key<bool> = Key::new("include_zeros", "true", "Also what never happened.");
+pub(super) const CPU_AS_TAG: Key<bool> =
+    Key::new("cpu_as_tag", "false", "A point for each CPU, with the CPU as a tag, instead of a field for each.");
 
 impl Collector for Interrupts {
     const ABOUT: About = About {
@@ -26,69 +36,74 @@ impl Collector for Interrupts {
         reads: &["/proc/interrupts"],
         on_by_default: Vocabularies::NONE,
         keys: &[NAME_EXCLUDE.info(), NAME_INCLUDE.info(), INCLUDE_ZEROS.info()],
+        point_keys: &[CPU_AS_TAG.info()],
         families: &[INTERRUPTS.info()],
+        measurements: &[POINTS.info()],
         ..About::PLAIN
     };
-    type Reading = Gathered;
+    type Reading = InterruptsReading;
 
     fn new(host: &Host, section: &mut Section<'_>) -> Self {
         Interrupts {
             interrupts: host.proc("interrupts"),
             wanted: section.optional_include_or_exclude(&NAME_INCLUDE, &NAME_EXCLUDE),
             has_zeros: section.get(&INCLUDE_ZEROS),
+            cpu_as_tag: section.table("points").get(&CPU_AS_TAG),
         }
     }
 
-    fn read(&mut self, cx: &mut ReadContext<'_>, reading: &mut Gathered) -> Result<(), ReadError> {
-        reading.clear();
+    fn read(&mut self, cx: &mut ReadContext<'_>, reading: &mut InterruptsReading) -> Result<(), ReadError> {
+        *reading = InterruptsReading { has_zeros: self.has_zeros, ..InterruptsReading::default() };
         let text = self.interrupts.read(cx.buffer)?;
         // The head names the CPUs that are online: "CPU0 CPU2".
-        let head = String::from_utf8_lossy(text.first_line().bytes()).into_owned();
-        let cpus: Vec<&str> = head.split_whitespace().filter_map(|cpu| cpu.strip_prefix("CPU")).collect();
+        reading.irqs.start(&String::from_utf8_lossy(text.first_line().bytes()), self.cpu_as_tag);
         for line in text.lines().skip(1) {
-            let Some((kind, rest)) = line.key_and_rest() else { continue };
-            let kind = String::from_utf8_lossy(kind).into_owned();
-            if self.wanted.wants(&kind) {
-                read_line(reading, &kind, rest, &cpus, self.has_zeros)?;
+            let Some((name, rest)) = line.key_and_rest() else { continue };
+            let name = String::from_utf8_lossy(name).into_owned();
+            if self.wanted.wants(&name) {
+                reading.irqs.all.push(read_line(name, rest, reading.irqs.cpus.len())?);
             }
         }
         Ok(())
     }
 }
 
-fn read_line(
-    reading: &mut Gathered,
-    kind: &str,
-    line: Line<'_>,
-    cpus: &[&str],
-    has_zeros: bool,
-) -> Result<(), ReadError> {
+fn read_line(name: String, line: Line<'_>, cpus: usize) -> Result<Irq, ReadError> {
     let mut fields = line.fields();
-    let mut counts = Vec::with_capacity(cpus.len());
-    for _ in cpus {
+    let mut counts = Vec::with_capacity(cpus);
+    for _ in 0..cpus {
         match fields.clone().next() {
             Some(field) if field.iter().all(u8::is_ascii_digit) => counts.push(fields.number::<u64>("a count")?),
             _ => break,
         }
     }
-    // One number for all CPUs: errors.
-    if counts.len() < cpus.len() {
-        return Ok(());
-    }
     let words: Vec<String> = fields.map(|field| String::from_utf8_lossy(field).into_owned()).collect();
     // Behind the counts of a device there are its controller, what fires it, and its names; of others, what they are.
-    let is_of_device = kind.bytes().all(|byte| byte.is_ascii_digit());
-    let (info, devices) = match words.split_first() {
+    let is_of_device = name.bytes().all(|byte| byte.is_ascii_digit());
+    let (kind, devices) = match words.split_first() {
         Some((controller, rest)) if is_of_device => (controller.clone(), rest.join(" ")),
         _ => (words.join(" "), String::new()),
     };
-    for (cpu, count) in cpus.iter().zip(counts) {
-        if count > 0 || has_zeros {
-            reading.put(&INTERRUPTS, [cpu, &devices, &info, kind], count);
-        }
-    }
-    Ok(())
+    Ok(Irq { name, kind, devices, counts })
 }
 
 const INTERRUPTS: Family<4> =
     Family::counter("node_interrupts_total", "Interrupts that the CPU handled.", ["cpu", "devices", "info", "type"]);
+const POINTS: Measurement<4> = Measurement::new("interrupts", irqs::TAGS, &irqs::FIELDS);
+
+impl Reading for InterruptsReading {
+    fn families(&self, out: &mut FamilyWriter<'_>) {
+        let mut samples = out.family(&INTERRUPTS);
+        // Errors are counted for all CPUs together, and have no samples.
+        let of_cpus = self.irqs.all.iter().filter(|irq| irq.counts.len() == self.irqs.cpus.len());
+        for Irq { name, kind, devices, counts } in of_cpus {
+            for (cpu, count) in self.irqs.cpus.iter().zip(counts).filter(|(_, count)| self.has_zeros || **count > 0) {
+                samples.sample([cpu, devices, kind, name], *count);
+            }
+        }
+    }
+
+    fn points(&self, _: Option<Since<'_, Self>>, out: &mut PointWriter<'_>) {
+        self.irqs.points(&POINTS, out);
+    }
+}

@@ -1,42 +1,52 @@
 //! Software interrupts by CPU and kind.
 
-use super::gathered::Gathered;
-use super::{About, Collector, ReadContext, Vocabularies};
+use super::interrupts::CPU_AS_TAG;
+use super::irqs::{self, Irq, Irqs};
+use super::{About, Collector, ReadContext, Reading, Since, Vocabularies};
 use crate::config::Section;
-use crate::encode::Family;
+use crate::encode::{Family, FamilyWriter, Measurement, PointWriter};
 use crate::host::{Host, HostFile, ReadError};
 
 /// `/proc/softirqs`: fs/proc/softirqs.c.
 pub(super) struct Softirqs {
     softirqs: HostFile,
+    cpu_as_tag: bool,
+}
+
+/// What it says.
+#[derive(Default)]
+pub(super) struct SoftirqsReading {
+    irqs: Irqs,
 }
 
 impl Collector for Softirqs {
     const ABOUT: About = About {
         name: "softirqs",
-        summary: "software interrupts by CPU and kind",
+        summary: "software interrupts by CPU and kind; pushed as `soft_interrupts`",
         reads: &["/proc/softirqs"],
         on_by_default: Vocabularies::NONE,
+        point_keys: &[CPU_AS_TAG.info()],
         families: &[FUNCTIONS.info()],
+        measurements: &[POINTS.info()],
         ..About::PLAIN
     };
-    type Reading = Gathered;
+    type Reading = SoftirqsReading;
 
-    fn new(host: &Host, _: &mut Section<'_>) -> Self {
-        Softirqs { softirqs: host.proc("softirqs") }
+    fn new(host: &Host, section: &mut Section<'_>) -> Self {
+        Softirqs { softirqs: host.proc("softirqs"), cpu_as_tag: section.table("points").get(&CPU_AS_TAG) }
     }
 
-    fn read(&mut self, cx: &mut ReadContext<'_>, reading: &mut Gathered) -> Result<(), ReadError> {
-        reading.clear();
-        const HEAD_LINES: usize = 1;
-        for line in self.softirqs.read(cx.buffer)?.lines().skip(HEAD_LINES) {
-            let Some((kind, counts)) = line.key_and_rest() else { continue };
-            let kind = String::from_utf8_lossy(kind).into_owned();
-            let mut fields = counts.fields();
-            for cpu in 0u32.. {
-                let Some(count) = fields.optional::<u64>("a count of interrupts")? else { break };
-                reading.put(&FUNCTIONS, [&cpu.to_string(), &kind], count);
+    fn read(&mut self, cx: &mut ReadContext<'_>, reading: &mut SoftirqsReading) -> Result<(), ReadError> {
+        let text = self.softirqs.read(cx.buffer)?;
+        reading.irqs.start(&String::from_utf8_lossy(text.first_line().bytes()), self.cpu_as_tag);
+        for line in text.lines().skip(1) {
+            let Some((name, rest)) = line.key_and_rest() else { continue };
+            let (mut fields, mut counts) = (rest.fields(), Vec::with_capacity(reading.irqs.cpus.len()));
+            while let Some(count) = fields.optional::<u64>("a count of interrupts")? {
+                counts.push(count);
             }
+            let name = String::from_utf8_lossy(name).into_owned();
+            reading.irqs.all.push(Irq { name, kind: String::new(), devices: String::new(), counts });
         }
         Ok(())
     }
@@ -44,3 +54,19 @@ impl Collector for Softirqs {
 
 const FUNCTIONS: Family<2> =
     Family::counter("node_softirqs_functions_total", "Software interrupts that were handled.", ["cpu", "type"]);
+const POINTS: Measurement<4> = Measurement::new("soft_interrupts", irqs::TAGS, &irqs::FIELDS);
+
+impl Reading for SoftirqsReading {
+    fn families(&self, out: &mut FamilyWriter<'_>) {
+        let mut samples = out.family(&FUNCTIONS);
+        for Irq { name, counts, .. } in &self.irqs.all {
+            for (cpu, count) in self.irqs.cpus.iter().zip(counts) {
+                samples.sample([cpu, name], *count);
+            }
+        }
+    }
+
+    fn points(&self, _: Option<Since<'_, Self>>, out: &mut PointWriter<'_>) {
+        self.irqs.points(&POINTS, out);
+    }
+}

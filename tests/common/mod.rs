@@ -17,7 +17,7 @@ use std::time::Duration;
 use std::{fs, io};
 
 use rustix::io::Errno;
-use taffrail::collectors::list;
+use taffrail::collectors::list as known;
 use taffrail::collectors::readers::{Answer, Readers};
 use taffrail::collectors::settings::{Configured, configure};
 use taffrail::collectors::{Vocabularies, readers};
@@ -25,6 +25,9 @@ use taffrail::config::{Document, Section};
 use taffrail::encode::point::{CommonTags, Lines};
 use taffrail::encode::text::{Dialect, TextEncoder};
 use taffrail::encode::{FamilyWriter, PointWriter};
+use taffrail::host::ethtool::{Driver, Ethtool, Link};
+use taffrail::host::netlink::Question;
+use taffrail::host::perf::{Count, Counter, Event};
 use taffrail::host::timex::Timex;
 use taffrail::host::{FsStat, Host, Kernel, Roots, Timestamp};
 use toml::de::{DeTable, DeValue};
@@ -73,6 +76,17 @@ struct Told {
     page_size: u64,
     sizes: BTreeMap<PathBuf, FsStat>,
     timex: Option<Timex>,
+    ethtool: BTreeMap<String, Ethtool>,
+    counts: Vec<(Event, u32, Count)>,
+    dumps: Vec<RecordedDump>,
+}
+
+/// What the kernel answered to a question by netlink.
+struct RecordedDump {
+    peer: String,
+    kind: u16,
+    body: Vec<u8>,
+    answers: Vec<Vec<u8>>,
 }
 
 impl RecordedKernel {
@@ -108,7 +122,94 @@ impl Told {
                 Some(DeValue::Table(told)) => Some(timex_of(told)),
                 _ => None,
             },
+            ethtool: tables(table, "ethtool").map(|told| (string(told, "device"), ethtool_of(told))).collect(),
+            counts: tables(table, "counter").map(count_of).collect(),
+            dumps: tables(table, "dump").map(dump_of).collect(),
         }
+    }
+}
+
+fn tables<'t>(table: &'t DeTable<'_>, key: &str) -> impl Iterator<Item = &'t DeTable<'t>> {
+    let items = match table.get(key).map(toml::Spanned::get_ref) {
+        Some(DeValue::Array(items)) => items.iter().collect(),
+        _ => Vec::new(),
+    };
+    items.into_iter().map(|item| match item.get_ref() {
+        DeValue::Table(table) => table,
+        other => panic!("{other:?} is no table"),
+    })
+}
+
+/// What a table holds as JSON would: its lists are easier to read so.
+fn list(table: &DeTable<'_>, key: &str) -> Vec<String> {
+    match table.get(key).map(toml::Spanned::get_ref) {
+        Some(DeValue::Array(items)) => items
+            .iter()
+            .map(|item| match item.get_ref() {
+                DeValue::String(text) => text.to_string(),
+                DeValue::Integer(number) => number.as_str().to_owned(),
+                other => panic!("{other:?}"),
+            })
+            .collect(),
+        None => Vec::new(),
+        other => panic!("{key} is {other:?}"),
+    }
+}
+
+fn ethtool_of(told: &DeTable<'_>) -> Ethtool {
+    let driver = told.contains_key("driver").then(|| Driver {
+        name: string(told, "driver"),
+        version: string(told, "version"),
+        firmware: string(told, "firmware"),
+        bus: string(told, "bus"),
+        expansion_rom: String::new(),
+    });
+    let counters = list(told, "counters");
+    let counter = |line: &String| {
+        let (name, count) = line.rsplit_once(": ").unwrap();
+        (name.to_owned(), count.parse().unwrap())
+    };
+    let bits = |key| {
+        let mut words = vec![0; 4];
+        list(told, key).iter().map(|bit| bit.parse::<usize>().unwrap()).for_each(|bit| words[bit / 32] |= 1 << (bit % 32));
+        words
+    };
+    let link = told.contains_key("supported").then(|| Link {
+        autonegotiates: told.contains_key("autonegotiates"),
+        supported: bits("supported"),
+        advertised: bits("advertised"),
+    });
+    Ethtool { driver, counters: counters.iter().map(counter).collect(), link }
+}
+
+fn count_of(told: &DeTable<'_>) -> (Event, u32, Count) {
+    let value = |key| number(told, key).unwrap_or("0").parse::<u64>().unwrap();
+    let count = Count {
+        events: value("events"),
+        enabled_nanoseconds: value("enabled"),
+        running_nanoseconds: value("running"),
+    };
+    (Event { kind: value("kind") as u32, number: value("number") }, value("cpu") as u32, count)
+}
+
+fn dump_of(told: &DeTable<'_>) -> RecordedDump {
+    let hex = |text: &String| {
+        let byte = |at: usize| u8::from_str_radix(&text[at..at + 2], 16).unwrap();
+        (0..text.len()).step_by(2).map(byte).collect::<Vec<u8>>()
+    };
+    RecordedDump {
+        peer: string(told, "peer"),
+        kind: number(told, "kind").unwrap().parse().unwrap(),
+        body: hex(&string(told, "body")),
+        answers: list(told, "answers").iter().map(hex).collect(),
+    }
+}
+
+struct RecordedCounter(Count);
+
+impl Counter for RecordedCounter {
+    fn read(&mut self) -> Result<Count, Errno> {
+        Ok(self.0)
     }
 }
 
@@ -201,6 +302,27 @@ impl Kernel for RecordedKernel {
         self.told.lock().unwrap().timex.ok_or(Errno::PERM)
     }
 
+    fn dump(&self, question: Question<'_>, _: &mut Vec<u8>, each: &mut dyn FnMut(&[u8])) -> Result<(), Errno> {
+        let told = self.told.lock().unwrap();
+        let peer = format!("{:?}", question.peer);
+        let is_it = |dump: &&RecordedDump| dump.peer == peer && dump.kind == question.kind && dump.body == question.body;
+        match told.dumps.iter().find(is_it) {
+            Some(dump) => dump.answers.iter().for_each(|answer| each(answer)),
+            None => return Err(Errno::OPNOTSUPP),
+        }
+        Ok(())
+    }
+
+    fn ethtool(&self, device: &str) -> Result<Ethtool, Errno> {
+        self.told.lock().unwrap().ethtool.get(device).cloned().ok_or(Errno::OPNOTSUPP)
+    }
+
+    fn counter(&self, event: Event, cpu: u32) -> Result<Box<dyn Counter>, Errno> {
+        let told = self.told.lock().unwrap();
+        let found = told.counts.iter().find(|(known, on, _)| *known == event && *on == cpu);
+        found.map(|(_, _, count)| Box::new(RecordedCounter(*count)) as Box<dyn Counter>).ok_or(Errno::NOENT)
+    }
+
     fn connect(&self, socket: &Path) -> io::Result<UnixStream> {
         assert!(socket.ends_with("run/dbus/system_bus_socket"), "{}", socket.display());
         self.bus.as_ref().map(bus::connect).ok_or_else(|| io::ErrorKind::NotFound.into())
@@ -261,7 +383,7 @@ pub fn collectors(host: &Host, toml: &str) -> Vec<Configured> {
 pub fn all_on() -> String {
     // What is far away is no host's.
     let names: Vec<String> =
-        list::names().filter(|name| *name != "cloudwatch").map(|name| format!("{name:?}")).collect();
+        known::names().filter(|name| *name != "cloudwatch").map(|name| format!("{name:?}")).collect();
     format!("[collectors]\nenable = [{}]\n{MORE}", names.join(", "))
 }
 
@@ -272,6 +394,16 @@ sets = ["cpu", "cpu_details", "memory", "memory_details", "io", "io_details", "n
     "pressure", "oom", "hugetlb", "spec", "times", "info"]
 [collectors.bcache]
 priority_stats = true
+[collectors.cpu]
+info = true
+info_flags_include = "^(fpu|sse.*|asimd)$"
+info_bugs_include = ".*"
+[collectors.cpufreq.points]
+metrics = ["cpufreq", "thermal"]
+[collectors.hwmon.points]
+add_device_tag = true
+[collectors.perf]
+tracepoint = ["sched:sched_process_fork"]
 [collectors.sysctl]
 include = ["kernel.threads-max", "kernel.pid_max", "fs.file-nr", "fs.file-nr:total,current,max", "kernel.odd"]
 include_info = ["kernel.core_pattern"]

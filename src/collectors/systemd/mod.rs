@@ -325,8 +325,8 @@ const OF_UNITS: [(Property, Family<1>); 8] = [
     ),
     (
         Property::Refused,
-        // A gauge elsewhere, and so here.
-        Family::gauge(
+        // node_exporter calls it a gauge, though it only grows.
+        Family::counter(
             "node_systemd_socket_refused_connections_total",
             "Connections that were refused as there were too many.",
             ["name"],

@@ -1,4 +1,6 @@
-//! The time that each CPU spent in each mode.
+//! The time that each CPU spent in each mode, and what the CPUs are.
+
+mod info;
 
 use super::{About, Collector, ReadContext, Reading, Since};
 use crate::config::{Key, Section};
@@ -16,6 +18,7 @@ pub(super) struct Cpu {
     present: HostFile,
     isolated: HostFile,
     throttles: Throttles,
+    info: info::Source,
     last: Vec<CpuTimes>,
     last_total: Option<Ticks>,
     points: PointSettings,
@@ -62,6 +65,7 @@ pub(super) struct CpuReading {
     isolated: Vec<u32>,
     throttled_cores: Vec<Throttled>,
     throttled_packages: Vec<Throttled>,
+    info: info::Info,
     points: PointSettings,
 }
 
@@ -82,7 +86,8 @@ impl Collector for Cpu {
     const ABOUT: About = About {
         name: "cpu",
         summary: "time that each CPU spent in each mode",
-        reads: &["/proc/stat", "/sys/devices/system/cpu"],
+        reads: &["/proc/stat", "/proc/cpuinfo", "/sys/devices/system/cpu"],
+        keys: &info::KEYS,
         point_keys: &[PERCPU.info(), TOTALCPU.info(), COLLECT_CPU_TIME.info(), REPORT_ACTIVE.info()],
         families: &[
             SECONDS.info(),
@@ -91,6 +96,9 @@ impl Collector for Cpu {
             ISOLATED.info(),
             CORE_THROTTLES.info(),
             PACKAGE_THROTTLES.info(),
+            info::CPU_INFO.info(),
+            info::FLAG_INFO.info(),
+            info::BUG_INFO.info(),
         ],
         measurements: &[CPU.info()],
         ..About::PLAIN
@@ -105,6 +113,7 @@ impl Collector for Cpu {
             present: host.sys("devices/system/cpu/present"),
             isolated: host.sys("devices/system/cpu/isolated"),
             throttles: Throttles::default(),
+            info: info::Source::new(host, section),
             last: Vec::new(),
             last_total: None,
             points: PointSettings {
@@ -140,6 +149,8 @@ impl Collector for Cpu {
         if cx.wanted.families {
             self.read_sysfs(cx, reading);
         }
+        let info = self.info.read(cx);
+        reading.info = cx.part(info).unwrap_or_default();
         Ok(())
     }
 }
@@ -326,6 +337,8 @@ impl Reading for CpuReading {
         drop(family);
         let mut family = out.family(&PACKAGE_THROTTLES);
         self.throttled_packages.iter().for_each(|t| family.sample([&t.package], t.count));
+        drop(family);
+        self.info.families(out);
     }
 
     fn points(&self, since: Option<Since<'_, Self>>, out: &mut PointWriter<'_>) {

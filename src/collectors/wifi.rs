@@ -1,0 +1,271 @@
+//! Wireless interfaces: where they are connected, and how well.
+
+use super::gathered::Gathered;
+use super::{About, Collector, ReadContext, Vocabularies};
+use crate::config::Section;
+use crate::encode::Family;
+use crate::host::netlink::{Peer, Question, attributes, text, u16_at, u32_at, u64_at};
+use crate::host::{Host, ReadError};
+
+/// nl80211: include/uapi/linux/nl80211.h.
+pub(super) struct Wifi;
+
+impl Collector for Wifi {
+    const ABOUT: About = About {
+        name: "wifi",
+        summary: "wireless interfaces: where they are connected, and how well",
+        reads: &["nl80211, by netlink(7)"],
+        needs: "the host's network namespace",
+        on_by_default: Vocabularies::NONE,
+        families: &[
+            FREQUENCY.info(),
+            STATION_INFO.info(),
+            CONNECTED.info(),
+            INACTIVE.info(),
+            RECEIVE_RATE.info(),
+            TRANSMIT_RATE.info(),
+            SIGNAL.info(),
+            COUNTS[0].1.info(),
+            COUNTS[1].1.info(),
+            COUNTS[2].1.info(),
+            COUNTS[3].1.info(),
+            COUNTS[4].1.info(),
+            RECEIVE_BYTES.info(),
+            TRANSMIT_BYTES.info(),
+        ],
+        ..About::PLAIN
+    };
+    type Reading = Gathered;
+
+    fn new(_: &Host, _: &mut Section<'_>) -> Self {
+        Wifi
+    }
+
+    fn read(&mut self, cx: &mut ReadContext<'_>, reading: &mut Gathered) -> Result<(), ReadError> {
+        reading.clear();
+        let Some(nl80211) = family(cx, "nl80211")? else {
+            return Err(ReadError::Absent("nl80211".into()));
+        };
+        let mut interfaces: Vec<Interface> = Vec::new();
+        ask(cx, nl80211, GET_INTERFACE, None, &mut |body| interfaces.push(Interface::read(body)))?;
+        // Devices for peer-to-peer connections have no name.
+        for Interface { index, name, megahertz } in interfaces.iter().filter(|interface| !interface.name.is_empty()) {
+            reading.put(&FREQUENCY, [name], u64::from(*megahertz) * 1_000_000);
+            let mut cells = Vec::new();
+            let scanned = ask(cx, nl80211, GET_SCAN, Some(*index), &mut |body| cells.extend(Cell::read(body)));
+            cx.part(scanned);
+            for Cell { address, network, mode } in cells {
+                reading.put(&STATION_INFO, [&address, name, mode, &network], 1u64);
+            }
+            let listed = ask(cx, nl80211, GET_STATION, Some(*index), &mut |body| put_station(reading, name, body));
+            cx.part(listed);
+        }
+        Ok(())
+    }
+}
+
+const GET_INTERFACE: u8 = 5;
+const GET_STATION: u8 = 17;
+const GET_SCAN: u8 = 32;
+/// `struct genlmsghdr` of include/uapi/linux/genetlink.h.
+const HEAD: usize = 4;
+const ATTR_IFINDEX: u16 = 3;
+
+/// The number under which a family of generic netlink is registered.
+fn family(cx: &mut ReadContext<'_>, wanted: &str) -> Result<Option<u16>, ReadError> {
+    const GENL_ID_CTRL: u16 = 16;
+    const GETFAMILY: u8 = 3;
+    const FAMILY_ID: u16 = 1;
+    const FAMILY_NAME: u16 = 2;
+    let mut found = None;
+    ask(cx, GENL_ID_CTRL, GETFAMILY, None, &mut |body| {
+        let (mut number, mut name) = (0, String::new());
+        for (kind, payload) in attributes(body) {
+            match kind {
+                FAMILY_ID => number = u16_at(payload, 0),
+                FAMILY_NAME => name = text(payload),
+                _ => {}
+            }
+        }
+        if name == wanted {
+            found = Some(number);
+        }
+    })?;
+    Ok(found)
+}
+
+/// Asks a family of generic netlink, as to one interface or all; `each` gets the attributes of each answer.
+fn ask(
+    cx: &mut ReadContext<'_>,
+    family: u16,
+    command: u8,
+    interface: Option<u32>,
+    each: &mut dyn FnMut(&[u8]),
+) -> Result<(), ReadError> {
+    let mut body = vec![command, 1, 0, 0];
+    if let Some(interface) = interface {
+        body.extend(8u16.to_ne_bytes());
+        body.extend(ATTR_IFINDEX.to_ne_bytes());
+        body.extend(interface.to_ne_bytes());
+    }
+    let question = Question { peer: Peer::Generic, kind: family, body: &body };
+    cx.host.dump(question, cx.buffer, &mut |body| each(body.get(HEAD..).unwrap_or_default()))
+}
+
+#[derive(Default)]
+struct Interface {
+    index: u32,
+    name: String,
+    megahertz: u32,
+}
+
+impl Interface {
+    fn read(body: &[u8]) -> Interface {
+        const ATTR_IFNAME: u16 = 4;
+        const ATTR_WIPHY_FREQ: u16 = 38;
+        let mut interface = Interface::default();
+        for (kind, payload) in attributes(body) {
+            match kind {
+                ATTR_IFINDEX => interface.index = u32_at(payload, 0),
+                ATTR_IFNAME => interface.name = text(payload),
+                ATTR_WIPHY_FREQ => interface.megahertz = u32_at(payload, 0),
+                _ => {}
+            }
+        }
+        interface
+    }
+}
+
+/// What an interface is connected to.
+struct Cell {
+    address: String,
+    network: String,
+    mode: &'static str,
+}
+
+impl Cell {
+    /// The one that is connected to; nothing for others that were heard.
+    fn read(body: &[u8]) -> Option<Cell> {
+        const ATTR_BSS: u16 = 47;
+        const BSSID: u16 = 1;
+        const INFORMATION_ELEMENTS: u16 = 6;
+        const STATUS: u16 = 9;
+        let (mut address, mut network, mut mode) = (String::new(), String::new(), None);
+        let told = attributes(body).find(|(kind, _)| *kind == ATTR_BSS)?.1;
+        for (kind, payload) in attributes(told) {
+            match kind {
+                BSSID => address = hardware_address(payload),
+                INFORMATION_ELEMENTS => network = network_name(payload),
+                STATUS => {
+                    mode = Some(match u32_at(payload, 0) {
+                        0 | 1 => "client",
+                        2 => "ad-hoc",
+                        _ => "unknown",
+                    });
+                }
+                _ => {}
+            }
+        }
+        Some(Cell { address, network, mode: mode? })
+    }
+}
+
+/// The SSID among information elements of IEEE 802.11: each a type, a length and so many bytes.
+fn network_name(mut elements: &[u8]) -> String {
+    const SSID: u8 = 0;
+    while let [kind, length, rest @ ..] = elements {
+        let Some(content) = rest.get(..usize::from(*length)) else { break };
+        if *kind == SSID {
+            return String::from_utf8_lossy(content).into_owned();
+        }
+        elements = &rest[content.len()..];
+    }
+    String::new()
+}
+
+fn hardware_address(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(":")
+}
+
+fn put_station(reading: &mut Gathered, device: &str, body: &[u8]) {
+    const ATTR_MAC: u16 = 6;
+    const ATTR_STA_INFO: u16 = 21;
+    const INACTIVE_TIME: u16 = 1;
+    const RX_BYTES: u16 = 2;
+    const TX_BYTES: u16 = 3;
+    const SIGNAL_NOW: u16 = 7;
+    const TX_BITRATE: u16 = 8;
+    const RX_BITRATE: u16 = 14;
+    const CONNECTED_TIME: u16 = 16;
+    const RX_BYTES64: u16 = 23;
+    const TX_BYTES64: u16 = 24;
+    let find = |wanted: u16| attributes(body).find(|(kind, _)| *kind == wanted).map(|(_, payload)| payload);
+    let (Some(address), Some(told)) = (find(ATTR_MAC).map(hardware_address), find(ATTR_STA_INFO)) else { return };
+    let labels = [device, address.as_str()];
+    let of = |wanted: u16| attributes(told).find(|(kind, _)| *kind == wanted).map(|(_, payload)| payload);
+    let number = |wanted: u16| of(wanted).map(|payload| u64::from(u32_at(payload, 0)));
+    reading.put_some(&CONNECTED, labels, number(CONNECTED_TIME));
+    reading.put_some(&INACTIVE, labels, number(INACTIVE_TIME).map(|milliseconds| milliseconds as f64 / 1000.0));
+    reading.put_some(&RECEIVE_RATE, labels, of(RX_BITRATE).map(bit_rate));
+    reading.put_some(&TRANSMIT_RATE, labels, of(TX_BITRATE).map(bit_rate));
+    let dbm = of(SIGNAL_NOW).and_then(|payload| payload.first()).map(|byte| i64::from(*byte as i8));
+    reading.put_some(&SIGNAL, labels, dbm);
+    for (kind, family) in &COUNTS {
+        reading.put_some(family, labels, number(*kind));
+    }
+    // Old drivers count no further than 32 bits go.
+    for (family, long, short) in [(&RECEIVE_BYTES, RX_BYTES64, RX_BYTES), (&TRANSMIT_BYTES, TX_BYTES64, TX_BYTES)] {
+        reading.put_some(family, labels, of(long).map(|payload| u64_at(payload, 0)).or_else(|| number(short)));
+    }
+}
+
+/// Bits per second; the kernel counts in units of 100,000.
+fn bit_rate(told: &[u8]) -> u64 {
+    const BITRATE: u16 = 1;
+    const BITRATE32: u16 = 5;
+    let of = |wanted: u16| attributes(told).find(|(kind, _)| *kind == wanted).map(|(_, payload)| payload);
+    let units = of(BITRATE32).map(|payload| u32_at(payload, 0)).or_else(|| of(BITRATE).map(|payload| u16_at(payload, 0).into()));
+    u64::from(units.unwrap_or(0)) * 100_000
+}
+
+const STATION: [&str; 2] = ["device", "mac_address"];
+const FREQUENCY: Family<1> =
+    Family::gauge("node_wifi_interface_frequency_hertz", "Frequency at which the interface works.", ["device"]);
+const STATION_INFO: Family<4> = Family::gauge(
+    "node_wifi_station_info",
+    "What the interface is connected to; 1.",
+    ["bssid", "device", "mode", "ssid"],
+);
+const CONNECTED: Family<2> =
+    Family::counter("node_wifi_station_connected_seconds_total", "Seconds since the station connected.", STATION);
+const INACTIVE: Family<2> =
+    Family::gauge("node_wifi_station_inactive_seconds", "Seconds since anything was heard of the station.", STATION);
+const RECEIVE_RATE: Family<2> =
+    Family::gauge("node_wifi_station_receive_bits_per_second", "Rate at which is received.", STATION);
+const TRANSMIT_RATE: Family<2> =
+    Family::gauge("node_wifi_station_transmit_bits_per_second", "Rate at which is sent.", STATION);
+const SIGNAL: Family<2> = Family::gauge("node_wifi_station_signal_dbm", "How strong the station is heard, in dBm.", STATION);
+const RECEIVE_BYTES: Family<2> =
+    Family::counter("node_wifi_station_receive_bytes_total", "Bytes that came from the station.", STATION);
+const TRANSMIT_BYTES: Family<2> =
+    Family::counter("node_wifi_station_transmit_bytes_total", "Bytes that went to the station.", STATION);
+/// By `enum nl80211_sta_info`.
+const COUNTS: [(u16, Family<2>); 5] = [
+    (9, Family::counter("node_wifi_station_received_packets_total", "Packets that came from the station.", STATION)),
+    (10, Family::counter("node_wifi_station_transmitted_packets_total", "Packets that went to the station.", STATION)),
+    (11, Family::counter("node_wifi_station_transmit_retries_total", "Times that sending was tried again.", STATION)),
+    (12, Family::counter("node_wifi_station_transmit_failed_total", "Packets that could not be sent.", STATION)),
+    (18, Family::counter("node_wifi_station_beacon_loss_total", "Times that beacons were missed.", STATION)),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_network_is_named_among_other_elements() {
+        assert_eq!(network_name(&[1, 2, 7, 7, 0, 3, b'n', b'e', b't', 5]), "net");
+        assert_eq!(network_name(&[0, 9, b'c', b'u', b't']), "");
+        assert_eq!(network_name(&[]), "");
+    }
+}
