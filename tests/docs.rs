@@ -36,6 +36,81 @@ fn assert_is_committed(file: &str, generated: &str) {
     );
 }
 
+/// A name that a test sees in what Taffrail writes is one that users will find there too.
+#[test]
+fn every_name_in_the_documentation_is_in_a_golden() {
+    let goldens = Goldens::read();
+    let documented = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/metrics.md")).unwrap();
+    let (mut measurement, mut missing, mut found) = (None, Vec::new(), 0);
+    for line in documented.lines() {
+        if let Some(rest) = line.strip_prefix("Points of `") {
+            measurement = rest.split('`').next();
+        } else if line.starts_with("| family ") {
+            measurement = None;
+        } else if let Some(name) = line.strip_prefix("| `").and_then(|rest| rest.split('`').next()) {
+            let is_there = match measurement {
+                Some(measurement) => goldens.has_field(measurement, name),
+                None => goldens.has_family(name),
+            };
+            if is_there { found += 1 } else { missing.push(format!("{} {name}", measurement.unwrap_or_default())) }
+        }
+    }
+    assert!(missing.is_empty(), "in no golden: {missing:#?}");
+    assert!(found > 1000, "{found}");
+}
+
+/// The names in the expected files of tests.
+struct Goldens {
+    families: BTreeSet<String>,
+    /// With their measurements.
+    fields: BTreeSet<(String, String)>,
+}
+
+impl Goldens {
+    fn read() -> Goldens {
+        let mut goldens = Goldens { families: BTreeSet::new(), fields: BTreeSet::new() };
+        for folder in ["tests/hosts", "tests/goldens"] {
+            let folders = std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)).unwrap();
+            for host in folders.map(|entry| entry.unwrap().path()) {
+                let text = |name: &str| std::fs::read_to_string(host.join(name)).unwrap_or_default();
+                let families = text("expected.prom");
+                goldens.families.extend(families.lines().filter_map(|line| {
+                    line.strip_prefix("# TYPE ")?.split(' ').next().map(str::to_owned)
+                }));
+                goldens.add_points(&text("expected.influx"));
+            }
+        }
+        goldens
+    }
+
+    fn add_points(&mut self, text: &str) {
+        for line in influxdb_line_protocol::parse_lines(text) {
+            let line = line.unwrap();
+            let measurement = line.series.measurement.to_string();
+            let fields = line.field_set.iter().map(|(field, _)| (measurement.clone(), field.to_string()));
+            self.fields.extend(fields.collect::<Vec<_>>());
+        }
+    }
+
+    /// Whether there is a family of this name, or, where `KEY` stands in it, one that it can become.
+    fn has_family(&self, name: &str) -> bool {
+        self.families.contains(name) || self.families.iter().any(|known| fits(name, known))
+    }
+
+    fn has_field(&self, measurement: &str, name: &str) -> bool {
+        let of_measurement = |(of, field): &(String, String)| of == measurement && (field == name || fits(name, field));
+        self.fields.iter().any(of_measurement)
+    }
+}
+
+/// Whether `name` is `pattern` with something for what stands there in its place.
+fn fits(pattern: &str, name: &str) -> bool {
+    let pattern = if pattern == "protocol_key" { "PROTOCOL_KEY" } else { pattern };
+    let places = regex::Regex::new("PROTOCOL|KEY|RESOURCE|KIND|MAJOR|MINOR").unwrap();
+    let fixed: Vec<String> = places.split(pattern).map(regex::escape).collect();
+    fixed.len() > 1 && regex::Regex::new(&format!("^{}$", fixed.join(".+"))).unwrap().is_match(name)
+}
+
 fn metrics() -> String {
     let mut out = String::from(
         "# Metrics\n\n\

@@ -39,7 +39,8 @@ fn every_host_reads_as_expected() {
 /// The files that are expected beside a host, with what they should hold.
 fn render(recording: &Path) -> [(&'static str, String); 3] {
     let replay = Replay::new(recording);
-    let readers = Readers::new(replay.host.clone(), collectors(&replay.host, &all_on()));
+    let settings = fs::read_to_string(recording.join("settings.toml")).unwrap_or_else(|_| all_on());
+    let readers = Readers::new(replay.host.clone(), collectors(&replay.host, &settings));
     let before = if replay.has_before() { read(&readers) } else { Vec::new() };
     replay.go_on();
     let after = read(&readers);

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::aws::{Aws, Call, Reply};
+use super::harness::golden::assert_families;
 use super::harness::{Taffrail, wait_until};
 use super::scripted::{
     CPU, SERIES, account, asked, daily_job, job, metrics, now, own, queries, results, start, wait_for,
@@ -44,6 +45,7 @@ fn an_answer_in_pages_is_put_together() {
     assert_eq!(wait_for(&taffrail, &series(2)), 3.0);
     let exposition = taffrail.get("/metrics");
     assert_eq!((exposition.sample(&series(0)), exposition.sample(&series(1))), (Some(1.0), Some(2.0)));
+    assert_families("cloudwatch", exposition.text(), &["taffrail_cloudwatch_", "aws_"]);
     assert_eq!(taffrail.logged("WARN"), 0, "{:?}", taffrail.log());
 }
 

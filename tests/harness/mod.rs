@@ -6,6 +6,7 @@
 pub mod cgroups;
 pub mod docker;
 pub mod gateway;
+pub mod golden;
 pub mod http;
 pub mod python;
 pub mod real;
