@@ -5,7 +5,9 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::path::Path;
+use std::sync::LazyLock;
 
+use regex::Regex;
 use taffrail::collectors::list::COLLECTORS;
 use taffrail::collectors::{About, readers};
 use taffrail::config::Document;
@@ -94,21 +96,23 @@ impl Goldens {
 
     /// Whether there is a family of this name, or, where `KEY` stands in it, one that it can become.
     fn has_family(&self, name: &str) -> bool {
-        self.families.contains(name) || self.families.iter().any(|known| fits(name, known))
+        self.families.contains(name)
+            || pattern(name).is_some_and(|pattern| self.families.iter().any(|known| pattern.is_match(known)))
     }
 
     fn has_field(&self, measurement: &str, name: &str) -> bool {
-        let of_measurement = |(of, field): &(String, String)| of == measurement && (field == name || fits(name, field));
-        self.fields.iter().any(of_measurement)
+        let pattern = pattern(name);
+        let is_it = |field: &str| field == name || pattern.as_ref().is_some_and(|pattern| pattern.is_match(field));
+        self.fields.iter().any(|(of, field)| of == measurement && is_it(field))
     }
 }
 
-/// Whether `name` is `pattern` with something for what stands there in its place.
-fn fits(pattern: &str, name: &str) -> bool {
-    let pattern = if pattern == "protocol_key" { "PROTOCOL_KEY" } else { pattern };
-    let places = regex::Regex::new("PROTOCOL|KEY|RESOURCE|KIND|MAJOR|MINOR").unwrap();
-    let fixed: Vec<String> = places.split(pattern).map(regex::escape).collect();
-    fixed.len() > 1 && regex::Regex::new(&format!("^{}$", fixed.join(".+"))).unwrap().is_match(name)
+/// What names fit one in which something stands for names of the kernel's; nothing for a name that is as it is.
+fn pattern(name: &str) -> Option<Regex> {
+    static PLACES: LazyLock<Regex> = LazyLock::new(|| Regex::new("PROTOCOL|KEY|RESOURCE|KIND|MAJOR|MINOR").unwrap());
+    let name = if name == "protocol_key" { "PROTOCOL_KEY" } else { name };
+    let fixed: Vec<String> = PLACES.split(name).map(regex::escape).collect();
+    (fixed.len() > 1).then(|| Regex::new(&format!("^{}$", fixed.join(".+"))).unwrap())
 }
 
 fn metrics() -> String {
