@@ -47,14 +47,14 @@ impl Collector for Bcache {
         for (uuid, set) in self.sets.look(|name| name.contains('-'))? {
             reading.put_attributes(cx, set, OF_SET, [uuid]);
             for name in set.names() {
-                let mut device = Device::new(set.path().join(&name));
+                let device = set.below(&name);
                 if name.starts_with("bdev") {
-                    reading.put_attributes(cx, &mut device, OF_BACKING, [&name, uuid]);
-                    put_named(cx, reading, &mut device, "writeback_rate_debug", RATES, [&name, uuid]);
+                    reading.put_attributes(cx, device, OF_BACKING, [&name, uuid]);
+                    put_named(cx, reading, device, "writeback_rate_debug", RATES, [&name, uuid]);
                 } else if name.starts_with("cache") && device.path().is_dir() {
-                    reading.put_attributes(cx, &mut device, OF_CACHE, [&name, uuid]);
+                    reading.put_attributes(cx, device, OF_CACHE, [&name, uuid]);
                     if self.has_priority_stats {
-                        put_named(cx, reading, &mut device, "priority_stats", PRIORITIES, [&name, uuid]);
+                        put_named(cx, reading, device, "priority_stats", PRIORITIES, [&name, uuid]);
                     }
                 }
             }

@@ -48,16 +48,16 @@ impl Collector for Bcachefs {
             reading.put(&INFO, [uuid], 1u64);
             reading.put_attributes(cx, device, OF_FILE_SYSTEM, [uuid]);
             read_tables(cx, reading, device, uuid);
-            let counters = Device::new(device.path().join("counters"));
+            let counters = device.below("counters");
             for name in counters.names() {
-                let Some(text) = device.text(format!("counters/{name}"), cx.buffer) else { continue };
+                let Some(text) = counters.text(name.clone(), cx.buffer) else { continue };
                 if let Some(count) = since_creation(text.lines()) {
                     reading.put_keyed(&COUNTER, &name, [uuid], count);
                 }
             }
             for folder in device.names() {
                 if let Some(name) = folder.strip_prefix("dev-") {
-                    read_device(cx, reading, &mut Device::new(device.path().join(&folder)), name, uuid);
+                    read_device(cx, reading, device.below(&folder), name, uuid);
                 }
             }
         }

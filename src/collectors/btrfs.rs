@@ -65,12 +65,12 @@ impl Collector for Btrfs {
 fn read_kind(
     cx: &mut ReadContext<'_>,
     reading: &mut Gathered,
-    device: &Device,
+    device: &mut Device,
     kind: &str,
     uuid: &str,
     devices: usize,
 ) {
-    let mut group = Device::new(device.path().join("allocation").join(kind));
+    let group = device.below(&format!("allocation/{kind}"));
     let reserved = group.number::<u64>("bytes_reserved", cx.buffer);
     reading.put_some(&RESERVED, [kind, uuid], cx.part(reserved).flatten());
     for mode in group.names() {

@@ -23,7 +23,7 @@ impl Collector for CpuVulnerabilities {
     type Reading = Gathered;
 
     fn new(host: &Host, _: &mut Section<'_>) -> Self {
-        CpuVulnerabilities { device: Device::new(host.sys_path("devices/system/cpu/vulnerabilities")) }
+        CpuVulnerabilities { device: host.device("devices/system/cpu/vulnerabilities") }
     }
 
     fn read(&mut self, cx: &mut ReadContext<'_>, reading: &mut Gathered) -> Result<(), ReadError> {

@@ -24,7 +24,7 @@ impl Collector for Dmi {
     type Reading = Gathered;
 
     fn new(host: &Host, _: &mut Section<'_>) -> Self {
-        Dmi { device: Device::new(host.sys_path("class/dmi/id")), values: None }
+        Dmi { device: host.device("class/dmi/id"), values: None }
     }
 
     fn read(&mut self, cx: &mut ReadContext<'_>, reading: &mut Gathered) -> Result<(), ReadError> {

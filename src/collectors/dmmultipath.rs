@@ -4,7 +4,7 @@ use super::gathered::Gathered;
 use super::{About, Collector, ReadContext};
 use crate::config::Section;
 use crate::encode::Family;
-use crate::host::{Device, Devices, Host, ReadError, file};
+use crate::host::{Device, Devices, Host, ReadError};
 
 /// `/sys/block/dm-*`: Documentation/ABI/testing/sysfs-block-dm.
 pub(super) struct Dmmultipath {
@@ -53,13 +53,12 @@ impl Collector for Dmmultipath {
     }
 }
 
-fn read_paths(cx: &mut ReadContext<'_>, reading: &mut Gathered, device: &Device, labels: [&str; 2]) {
-    let mut paths = file::list(&device.path().join("slaves")).unwrap_or_default();
-    paths.sort_unstable();
+fn read_paths(cx: &mut ReadContext<'_>, reading: &mut Gathered, device: &mut Device, labels: [&str; 2]) {
+    let slaves = device.below("slaves");
+    let paths = slaves.names();
     let (mut active, mut failed) = (0u64, 0u64);
     for path in &paths {
-        let mut slave = Device::new(device.path().join("slaves").join(path));
-        let state = slave.string("device/state", cx.buffer).unwrap_or_else(|| "unknown".to_owned());
+        let state = slaves.below(path).string("device/state", cx.buffer).unwrap_or_else(|| "unknown".to_owned());
         // SCSI says running, NVMe live.
         match state.as_str() {
             "running" | "live" => active += 1,

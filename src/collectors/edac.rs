@@ -36,9 +36,9 @@ impl Collector for Edac {
             reading.put_attributes(cx, device, NOT_OF_A_ROW, [controller, "unknown"]);
             for row in device.names().iter().filter(|name| name.starts_with("csrow")) {
                 let number = &row["csrow".len()..];
-                let mut row = Device::new(device.path().join(row));
-                reading.put_attributes(cx, &mut row, OF_ROW, [controller, number]);
-                read_channels(cx, reading, &mut row, controller, number);
+                let row = device.below(row);
+                reading.put_attributes(cx, row, OF_ROW, [controller, number]);
+                read_channels(cx, reading, row, controller, number);
             }
         }
         Ok(())

@@ -1,7 +1,9 @@
 //! Sizes of mounted file systems.
 
 use std::collections::HashSet;
-use std::path::Path;
+use std::ops::Deref;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use regex::Regex;
@@ -13,7 +15,7 @@ use crate::encode::{Family, FamilyWriter, Field, Measurement, PointWriter};
 use crate::host::{FsStat, Host, HostFile, Line, ReadError, file};
 
 pub(super) struct Filesystem {
-    mounts: Option<HostFile>,
+    mounts: Option<MountTable>,
     mount_points: Filter,
     types: Filter,
     points: PointSettings,
@@ -61,23 +63,49 @@ struct PointSettings {
 /// `/proc/1/mountinfo`, proc_pid_mountinfo(5), and statfs(2) of what it lists.
 #[derive(Default)]
 pub(super) struct FilesystemReading {
-    mounts: Vec<Mount>,
+    mounts: Vec<Shown>,
 }
 
+/// The mounts, which are read again when the kernel says that there are others.
+struct MountTable {
+    file: HostFile,
+    known: Vec<Arc<Mount>>,
+    /// How many readings they have served.
+    readings: u32,
+}
+
+/// A mount as the table has it.
 struct Mount {
     number: (u32, u32),
     /// The folder of the file system that is mounted.
     folder: String,
     mount_point: String,
+    /// Where Taffrail sees the mount point.
+    path: PathBuf,
     options: String,
     file_system: String,
     device: String,
     read_only: bool,
+    /// In which vocabularies it is told, when both are wanted.
+    told: Vocabularies,
+}
+
+/// A mount of a reading.
+struct Shown {
+    mount: Arc<Mount>,
     shown: Vocabularies,
     size: Answer,
     /// For points: the device's own name, and the label that udev or the device mapper has for it.
     device_name: String,
     label: String,
+}
+
+impl Deref for Shown {
+    type Target = Mount;
+
+    fn deref(&self) -> &Mount {
+        &self.mount
+    }
 }
 
 impl Collector for Filesystem {
@@ -132,44 +160,73 @@ impl Collector for Filesystem {
 
     fn read(&mut self, cx: &mut ReadContext<'_>, reading: &mut FilesystemReading) -> Result<(), ReadError> {
         reading.mounts.clear();
-        let text = self.mounts.get_or_insert_with(|| mounts_of_host(cx)).read(cx.buffer)?;
-        let mut seen = HashSet::new();
-        for line in text.lines() {
-            match read_mount(line) {
-                Ok(mut mount) => {
-                    mount.mount_point = cx.host.name_on_host(&mount.mount_point).to_owned();
-                    mount.shown = Vocabularies {
-                        families: self.types.wants(&mount.file_system) && self.mount_points.wants(&mount.mount_point),
-                        points: self.points.want(&mount),
-                    }
-                    .and(cx.wanted);
-                    let is_shown = mount.shown.any();
-                    if is_shown
-                        && seen.insert((mount.device.clone(), mount.mount_point.clone(), mount.file_system.clone()))
-                    {
-                        reading.mounts.push(mount);
-                    }
-                }
-                Err(error) => cx.problems.push(error),
+        self.read_mounts(cx)?;
+        for mount in self.mounts.iter().flat_map(|mounts| &mounts.known) {
+            let shown = mount.told.and(cx.wanted);
+            if shown.any() {
+                let (size, mount) = (Ok(FsStat::default()), mount.clone());
+                reading.mounts.push(Shown { mount, shown, size, device_name: String::new(), label: String::new() });
             }
         }
-        let mount_points =
-            reading.mounts.iter().map(|mount| (cx.host.root_path(&mount.mount_point), mount.file_system.as_str()));
-        let sizes = self.asker.ask(mount_points.collect());
-        for (mount, size) in reading.mounts.iter_mut().zip(sizes) {
-            mount.size = size;
-            if mount.shown.points {
-                mount.name_device(cx);
+        let paths: Vec<(&Path, &str)> =
+            reading.mounts.iter().map(|shown| (shown.mount.path.as_path(), shown.mount.file_system.as_str())).collect();
+        let sizes = self.asker.ask(&paths);
+        for (shown, size) in reading.mounts.iter_mut().zip(sizes) {
+            shown.size = size;
+            if shown.shown.points {
+                shown.name_device(cx);
             }
         }
         Ok(())
     }
 }
 
-/// The first process is sure to see the host's mounts, but may be hidden from us.
-fn mounts_of_host(cx: &mut ReadContext<'_>) -> HostFile {
-    let mut of_init = cx.host.proc("1/mountinfo");
-    if of_init.read(cx.buffer).is_ok() { of_init } else { cx.host.proc("self/mountinfo") }
+impl Filesystem {
+    /// Reads the table of mounts again, if it may be another.
+    fn read_mounts(&mut self, cx: &mut ReadContext<'_>) -> Result<(), ReadError> {
+        /// A file system that stops being written to after an error is told of without an event.
+        const READINGS_OF_A_TABLE: u32 = 8;
+        let table = self.mounts.get_or_insert_with(|| MountTable::of_host(cx));
+        table.readings += 1;
+        if table.readings < READINGS_OF_A_TABLE && !table.known.is_empty() && !table.file.may_have_changed() {
+            return Ok(());
+        }
+        table.readings = 0;
+        table.known.clear();
+        let mut seen = HashSet::new();
+        for line in table.file.read(cx.buffer)?.lines() {
+            match read_mount(line) {
+                Ok(mut mount) => {
+                    mount.mount_point = cx.host.name_on_host(&mount.mount_point).to_owned();
+                    mount.path = cx.host.root_path(&mount.mount_point);
+                    mount.told = Vocabularies {
+                        families: self.types.wants(&mount.file_system) && self.mount_points.wants(&mount.mount_point),
+                        points: self.points.want(&mount),
+                    };
+                    if mount.told.any()
+                        && seen.insert((mount.device.clone(), mount.mount_point.clone(), mount.file_system.clone()))
+                    {
+                        table.known.push(Arc::new(mount));
+                    }
+                }
+                Err(error) => cx.problems.push(error),
+            }
+        }
+        // A line that cannot be understood is told of at each reading.
+        if !cx.problems.is_empty() {
+            table.readings = READINGS_OF_A_TABLE;
+        }
+        Ok(())
+    }
+}
+
+impl MountTable {
+    /// The first process is sure to see the host's mounts, but may be hidden from us.
+    fn of_host(cx: &mut ReadContext<'_>) -> MountTable {
+        let mut of_init = cx.host.proc("1/mountinfo");
+        let file = if of_init.read(cx.buffer).is_ok() { of_init } else { cx.host.proc("self/mountinfo") };
+        MountTable { file, known: Vec::new(), readings: 0 }
+    }
 }
 
 impl PointSettings {
@@ -207,14 +264,12 @@ fn read_mount(line: Line<'_>) -> Result<Mount, ReadError> {
         number,
         folder,
         mount_point,
+        path: PathBuf::new(),
         options,
         file_system,
         device,
         read_only,
-        shown: Vocabularies::NONE,
-        size: Ok(FsStat::default()),
-        device_name: String::new(),
-        label: String::new(),
+        told: Vocabularies::NONE,
     })
 }
 
@@ -246,7 +301,7 @@ fn unescape(field: &[u8]) -> String {
     String::from_utf8_lossy(&plain).into_owned()
 }
 
-impl Mount {
+impl Shown {
     /// The names that Telegraf gives: `/dev/` taken off, the real device for a mapped one, the type where there is none.
     fn name_device(&mut self, cx: &mut ReadContext<'_>) {
         let (major, minor) = self.number;
@@ -270,6 +325,12 @@ impl Mount {
         self.device_name = if name.is_empty() || name == "none" { self.file_system.clone() } else { name };
     }
 
+    fn read_only(&self) -> bool {
+        self.mount.read_only || self.size.as_ref().is_ok_and(|size| size.read_only)
+    }
+}
+
+impl Mount {
     fn mode(&self) -> &'static str {
         let has = |wanted: &str| self.options.split(',').any(|option| option == wanted);
         match (has("rw"), has("ro")) {
@@ -343,8 +404,8 @@ impl Reading for FilesystemReading {
                 }
             }
         }
-        let states: [(&Family<4>, Of<Mount, bool>); 2] =
-            [(&DEVICE_ERROR, |mount| mount.size.is_err()), (&READONLY, |mount| mount.read_only)];
+        let states: [(&Family<4>, Of<Shown, bool>); 2] =
+            [(&DEVICE_ERROR, |mount| mount.size.is_err()), (&READONLY, Shown::read_only)];
         for (family, state) in states {
             let mut samples = out.family(family);
             for mount in mounts() {

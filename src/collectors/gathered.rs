@@ -5,10 +5,12 @@ use crate::encode::family::{FamilyInfo, Kind, Value};
 use crate::encode::{Family, FamilyWriter};
 use crate::host::Device;
 
-/// Samples in the order in which they were read.
+/// Samples, family by family, each in the order in which they were read.
 #[derive(Debug, Default)]
 pub(super) struct Gathered {
     heads: Vec<Head>,
+    /// The family of the sample before: the next is often the one behind it.
+    last_head: usize,
     samples: Vec<Sample>,
     /// The values of all labels, one after the other.
     text: String,
@@ -23,9 +25,11 @@ struct Head {
     kind: Kind,
     help: &'static str,
     labels: &'static [&'static str],
+    /// Its first and its last sample.
+    ends: Option<(u32, u32)>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Name {
     Known(&'static str),
     Made(String),
@@ -42,7 +46,8 @@ impl Name {
 
 #[derive(Clone, Copy, Debug)]
 struct Sample {
-    head: u32,
+    /// The next of its family.
+    next: Option<u32>,
     /// The first of its labels' ends.
     labels: u32,
     value: Value,
@@ -54,6 +59,7 @@ impl Gathered {
     /// Forgets everything, but keeps the room.
     pub(super) fn clear(&mut self) {
         self.heads.clear();
+        self.last_head = 0;
         self.samples.clear();
         self.text.clear();
         self.ends.clear();
@@ -98,22 +104,28 @@ impl Gathered {
         let info = pattern.info();
         let valid = |c: char| if c.is_ascii_alphanumeric() || c == '_' { c } else { '_' };
         let name = info.name.replacen("KEY", &key.chars().map(valid).collect::<String>(), 1);
-        let head = self.heads.iter().position(|head| head.name.as_str() == name).unwrap_or_else(|| {
-            let FamilyInfo { kind, help, labels, .. } = info;
-            self.heads.push(Head { name: Name::Made(name), kind, help, labels });
-            self.heads.len() - 1
-        });
+        let head = self.find(|head| head.name.as_str() == name);
+        let head = head.unwrap_or_else(|| self.add(Name::Made(name), info));
         self.push_sample(head, &values, value.into(), false);
     }
 
     fn push(&mut self, of: &FamilyInfo, values: &[&str], value: Value, is_sparse: bool) {
         let is_it = |head: &Head| std::ptr::eq(head.name.as_str(), of.name) || head.name.as_str() == of.name;
-        let head = self.heads.iter().position(is_it).unwrap_or_else(|| {
-            let FamilyInfo { name, kind, help, labels } = *of;
-            self.heads.push(Head { name: Name::Known(name), kind, help, labels });
-            self.heads.len() - 1
-        });
+        let head = self.find(is_it).unwrap_or_else(|| self.add(Name::Known(of.name), *of));
         self.push_sample(head, values, value, is_sparse);
+    }
+
+    /// The family that `is_it`, looked for from the one behind the last on.
+    fn find(&self, is_it: impl Fn(&Head) -> bool) -> Option<usize> {
+        let (before, behind) = self.heads.split_at(self.heads.len().min(self.last_head));
+        let in_behind = behind.iter().take(2).position(&is_it).map(|place| before.len() + place);
+        in_behind.or_else(|| self.heads.iter().position(is_it))
+    }
+
+    fn add(&mut self, name: Name, info: FamilyInfo) -> usize {
+        let FamilyInfo { kind, help, labels, .. } = info;
+        self.heads.push(Head { name, kind, help, labels, ends: None });
+        self.heads.len() - 1
     }
 
     fn push_sample(&mut self, head: usize, values: &[&str], value: Value, is_sparse: bool) {
@@ -122,7 +134,36 @@ impl Gathered {
             self.text.push_str(value);
             self.ends.push(self.text.len() as u32);
         }
-        self.samples.push(Sample { head: head as u32, labels, value, is_sparse });
+        let number = self.samples.len() as u32;
+        self.samples.push(Sample { next: None, labels, value, is_sparse });
+        self.last_head = head;
+        let ends = &mut self.heads[head].ends;
+        *ends = match *ends {
+            None => Some((number, number)),
+            Some((first, last)) => {
+                self.samples[last as usize].next = Some(number);
+                Some((first, number))
+            }
+        };
+    }
+
+    /// Adds all samples of another.
+    pub(super) fn put_all(&mut self, other: &Gathered) {
+        for head in &other.heads {
+            let info = FamilyInfo { name: "", kind: head.kind, help: head.help, labels: head.labels };
+            for sample in other.samples_of(head) {
+                let found = self.find(|known| known.name.as_str() == head.name.as_str());
+                let own = found.unwrap_or_else(|| self.add(head.name.clone(), info));
+                let label = |number: usize| other.label(sample.labels as usize + number);
+                let values: Vec<&str> = (0..head.labels.len()).map(label).collect();
+                self.push_sample(own, &values, sample.value, sample.is_sparse);
+            }
+        }
+    }
+
+    fn samples_of(&self, head: &Head) -> impl Iterator<Item = &Sample> {
+        let first = head.ends.and_then(|(first, _)| self.samples.get(first as usize));
+        std::iter::successors(first, |sample| self.samples.get(sample.next? as usize))
     }
 
     /// Adds what those attributes of a device say that it has; what is not a number is told of.
@@ -148,14 +189,10 @@ impl Gathered {
 
 impl Reading for Gathered {
     fn families(&self, out: &mut FamilyWriter<'_>) {
-        let mut order: Vec<&Sample> = self.samples.iter().collect();
-        // Stable: those of a family stay in the order in which they were read.
-        order.sort_by_key(|sample| sample.head);
-        let mut rest = order.into_iter().peekable();
         let (mut names, mut values): (Vec<&str>, Vec<&str>) = (Vec::new(), Vec::new());
-        for (index, head) in self.heads.iter().enumerate() {
+        for head in &self.heads {
             let mut samples = out.free_family(head.name.as_str(), head.kind, head.help);
-            while let Some(sample) = rest.next_if(|sample| sample.head as usize == index) {
+            for sample in self.samples_of(head) {
                 names.clear();
                 values.clear();
                 for (number, name) in head.labels.iter().enumerate() {

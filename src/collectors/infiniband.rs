@@ -50,9 +50,9 @@ impl Collector for Infiniband {
             let mut of = |file: &'static str| device.string(file, cx.buffer).unwrap_or_default();
             let [board, firmware, kind] = ["board_id", "fw_ver", "hca_type"].map(&mut of);
             reading.put(&INFO, [&board, name, &firmware, &kind], 1u64);
-            for port in Device::new(device.path().join("ports")).names() {
-                let mut device = Device::new(device.path().join("ports").join(&port));
-                read_port(cx, reading, &mut device, [name, &port]);
+            let ports = device.below("ports");
+            for port in ports.names() {
+                read_port(cx, reading, ports.below(&port), [name, &port]);
             }
         }
         Ok(())

@@ -23,7 +23,7 @@ impl Collector for Ksmd {
     type Reading = Gathered;
 
     fn new(host: &Host, _: &mut Section<'_>) -> Self {
-        Ksmd { device: Device::new(host.sys_path("kernel/mm/ksm")) }
+        Ksmd { device: host.device("kernel/mm/ksm") }
     }
 
     fn read(&mut self, cx: &mut ReadContext<'_>, reading: &mut Gathered) -> Result<(), ReadError> {

@@ -66,8 +66,8 @@ impl Collector for Netdev {
 
     fn read(&mut self, cx: &mut ReadContext<'_>, reading: &mut NetdevReading) -> Result<(), ReadError> {
         reading.interfaces.clear();
-        let links = match cx.host.links(cx.buffer) {
-            Some(links) => links,
+        let links: Vec<Link> = match cx.host.links(cx.round, cx.buffer) {
+            Some(links) => links.iter().map(|interface| interface.link.clone()).collect(),
             None => self.read_file(cx)?,
         };
         for link in links {
@@ -120,7 +120,7 @@ pub(super) fn read_line(line: Line<'_>) -> Result<Link, ReadError> {
     // A colon in an interface's name is an alias of old; the counters follow the last one.
     let colon =
         memchr::memrchr(b':', line.bytes()).ok_or_else(|| line.malformed("an interface with a colon", line.bytes()))?;
-    let name = String::from_utf8_lossy(line.bytes()[..colon].trim_ascii()).into_owned();
+    let name = String::from_utf8_lossy(line.bytes()[..colon].trim_ascii()).into();
     let mut fields = line.from(colon + 1).fields();
     let mut next = || fields.number("a count");
     let receive = Receive {

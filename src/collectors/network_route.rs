@@ -35,12 +35,12 @@ impl Collector for NetworkRoute {
         let mut routes = Vec::new();
         let question = Question { peer: Peer::Route, kind: RTM_GETROUTE, body: &[0; RTMSG] };
         cx.host.dump(question, cx.buffer, &mut |body| routes.extend(Route::read(body)))?;
-        let links = cx.host.links(cx.buffer).unwrap_or_default();
-        let names: HashMap<u32, String> = links.into_iter().map(|link| (link.index, link.name)).collect();
+        let links = cx.host.links(cx.round, cx.buffer).unwrap_or_default();
+        let names: HashMap<u32, &str> = links.iter().map(|one| (one.link.index, &*one.link.name)).collect();
         let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
         for route in &routes {
             for (number, hop) in route.hops.iter().enumerate() {
-                let device = names.get(&hop.interface).map_or("", String::as_str);
+                let device = names.get(&hop.interface).copied().unwrap_or_default();
                 // The weight of a way among several.
                 let weight = if route.hops.len() > 1 { (hop.weight + 1).to_string() } else { String::new() };
                 let text = |address: &Option<IpAddr>| address.map(|address| address.to_string()).unwrap_or_default();

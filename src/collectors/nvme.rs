@@ -44,8 +44,7 @@ impl Collector for Nvme {
                 let number =
                     namespace.strip_prefix(name).and_then(|rest| rest.rsplit_once('n')).map(|(_, number)| number);
                 if let Some(number) = number.filter(|number| number.parse::<u32>().is_ok()) {
-                    let mut namespace = Device::new(device.path().join(&namespace));
-                    read_namespace(cx, reading, &mut namespace, [name, number]);
+                    read_namespace(cx, reading, device.below(&namespace), [name, number]);
                 }
             }
         }

@@ -41,8 +41,7 @@ impl Collector for Nvmesubsystem {
             for part in device.names() {
                 if number_in(&part, "nvme").is_some() {
                     paths += 1;
-                    let mut controller = Device::new(device.path().join(&part));
-                    live += u64::from(read_controller(cx, reading, &mut controller, [&part, name]));
+                    live += u64::from(read_controller(cx, reading, device.below(&part), [&part, name]));
                 } else if is_namespace(&part) {
                     reading.put(&NAMESPACE_INFO, [&part, name], 1u64);
                 }

@@ -32,7 +32,7 @@ impl Collector for Process {
     const ABOUT: About = About {
         name: "process",
         summary: "what Taffrail itself costs, and which build it is",
-        reads: &["/proc/self/{stat,limits,fd}", "/proc/net/netstat", "/proc/stat"],
+        reads: &["getrlimit(2)", "/proc/self/{stat,limits,fd}", "/proc/net/netstat", "/proc/stat"],
         families: &[
             CPU_SECONDS.info(),
             MAX_FDS.info(),
@@ -65,7 +65,10 @@ impl Collector for Process {
             self.boot_time_seconds = self.boot.read(cx.round, cx.buffer).ok().and_then(boot_time);
         }
         reading.boot_time_seconds = self.boot_time_seconds.unwrap_or(0);
-        if let Ok(text) = self.limits.read(cx.buffer) {
+        if let Some(limits) = cx.host.kernel.limits() {
+            reading.max_fds = Some(highest(limits.files));
+            reading.max_virtual_bytes = Some(highest(limits.address_space));
+        } else if let Ok(text) = self.limits.read(cx.buffer) {
             reading.max_fds = limit(text, b"Max open files");
             reading.max_virtual_bytes = limit(text, b"Max address space");
         }
@@ -111,11 +114,16 @@ pub(super) fn started_ticks(text: Text<'_>) -> Option<u64> {
     line.from(name_ends + 1).fields().nth(19).and_then(crate::host::text::Number::parse)
 }
 
+/// A limit; without one, the highest number that the kernel has.
+fn highest(limit: Option<u64>) -> f64 {
+    limit.unwrap_or(u64::MAX) as f64
+}
+
 /// A soft limit; `unlimited` is the highest number that the kernel has.
 fn limit(text: Text<'_>, name: &[u8]) -> Option<f64> {
     let line = text.lines().find(|line| line.bytes().starts_with(name))?;
     match line.from(name.len()).fields().next()? {
-        b"unlimited" => Some(u64::MAX as f64),
+        b"unlimited" => Some(highest(None)),
         number => crate::host::text::Number::parse(number),
     }
 }

@@ -51,11 +51,11 @@ impl Collector for Qdisc {
         let mut found = Vec::new();
         let question = Question { peer: Peer::Route, kind: RTM_GETQDISC, body: &[0; TCMSG] };
         cx.host.dump(question, cx.buffer, &mut |body| found.extend(Root::read(body)))?;
-        let links = cx.host.links(cx.buffer).unwrap_or_default();
-        let names: HashMap<u32, String> = links.into_iter().map(|link| (link.index, link.name)).collect();
+        let links = cx.host.links(cx.round, cx.buffer).unwrap_or_default();
+        let names: HashMap<u32, &str> = links.iter().map(|one| (one.link.index, &*one.link.name)).collect();
         for root in found {
             let Some(device) = names.get(&root.interface).filter(|device| self.wanted.wants(device)) else { continue };
-            let labels = [device.as_str(), root.kind.as_str()];
+            let labels = [*device, root.kind.as_str()];
             reading.put(&BYTES, labels, root.bytes);
             for (family, count) in [&PACKETS, &DROPS, &REQUEUES, &OVERLIMITS, &LENGTH, &BACKLOG].into_iter().zip([
                 root.packets,

@@ -406,7 +406,7 @@ impl Lane {
     }
 
     /// The next collector to read, for whom, and when its round began; nothing once the lane is closed.
-    fn next(&self) -> Option<(Arc<Slot>, Vocabularies, Instant)> {
+    fn next(&self, host: &Host) -> Option<(Arc<Slot>, Vocabularies, Instant)> {
         let mut state = self.state();
         loop {
             if state.closed {
@@ -420,6 +420,7 @@ impl Lane {
             state.answer_those_in_hand();
             let until_refresh = self.ask_for_refresh(&mut state);
             if !state.asked.is_empty() {
+                host.changes().look();
                 state.begin_round();
                 continue;
             }
@@ -478,7 +479,7 @@ impl LaneState {
 /// What a lane's thread does.
 fn serve(mut lane: Arc<Lane>, host: &Host) {
     let mut buffer = Vec::new();
-    while let Some((slot, wanted, round)) = lane.next() {
+    while let Some((slot, wanted, round)) = lane.next(host) {
         let last = slot.read(slot.on.and(wanted), round, host, &mut buffer);
         // While it hung, this thread may have been left to it.
         lane = slot.lane();

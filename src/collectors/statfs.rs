@@ -60,15 +60,15 @@ impl Asker {
     }
 
     /// The sizes of the file systems mounted at these paths and of these types.
-    pub(super) fn ask(&mut self, mounts: Vec<(PathBuf, &str)>) -> Vec<Answer> {
+    pub(super) fn ask(&mut self, mounts: &[(&Path, &str)]) -> Vec<Answer> {
         let deadline = Instant::now() + self.timeout;
         self.hanging.retain(|path, _| mounts.iter().any(|(mount, _)| mount == path));
         let mut answers: Vec<Answer> = Vec::with_capacity(mounts.len());
-        for (path, file_system) in &mounts {
+        for (path, file_system) in mounts {
             answers.push(if may_hang(file_system) { self.ask_helper(path, deadline) } else { self.ask_here(path) });
         }
         for ((path, _), answer) in mounts.iter().zip(&mut answers) {
-            if answer.is_err() && self.hanging.contains_key(path) {
+            if answer.is_err() && self.hanging.contains_key(*path) {
                 *answer = self.wait_for(path, deadline);
             }
         }
@@ -197,14 +197,14 @@ mod tests {
     fn a_dead_mount_costs_its_own_size_and_one_thread_until_it_answers_again() {
         let (open, gate) = channel::<()>();
         let mut asker = Asker::new(Arc::new(Gated { gate: Mutex::new(gate) }), Duration::from_millis(300));
-        let mounts = || vec![("/dead/nfs".into(), "nfs4"), ("/alive/nfs".into(), "nfs4"), ("/".into(), "ext4")];
+        let mounts = || [(Path::new("/dead/nfs"), "nfs4"), (Path::new("/alive/nfs"), "nfs4"), (Path::new("/"), "ext4")];
         let alive = |answers: Vec<Answer>| answers.iter().map(Result::is_ok).collect::<Vec<_>>();
         for _ in 0..5 {
-            assert_eq!(alive(asker.ask(mounts())), [false, true, true]);
+            assert_eq!(alive(asker.ask(&mounts())), [false, true, true]);
             assert_eq!(threads(), 2, "one for the dead mount, one for the others");
         }
         drop(open);
-        while alive(asker.ask(mounts())) != [true, true, true] {}
+        while alive(asker.ask(&mounts())) != [true, true, true] {}
         assert!(asker.hanging.is_empty());
     }
 }

@@ -3,7 +3,7 @@
 use super::{About, Collector, ReadContext, Reading};
 use crate::config::Section;
 use crate::encode::{Family, FamilyWriter};
-use crate::host::{Host, HostFile, ReadError};
+use crate::host::{Host, HostFile, ReadError, Uname as Told};
 
 pub(super) struct Uname {
     /// In the order of the labels, without the machine.
@@ -11,22 +11,15 @@ pub(super) struct Uname {
     arch: HostFile,
 }
 
-/// uname(2), from `/proc/sys/kernel`, so that a recorded host keeps its name.
+/// uname(2), or of a recorded host what `/proc/sys/kernel` says.
 #[derive(Default)]
-pub(super) struct UnameReading {
-    domainname: String,
-    machine: String,
-    nodename: String,
-    release: String,
-    sysname: String,
-    version: String,
-}
+pub(super) struct UnameReading(Told);
 
 impl Collector for Uname {
     const ABOUT: About = About {
         name: "uname",
         summary: "the host's name, kernel and hardware name",
-        reads: &["/proc/sys/kernel/{domainname,arch,hostname,osrelease,ostype,version}"],
+        reads: &["uname(2)", "/proc/sys/kernel/{domainname,arch,hostname,osrelease,ostype,version}"],
         families: &[INFO.info()],
         ..About::PLAIN
     };
@@ -41,17 +34,27 @@ impl Collector for Uname {
     }
 
     fn read(&mut self, cx: &mut ReadContext<'_>, reading: &mut UnameReading) -> Result<(), ReadError> {
-        *reading = UnameReading::default();
+        *reading = UnameReading(match cx.host.kernel.uname() {
+            Some(told) => told,
+            None => self.read_files(cx)?,
+        });
+        Ok(())
+    }
+}
+
+impl Uname {
+    fn read_files(&mut self, cx: &mut ReadContext<'_>) -> Result<Told, ReadError> {
         let [domainname, hostname, osrelease, ostype, version] = &mut self.files;
         let mut read = |file: &mut HostFile| Ok(file.read(cx.buffer)?.trimmed().into_owned());
-        // Linux has told its architecture in a file since 6.1.
-        reading.machine = read(&mut self.arch).unwrap_or_else(|_: ReadError| cx.host.kernel.machine());
-        reading.nodename = read(hostname)?;
-        reading.release = read(osrelease)?;
-        reading.sysname = read(ostype)?;
-        reading.version = read(version)?;
-        reading.domainname = read(domainname)?;
-        Ok(())
+        Ok(Told {
+            // Linux has told its architecture in a file since 6.1.
+            machine: read(&mut self.arch).unwrap_or_else(|_: ReadError| cx.host.kernel.machine()),
+            nodename: read(hostname)?,
+            release: read(osrelease)?,
+            sysname: read(ostype)?,
+            version: read(version)?,
+            domainname: read(domainname)?,
+        })
     }
 }
 
@@ -63,10 +66,11 @@ const INFO: Family<6> = Family::gauge(
 
 impl Reading for UnameReading {
     fn families(&self, out: &mut FamilyWriter<'_>) {
-        if self.nodename.is_empty() {
+        let Told { domainname, machine, nodename, release, sysname, version } = &self.0;
+        if nodename.is_empty() {
             return;
         }
-        let labels = [&self.domainname, &self.machine, &self.nodename, &self.release, &self.sysname, &self.version];
+        let labels = [domainname, machine, nodename, release, sysname, version];
         out.family(&INFO).sample(labels.map(String::as_str), 1u64);
     }
 }

@@ -4,7 +4,9 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use super::changes::Changes;
 use super::file::{self, HostFile};
 use super::text::{Number, ReadError, Text};
 
@@ -13,12 +15,23 @@ use super::text::{Number, ReadError, Text};
 pub struct Devices {
     path: PathBuf,
     known: BTreeMap<String, Device>,
+    changes: Option<Arc<Changes>>,
+    are_announced: bool,
+    /// The number of changes at which they were looked at, and the error if there was one.
+    looked: Option<(u64, Option<ReadError>)>,
 }
 
 impl Devices {
     /// Those in the directory at `path`, which is looked at by [`Devices::look`].
     pub fn new(path: PathBuf) -> Self {
-        Devices { path, known: BTreeMap::new() }
+        Devices { path, known: BTreeMap::new(), changes: None, are_announced: false, looked: None }
+    }
+
+    /// The same; without `changes` the directory does not come to be where there is none, nor, if `are_announced`, do
+    /// devices come and go.
+    #[must_use]
+    pub(super) fn watching(self, changes: &Arc<Changes>, are_announced: bool) -> Self {
+        Devices { changes: Some(changes.clone()), are_announced, ..self }
     }
 
     /// Sees which devices there are, of those that are `wanted`, and gives them in the order of their names.
@@ -29,14 +42,31 @@ impl Devices {
         &mut self,
         wanted: impl Fn(&str) -> bool,
     ) -> Result<impl Iterator<Item = (&str, &mut Device)>, ReadError> {
+        let generation = self.changes.as_ref().map(|changes| changes.generation());
+        match &self.looked {
+            Some((since, Some(absent))) if generation == Some(*since) => return Err(absent.clone()),
+            Some((since, None)) if generation == Some(*since) && self.are_announced => {}
+            _ => self.look_again(generation, wanted)?,
+        }
+        Ok(self.known.iter_mut().map(|(name, device)| (name.as_str(), device)))
+    }
+
+    fn look_again(&mut self, generation: Option<u64>, wanted: impl Fn(&str) -> bool) -> Result<(), ReadError> {
         let mut before = std::mem::take(&mut self.known);
-        for name in file::list(&self.path)? {
+        let listed = file::list(&self.path);
+        let absent = listed.as_ref().err().filter(|error| error.is_absent()).cloned();
+        self.looked = generation.map(|generation| (generation, absent));
+        for name in listed? {
             if wanted(&name) {
-                let device = before.remove(&name).unwrap_or_else(|| Device::new(self.path.join(&name)));
+                let device = before.remove(&name).unwrap_or_else(|| self.device(&name));
                 self.known.insert(name, device);
             }
         }
-        Ok(self.known.iter_mut().map(|(name, device)| (name.as_str(), device)))
+        Ok(())
+    }
+
+    fn device(&self, name: &str) -> Device {
+        Device { changes: self.changes.clone(), ..Device::new(self.path.join(name)) }
     }
 }
 
@@ -45,12 +75,20 @@ impl Devices {
 pub struct Device {
     path: PathBuf,
     files: Vec<(Cow<'static, str>, HostFile)>,
+    below: BTreeMap<String, Device>,
+    changes: Option<Arc<Changes>>,
 }
 
 impl Device {
     /// The device at `path`.
     pub fn new(path: PathBuf) -> Self {
-        Device { path, files: Vec::new() }
+        Device { path, files: Vec::new(), below: BTreeMap::new(), changes: None }
+    }
+
+    /// The same; what it does not have it gets after `changes` alone.
+    #[must_use]
+    pub(super) fn watching(self, changes: &Arc<Changes>) -> Self {
+        Device { changes: Some(changes.clone()), ..self }
     }
 
     /// Where it is.
@@ -66,6 +104,10 @@ impl Device {
             Some(index) => index,
             None => {
                 let file = HostFile::new(self.path.join(&*name)).one_record();
+                let file = match &self.changes {
+                    Some(changes) => file.watching(changes),
+                    None => file,
+                };
                 self.files.push((name, file));
                 self.files.len() - 1
             }
@@ -92,10 +134,23 @@ impl Device {
     }
 
     /// The names of the files and directories in it, in order; none if it is gone.
-    pub fn names(&self) -> Vec<String> {
+    pub fn names(&mut self) -> Vec<String> {
         let mut names = file::list(&self.path).unwrap_or_default();
         names.sort_unstable();
+        self.below.retain(|path, _| {
+            let first = path.split('/').next().unwrap_or_default();
+            names.binary_search_by(|name| name.as_str().cmp(first)).is_ok()
+        });
         names
+    }
+
+    /// The device or part in the directory `path` below this one, whose files are read again and again too.
+    pub fn below(&mut self, path: &str) -> &mut Device {
+        if !self.below.contains_key(path) {
+            let device = Device { changes: self.changes.clone(), ..Device::new(self.path.join(path)) };
+            self.below.insert(path.to_owned(), device);
+        }
+        self.below.entry(path.to_owned()).or_insert_with(|| Device::new(PathBuf::new()))
     }
 }
 

@@ -6,9 +6,11 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{self, Mode, OFlags};
 use rustix::io::{self, Errno};
 
+use super::changes::Changes;
 use super::kernel::Timestamp;
 use super::text::{ReadError, Text};
 
@@ -27,12 +29,22 @@ pub struct HostFile {
     length: usize,
     /// Whether a read that does not fill the room given to it has come to the end.
     is_one_record: bool,
+    /// Who tells when it may have come, if anybody does.
+    changes: Option<Arc<Changes>>,
+    /// That it was not there, and at which number of changes.
+    absence: Option<(u64, Errno)>,
 }
 
 impl HostFile {
     /// The file at `path`; it is opened at the first read.
     pub fn new(path: PathBuf) -> Self {
-        HostFile { path, kept: None, length: 0, is_one_record: false }
+        HostFile { path, kept: None, length: 0, is_one_record: false, changes: None, absence: None }
+    }
+
+    /// The same file, which comes with a device or a module: while it is absent, it is looked for after `changes` alone.
+    #[must_use]
+    pub(super) fn watching(self, changes: &Arc<Changes>) -> Self {
+        HostFile { changes: Some(changes.clone()), ..self }
     }
 
     /// The same file, known to be one that the kernel makes at one go (`single_open` of fs/seq_file.c, sysctl, sysfs), and
@@ -66,18 +78,51 @@ impl HostFile {
                     self.length = buffer.len();
                     return Ok(());
                 }
+                Err(error) if is_of_the_device(error) => return Err(error),
                 // The device behind the descriptor is gone; one of the same name may have come.
                 Err(_) => self.kept = None,
             }
         }
-        let opened = open(&self.path)?;
-        read_from_start(&opened, self.length, self.is_one_record, buffer)?;
-        self.length = buffer.len();
-        if makes_content_at_each_read(&opened) {
+        let opened = self.open()?;
+        let read = read_from_start(&opened, self.length, self.is_one_record, buffer);
+        if read.is_ok() {
+            self.length = buffer.len();
+        }
+        if read.map_or_else(is_of_the_device, |()| true) && makes_content_at_each_read(&opened) {
             self.kept = Kept::new(opened);
         }
-        Ok(())
+        read
     }
+
+    fn open(&mut self) -> Result<OwnedFd, Errno> {
+        let Some(changes) = &self.changes else { return open(&self.path) };
+        let generation = changes.generation();
+        if let Some((_, error)) = self.absence.filter(|(since, _)| *since == generation) {
+            return Err(error);
+        }
+        let opened = open(&self.path);
+        self.absence = opened.as_ref().err().filter(|error| is_absence(**error)).map(|error| (generation, *error));
+        opened
+    }
+
+    /// Whether the kernel has said, since it was last asked, that the file says something else: fs/proc_namespace.c. Of a
+    /// file whose descriptor is not kept nothing is known, and so it has.
+    pub fn may_have_changed(&self) -> bool {
+        let Some(kept) = &self.kept else { return true };
+        let mut asked = [PollFd::new(&kept.0, PollFlags::PRI)];
+        let is_told = poll(&mut asked, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }));
+        is_told.is_err() || !asked[0].revents().is_empty()
+    }
+}
+
+/// Whether there is no such thing, as far as an error tells.
+pub(super) fn is_absence(error: Errno) -> bool {
+    matches!(error, Errno::NOENT | Errno::NOTDIR | Errno::NODEV | Errno::NXIO)
+}
+
+/// Whether a device that is there has nothing to say now, or is not able to: its descriptor is good.
+fn is_of_the_device(error: Errno) -> bool {
+    matches!(error, Errno::INVAL | Errno::OPNOTSUPP | Errno::IO | Errno::AGAIN | Errno::NODATA | Errno::BUSY)
 }
 
 /// A descriptor that is kept open. All together are bounded, as a process has few: the files beyond are opened each time.

@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::fs::StatVfsMountFlags;
 use rustix::io::Errno;
+use rustix::process::{Resource, getrlimit};
 use rustix::time::{ClockId, clock_gettime};
 
 use super::ethtool::{self, Ethtool};
@@ -73,6 +74,32 @@ pub struct FsStat {
     pub read_only: bool,
 }
 
+/// What the host calls itself: uname(2).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Uname {
+    /// NIS domain.
+    pub domainname: String,
+    /// Hardware, such as `x86_64`.
+    pub machine: String,
+    /// The host's name.
+    pub nodename: String,
+    /// The kernel's release.
+    pub release: String,
+    /// `Linux`.
+    pub sysname: String,
+    /// The kernel's build.
+    pub version: String,
+}
+
+/// What this process may have at the most; none where there is no limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Open files.
+    pub files: Option<u64>,
+    /// Bytes of address space.
+    pub address_space: Option<u64>,
+}
+
 /// The part of the host that is not files.
 pub trait Kernel: Send + Sync {
     /// The wall clock.
@@ -95,6 +122,16 @@ pub trait Kernel: Send + Sync {
 
     /// The size of a memory page, in bytes.
     fn page_size(&self) -> u64;
+
+    /// What the host calls itself; nothing where only files tell of the host.
+    fn uname(&self) -> Option<Uname> {
+        None
+    }
+
+    /// What this process may have at the most; nothing where only files tell of the host.
+    fn limits(&self) -> Option<Limits> {
+        None
+    }
 
     /// What keeps the clock right.
     ///
@@ -155,8 +192,8 @@ impl LiveKernel {
         LiveKernel { has_recorded_trees: !file::is_procfs(proc), ..LiveKernel::default() }
     }
 
-    /// Whether it is the kernel of the trees that are read.
-    fn is_the_hosts(&self) -> Result<(), Errno> {
+    /// That it is the kernel of the trees that are read, or `EOPNOTSUPP`.
+    pub(super) fn is_the_hosts(&self) -> Result<(), Errno> {
         if self.has_recorded_trees { Err(Errno::OPNOTSUPP) } else { Ok(()) }
     }
 }
@@ -194,6 +231,26 @@ impl Kernel for LiveKernel {
 
     fn page_size(&self) -> u64 {
         rustix::param::page_size() as u64
+    }
+
+    fn uname(&self) -> Option<Uname> {
+        self.is_the_hosts().ok()?;
+        let told = rustix::system::uname();
+        let text = |text: &std::ffi::CStr| text.to_string_lossy().into_owned();
+        Some(Uname {
+            domainname: text(told.domainname()),
+            machine: text(told.machine()),
+            nodename: text(told.nodename()),
+            release: text(told.release()),
+            sysname: text(told.sysname()),
+            version: text(told.version()),
+        })
+    }
+
+    fn limits(&self) -> Option<Limits> {
+        self.is_the_hosts().ok()?;
+        let limit = |resource| getrlimit(resource).current;
+        Some(Limits { files: limit(Resource::Nofile), address_space: limit(Resource::As) })
     }
 
     fn timex(&self) -> Result<Timex, Errno> {

@@ -1,24 +1,116 @@
 //! The network interfaces and their counters by one rtnetlink dump: `RTM_GETLINK` of rtnetlink(7). It costs a
 //! hundredth of reading the same from `/sys/class/net`, and has what `/proc/net/dev` leaves out.
 
+use std::fmt::Write;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
 use rustix::io::Errno;
 
 use super::kernel::Kernel;
-use super::netlink::{self, Peer, Question, attributes, u32_at};
+use super::netlink::{Peer, Question, attributes, u32_at};
 
-/// One network interface.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// One network interface and its counters.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Link {
     /// Its number; 0 where the source does not say.
     pub index: u32,
     /// Its name.
-    pub name: String,
+    pub name: Arc<str>,
     /// Whether it is administratively up, and whether it is a loopback interface; unknown where the source does not say.
     pub state: Option<LinkState>,
     /// Received.
     pub receive: Receive,
     /// Transmitted.
     pub transmit: Transmit,
+}
+
+impl Default for Link {
+    fn default() -> Self {
+        Link { index: 0, name: "".into(), state: None, receive: Receive::default(), transmit: Transmit::default() }
+    }
+}
+
+/// A network interface with all that rtnetlink tells of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Interface {
+    /// Its name and counters.
+    pub link: Link,
+    /// What it is.
+    pub details: Details,
+}
+
+/// What an interface is: the attributes of `RTM_NEWLINK`, include/uapi/linux/if_link.h. What old kernels do not tell is
+/// not there.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Details {
+    /// Hardware type, `ARPHRD_*`.
+    pub hardware: u16,
+    /// `IFF_*` of netdevice(7), with those that say what it does at the moment.
+    pub flags: u32,
+    /// Its address, as `02:fc:00:00:00:01`; empty if it has none.
+    pub address: String,
+    /// Its broadcast address, alike.
+    pub broadcast: String,
+    /// What an administrator calls it; empty if nothing.
+    pub alias: String,
+    /// Bytes of the largest packet.
+    pub mtu: u32,
+    /// Packets that its queue holds at the most.
+    pub queue_length: u32,
+    /// The group of interfaces that it is in.
+    pub group: u32,
+    /// The number of the interface that it is linked to; nothing if to none but itself.
+    pub linked_to: Option<u32>,
+    /// `IF_OPER_*` of RFC 2863.
+    pub operational_state: u8,
+    /// `IF_LINK_MODE_*`.
+    pub link_mode: u8,
+    /// Whether there is a carrier.
+    pub has_carrier: Option<bool>,
+    /// Times that the carrier came or went, came, and went.
+    pub carrier_changes: [Option<u32>; 3],
+    /// How many want it to be promiscuous, and to receive all multicast packets.
+    pub promiscuity: [Option<u32>; 2],
+}
+
+impl Details {
+    fn clear(&mut self) {
+        let Details { mut address, mut broadcast, mut alias, .. } = std::mem::take(self);
+        [&mut address, &mut broadcast, &mut alias].into_iter().for_each(String::clear);
+        *self = Details { address, broadcast, alias, ..Details::default() };
+    }
+}
+
+/// The interfaces as the last to ask in a round found them; whoever comes later in the same round gets the same.
+#[derive(Debug, Default)]
+pub(super) struct SharedLinks {
+    read: Mutex<Option<(Instant, Arc<Vec<Interface>>)>>,
+}
+
+impl SharedLinks {
+    /// All interfaces as they were at `since` or later.
+    pub(super) fn get(
+        &self,
+        since: Instant,
+        kernel: &dyn Kernel,
+        buffer: &mut Vec<u8>,
+    ) -> Result<Arc<Vec<Interface>>, Errno> {
+        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, interfaces)) = read.as_ref().filter(|(at, _)| *at >= since) {
+            return Ok(interfaces.clone());
+        }
+        let now = Instant::now();
+        let mut interfaces = read.take().map(|(_, interfaces)| interfaces).unwrap_or_default();
+        if Arc::get_mut(&mut interfaces).is_none() {
+            interfaces = Arc::default();
+        }
+        if let Some(interfaces) = Arc::get_mut(&mut interfaces) {
+            dump(kernel, buffer, interfaces)?;
+        }
+        *read = Some((now, interfaces.clone()));
+        Ok(interfaces)
+    }
 }
 
 /// The flags of an interface that filters ask for.
@@ -82,40 +174,101 @@ pub struct Transmit {
 }
 
 const RTM_GETLINK: u16 = 18;
+const IFLA_ADDRESS: u16 = 1;
+const IFLA_BROADCAST: u16 = 2;
 const IFLA_IFNAME: u16 = 3;
+const IFLA_MTU: u16 = 4;
+const IFLA_LINK: u16 = 5;
+const IFLA_TXQLEN: u16 = 13;
+const IFLA_OPERSTATE: u16 = 16;
+const IFLA_LINKMODE: u16 = 17;
+const IFLA_IFALIAS: u16 = 20;
 const IFLA_STATS64: u16 = 23;
+const IFLA_GROUP: u16 = 27;
+const IFLA_PROMISCUITY: u16 = 30;
+const IFLA_CARRIER: u16 = 33;
+const IFLA_CARRIER_CHANGES: u16 = 35;
+const IFLA_CARRIER_UP_COUNT: u16 = 47;
+const IFLA_CARRIER_DOWN_COUNT: u16 = 48;
+const IFLA_ALLMULTI: u16 = 61;
 const IFINFOMSG: usize = 16;
 
-/// All interfaces of this network namespace, in the kernel's order; `buffer` is room for its messages.
+/// All interfaces of this network namespace, in the kernel's order, into `interfaces`, whose allocations serve again;
+/// `buffer` is room for the kernel's messages.
 ///
 /// # Errors
-/// As [`netlink::dump`].
-pub fn dump(kernel: &dyn Kernel, buffer: &mut Vec<u8>) -> Result<Vec<Link>, Errno> {
-    let mut links = Vec::new();
+/// As [`netlink::dump`](super::netlink::dump).
+fn dump(kernel: &dyn Kernel, buffer: &mut Vec<u8>, interfaces: &mut Vec<Interface>) -> Result<(), Errno> {
     let question = Question { peer: Peer::Route, kind: RTM_GETLINK, body: &[0; IFINFOMSG] };
-    kernel.dump(question, buffer, &mut |body| links.extend(read_link(body)))?;
-    Ok(links)
+    let mut count = 0;
+    kernel.dump(question, buffer, &mut |body| {
+        if interfaces.len() == count {
+            interfaces.push(Interface::default());
+        }
+        count += usize::from(interfaces[count].read(body));
+    })?;
+    interfaces.truncate(count);
+    Ok(())
 }
 
-fn read_link(body: &[u8]) -> Option<Link> {
-    let head = body.get(..IFINFOMSG)?;
-    let state = LinkState::from_flags(u32_at(head, 8));
-    let mut link = Link { index: u32_at(head, 4), state: Some(state), ..Link::default() };
-    for (kind, payload) in attributes(&body[IFINFOMSG..]) {
-        match kind {
-            IFLA_IFNAME => link.name = netlink::text(payload),
-            IFLA_STATS64 => (link.receive, link.transmit) = read_counters(payload),
-            _ => {}
+impl Interface {
+    /// Reads the message into itself; says whether it is of an interface.
+    fn read(&mut self, body: &[u8]) -> bool {
+        let Some(head) = body.get(..IFINFOMSG) else { return false };
+        let Interface { link, details } = self;
+        details.clear();
+        details.hardware = super::netlink::u16_at(head, 2);
+        details.flags = u32_at(head, 8);
+        link.index = u32_at(head, 4);
+        link.state = Some(LinkState::from_flags(details.flags));
+        let mut is_named = false;
+        for (kind, payload) in attributes(&body[IFINFOMSG..]) {
+            let number = || u32_at(payload, 0);
+            let byte = || payload.first().copied().unwrap_or(0);
+            match kind {
+                IFLA_IFNAME => {
+                    let name = payload.split(|byte| *byte == 0).next().unwrap_or_default();
+                    if link.name.as_bytes() != name {
+                        link.name = String::from_utf8_lossy(name).into();
+                    }
+                    is_named = !name.is_empty();
+                }
+                IFLA_STATS64 => (link.receive, link.transmit) = read_counters(payload),
+                IFLA_ADDRESS => write_address(&mut details.address, payload),
+                IFLA_BROADCAST => write_address(&mut details.broadcast, payload),
+                IFLA_IFALIAS => details.alias.push_str(&super::netlink::text(payload)),
+                IFLA_MTU => details.mtu = number(),
+                IFLA_LINK => details.linked_to = Some(number()),
+                IFLA_TXQLEN => details.queue_length = number(),
+                IFLA_GROUP => details.group = number(),
+                IFLA_OPERSTATE => details.operational_state = byte(),
+                IFLA_LINKMODE => details.link_mode = byte(),
+                IFLA_CARRIER => details.has_carrier = Some(byte() != 0),
+                IFLA_CARRIER_CHANGES => details.carrier_changes[0] = Some(number()),
+                IFLA_CARRIER_UP_COUNT => details.carrier_changes[1] = Some(number()),
+                IFLA_CARRIER_DOWN_COUNT => details.carrier_changes[2] = Some(number()),
+                IFLA_PROMISCUITY => details.promiscuity[0] = Some(number()),
+                IFLA_ALLMULTI => details.promiscuity[1] = Some(number()),
+                _ => {}
+            }
         }
+        is_named
     }
-    (!link.name.is_empty()).then_some(link)
+}
+
+/// An address as sysfs writes it.
+fn write_address(out: &mut String, bytes: &[u8]) {
+    for (place, byte) in bytes.iter().enumerate() {
+        let separator = if place > 0 { ":" } else { "" };
+        // Writing into a string does not fail.
+        let _ = write!(out, "{separator}{byte:02x}");
+    }
 }
 
 /// `struct rtnl_link_stats64` of include/uapi/linux/if_link.h; later kernels append to it.
 fn read_counters(payload: &[u8]) -> (Receive, Transmit) {
-    let known: Vec<u64> =
-        payload.chunks_exact(8).map(|c| u64::from_ne_bytes(c.try_into().unwrap_or_default())).collect();
-    let counter = |index: usize| known.get(index).copied().unwrap_or(0);
+    let known = |index: usize| payload.get(index * 8..)?.first_chunk().map(|chunk| u64::from_ne_bytes(*chunk));
+    let counter = |index: usize| known(index).unwrap_or(0);
     let sum = |indices: &[usize]| indices.iter().fold(0u64, |sum, index| sum.wrapping_add(counter(*index)));
     const NOHANDLER: usize = 23;
     let receive = Receive {
@@ -127,7 +280,7 @@ fn read_counters(payload: &[u8]) -> (Receive, Transmit) {
         frame: sum(&[10, 11, 12, 13]),
         fifo: counter(14),
         compressed: counter(21),
-        nohandler: known.get(NOHANDLER).copied(),
+        nohandler: known(NOHANDLER),
     };
     let transmit = Transmit {
         packets: counter(1),
@@ -145,13 +298,25 @@ fn read_counters(payload: &[u8]) -> (Receive, Transmit) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::host::LiveKernel;
+    use crate::host::{LiveKernel, netlink};
 
     #[test]
     fn the_running_kernel_tells_of_its_loopback_interface() {
-        let links = dump(&LiveKernel::default(), &mut Vec::new()).unwrap();
-        let loopback = links.iter().find(|link| link.state.is_some_and(|s| s.loopback)).expect("a loopback interface");
-        assert_eq!(loopback.receive.bytes, loopback.transmit.bytes);
+        let mut links = Vec::new();
+        dump(&LiveKernel::default(), &mut Vec::new(), &mut links).unwrap();
+        let is_loopback = |interface: &&Interface| interface.link.state.is_some_and(|state| state.loopback);
+        let loopback = links.iter().find(is_loopback).expect("a loopback interface");
+        assert_eq!(loopback.link.receive.bytes, loopback.link.transmit.bytes);
+        assert_eq!(loopback.details.address, "00:00:00:00:00:00");
+    }
+
+    #[test]
+    fn whoever_asks_in_the_same_round_gets_the_same() {
+        let (shared, kernel) = (SharedLinks::default(), LiveKernel::default());
+        let round = Instant::now();
+        let first = shared.get(round, &kernel, &mut Vec::new()).unwrap();
+        assert!(Arc::ptr_eq(&first, &shared.get(round, &kernel, &mut Vec::new()).unwrap()));
+        assert!(!Arc::ptr_eq(&first, &shared.get(Instant::now(), &kernel, &mut Vec::new()).unwrap()));
     }
 
     #[test]
@@ -166,11 +331,16 @@ mod tests {
         const HEADER: usize = 16;
         let read = |message: &[u8]| {
             let mut links = Vec::new();
-            let _ = netlink::read_messages(message, &mut |body| links.extend(read_link(body)));
+            let _ = netlink::read_messages(message, &mut |body| {
+                let mut interface = Interface::default();
+                if interface.read(body) {
+                    links.push(interface.link);
+                }
+            });
             links
         };
         let whole = read(&message);
-        assert_eq!(whole[0].name, "lo");
+        assert_eq!(&*whole[0].name, "lo");
         assert_eq!(whole[0].receive.drop, 7 + 16);
         assert_eq!(whole[0].receive.nohandler, Some(24));
         for end in 0..message.len() {

@@ -1,6 +1,7 @@
 //! The host as one value: where its trees are mounted, and the few things that the kernel says by a system call
 //! instead of a file. Collectors read through it alone, so a recorded tree is as good a host as a live one.
 
+pub mod changes;
 pub mod dbus;
 pub mod devices;
 pub mod ethtool;
@@ -17,12 +18,14 @@ use std::collections::HashMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use rustix::io::Errno;
 
+pub use changes::Changes;
 pub use devices::{Device, Devices};
 pub use file::{Directory, HostFile, SharedFile};
-pub use kernel::{FsStat, Kernel, LiveKernel, Timestamp};
+pub use kernel::{FsStat, Kernel, Limits, LiveKernel, Timestamp, Uname};
 pub use text::{Line, ReadError, Text};
 pub use watched::Watched;
 
@@ -30,6 +33,8 @@ pub use watched::Watched;
 #[derive(Clone)]
 pub struct Host {
     roots: Roots,
+    changes: Arc<Changes>,
+    links: Arc<links::SharedLinks>,
     shared: Arc<Mutex<HashMap<PathBuf, SharedFile>>>,
     /// What is asked by system calls: clocks, file-system sizes, the machine's name.
     pub kernel: Arc<dyn Kernel>,
@@ -63,18 +68,24 @@ impl fmt::Debug for Host {
 impl Host {
     /// A host whose trees are at `roots` and whose kernel is the running one.
     pub fn live(roots: Roots) -> Self {
-        let kernel = Arc::new(LiveKernel::of(&roots.proc));
-        Host::new(roots, kernel)
+        let kernel = LiveKernel::of(&roots.proc);
+        let changes = if kernel.is_the_hosts().is_ok() { Changes::of_the_kernel() } else { Changes::default() };
+        Host { changes: Arc::new(changes), ..Host::new(roots, Arc::new(kernel)) }
     }
 
     /// A host whose trees are at `roots`, with any kernel: a recorded one in tests.
     pub fn new(roots: Roots, kernel: Arc<dyn Kernel>) -> Self {
-        Host { roots, shared: Arc::default(), kernel }
+        Host { roots, changes: Arc::default(), links: Arc::default(), shared: Arc::default(), kernel }
+    }
+
+    /// Whether devices or modules have come or gone.
+    pub fn changes(&self) -> &Changes {
+        &self.changes
     }
 
     /// A file below procfs.
     pub fn proc(&self, path: impl AsRef<Path>) -> HostFile {
-        HostFile::new(self.roots.proc.join(path))
+        HostFile::new(self.roots.proc.join(path)).watching(&self.changes)
     }
 
     /// A file below procfs that several collectors read.
@@ -88,12 +99,19 @@ impl Host {
 
     /// A file below sysfs.
     pub fn sys(&self, path: impl AsRef<Path>) -> HostFile {
-        HostFile::new(self.roots.sys.join(path)).one_record()
+        HostFile::new(self.roots.sys.join(path)).one_record().watching(&self.changes)
     }
 
     /// The devices in a directory below sysfs.
     pub fn devices(&self, path: impl AsRef<Path>) -> Devices {
-        Devices::new(self.roots.sys.join(path))
+        // What the kernel has in `fs` and `kernel` comes without an event.
+        let are_announced = ["block", "bus", "class", "devices"].iter().any(|folder| path.as_ref().starts_with(folder));
+        Devices::new(self.roots.sys.join(path)).watching(&self.changes, are_announced)
+    }
+
+    /// A device, by its directory below sysfs.
+    pub fn device(&self, path: impl AsRef<Path>) -> Device {
+        Device::new(self.roots.sys.join(path)).watching(&self.changes)
     }
 
     /// A file of the host's root file system, named by its path on the host.
@@ -122,9 +140,9 @@ impl Host {
         self.roots.root.join(path.strip_prefix("/").unwrap_or(path))
     }
 
-    /// The network interfaces by rtnetlink; nothing where only files tell of them.
-    pub fn links(&self, buffer: &mut Vec<u8>) -> Option<Vec<links::Link>> {
-        links::dump(&*self.kernel, buffer).ok()
+    /// The network interfaces by rtnetlink, as they were at `since` or later; nothing where only files tell of them.
+    pub fn links(&self, since: Instant, buffer: &mut Vec<u8>) -> Option<Arc<Vec<links::Interface>>> {
+        self.links.get(since, &*self.kernel, buffer).ok()
     }
 
     /// All that the kernel has of what `question` is after, by netlink. See [`netlink::dump`].

@@ -382,7 +382,7 @@ pub(super) fn write(reading: &ContainerReading, out: &mut FamilyWriter<'_>) {
     write_failures(reading, out);
     write_devices(reading, out);
     for table in INTERFACES.iter().filter(|table| has(table.set)) {
-        write_table(table, reading, |one| one.interfaces.iter().map(|link| (link.name.as_str(), link)), out);
+        write_table(table, reading, |one| one.interfaces.iter().map(|link| (&*link.name, link)), out);
     }
     if has(Set::Hugetlb) {
         write_huge_pages(reading, out);

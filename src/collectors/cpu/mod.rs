@@ -14,9 +14,7 @@ const TICKS_PER_SECOND: f64 = 100.0;
 
 pub(super) struct Cpu {
     stat: SharedFile,
-    online: HostFile,
-    present: HostFile,
-    isolated: HostFile,
+    sets: CpuSets,
     throttles: Throttles,
     info: info::Source,
     last: Vec<CpuTimes>,
@@ -109,9 +107,7 @@ impl Collector for Cpu {
         let mut points = section.table("points");
         Cpu {
             stat: host.shared_proc("stat"),
-            online: host.sys("devices/system/cpu/online"),
-            present: host.sys("devices/system/cpu/present"),
-            isolated: host.sys("devices/system/cpu/isolated"),
+            sets: CpuSets::new(host),
             throttles: Throttles::default(),
             info: info::Source::new(host, section),
             last: Vec::new(),
@@ -172,8 +168,11 @@ fn read_ticks(line: Line<'_>) -> Result<Ticks, ReadError> {
 
 impl Cpu {
     fn keep_from_going_back(&mut self, reading: &mut CpuReading) {
-        for cpu in &mut reading.cpus {
-            if let Some(last) = self.last.iter().find(|last| last.number == cpu.number) {
+        for (place, cpu) in reading.cpus.iter_mut().enumerate() {
+            // Nearly always it stands where it stood.
+            let is_it = |last: &&CpuTimes| last.number == cpu.number;
+            let last = self.last.get(place).filter(is_it).or_else(|| self.last.iter().find(is_it));
+            if let Some(last) = last {
                 keep_from_going_back(&mut cpu.ticks, &last.ticks);
             }
         }
@@ -185,16 +184,38 @@ impl Cpu {
     }
 
     fn read_sysfs(&mut self, cx: &mut ReadContext<'_>, reading: &mut CpuReading) {
-        let mut list = |file: &mut HostFile| {
-            let text = file.read(cx.buffer).ok()?;
-            Some(parse_cpu_list(&text.trimmed()))
-        };
-        let online = list(&mut self.online);
-        if let (Some(present), Some(online)) = (list(&mut self.present), &online) {
-            reading.online = present.into_iter().map(|number| (number, online.contains(&number))).collect();
+        self.sets.read(cx);
+        let CpuSets { online, present, isolated, .. } = &self.sets;
+        if let (Some(present), Some(online)) = (present, online) {
+            reading.online.extend(present.iter().map(|number| (*number, online.binary_search(number).is_ok())));
         }
-        reading.isolated = list(&mut self.isolated).unwrap_or_default();
-        self.throttles.read(cx, &online.unwrap_or_default(), reading);
+        reading.isolated.extend(isolated.iter().flatten());
+        self.throttles.read(cx, online.as_deref().unwrap_or_default(), reading);
+    }
+}
+
+/// Which CPUs there are; they come and go with events.
+struct CpuSets {
+    files: [HostFile; 3],
+    read_at: Option<u64>,
+    online: Option<Vec<u32>>,
+    present: Option<Vec<u32>>,
+    isolated: Option<Vec<u32>>,
+}
+
+impl CpuSets {
+    fn new(host: &Host) -> CpuSets {
+        let files = ["online", "present", "isolated"].map(|name| host.sys(format!("devices/system/cpu/{name}")));
+        CpuSets { files, read_at: None, online: None, present: None, isolated: None }
+    }
+
+    fn read(&mut self, cx: &mut ReadContext<'_>) {
+        let generation = Some(cx.host.changes().generation());
+        if self.read_at != generation {
+            let mut list = |file: &mut HostFile| Some(parse_cpu_list(&file.read(cx.buffer).ok()?.trimmed()));
+            [self.online, self.present, self.isolated] = self.files.each_mut().map(&mut list);
+            self.read_at = generation;
+        }
     }
 }
 

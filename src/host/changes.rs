@@ -1,0 +1,101 @@
+//! Whether devices or modules have come or gone: the kernel tells everybody who listens, by netlink
+//! (`NETLINK_KOBJECT_UEVENT`, lib/kobject_uevent.c). While nothing happens, what was not there need not be looked for,
+//! and directories of devices need not be listed: on a usual host that is half of a reading's cost.
+
+use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
+
+use rustix::io::Errno;
+use rustix::net::netlink::{KOBJECT_UEVENT, SocketAddrNetlink};
+use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, bind, recv, socket_with};
+
+/// Counts the changes. What was seen at one number is as it was at that number again.
+#[derive(Debug, Default)]
+pub struct Changes {
+    generation: AtomicU64,
+    /// Whether the kernel's events are heard; otherwise everything may change at any time.
+    is_heard: AtomicBool,
+    events: Mutex<Events>,
+}
+
+#[derive(Debug, Default)]
+struct Events {
+    socket: Option<OwnedFd>,
+    looks: u64,
+}
+
+impl Changes {
+    /// For the running kernel's own trees.
+    pub fn of_the_kernel() -> Self {
+        let socket = listen().ok();
+        let is_heard = AtomicBool::new(socket.is_some());
+        Changes { generation: AtomicU64::new(0), is_heard, events: Mutex::new(Events { socket, looks: 0 }) }
+    }
+
+    /// Looks whether something has happened; to be called before each round of readings.
+    pub fn look(&self) {
+        /// Some files come without an event. They are looked for at every so-many-th round.
+        const ROUNDS_WITHOUT_LOOKING: u64 = 64;
+        if !self.is_heard.load(Relaxed) {
+            return;
+        }
+        let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+        events.looks += 1;
+        let nothing_came = events.socket.as_ref().is_some_and(is_silent);
+        if !nothing_came {
+            // A new socket has none of the events that wait in the old one: what they are does not matter.
+            events.socket = listen().ok();
+            self.is_heard.store(events.socket.is_some(), Relaxed);
+        }
+        if !nothing_came || events.looks.is_multiple_of(ROUNDS_WITHOUT_LOOKING) {
+            self.generation.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// How many changes there were; another number each time where the kernel's events are not heard.
+    pub fn generation(&self) -> u64 {
+        if self.is_heard.load(Relaxed) { self.generation.load(Relaxed) } else { self.generation.fetch_add(1, Relaxed) }
+    }
+}
+
+fn listen() -> Result<OwnedFd, Errno> {
+    const FROM_THE_KERNEL: u32 = 1;
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = socket_with(AddressFamily::NETLINK, SocketType::DGRAM, flags, Some(KOBJECT_UEVENT))?;
+    bind(&socket, &SocketAddrNetlink::new(0, FROM_THE_KERNEL))?;
+    Ok(socket)
+}
+
+/// Whether no event waits. Also an overflow is one.
+fn is_silent(socket: &OwnedFd) -> bool {
+    let mut byte = [0];
+    recv(socket, &mut byte, RecvFlags::DONTWAIT).is_err_and(|error| error == Errno::AGAIN)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_events_everything_may_have_changed() {
+        let changes = Changes::default();
+        assert_ne!(changes.generation(), changes.generation());
+        changes.look();
+        assert_ne!(changes.generation(), changes.generation());
+    }
+
+    /// As far as the machine lets us hear them.
+    #[test]
+    fn the_number_changes_with_an_event_and_now_and_then() {
+        let changes = Changes::of_the_kernel();
+        if !changes.is_heard.load(Relaxed) {
+            return;
+        }
+        let first = changes.generation();
+        for _ in 0..64 {
+            changes.look();
+        }
+        assert_ne!(changes.generation(), first);
+    }
+}
