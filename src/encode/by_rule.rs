@@ -2,6 +2,8 @@
 //! with `metric_version = 2`. The measurement is `prometheus`, labels are tags, and each family is a float field of
 //! its own name; samples with the same labels share a point.
 
+use std::collections::HashMap;
+
 use super::family::{FamilyEncoder, Kind, Value};
 use super::point::PointWriter;
 use crate::host::Timestamp;
@@ -13,13 +15,19 @@ pub const MEASUREMENT: &str = "prometheus";
 #[derive(Debug, Default)]
 pub struct PointsFromFamilies {
     name: String,
+    /// What stands behind the name in that of a field.
+    suffix: &'static str,
     points: Vec<Gathered>,
+    /// The place of a point by its tags.
+    places: HashMap<Tags, usize, foldhash::fast::RandomState>,
 }
+
+/// Sorted by key; no value is empty.
+type Tags = Vec<(String, String)>;
 
 #[derive(Debug)]
 struct Gathered {
-    /// Sorted by key; no value is empty.
-    tags: Vec<(String, String)>,
+    tags: Tags,
     fields: Vec<(String, f64)>,
 }
 
@@ -38,16 +46,24 @@ impl PointsFromFamilies {
 impl FamilyEncoder for PointsFromFamilies {
     fn begin(&mut self, name: &str, _: Kind, _: &str) {
         name.clone_into(&mut self.name);
+        self.suffix = "";
+    }
+
+    fn part(&mut self, suffix: &'static str) {
+        self.suffix = suffix;
     }
 
     fn sample(&mut self, names: &[&str], values: &[&str], value: Value, _: Option<Timestamp>) {
         let labels = names.iter().zip(values).filter(|(_, value)| !value.is_empty());
-        let mut tags: Vec<_> = labels.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let mut tags: Tags = labels.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         tags.sort_unstable();
-        let field = (self.name.clone(), value.as_f64());
-        match self.points.iter_mut().find(|point| point.tags == tags) {
-            Some(point) => point.fields.push(field),
-            None => self.points.push(Gathered { tags, fields: vec![field] }),
+        let field = (format!("{}{}", self.name, self.suffix), value.as_f64());
+        match self.places.get(&tags) {
+            Some(place) => self.points[*place].fields.push(field),
+            None => {
+                self.places.insert(tags.clone(), self.points.len());
+                self.points.push(Gathered { tags, fields: vec![field] });
+            }
         }
     }
 

@@ -18,6 +18,10 @@ pub enum Kind {
     Gauge,
     /// Not said: what node_exporter leaves untyped, Taffrail leaves untyped.
     Untyped,
+    /// Observations in buckets: each metric is its samples `_bucket` in order, then `_sum` and `_count`.
+    Histogram,
+    /// Observations by quantile: each metric is its quantiles, then `_sum` and `_count`.
+    Summary,
 }
 
 impl Kind {
@@ -27,6 +31,8 @@ impl Kind {
             Kind::Counter => "counter",
             Kind::Gauge => "gauge",
             Kind::Untyped => "untyped",
+            Kind::Histogram => "histogram",
+            Kind::Summary => "summary",
         }
     }
 }
@@ -155,6 +161,10 @@ pub trait FamilyEncoder {
     /// A family begins; at least one sample follows, and all of its samples do before the next family begins.
     fn begin(&mut self, name: &str, kind: Kind, help: &str);
 
+    /// What follows are samples of this part of the family that was begun last, such as `_bucket`; of a whole family until
+    /// this is said.
+    fn part(&mut self, suffix: &'static str);
+
     /// A sample of the family that was begun last: `values` belong to `names`, one by one. `at` is its time, where that
     /// is not the time of the scrape.
     fn sample(&mut self, names: &[&str], values: &[&str], value: Value, at: Option<Timestamp>);
@@ -215,7 +225,7 @@ impl<'a> FamilyWriter<'a> {
     pub fn family<'w, const LABELS: usize>(&'w mut self, family: &'w Family<LABELS>) -> Samples<'w, 'a, LABELS> {
         self.name.clear();
         self.name.push_str(family.name);
-        Samples { writer: self, kind: family.kind, help: family.help, labels: family.labels, state: State::Unopened }
+        Samples { writer: self, kind: family.kind, help: family.help, labels: family.labels, suffix: "", state: State::Unopened }
     }
 
     /// Writes a family of one sample without labels.
@@ -233,7 +243,7 @@ impl<'a> FamilyWriter<'a> {
         let mut help = std::mem::take(&mut self.help);
         help.clear();
         help.extend([key, pattern.help]);
-        Samples { writer: self, kind: pattern.kind, help: &help, labels: [], state: State::Unopened }.sample([], value);
+        Samples { writer: self, kind: pattern.kind, help: &help, labels: [], suffix: "", state: State::Unopened }.sample([], value);
         self.help = help;
     }
 
@@ -241,7 +251,7 @@ impl<'a> FamilyWriter<'a> {
     pub fn free_family<'w>(&'w mut self, name: &str, kind: Kind, help: &'w str) -> FreeSamples<'w, 'a> {
         self.name.clear();
         self.name.push_str(name);
-        FreeSamples { samples: Samples { writer: self, kind, help, labels: [], state: State::Unopened } }
+        FreeSamples { samples: Samples { writer: self, kind, help, labels: [], suffix: "", state: State::Unopened } }
     }
 
     /// How many samples were left out because they broke a rule.
@@ -262,6 +272,8 @@ pub struct Samples<'w, 'a, const LABELS: usize> {
     kind: Kind,
     help: &'w str,
     labels: [&'static str; LABELS],
+    /// The part of the family that the last sample was of.
+    suffix: &'static str,
     state: State,
 }
 
@@ -301,6 +313,17 @@ impl<const LABELS: usize> Samples<'_, '_, LABELS> {
     }
 
     fn free_sample(&mut self, names: &[&str], values: &[&str], value: Value, at: Option<Timestamp>) {
+        self.sample_of_part("", names, values, value, at);
+    }
+
+    fn sample_of_part(
+        &mut self,
+        suffix: &'static str,
+        names: &[&str],
+        values: &[&str],
+        value: Value,
+        at: Option<Timestamp>,
+    ) {
         if !self.writer.has_room() {
             return;
         }
@@ -308,9 +331,12 @@ impl<const LABELS: usize> Samples<'_, '_, LABELS> {
             self.open();
         }
         let State::Open { hash } = self.state else { return self.writer.refused += 1 };
-        let series = self.writer.hasher.hash_one((hash, names, values));
+        let series = self.writer.hasher.hash_one((hash, suffix, names, values));
         if !self.writer.written.insert(series) {
             return self.writer.refused += 1;
+        }
+        if std::mem::replace(&mut self.suffix, suffix) != suffix {
+            self.writer.encoder.part(suffix);
         }
         self.writer.encoder.sample(names, values, value, at);
     }
@@ -340,9 +366,20 @@ impl FreeSamples<'_, '_> {
 
     /// Adds a sample; labels whose value is empty are no labels. `at` is its time, where that is not the scrape's.
     pub fn sample(&mut self, labels: &[(String, String)], value: impl Into<Value>, at: Option<Timestamp>) {
+        self.part_sample("", labels, value, at);
+    }
+
+    /// The same of a part of the family, such as `_bucket`.
+    pub fn part_sample(
+        &mut self,
+        suffix: &'static str,
+        labels: &[(String, String)],
+        value: impl Into<Value>,
+        at: Option<Timestamp>,
+    ) {
         let labels = labels.iter().filter(|(_, value)| !value.is_empty());
         let (names, values): (Vec<&str>, Vec<&str>) = labels.map(|(n, v)| (n.as_str(), v.as_str())).unzip();
-        self.samples.free_sample(&names, &values, value.into(), at);
+        self.samples.sample_of_part(suffix, &names, &values, value.into(), at);
     }
 }
 

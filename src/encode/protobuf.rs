@@ -2,7 +2,9 @@
 
 use super::drain::{CHUNK, Drain, Whole};
 use super::family::{FamilyEncoder, Kind, Value};
-use super::wire::{FIXED64, LENGTH_DELIMITED, VARINT, delimited_size, key, push_bytes, push_varint};
+use super::wire::{
+    FIXED64, LENGTH_DELIMITED, VARINT, delimited_size, key, push_bytes, push_double, push_varint, push_varint_field,
+};
 use crate::host::Timestamp;
 
 /// The fields of the messages that are written.
@@ -14,11 +16,21 @@ mod field {
     pub(super) const METRIC_LABEL: u8 = 1;
     pub(super) const METRIC_GAUGE: u8 = 2;
     pub(super) const METRIC_COUNTER: u8 = 3;
+    pub(super) const METRIC_SUMMARY: u8 = 4;
     pub(super) const METRIC_UNTYPED: u8 = 5;
     pub(super) const METRIC_TIMESTAMP: u8 = 6;
+    pub(super) const METRIC_HISTOGRAM: u8 = 7;
     pub(super) const LABEL_NAME: u8 = 1;
     pub(super) const LABEL_VALUE: u8 = 2;
     pub(super) const VALUE: u8 = 1;
+    /// Of histograms and summaries alike.
+    pub(super) const COUNT: u8 = 1;
+    pub(super) const SUM: u8 = 2;
+    pub(super) const PART: u8 = 3;
+    pub(super) const BUCKET_COUNT: u8 = 1;
+    pub(super) const BUCKET_BOUND: u8 = 2;
+    pub(super) const QUANTILE: u8 = 1;
+    pub(super) const QUANTILE_VALUE: u8 = 2;
 }
 
 /// Writes families as delimited protobuf.
@@ -30,6 +42,18 @@ pub struct ProtobufEncoder<D = Whole> {
     family: Vec<u8>,
     metric: Vec<u8>,
     value_field: u8,
+    /// The histogram or summary that is being put together of its samples.
+    compound: Compound,
+}
+
+/// A histogram or summary, as far as its samples have come.
+#[derive(Debug, Default)]
+struct Compound {
+    /// `_bucket`, `_sum`, `_count`, or nothing: what the next sample is.
+    suffix: &'static str,
+    /// Its labels as they go out, without the bound of a bucket or the quantile.
+    labels: Vec<u8>,
+    message: Vec<u8>,
 }
 
 impl ProtobufEncoder {
@@ -43,7 +67,8 @@ impl<D: Drain> ProtobufEncoder<D> {
     /// An encoder whose exposition `drain` takes as it is written.
     pub fn draining(drain: D) -> Self {
         let value_field = field::METRIC_UNTYPED;
-        ProtobufEncoder { out: Vec::new(), drain, family: Vec::new(), metric: Vec::new(), value_field }
+        let compound = Compound::default();
+        ProtobufEncoder { out: Vec::new(), drain, family: Vec::new(), metric: Vec::new(), value_field, compound }
     }
 
     /// What is left of the exposition: all of it, unless it was drained.
@@ -58,8 +83,11 @@ impl<D: Drain> FamilyEncoder for ProtobufEncoder<D> {
             Kind::Counter => (0, field::METRIC_COUNTER),
             Kind::Gauge => (1, field::METRIC_GAUGE),
             Kind::Untyped => (3, field::METRIC_UNTYPED),
+            Kind::Summary => (2, field::METRIC_SUMMARY),
+            Kind::Histogram => (4, field::METRIC_HISTOGRAM),
         };
         self.value_field = value_field;
+        self.compound = Compound::default();
         self.family.clear();
         push_bytes(&mut self.family, field::FAMILY_NAME, name.as_bytes());
         push_bytes(&mut self.family, field::FAMILY_HELP, help.as_bytes());
@@ -67,15 +95,16 @@ impl<D: Drain> FamilyEncoder for ProtobufEncoder<D> {
         self.family.push(type_number);
     }
 
+    fn part(&mut self, suffix: &'static str) {
+        self.compound.suffix = suffix;
+    }
+
     fn sample(&mut self, names: &[&str], values: &[&str], value: Value, at: Option<Timestamp>) {
-        self.metric.clear();
-        for (name, label) in names.iter().zip(values) {
-            let length = delimited_size(name.len()) + delimited_size(label.len());
-            self.metric.push(key(field::METRIC_LABEL, LENGTH_DELIMITED));
-            push_varint(&mut self.metric, length as u64);
-            push_bytes(&mut self.metric, field::LABEL_NAME, name.as_bytes());
-            push_bytes(&mut self.metric, field::LABEL_VALUE, label.as_bytes());
+        if [field::METRIC_SUMMARY, field::METRIC_HISTOGRAM].contains(&self.value_field) {
+            return self.compound_sample(names, values, value.as_f64());
         }
+        self.metric.clear();
+        push_labels(&mut self.metric, names, values);
         const KEY_AND_DOUBLE: u8 = 9;
         self.metric.extend_from_slice(&[key(self.value_field, LENGTH_DELIMITED), KEY_AND_DOUBLE]);
         self.metric.push(key(field::VALUE, FIXED64));
@@ -88,10 +117,123 @@ impl<D: Drain> FamilyEncoder for ProtobufEncoder<D> {
     }
 
     fn end(&mut self) {
+        self.end_compound();
         push_varint(&mut self.out, self.family.len() as u64);
         self.out.extend_from_slice(&self.family);
         if self.out.len() >= CHUNK {
             self.drain.take(&mut self.out);
         }
+    }
+}
+
+impl<D: Drain> ProtobufEncoder<D> {
+    /// Takes a sample of a histogram or summary in; when its labels are others than before, the one before is complete.
+    fn compound_sample(&mut self, names: &[&str], values: &[&str], value: f64) {
+        let place = names.iter().position(|name| ["le", "quantile"].contains(name));
+        let bound = place.and_then(|place| values[place].parse::<f64>().ok());
+        let mut labels = std::mem::take(&mut self.metric);
+        labels.clear();
+        for place in (0..names.len()).filter(|other| Some(*other) != place) {
+            push_labels(&mut labels, &names[place..=place], &values[place..=place]);
+        }
+        if labels != self.compound.labels {
+            self.end_compound();
+            self.compound.labels.clone_from(&labels);
+        }
+        self.metric = labels;
+        let message = &mut self.compound.message;
+        let mut part = Vec::new();
+        match (self.compound.suffix, bound) {
+            ("_bucket", Some(bound)) => {
+                push_varint_field(&mut part, field::BUCKET_COUNT, value as u64);
+                push_double(&mut part, field::BUCKET_BOUND, bound);
+                push_bytes(message, field::PART, &part);
+            }
+            ("_sum", _) => push_double(message, field::SUM, value),
+            ("_count", _) => push_varint_field(message, field::COUNT, value as u64),
+            (_, Some(quantile)) => {
+                push_double(&mut part, field::QUANTILE, quantile);
+                push_double(&mut part, field::QUANTILE_VALUE, value);
+                push_bytes(message, field::PART, &part);
+            }
+            _ => {}
+        }
+    }
+
+    fn end_compound(&mut self) {
+        let Compound { labels, message, .. } = &mut self.compound;
+        if message.is_empty() {
+            return;
+        }
+        let mut metric = std::mem::take(labels);
+        push_bytes(&mut metric, self.value_field, message);
+        push_bytes(&mut self.family, field::FAMILY_METRIC, &metric);
+        message.clear();
+    }
+}
+
+fn push_labels(out: &mut Vec<u8>, names: &[&str], values: &[&str]) {
+    for (name, label) in names.iter().zip(values) {
+        let length = delimited_size(name.len()) + delimited_size(label.len());
+        out.push(key(field::METRIC_LABEL, LENGTH_DELIMITED));
+        push_varint(out, length as u64);
+        push_bytes(out, field::LABEL_NAME, name.as_bytes());
+        push_bytes(out, field::LABEL_VALUE, label.as_bytes());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::encode::FamilyWriter;
+    use crate::encode::parse::{Format, Limits, parse};
+
+    #[test]
+    fn a_histogram_and_a_summary_are_put_together_of_their_samples() {
+        let mut encoder = ProtobufEncoder::new(Vec::new());
+        let mut out = FamilyWriter::new(&mut encoder);
+        let labels = |of: &[(&str, &str)]| -> Vec<(String, String)> {
+            of.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+        };
+        let mut took = out.free_family("took", Kind::Histogram, "Took.");
+        for (job, count) in [("a", 3.0), ("b", 5.0)] {
+            took.part_sample("_bucket", &labels(&[("job", job), ("le", "0.5")]), 1.0, None);
+            took.part_sample("_bucket", &labels(&[("job", job), ("le", "+Inf")]), count, None);
+            took.part_sample("_sum", &labels(&[("job", job)]), 7.5, None);
+            took.part_sample("_count", &labels(&[("job", job)]), count, None);
+        }
+        drop(took);
+        let mut size = out.free_family("size", Kind::Summary, "Size.");
+        size.part_sample("", &labels(&[("quantile", "0.9")]), 100.0, None);
+        size.part_sample("_sum", &[], 1000.0, None);
+        size.part_sample("_count", &[], 12.0, None);
+        drop(size);
+        drop(out);
+        let written = encoder.finish();
+        let read = parse(Format::Protobuf, &written, &Limits::default()).unwrap();
+        let told: Vec<String> = read
+            .families
+            .iter()
+            .flat_map(|family| family.metrics.iter().map(move |metric| format!("{} {:?}", family.name, metric.measure)))
+            .collect();
+        assert_eq!(told.len(), 3, "{told:#?}");
+        let mut samples = Vec::new();
+        for family in &read.families {
+            for metric in &family.metrics {
+                metric.measure.samples(&mut |suffix, bound, value| {
+                    samples.push(format!("{}{suffix} {bound:?} {value}", family.name));
+                });
+            }
+        }
+        assert_eq!(
+            samples[..4],
+            [
+                "took_bucket Some((\"le\", 0.5)) 1",
+                "took_bucket Some((\"le\", inf)) 3",
+                "took_sum None 7.5",
+                "took_count None 3",
+            ]
+        );
+        assert_eq!(samples[8..], ["size Some((\"quantile\", 0.9)) 100", "size_sum None 1000", "size_count None 12"]);
     }
 }

@@ -22,19 +22,21 @@ pub struct TextEncoder<D = Whole> {
     dialect: Dialect,
     /// The name that samples of the open family carry.
     sample_name: Vec<u8>,
+    /// How long it is without the suffix of a part.
+    family_length: usize,
 }
 
 impl TextEncoder {
     /// An encoder that appends to `out`.
     pub fn new(dialect: Dialect, out: Vec<u8>) -> Self {
-        TextEncoder { out, drain: Whole, dialect, sample_name: Vec::new() }
+        TextEncoder { out, drain: Whole, dialect, sample_name: Vec::new(), family_length: 0 }
     }
 }
 
 impl<D: Drain> TextEncoder<D> {
     /// An encoder whose exposition `drain` takes as it is written.
     pub fn draining(dialect: Dialect, drain: D) -> Self {
-        TextEncoder { out: Vec::new(), drain, dialect, sample_name: Vec::new() }
+        TextEncoder { out: Vec::new(), drain, dialect, sample_name: Vec::new(), family_length: 0 }
     }
 
     /// What is left of the exposition: all of it, unless it was drained.
@@ -62,6 +64,7 @@ impl<D: Drain> FamilyEncoder for TextEncoder<D> {
         if open_metrics_counter {
             self.sample_name.extend_from_slice(b"_total");
         }
+        self.family_length = self.sample_name.len();
 
         self.out.extend_from_slice(b"# HELP ");
         self.out.extend_from_slice(family_name.as_bytes());
@@ -73,6 +76,11 @@ impl<D: Drain> FamilyEncoder for TextEncoder<D> {
         self.out.push(b' ');
         self.out.extend_from_slice(type_name.as_bytes());
         self.out.push(b'\n');
+    }
+
+    fn part(&mut self, suffix: &'static str) {
+        self.sample_name.truncate(self.family_length);
+        self.sample_name.extend_from_slice(suffix.as_bytes());
     }
 
     fn sample(&mut self, names: &[&str], values: &[&str], value: Value, at: Option<Timestamp>) {

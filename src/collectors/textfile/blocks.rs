@@ -39,22 +39,21 @@ impl Hash for Metric {
 }
 
 impl Family {
-    /// What the family is told as: histograms and summaries by the series that they have as text.
-    pub(super) fn parts(&self) -> Vec<(&'static str, Kind)> {
+    /// The type that it is told as; nothing for one that text 0.0.4 does not have, and of which each part is a gauge.
+    pub(super) fn told_as(&self) -> Option<Kind> {
         match self.kind {
-            ParsedKind::Counter => vec![("", Kind::Counter)],
-            ParsedKind::Gauge | ParsedKind::Info | ParsedKind::StateSet => vec![("", Kind::Gauge)],
-            ParsedKind::Untyped => vec![("", Kind::Untyped)],
-            ParsedKind::Summary => vec![("", Kind::Gauge), ("_sum", Kind::Counter), ("_count", Kind::Counter)],
-            ParsedKind::Histogram => {
-                vec![("_bucket", Kind::Counter), ("_sum", Kind::Counter), ("_count", Kind::Counter)]
-            }
-            ParsedKind::GaugeHistogram => {
-                vec![("_bucket", Kind::Gauge), ("_sum", Kind::Gauge), ("_count", Kind::Gauge)]
-            }
+            ParsedKind::Counter => Some(Kind::Counter),
+            ParsedKind::Gauge | ParsedKind::Info | ParsedKind::StateSet => Some(Kind::Gauge),
+            ParsedKind::Untyped => Some(Kind::Untyped),
+            ParsedKind::Summary => Some(Kind::Summary),
+            ParsedKind::Histogram => Some(Kind::Histogram),
+            ParsedKind::GaugeHistogram => None,
         }
     }
 }
+
+/// What follows a family's name in those of its samples.
+pub(super) const SUFFIXES: [&str; 4] = ["", "_bucket", "_sum", "_count"];
 
 /// The families of a file, and what is wrong with the others, each with its line.
 pub(super) fn read(text: &str) -> (Vec<Family>, Vec<String>) {
@@ -102,7 +101,7 @@ fn samples(metric: &ParsedMetric<'_>) -> Vec<Metric> {
     let labels: Vec<(String, String)> =
         metric.labels.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
     metric.measure.samples(&mut |suffix, more, value| {
-        let suffix = ["", "_bucket", "_sum", "_count"].into_iter().find(|known| *known == suffix).unwrap_or("");
+        let suffix = SUFFIXES.into_iter().find(|known| *known == suffix).unwrap_or("");
         let mut labels = labels.clone();
         labels.extend(more.map(|(name, bound)| (name.to_owned(), go_float(bound))));
         labels.sort();

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-use self::blocks::{Family, Metric};
+use self::blocks::{Family, Metric, SUFFIXES};
 use self::folder::{File, Folder};
 use super::{About, Collector, ReadContext, Reading};
 use crate::config::{Key, Section};
@@ -130,8 +130,15 @@ const ANY: FamilyInfo = FamilyInfo { name: "KEY", kind: Kind::Untyped, help: "Wh
 impl Reading for TextfileReading {
     fn families(&self, out: &mut FamilyWriter<'_>) {
         for family in self.families.values() {
-            for (suffix, kind) in family.parts() {
-                let mut samples = out.free_family(&format!("{}{suffix}", family.name), kind, &family.help);
+            if let Some(kind) = family.told_as() {
+                let mut samples = out.free_family(&family.name, kind, &family.help);
+                for Metric { suffix, labels, value } in &family.metrics {
+                    samples.part_sample(suffix, labels, Value::Float(*value), None);
+                }
+                continue;
+            }
+            for suffix in SUFFIXES {
+                let mut samples = out.free_family(&format!("{}{suffix}", family.name), Kind::Gauge, &family.help);
                 for metric in family.metrics.iter().filter(|metric| metric.suffix == suffix) {
                     samples.sample(&metric.labels, Value::Float(metric.value), None);
                 }

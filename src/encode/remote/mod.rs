@@ -58,6 +58,8 @@ pub struct SeriesEncoder<'a> {
     time: Timestamp,
     has_metadata: bool,
     name: String,
+    /// How long it is without the suffix of a part.
+    family_length: usize,
 }
 
 /// What a series says at one moment.
@@ -75,7 +77,7 @@ impl<'a> SeriesEncoder<'a> {
         time: Timestamp,
         has_metadata: bool,
     ) -> Self {
-        SeriesEncoder { lines, external, rewrite, time, has_metadata, name: String::new() }
+        SeriesEncoder { lines, external, rewrite, time, has_metadata, name: String::new(), family_length: 0 }
     }
 
     /// Writes a family's type and help text.
@@ -220,9 +222,17 @@ impl FamilyEncoder for SeriesEncoder<'_> {
                 family::Kind::Untyped => Kind::Untyped,
                 family::Kind::Counter => Kind::Counter,
                 family::Kind::Gauge => Kind::Gauge,
+                family::Kind::Histogram => Kind::Histogram,
+                family::Kind::Summary => Kind::Summary,
             };
             self.metadata(name, kind, help);
         }
+        self.family_length = name.len();
+    }
+
+    fn part(&mut self, suffix: &'static str) {
+        self.name.truncate(self.family_length);
+        self.name.push_str(suffix);
     }
 
     fn sample(&mut self, names: &[&str], values: &[&str], value: Value, at: Option<Timestamp>) {
