@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use crate::collectors::settings::{self as collectors, Configured};
 use crate::config::Environment;
 use crate::config::document::Value;
-use crate::config::{Document, Key, KeyInfo, Problems, Section};
+use crate::config::{Document, Key, KeyInfo, Problems, Section, Setting};
 use crate::gateway;
 use crate::host::{Host, Roots};
 use crate::http;
@@ -67,8 +67,34 @@ const ROOT: Key<PathBuf> =
     Key::new("root", "\"/\"", "Where the host's root file system is mounted; it is taken off mount points.");
 const UDEV: Key<PathBuf> = Key::new("udev", "\"/run/udev/data\"", "Where the host's udev database is.");
 
+const BACKEND: Key<Backend> = Key::new(
+    "backend",
+    if cfg!(target_os = "linux") { "\"linux\"" } else { "\"portable\"" },
+    "Who tells of the host: its files and its kernel, linux, or the crate sysinfo, portable, which tells less, on every system.",
+);
+
+/// Who tells of the host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Backend {
+    Linux,
+    Portable,
+}
+
+impl Setting for Backend {
+    const EXPECTED: &'static str = if cfg!(target_os = "linux") { "linux or portable" } else { "portable" };
+    const EXPECTED_LIST: &'static str = "a list of backends";
+
+    fn from_value(value: &Value) -> Result<Self, String> {
+        match String::from_value(value)?.as_str() {
+            "linux" if cfg!(target_os = "linux") => Ok(Backend::Linux),
+            "portable" => Ok(Backend::Portable),
+            other => Err(format!("{other:?}")),
+        }
+    }
+}
+
 /// The settings of `[host]`.
-pub const HOST_KEYS: &[KeyInfo] = &[PROC.info(), SYS.info(), ROOT.info(), UDEV.info()];
+pub const HOST_KEYS: &[KeyInfo] = &[BACKEND.info(), PROC.info(), SYS.info(), ROOT.info(), UDEV.info()];
 
 impl Settings {
     /// Reads and checks the files and directories at `paths`, or the built-in configuration if there are none.
@@ -89,7 +115,7 @@ impl Settings {
     /// Every mistake.
     pub fn check(document: &Document, overrides: &Overrides) -> Result<Settings, Problems> {
         Section::check(document, |root| {
-            let host = Host::live(roots(&mut root.table("host")));
+            let host = host(&mut root.table("host"));
             let tags = root.table("tags").strings();
             let spool = spool::Settings::new(&mut root.table("spool"), overrides.state_directory.as_deref());
             let schedule = Schedule::new(&mut root.table("agent"), tags, spool, &host);
@@ -133,6 +159,11 @@ impl Settings {
     }
 }
 
-fn roots(section: &mut Section<'_>) -> Roots {
-    Roots { proc: section.get(&PROC), sys: section.get(&SYS), root: section.get(&ROOT), udev: section.get(&UDEV) }
+fn host(section: &mut Section<'_>) -> Host {
+    let roots =
+        Roots { proc: section.get(&PROC), sys: section.get(&SYS), root: section.get(&ROOT), udev: section.get(&UDEV) };
+    match section.get(&BACKEND) {
+        Backend::Linux => Host::live(roots),
+        Backend::Portable => Host::portable(roots),
+    }
 }

@@ -76,9 +76,11 @@ impl Goldens {
             for host in folders.map(|entry| entry.unwrap().path()) {
                 let text = |name: &str| std::fs::read_to_string(host.join(name)).unwrap_or_default();
                 let families = text("expected.prom");
-                goldens.families.extend(families.lines().filter_map(|line| {
-                    line.strip_prefix("# TYPE ")?.split(' ').next().map(str::to_owned)
-                }));
+                goldens.families.extend(
+                    families
+                        .lines()
+                        .filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next().map(str::to_owned)),
+                );
                 goldens.add_points(&text("expected.influx"));
             }
         }

@@ -27,9 +27,8 @@ fn of_itself() {
     let taffrail = Taffrail::start(&config);
     let exposition = wait_until("a write to have failed", || {
         let exposition = taffrail.get("/metrics").text().to_owned();
-        let has_failed = exposition.lines().any(|line| {
-            line.starts_with("taffrail_sink_retries_total{") && !line.ends_with(" 0")
-        });
+        let has_failed =
+            exposition.lines().any(|line| line.starts_with("taffrail_sink_retries_total{") && !line.ends_with(" 0"));
         has_failed.then_some(exposition)
     });
     assert_families("itself", &exposition, &["taffrail_"]);
@@ -72,7 +71,8 @@ fn of_containers_that_docker_knows() {
     assert_families("docker", &print("prometheus"), &["container_health"]);
     // Without what passes while it is printed.
     let passing = regex::Regex::new(r",uptime_ns=\d+i| \d+$").unwrap();
-    let points: String = print("influx").lines().map(|line| passing.replace_all(line, "").into_owned() + "\n").collect();
+    let points: String =
+        print("influx").lines().map(|line| passing.replace_all(line, "").into_owned() + "\n").collect();
     assert_points("docker", &points, &["docker_container_health,", "docker_container_status,"]);
 }
 
@@ -102,7 +102,8 @@ fn answer(stream: UnixStream) -> Option<()> {
             }),
         };
         let body = body.to_string();
-        let head = format!("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n", body.len());
+        let head =
+            format!("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n", body.len());
         writer.write_all((head + &body).as_bytes()).ok()?;
     }
 }

@@ -78,8 +78,7 @@ impl Collector for Cpufreq {
 fn read_families(cx: &mut ReadContext<'_>, reading: &mut Gathered, device: &mut Device, cpu: &str) {
     let current = device.string("cpufreq/scaling_governor", cx.buffer);
     reading.put_attributes(cx, device, FREQUENCIES, [cpu]);
-    let (Some(current), Some(available)) =
-        (current, device.string("cpufreq/scaling_available_governors", cx.buffer))
+    let (Some(current), Some(available)) = (current, device.string("cpufreq/scaling_available_governors", cx.buffer))
     else {
         return;
     };

@@ -11,7 +11,7 @@ use crate::encode::family::FamilyInfo;
 use crate::encode::infos::{concat, infos};
 use crate::encode::point::FieldInfo;
 use crate::encode::{Family, FamilyWriter, Field, Measurement, PointWriter, Value};
-use crate::host::{Host, HostFile, Line, ReadError, Text, Watched, file};
+use crate::host::{Host, HostFile, Line, ReadError, Text, Watched, file, portable};
 
 /// The unit of `/proc/diskstats`, whatever the device's own sector size.
 const SECTOR_BYTES: u64 = 512;
@@ -66,6 +66,14 @@ struct Disk {
 struct Columns {
     values: [u64; COLUMNS],
     known: usize,
+    /// Whether only bytes are told.
+    is_coarse: bool,
+}
+
+impl Columns {
+    fn tell(&self, column: usize) -> bool {
+        if self.is_coarse { matches!(column, SECTORS_READ | SECTORS_WRITTEN) } else { column < self.known }
+    }
 }
 
 const COLUMNS: usize = 17;
@@ -105,6 +113,10 @@ impl Collector for Diskstats {
 
     fn read(&mut self, cx: &mut ReadContext<'_>, reading: &mut DiskstatsReading) -> Result<(), ReadError> {
         reading.disks.clear();
+        if let Some(portable) = cx.host.by_sysinfo() {
+            self.fill(cx.wanted, reading, portable.disks());
+            return Ok(());
+        }
         for line in self.diskstats.read(cx.buffer)?.lines() {
             match read_disk(line) {
                 Ok(mut disk) => {
@@ -128,6 +140,24 @@ impl Collector for Diskstats {
 }
 
 impl Diskstats {
+    /// Takes over what is told of the disks that file systems are on.
+    fn fill(&mut self, wanted: Vocabularies, reading: &mut DiskstatsReading, told: Vec<portable::Disk>) {
+        for told in told {
+            let name = told.name.strip_prefix("/dev/").unwrap_or(&told.name).to_owned();
+            let shown = Vocabularies { families: self.in_families.wants(&name), points: self.in_points.wants(&name) };
+            let shown = shown.and(wanted);
+            let is_known = reading.disks.iter().any(|disk| disk.name == name);
+            if is_known || !shown.any() {
+                continue;
+            }
+            let mut columns = Columns { is_coarse: true, ..Columns::default() };
+            columns.values[SECTORS_READ] = told.read_bytes / SECTOR_BYTES;
+            columns.values[SECTORS_WRITTEN] = told.written_bytes / SECTOR_BYTES;
+            let (number, rotational, udev, wwid) = ((0, 0), false, Arc::default(), String::new());
+            reading.disks.push(Disk { name, number, shown, columns, rotational, udev, wwid });
+        }
+    }
+
     fn read_device(&mut self, cx: &mut ReadContext<'_>, disk: &mut Disk) {
         let known = self.devices.get(&disk.name).is_some_and(|files| files.number == disk.number);
         if !known {
@@ -286,7 +316,7 @@ impl Reading for DiskstatsReading {
     fn families(&self, out: &mut FamilyWriter<'_>) {
         for (column, (family, unit)) in COLUMN_FAMILIES.iter().enumerate() {
             let mut samples = out.family(family);
-            for disk in self.in_families().filter(|disk| column < disk.columns.known) {
+            for disk in self.in_families().filter(|disk| disk.columns.tell(column)) {
                 let value = disk.columns.values[column];
                 let value = match unit {
                     Unit::Count => Value::Unsigned(value),
@@ -300,15 +330,17 @@ impl Reading for DiskstatsReading {
     }
 
     fn points(&self, since: Option<Since<'_, Self>>, out: &mut PointWriter<'_>) {
-        for disk in self.disks.iter().filter(|disk| disk.shown.points) {
+        for (place, disk) in self.disks.iter().enumerate().filter(|(_, disk)| disk.shown.points) {
             let values = &disk.columns.values;
             let mut point = out.point(&DISKIO, [&disk.name, &disk.wwid]);
-            for (column, factor, field) in &FIELDS {
+            for (column, factor, field) in FIELDS.iter().filter(|(column, ..)| disk.columns.tell(*column)) {
                 point.field(field, values[*column].saturating_mul(*factor));
             }
             let same = |last: &&Disk| last.name == disk.name && last.number == disk.number;
-            let Some(since) = since else { continue };
-            let Some(last) = since.previous.disks.iter().find(same) else { continue };
+            let Some(since) = since.filter(|_| !disk.columns.is_coarse) else { continue };
+            // Nearly always it stands where it stood.
+            let last = since.previous.disks.get(place).filter(same).or_else(|| since.previous.disks.iter().find(same));
+            let Some(last) = last else { continue };
             if let Some(grown) = grown_since(values, &last.columns.values) {
                 let requests = grown(READS) + grown(WRITES);
                 if requests > 0.0 {
@@ -336,7 +368,7 @@ impl DiskstatsReading {
     fn device_families(&self, out: &mut FamilyWriter<'_>) {
         let (mut major, mut minor) = (itoa::Buffer::new(), itoa::Buffer::new());
         let mut info = out.family(&INFO);
-        for disk in self.in_families() {
+        for disk in self.in_families().filter(|disk| !disk.columns.is_coarse) {
             let serial = ["SCSI_IDENT_SERIAL", "ID_SERIAL_SHORT", "ID_SERIAL"].map(|name| disk.property(name));
             info.sample(
                 [

@@ -17,7 +17,8 @@ pub(super) struct Ethtool {
 }
 
 const DEVICE_EXCLUDE: Key<Regex> = Key::optional("device_exclude", "Interfaces without families.");
-const DEVICE_INCLUDE: Key<Regex> = Key::optional("device_include", "Only these interfaces; instead of `device_exclude`.");
+const DEVICE_INCLUDE: Key<Regex> =
+    Key::optional("device_include", "Only these interfaces; instead of `device_exclude`.");
 const METRICS_INCLUDE: Key<Regex> =
     Key::new("metrics_include", "'.*'", "Counters that have families, by the names that the driver gives them.");
 
@@ -61,7 +62,8 @@ impl Collector for Ethtool {
             if !self.wanted_devices.wants(device) {
                 continue;
             }
-            let told = cx.host.kernel.ethtool(device).map_err(|error| cx.host.refused(&format!("ethtool {device}"), error));
+            let told =
+                cx.host.kernel.ethtool(device).map_err(|error| cx.host.refused(&format!("ethtool {device}"), error));
             let Some(told) = cx.part(told) else { continue };
             if let Some(Driver { name, version, firmware, bus, expansion_rom }) = &told.driver {
                 reading.put(&INFO, [bus, device, name, expansion_rom, firmware, version], 1u64);

@@ -12,7 +12,7 @@ use super::statfs::{Answer, Asker};
 use super::{About, Collector, ReadContext, Reading, Since, Vocabularies};
 use crate::config::{Filter, Key, Section};
 use crate::encode::{Family, FamilyWriter, Field, Measurement, PointWriter};
-use crate::host::{FsStat, Host, HostFile, Line, ReadError, file};
+use crate::host::{FsStat, Host, HostFile, Line, ReadError, file, portable};
 
 pub(super) struct Filesystem {
     mounts: Option<MountTable>,
@@ -64,6 +64,8 @@ struct PointSettings {
 #[derive(Default)]
 pub(super) struct FilesystemReading {
     mounts: Vec<Shown>,
+    /// Whether inodes, device numbers and what is kept for root are not told.
+    is_coarse: bool,
 }
 
 /// The mounts, which are read again when the kernel says that there are others.
@@ -160,6 +162,10 @@ impl Collector for Filesystem {
 
     fn read(&mut self, cx: &mut ReadContext<'_>, reading: &mut FilesystemReading) -> Result<(), ReadError> {
         reading.mounts.clear();
+        if let Some(portable) = cx.host.by_sysinfo() {
+            self.fill(cx.wanted, reading, portable.disks());
+            return Ok(());
+        }
         self.read_mounts(cx)?;
         for mount in self.mounts.iter().flat_map(|mounts| &mounts.known) {
             let shown = mount.told.and(cx.wanted);
@@ -182,11 +188,49 @@ impl Collector for Filesystem {
 }
 
 impl Filesystem {
+    /// Takes over what is told of file systems.
+    fn fill(&mut self, wanted: Vocabularies, reading: &mut FilesystemReading, told: Vec<portable::Disk>) {
+        for disk in told {
+            let mut mount = Mount {
+                number: (0, 0),
+                folder: "/".to_owned(),
+                mount_point: disk.mount_point.to_string_lossy().into_owned(),
+                path: disk.mount_point,
+                options: if disk.size.read_only { "ro" } else { "rw" }.to_owned(),
+                file_system: disk.file_system,
+                device: disk.name,
+                read_only: disk.size.read_only,
+                told: Vocabularies::NONE,
+            };
+            mount.told = self.vocabularies(&mount);
+            let (shown, device_name) = (mount.told.and(wanted), mount.device.clone());
+            if shown.any() {
+                let (size, label) = (Ok(disk.size), String::new());
+                reading.is_coarse = true;
+                reading.mounts.push(Shown { mount: Arc::new(mount), shown, size, device_name, label });
+            }
+        }
+    }
+
+    /// In which vocabularies a mount is told, when both are wanted.
+    fn vocabularies(&mut self, mount: &Mount) -> Vocabularies {
+        Vocabularies {
+            families: self.types.wants(&mount.file_system) && self.mount_points.wants(&mount.mount_point),
+            points: self.points.want(mount),
+        }
+    }
+
     /// Reads the table of mounts again, if it may be another.
     fn read_mounts(&mut self, cx: &mut ReadContext<'_>) -> Result<(), ReadError> {
+        let mut table = self.mounts.take().unwrap_or_else(|| MountTable::of_host(cx));
+        let result = self.read_table(cx, &mut table);
+        self.mounts = Some(table);
+        result
+    }
+
+    fn read_table(&mut self, cx: &mut ReadContext<'_>, table: &mut MountTable) -> Result<(), ReadError> {
         /// A file system that stops being written to after an error is told of without an event.
         const READINGS_OF_A_TABLE: u32 = 8;
-        let table = self.mounts.get_or_insert_with(|| MountTable::of_host(cx));
         table.readings += 1;
         if table.readings < READINGS_OF_A_TABLE && !table.known.is_empty() && !table.file.may_have_changed() {
             return Ok(());
@@ -199,10 +243,7 @@ impl Filesystem {
                 Ok(mut mount) => {
                     mount.mount_point = cx.host.name_on_host(&mount.mount_point).to_owned();
                     mount.path = cx.host.root_path(&mount.mount_point);
-                    mount.told = Vocabularies {
-                        families: self.types.wants(&mount.file_system) && self.mount_points.wants(&mount.mount_point),
-                        points: self.points.want(&mount),
-                    };
+                    mount.told = self.vocabularies(&mount);
                     if mount.told.any()
                         && seen.insert((mount.device.clone(), mount.mount_point.clone(), mount.file_system.clone()))
                     {
@@ -396,7 +437,9 @@ impl Reading for FilesystemReading {
             (&SIZE_BYTES, |fs| fs.blocks.saturating_mul(fs.block_size)),
         ];
         let mounts = || self.mounts.iter().filter(|mount| mount.shown.families);
-        for (family, value) in sizes {
+        let is_told =
+            |family: &Family<4>| !self.is_coarse || [AVAIL_BYTES.name(), SIZE_BYTES.name()].contains(&family.name());
+        for (family, value) in sizes.into_iter().filter(|(family, _)| is_told(family)) {
             let mut samples = out.family(family);
             for mount in mounts() {
                 if let Ok(size) = &mount.size {
@@ -415,7 +458,7 @@ impl Reading for FilesystemReading {
         }
         let mut info = out.family(&MOUNT_INFO);
         let (mut major, mut minor) = (itoa::Buffer::new(), itoa::Buffer::new());
-        for mount in mounts() {
+        for mount in mounts().filter(|_| !self.is_coarse) {
             let (major, minor) = (major.format(mount.number.0), minor.format(mount.number.1));
             info.sample([&mount.device, major, minor, &mount.mount_point], 1u64);
         }
@@ -436,6 +479,9 @@ impl Reading for FilesystemReading {
             point.field(&FREE, bytes(size.blocks_available));
             point.field(&USED, bytes(used));
             point.field(&USED_PERCENT, super::percent(used, used.saturating_add(size.blocks_available)));
+            if self.is_coarse {
+                continue;
+            }
             point.field(&INODES_TOTAL, size.files);
             point.field(&INODES_FREE, size.files_free);
             point.field(&INODES_USED, inodes_used);

@@ -1,7 +1,7 @@
 //! Interrupts by CPU, of the hardware's and the kernel's own: how both are named as points.
 
-use crate::encode::{Field, Measurement, PointWriter};
 use crate::encode::point::FieldInfo;
+use crate::encode::{Field, Measurement, PointWriter};
 
 /// Interrupts of one kind.
 pub(super) struct Irq {

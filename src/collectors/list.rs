@@ -96,3 +96,20 @@ pub fn find(name: &str) -> Option<&'static Entry> {
 pub fn names() -> impl Iterator<Item = &'static str> {
     COLLECTORS.iter().map(|entry| entry.about.name)
 }
+
+/// Those that the portable backend can tell something of.
+pub const PORTABLE: [&str; 13] = [
+    "cpu",
+    "diskstats",
+    "filesystem",
+    "hwmon",
+    "loadavg",
+    "meminfo",
+    "netdev",
+    "os",
+    "process",
+    "stat",
+    "textfile",
+    "time",
+    "uname",
+];

@@ -64,6 +64,13 @@ impl Collector for Loadavg {
 
     fn read(&mut self, cx: &mut ReadContext<'_>, reading: &mut LoadavgReading) -> Result<(), ReadError> {
         *reading = LoadavgReading::default();
+        if let Some(portable) = cx.host.by_sysinfo() {
+            let (logical, physical) = portable.cpu_counts();
+            reading.loads = portable.load();
+            reading.uptime_seconds = Some(portable.uptime().0);
+            reading.cpus = Some((logical as i64, physical.map(|cores| cores as i64)));
+            return Ok(());
+        }
         if cx.wanted.points {
             let uptime =
                 self.uptime.read(cx.buffer).and_then(|text| text.first_line().fields().number::<f64>("seconds"));

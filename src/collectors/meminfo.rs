@@ -8,7 +8,7 @@ use crate::config::Section;
 use crate::encode::infos::{concat, infos};
 use crate::encode::point::FieldInfo;
 use crate::encode::{FamilyWriter, Field, Kind, Measurement, Pattern, PointWriter};
-use crate::host::{Host, HostFile, ReadError, SharedFile};
+use crate::host::{Host, HostFile, ReadError, SharedFile, portable};
 
 pub(super) struct Meminfo {
     meminfo: HostFile,
@@ -28,6 +28,8 @@ pub(super) struct MeminfoReading {
     values: Vec<(Arc<Known<Unit>>, u64)>,
     swapped_in_bytes: Option<u64>,
     swapped_out_bytes: Option<u64>,
+    /// Whether only a few of the keys are told.
+    is_coarse: bool,
 }
 
 impl Collector for Meminfo {
@@ -52,6 +54,10 @@ impl Collector for Meminfo {
     fn read(&mut self, cx: &mut ReadContext<'_>, reading: &mut MeminfoReading) -> Result<(), ReadError> {
         reading.values.clear();
         (reading.swapped_in_bytes, reading.swapped_out_bytes) = (None, None);
+        if let Some(portable) = cx.host.by_sysinfo() {
+            self.fill(reading, portable.memory());
+            return Ok(());
+        }
         if cx.wanted.points {
             let swapped = self.read_swapped(cx, reading);
             cx.part(swapped);
@@ -81,6 +87,22 @@ impl Collector for Meminfo {
 }
 
 impl Meminfo {
+    /// Takes over what is told of memory and swap alone.
+    fn fill(&mut self, reading: &mut MeminfoReading, memory: portable::Memory) {
+        reading.is_coarse = true;
+        let told = [
+            ("MemTotal", memory.total),
+            ("MemFree", memory.free),
+            ("MemAvailable", memory.available),
+            ("SwapTotal", memory.swap_total),
+            ("SwapFree", memory.swap_free),
+        ];
+        for (place, (key, bytes)) in told.into_iter().enumerate() {
+            let known = self.keys.at(place, &[key.as_bytes()], |_| Unit::Bytes).clone();
+            reading.values.push((known, bytes));
+        }
+    }
+
     fn read_swapped(&mut self, cx: &mut ReadContext<'_>, reading: &mut MeminfoReading) -> Result<(), ReadError> {
         let page = cx.host.kernel.page_size();
         for line in self.vmstat.read(cx.round, cx.buffer)?.lines() {
@@ -189,14 +211,17 @@ impl Reading for MeminfoReading {
         let available = self.get("MemAvailable").unwrap_or(bytes("MemFree").saturating_add(cached));
         let used = total.saturating_sub(available);
         let mut point = out.point(&MEM, []);
-        for (field, key) in &FROM_KEYS {
+        for (field, key) in FROM_KEYS.iter().filter(|(_, key)| !self.is_coarse || self.get(key).is_some()) {
             point.field(field, bytes(key));
         }
-        point.field(&AVAILABLE, available).field(&CACHED, cached).field(&USED, used);
+        point.field(&AVAILABLE, available).field(&USED, used);
         point.field(&USED_PERCENT, super::percent(used, total));
         point.field(&AVAILABLE_PERCENT, super::percent(available, total));
-        point.field(&HUGE_PAGES_TOTAL, bytes("HugePages_Total"));
-        point.field(&HUGE_PAGES_FREE, bytes("HugePages_Free"));
+        if !self.is_coarse {
+            point.field(&CACHED, cached);
+            point.field(&HUGE_PAGES_TOTAL, bytes("HugePages_Total"));
+            point.field(&HUGE_PAGES_FREE, bytes("HugePages_Free"));
+        }
         drop(point);
 
         let (swap_total, swap_free) = (bytes("SwapTotal"), bytes("SwapFree"));

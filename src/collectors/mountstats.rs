@@ -241,7 +241,13 @@ const BYTES: [Family<3>; 8] = [
 /// By their place in the line `events`: include/linux/nfs_iostat.h, `enum nfs_stat_eventcounters`.
 const EVENTS: [(usize, Family<3>); 26] = [
     (0, mount("node_mountstats_nfs_event_inode_revalidate_total", "Times that attributes were asked for again.")),
-    (1, mount("node_mountstats_nfs_event_dnode_revalidate_total", "Times that a directory's entry was asked for again.")),
+    (
+        1,
+        mount(
+            "node_mountstats_nfs_event_dnode_revalidate_total",
+            "Times that a directory's entry was asked for again.",
+        ),
+    ),
     (2, mount("node_mountstats_nfs_event_data_invalidate_total", "Times that a file's cached data was thrown away.")),
     (
         3,
@@ -260,7 +266,10 @@ const EVENTS: [(usize, Family<3>); 26] = [
     (11, mount("node_mountstats_nfs_event_vfs_write_pages_total", "Times that several pages were written at once.")),
     (12, mount("node_mountstats_nfs_event_vfs_getdents_total", "Times that a directory was listed.")),
     (13, mount("node_mountstats_nfs_event_vfs_setattr_total", "Times that attributes were set.")),
-    (14, mount("node_mountstats_nfs_event_vfs_flush_total", "Times that what waited was written as a file was closed.")),
+    (
+        14,
+        mount("node_mountstats_nfs_event_vfs_flush_total", "Times that what waited was written as a file was closed."),
+    ),
     (15, mount("node_mountstats_nfs_event_vfs_fsync_total", "Times that a program had what waited written.")),
     (16, mount("node_mountstats_nfs_event_vfs_lock_total", "Locks that were asked for.")),
     (17, mount("node_mountstats_nfs_event_vfs_file_release_total", "Files that were closed for the last time.")),

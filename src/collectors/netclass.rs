@@ -217,8 +217,7 @@ fn put_info(reading: &mut Gathered, name: &str, flags: u64, state: &str, told: [
 
 const IFF_UP: u32 = 1;
 /// By their numbers: net/core/net-sysfs.c.
-const OPERATIONAL_STATES: [&str; 7] =
-    ["unknown", "notpresent", "down", "lowerlayerdown", "testing", "dormant", "up"];
+const OPERATIONAL_STATES: [&str; 7] = ["unknown", "notpresent", "down", "lowerlayerdown", "testing", "dormant", "up"];
 const BYTES_OF_A_MEGABIT: i64 = 125_000;
 
 const fn gauge(file: &'static str, name: &'static str, help: &'static str, unit: Unit) -> Attribute<1> {

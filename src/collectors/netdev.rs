@@ -8,6 +8,7 @@ use crate::encode::family::FamilyInfo;
 use crate::encode::infos::infos;
 use crate::encode::{Family, FamilyWriter, Field, Measurement, PointWriter};
 use crate::host::links::{Link, LinkState, Receive, Transmit};
+use crate::host::portable::{self, Network};
 use crate::host::{Host, HostFile, Line, ReadError, file};
 
 pub(super) struct Netdev {
@@ -30,6 +31,8 @@ const INTERFACES: Key<Vec<String>> = Key::new(
 #[derive(Default)]
 pub(super) struct NetdevReading {
     interfaces: Vec<Interface>,
+    /// Whether only bytes, packets and errors are told.
+    is_coarse: bool,
 }
 
 struct Interface {
@@ -66,6 +69,10 @@ impl Collector for Netdev {
 
     fn read(&mut self, cx: &mut ReadContext<'_>, reading: &mut NetdevReading) -> Result<(), ReadError> {
         reading.interfaces.clear();
+        if let Some(portable) = cx.host.by_sysinfo() {
+            self.fill(cx.wanted, reading, portable.networks());
+            return Ok(());
+        }
         let links: Vec<Link> = match cx.host.links(cx.round, cx.buffer) {
             Some(links) => links.iter().map(|interface| interface.link.clone()).collect(),
             None => self.read_file(cx)?,
@@ -84,6 +91,24 @@ impl Collector for Netdev {
 }
 
 impl Netdev {
+    /// Takes over what is told of bytes, packets and errors.
+    fn fill(&mut self, wanted: Vocabularies, reading: &mut NetdevReading, told: Vec<portable::Network>) {
+        reading.is_coarse = true;
+        for Network { name, received, transmitted } in told {
+            let is_loopback = name == "lo" || name.strip_prefix("lo").is_some_and(|rest| rest.parse::<u32>().is_ok());
+            let points = if self.interfaces_are_named { self.interfaces.wants(&name) } else { !is_loopback };
+            let shown = Vocabularies { families: self.in_families.wants(&name), points }.and(wanted);
+            let ([bytes, packets, errs], name) = (received, name.into());
+            let receive = Receive { bytes, packets, errs, ..Receive::default() };
+            let [bytes, packets, errs] = transmitted;
+            let transmit = Transmit { bytes, packets, errs, ..Transmit::default() };
+            if shown.any() {
+                let link = Link { name, receive, transmit, ..Link::default() };
+                reading.interfaces.push(Interface { link, shown, speed: -1 });
+            }
+        }
+    }
+
     fn read_file(&mut self, cx: &mut ReadContext<'_>) -> Result<Vec<Link>, ReadError> {
         const HEAD_LINES: usize = 2;
         let mut links = Vec::new();
@@ -207,7 +232,11 @@ const NET: Measurement<1> = Measurement::new(
 
 impl Reading for NetdevReading {
     fn families(&self, out: &mut FamilyWriter<'_>) {
-        for (family, value) in &COLUMNS {
+        let is_told = |family: &Family<1>| {
+            let parts = ["_bytes_total", "_packets_total", "_errs_total"];
+            !self.is_coarse || parts.iter().any(|part| family.name().ends_with(part))
+        };
+        for (family, value) in COLUMNS.iter().filter(|(family, _)| is_told(family)) {
             let mut samples = out.family(family);
             for interface in self.interfaces.iter().filter(|interface| interface.shown.families) {
                 if let Some(value) = value(&interface.link) {
@@ -223,6 +252,9 @@ impl Reading for NetdevReading {
             point.field(&BYTES_SENT, link.transmit.bytes).field(&BYTES_RECV, link.receive.bytes);
             point.field(&PACKETS_SENT, link.transmit.packets).field(&PACKETS_RECV, link.receive.packets);
             point.field(&ERR_IN, link.receive.errs).field(&ERR_OUT, link.transmit.errs);
+            if self.is_coarse {
+                continue;
+            }
             point.field(&DROP_IN, link.receive.drop).field(&DROP_OUT, link.transmit.drop);
             point.field(&SPEED, *speed);
         }

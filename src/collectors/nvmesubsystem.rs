@@ -77,11 +77,8 @@ fn is_namespace(name: &str) -> bool {
     parts.is_some_and(|(controller, namespace)| digits(controller) && digits(namespace))
 }
 
-const INFO: Family<5> = Family::gauge(
-    "node_nvmesubsystem_info",
-    "The subsystem; 1.",
-    ["iopolicy", "model", "nqn", "serial", "subsystem"],
-);
+const INFO: Family<5> =
+    Family::gauge("node_nvmesubsystem_info", "The subsystem; 1.", ["iopolicy", "model", "nqn", "serial", "subsystem"]);
 const NAMESPACE_INFO: Family<2> =
     Family::gauge("node_nvmesubsystem_namespace_info", "A namespace of the subsystem; 1.", ["device", "subsystem"]);
 const PATHS: Family<1> =

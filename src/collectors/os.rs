@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::{About, Collector, ReadContext, Reading};
 use crate::config::Section;
 use crate::encode::{Family, FamilyWriter};
+use crate::host::portable::Names;
 use crate::host::{Host, ReadError, Text, Watched};
 
 pub(super) struct Os {
@@ -37,6 +38,12 @@ impl Collector for Os {
     }
 
     fn read(&mut self, cx: &mut ReadContext<'_>, reading: &mut OsReading) -> Result<(), ReadError> {
+        if let Some(portable) = cx.host.by_sysinfo() {
+            let Names { id, name, version, pretty_name, .. } = portable.names();
+            let told = [("ID", id), ("NAME", name), ("VERSION_ID", version), ("PRETTY_NAME", pretty_name)];
+            reading.release = Arc::new(told.into_iter().map(|(key, value)| (key.to_owned(), value)).collect());
+            return Ok(());
+        }
         let [etc, usr_lib] = &mut self.files;
         let release = match etc.get(cx.buffer, read_release) {
             Err(error) if error.is_absent() => usr_lib.get(cx.buffer, read_release),

@@ -3,7 +3,7 @@
 use super::{About, Collector, ReadContext, Reading};
 use crate::config::Section;
 use crate::encode::{Family, FamilyWriter};
-use crate::host::{Host, HostFile, ReadError, SharedFile, Text, file};
+use crate::host::{Host, HostFile, ReadError, SharedFile, Text, file, portable};
 
 pub(super) struct Process {
     stat: HostFile,
@@ -61,6 +61,10 @@ impl Collector for Process {
 
     fn read(&mut self, cx: &mut ReadContext<'_>, reading: &mut ProcessReading) -> Result<(), ReadError> {
         *reading = ProcessReading::default();
+        if let Some(portable) = cx.host.by_sysinfo() {
+            reading.fill(portable.own().unwrap_or_default());
+            return Ok(());
+        }
         if self.boot_time_seconds.is_none() {
             self.boot_time_seconds = self.boot.read(cx.round, cx.buffer).ok().and_then(boot_time);
         }
@@ -81,6 +85,12 @@ impl Collector for Process {
 }
 
 impl ProcessReading {
+    fn fill(&mut self, own: portable::Own) {
+        self.cpu_ticks = own.cpu_milliseconds / 10;
+        (self.boot_time_seconds, self.started_ticks) = (own.started, 0);
+        (self.virtual_bytes, self.resident_bytes) = (own.virtual_bytes, own.resident_bytes);
+    }
+
     fn read_stat(&mut self, text: Text<'_>, page_size: u64) -> Result<(), ReadError> {
         let line = text.first_line();
         let name_ends = memchr::memrchr(b')', line.bytes()).unwrap_or(0);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::list::{COLLECTORS, names};
+use super::list::{COLLECTORS, PORTABLE, names};
 use super::{About, AnyCollector, Entry, Vocabularies};
 use crate::config::section::closest;
 use crate::config::{Key, KeyInfo, Section};
@@ -56,6 +56,10 @@ pub fn configure(host: &Host, only: &[String], section: &mut Section<'_>) -> Vec
     let default = section.get(&DEFAULT);
     let enable = section.get(&ENABLE);
     let disable = section.get(&DISABLE);
+    let can_read = |name: &str| host.by_sysinfo().is_none() || PORTABLE.contains(&name);
+    for name in enable.iter().filter(|name| names().any(|known| known == **name) && !can_read(name)) {
+        section.wrong("enable", format!("{name} is read of Linux's files, and [host] backend is portable"));
+    }
     for (key, given) in [("enable", &enable), ("disable", &disable)] {
         for name in given.iter().filter(|given| !names().any(|name| name == **given)) {
             section.wrong(key, unknown(name));
@@ -83,7 +87,7 @@ pub fn configure(host: &Host, only: &[String], section: &mut Section<'_>) -> Vec
             Some(false) => Vocabularies::NONE,
             None if disable.iter().any(|name| name == about.name) => Vocabularies::NONE,
             None if enable.iter().any(|name| name == about.name) => Vocabularies::BOTH,
-            None if default => about.on_by_default,
+            None if default && can_read(about.name) => about.on_by_default,
             None => Vocabularies::NONE,
         };
         let interval = own.optional(&INTERVAL).filter(|interval| !interval.is_zero());

@@ -56,6 +56,10 @@ impl Collector for Stat {
 
     fn read(&mut self, cx: &mut ReadContext<'_>, reading: &mut StatReading) -> Result<(), ReadError> {
         *reading = StatReading::default();
+        if let Some(portable) = cx.host.by_sysinfo() {
+            reading.boot_time_seconds = Some(portable.uptime().1);
+            return Ok(());
+        }
         if cx.wanted.points {
             let entropy = self.entropy_avail.read(cx.buffer).and_then(|text| text.number("a number of bits"));
             reading.entropy_avail_bits = cx.part(entropy);

@@ -34,9 +34,10 @@ impl Collector for Uname {
     }
 
     fn read(&mut self, cx: &mut ReadContext<'_>, reading: &mut UnameReading) -> Result<(), ReadError> {
-        *reading = UnameReading(match cx.host.kernel.uname() {
-            Some(told) => told,
-            None => self.read_files(cx)?,
+        *reading = UnameReading(match (cx.host.by_sysinfo(), cx.host.kernel.uname()) {
+            (Some(portable), _) => portable.names().uname,
+            (None, Some(told)) => told,
+            (None, None) => self.read_files(cx)?,
         });
         Ok(())
     }

@@ -224,7 +224,9 @@ fn bit_rate(told: &[u8]) -> u64 {
     const BITRATE: u16 = 1;
     const BITRATE32: u16 = 5;
     let of = |wanted: u16| attributes(told).find(|(kind, _)| *kind == wanted).map(|(_, payload)| payload);
-    let units = of(BITRATE32).map(|payload| u32_at(payload, 0)).or_else(|| of(BITRATE).map(|payload| u16_at(payload, 0).into()));
+    let units = of(BITRATE32)
+        .map(|payload| u32_at(payload, 0))
+        .or_else(|| of(BITRATE).map(|payload| u16_at(payload, 0).into()));
     u64::from(units.unwrap_or(0)) * 100_000
 }
 
@@ -244,7 +246,8 @@ const RECEIVE_RATE: Family<2> =
     Family::gauge("node_wifi_station_receive_bits_per_second", "Rate at which is received.", STATION);
 const TRANSMIT_RATE: Family<2> =
     Family::gauge("node_wifi_station_transmit_bits_per_second", "Rate at which is sent.", STATION);
-const SIGNAL: Family<2> = Family::gauge("node_wifi_station_signal_dbm", "How strong the station is heard, in dBm.", STATION);
+const SIGNAL: Family<2> =
+    Family::gauge("node_wifi_station_signal_dbm", "How strong the station is heard, in dBm.", STATION);
 const RECEIVE_BYTES: Family<2> =
     Family::counter("node_wifi_station_receive_bytes_total", "Bytes that came from the station.", STATION);
 const TRANSMIT_BYTES: Family<2> =

@@ -109,6 +109,11 @@ impl<const LABELS: usize> Family<LABELS> {
         Family { name, kind: Kind::Gauge, help, labels }
     }
 
+    /// The name.
+    pub const fn name(&self) -> &'static str {
+        self.name
+    }
+
     /// The family as the documentation lists it.
     pub const fn info(&'static self) -> FamilyInfo {
         FamilyInfo { name: self.name, kind: self.kind, help: self.help, labels: &self.labels }
@@ -225,7 +230,14 @@ impl<'a> FamilyWriter<'a> {
     pub fn family<'w, const LABELS: usize>(&'w mut self, family: &'w Family<LABELS>) -> Samples<'w, 'a, LABELS> {
         self.name.clear();
         self.name.push_str(family.name);
-        Samples { writer: self, kind: family.kind, help: family.help, labels: family.labels, suffix: "", state: State::Unopened }
+        Samples {
+            writer: self,
+            kind: family.kind,
+            help: family.help,
+            labels: family.labels,
+            suffix: "",
+            state: State::Unopened,
+        }
     }
 
     /// Writes a family of one sample without labels.
@@ -243,7 +255,8 @@ impl<'a> FamilyWriter<'a> {
         let mut help = std::mem::take(&mut self.help);
         help.clear();
         help.extend([key, pattern.help]);
-        Samples { writer: self, kind: pattern.kind, help: &help, labels: [], suffix: "", state: State::Unopened }.sample([], value);
+        Samples { writer: self, kind: pattern.kind, help: &help, labels: [], suffix: "", state: State::Unopened }
+            .sample([], value);
         self.help = help;
     }
 

@@ -7,8 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
 use rustix::io::Errno;
-use rustix::net::netlink::{KOBJECT_UEVENT, SocketAddrNetlink};
-use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, bind, recv, socket_with};
+use rustix::net::{RecvFlags, recv};
 
 /// Counts the changes. What was seen at one number is as it was at that number again.
 #[derive(Debug, Default)]
@@ -59,12 +58,20 @@ impl Changes {
     }
 }
 
+#[cfg(target_os = "linux")]
 fn listen() -> Result<OwnedFd, Errno> {
+    use rustix::net::netlink::{KOBJECT_UEVENT, SocketAddrNetlink};
+    use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, socket_with};
     const FROM_THE_KERNEL: u32 = 1;
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = socket_with(AddressFamily::NETLINK, SocketType::DGRAM, flags, Some(KOBJECT_UEVENT))?;
     bind(&socket, &SocketAddrNetlink::new(0, FROM_THE_KERNEL))?;
     Ok(socket)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn listen() -> Result<OwnedFd, Errno> {
+    Err(Errno::OPNOTSUPP)
 }
 
 /// Whether no event waits. Also an overflow is one.

@@ -74,7 +74,10 @@ impl Bus {
         let mut bus = Bus { stream, socket, deadline, patience, serial: 0, received: Vec::new() };
         bus.authenticate().map_err(|error| unreachable(&bus.socket, &error))?;
         const SELF: &str = "org.freedesktop.DBus";
-        bus.call(Call { service: SELF, path: "/org/freedesktop/DBus", method: (SELF, "Hello"), arguments: &[] }, |_| {})?;
+        bus.call(
+            Call { service: SELF, path: "/org/freedesktop/DBus", method: (SELF, "Hello"), arguments: &[] },
+            |_| {},
+        )?;
         Ok(bus)
     }
 
@@ -106,12 +109,16 @@ impl Bus {
     pub fn call<T>(&mut self, call: Call<'_>, read: impl FnOnce(&mut Values<'_>) -> T) -> Result<T, ReadError> {
         let mut result = Err(String::new());
         let mut read = Some(read);
-        self.calls(1, |_| call, |_, answer| {
-            result = match (answer, read.take()) {
-                (Ok(mut values), Some(read)) => Ok(read(&mut values)),
-                (answer, _) => Err(answer.err().unwrap_or_default().to_owned()),
-            };
-        })?;
+        self.calls(
+            1,
+            |_| call,
+            |_, answer| {
+                result = match (answer, read.take()) {
+                    (Ok(mut values), Some(read)) => Ok(read(&mut values)),
+                    (answer, _) => Err(answer.err().unwrap_or_default().to_owned()),
+                };
+            },
+        )?;
         result.map_err(|error| refused(&self.socket, format!("{} answers {error}", call.service)))
     }
 

@@ -122,7 +122,7 @@ pub(super) fn is_absence(error: Errno) -> bool {
 
 /// Whether a device that is there has nothing to say now, or is not able to: its descriptor is good.
 fn is_of_the_device(error: Errno) -> bool {
-    matches!(error, Errno::INVAL | Errno::OPNOTSUPP | Errno::IO | Errno::AGAIN | Errno::NODATA | Errno::BUSY)
+    matches!(error, Errno::INVAL | Errno::OPNOTSUPP | Errno::IO | Errno::AGAIN | Errno::BUSY)
 }
 
 /// A descriptor that is kept open. All together are bounded, as a process has few: the files beyond are opened each time.
@@ -239,7 +239,10 @@ impl Directory {
     }
 
     fn open_at(at: impl AsFd, path: &Path) -> Result<(OwnedFd, fs::Stat), Errno> {
+        #[cfg(target_os = "linux")]
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        #[cfg(not(target_os = "linux"))]
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let opened = fs::openat(at, path, flags, Mode::empty())?;
         let stat = fs::fstat(&opened)?;
         Ok((opened, stat))
@@ -270,8 +273,7 @@ impl Directory {
 
     /// Whether it is on a file system of the kernel's own making whose [`Directory::links`] count its directories.
     pub fn is_cgroupfs(&self) -> bool {
-        const MAGICS: [fs::FsWord; 2] = [0x0027_e0eb, 0x6367_7270];
-        fs::fstatfs(&self.opened).is_ok_and(|answer| MAGICS.contains(&answer.f_type))
+        is_on(&self.opened, &[0x0027_e0eb, 0x6367_7270])
     }
 
     /// Reads the whole file `name` in it into `buffer`; `is_one_record` is as in [`HostFile::one_record`].
@@ -404,12 +406,26 @@ pub fn count_entries(path: &Path) -> Result<u64, ReadError> {
 
 /// Whether a live procfs is mounted at `path`.
 pub fn is_procfs(path: &Path) -> bool {
-    fs::statfs(path).is_ok_and(|answer| answer.f_type == fs::PROC_SUPER_MAGIC)
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    fs::open(path, flags, Mode::empty()).is_ok_and(|opened| is_on(&opened, &[PROC_MAGIC]))
+}
+
+const PROC_MAGIC: u64 = 0x9fa0;
+
+/// Whether a file is on a file system of one of these types: include/uapi/linux/magic.h.
+#[cfg(target_os = "linux")]
+fn is_on(file: &OwnedFd, magics: &[u64]) -> bool {
+    fs::fstatfs(file).is_ok_and(|answer| magics.iter().any(|magic| *magic as fs::FsWord == answer.f_type))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn is_on(_: &OwnedFd, _: &[u64]) -> bool {
+    false
 }
 
 fn makes_content_at_each_read(file: &OwnedFd) -> bool {
-    const SYSFS_MAGIC: fs::FsWord = 0x6265_6572;
-    fs::fstatfs(file).is_ok_and(|answer| answer.f_type == fs::PROC_SUPER_MAGIC || answer.f_type == SYSFS_MAGIC)
+    const SYSFS_MAGIC: u64 = 0x6265_6572;
+    is_on(file, &[PROC_MAGIC, SYSFS_MAGIC])
 }
 
 #[cfg(test)]

@@ -204,7 +204,11 @@ impl Kernel for LiveKernel {
     }
 
     fn monotonic(&self) -> Duration {
+        // Others have a clock that stands while the machine sleeps.
+        #[cfg(target_os = "linux")]
         let time = clock_gettime(ClockId::Boottime);
+        #[cfg(not(target_os = "linux"))]
+        let time = clock_gettime(ClockId::Monotonic);
         Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec as u32)
     }
 
@@ -238,7 +242,10 @@ impl Kernel for LiveKernel {
         let told = rustix::system::uname();
         let text = |text: &std::ffi::CStr| text.to_string_lossy().into_owned();
         Some(Uname {
+            #[cfg(target_os = "linux")]
             domainname: text(told.domainname()),
+            #[cfg(not(target_os = "linux"))]
+            domainname: String::new(),
             machine: text(told.machine()),
             nodename: text(told.nodename()),
             release: text(told.release()),

@@ -10,6 +10,7 @@ pub mod kernel;
 pub mod links;
 pub mod netlink;
 pub mod perf;
+pub mod portable;
 pub mod text;
 pub mod timex;
 pub mod watched;
@@ -26,6 +27,7 @@ pub use changes::Changes;
 pub use devices::{Device, Devices};
 pub use file::{Directory, HostFile, SharedFile};
 pub use kernel::{FsStat, Kernel, Limits, LiveKernel, Timestamp, Uname};
+pub use portable::Portable;
 pub use text::{Line, ReadError, Text};
 pub use watched::Watched;
 
@@ -34,6 +36,7 @@ pub use watched::Watched;
 pub struct Host {
     roots: Roots,
     changes: Arc<Changes>,
+    portable: Option<Arc<Portable>>,
     links: Arc<links::SharedLinks>,
     shared: Arc<Mutex<HashMap<PathBuf, SharedFile>>>,
     /// What is asked by system calls: clocks, file-system sizes, the machine's name.
@@ -73,9 +76,19 @@ impl Host {
         Host { changes: Arc::new(changes), ..Host::new(roots, Arc::new(kernel)) }
     }
 
+    /// The host as the crate sysinfo tells of it, which does so on every system.
+    pub fn portable(roots: Roots) -> Self {
+        Host { portable: Some(Arc::default()), ..Host::live(roots) }
+    }
+
+    /// Who tells of the host instead of files and the kernel, if that was chosen or there is no other way.
+    pub fn by_sysinfo(&self) -> Option<&Portable> {
+        self.portable.as_deref()
+    }
+
     /// A host whose trees are at `roots`, with any kernel: a recorded one in tests.
     pub fn new(roots: Roots, kernel: Arc<dyn Kernel>) -> Self {
-        Host { roots, changes: Arc::default(), links: Arc::default(), shared: Arc::default(), kernel }
+        Host { roots, changes: Arc::default(), portable: None, links: Arc::default(), shared: Arc::default(), kernel }
     }
 
     /// Whether devices or modules have come or gone.

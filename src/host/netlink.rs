@@ -1,12 +1,9 @@
 //! Asking the kernel by netlink(7) for all that it knows of something: a dump.
 
 use std::os::fd::OwnedFd;
-use std::time::Duration;
 
 use rustix::io::{self, Errno};
-use rustix::net::netlink::{self, SocketAddrNetlink};
-use rustix::net::{AddressFamily, Protocol, RecvFlags, SendFlags, SocketFlags, SocketType};
-use rustix::net::{recv, sendto, socket_with, sockopt};
+use rustix::net::{RecvFlags, recv};
 
 const NLMSG_ERROR: u16 = 2;
 const NLMSG_DONE: u16 = 3;
@@ -44,7 +41,11 @@ pub struct Question<'a> {
 ///
 /// # Errors
 /// What the socket calls answer.
+#[cfg(target_os = "linux")]
 pub fn open(peer: Peer) -> Result<OwnedFd, Errno> {
+    use std::time::Duration;
+
+    use rustix::net::{AddressFamily, Protocol, SocketFlags, SocketType, netlink, socket_with, sockopt};
     const PATIENCE: Option<Duration> = Some(Duration::from_secs(2));
     let protocol: Option<Protocol> = match peer {
         Peer::Route => None,
@@ -72,7 +73,7 @@ pub fn dump(
     request[4..6].copy_from_slice(&question.kind.to_ne_bytes());
     request[6..8].copy_from_slice(&NLM_F_REQUEST_DUMP.to_ne_bytes());
     request.extend_from_slice(question.body);
-    sendto(socket, &request, SendFlags::empty(), &SocketAddrNetlink::new(0, 0))?;
+    send(socket, &request)?;
     buffer.resize(RECEIVE_BUFFER, 0);
     loop {
         let (_, length) = io::retry_on_intr(|| recv(socket, &mut buffer[..], RecvFlags::empty()))?;
@@ -80,6 +81,27 @@ pub fn dump(
             return Ok(());
         }
     }
+}
+
+#[cfg(target_os = "linux")]
+fn send(socket: &OwnedFd, request: &[u8]) -> Result<(), Errno> {
+    use rustix::net::netlink::SocketAddrNetlink;
+    use rustix::net::{SendFlags, sendto};
+    sendto(socket, request, SendFlags::empty(), &SocketAddrNetlink::new(0, 0)).map(drop)
+}
+
+/// Other systems have no such sockets.
+///
+/// # Errors
+/// `EOPNOTSUPP`.
+#[cfg(not(target_os = "linux"))]
+pub fn open(_: Peer) -> Result<OwnedFd, Errno> {
+    Err(Errno::OPNOTSUPP)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn send(_: &OwnedFd, _: &[u8]) -> Result<(), Errno> {
+    Err(Errno::OPNOTSUPP)
 }
 
 /// Whether a dump goes on behind a datagram.

@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::os::fd::{FromRawFd, OwnedFd};
 
 use rustix::io::Errno;
 
@@ -57,8 +56,11 @@ impl Counter for File {
 /// # Errors
 /// What perf_event_open(2) answers: `ENOENT` or `EOPNOTSUPP` for what the CPU cannot count.
 // No crate of safe calls has this one.
+#[cfg(target_os = "linux")]
 #[allow(unsafe_code)]
 pub fn open(event: Event, cpu: u32) -> Result<Box<dyn Counter>, Errno> {
+    use std::os::fd::{FromRawFd, OwnedFd};
+
     /// `PERF_ATTR_SIZE_VER0` of `struct perf_event_attr`, which every kernel takes.
     const LENGTH: usize = 64;
     const TOTAL_TIME_ENABLED: u64 = 1;
@@ -90,7 +92,16 @@ pub fn open(event: Event, cpu: u32) -> Result<Box<dyn Counter>, Errno> {
     Ok(Box::new(File::from(unsafe { OwnedFd::from_raw_fd(descriptor) })))
 }
 
-#[cfg(test)]
+/// Other systems are not asked.
+///
+/// # Errors
+/// `EOPNOTSUPP`.
+#[cfg(not(target_os = "linux"))]
+pub fn open(_: Event, _: u32) -> Result<Box<dyn Counter>, Errno> {
+    Err(Errno::OPNOTSUPP)
+}
+
+#[cfg(all(test, target_os = "linux"))]
 mod tests {
     use super::*;
 

@@ -76,3 +76,12 @@ pub fn read() -> Result<Timex, Errno> {
         tai: told.tai,
     })
 }
+
+/// Other systems are not asked.
+///
+/// # Errors
+/// `EOPNOTSUPP`.
+#[cfg(not(target_os = "linux"))]
+pub fn read() -> Result<Timex, Errno> {
+    Err(Errno::OPNOTSUPP)
+}

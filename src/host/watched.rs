@@ -42,7 +42,10 @@ impl<T: Default> Watched<T> {
 
 fn stamp_of(path: &Path) -> Result<Stamp, ReadError> {
     let stat = fs::stat(path).map_err(|error| ReadError::io(path, error))?;
-    Ok((stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime, stat.st_mtime_nsec as i64))
+    // The widths differ between systems.
+    #[allow(clippy::unnecessary_cast)]
+    let (device, inode) = (stat.st_dev as u64, stat.st_ino as u64);
+    Ok((device, inode, stat.st_size, stat.st_mtime, stat.st_mtime_nsec as i64))
 }
 
 #[cfg(test)]

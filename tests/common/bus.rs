@@ -50,7 +50,14 @@ fn serve(mut stream: UnixStream, recording: &Recording) -> Option<()> {
             write_message(&mut answer, 2, call.serial, None, "s", &[Value::from(":1.7")]);
         } else {
             match recording.get(&format!("{} {} {question}", call.service, call.path)) {
-                None => write_message(&mut answer, 3, call.serial, Some("org.freedesktop.DBus.Error.UnknownObject"), "", &[]),
+                None => write_message(
+                    &mut answer,
+                    3,
+                    call.serial,
+                    Some("org.freedesktop.DBus.Error.UnknownObject"),
+                    "",
+                    &[],
+                ),
                 Some(told) if call.member == "Get" => {
                     write_message(&mut answer, 2, call.serial, None, "v", std::slice::from_ref(told));
                 }

@@ -171,7 +171,10 @@ fn ethtool_of(told: &DeTable<'_>) -> Ethtool {
     };
     let bits = |key| {
         let mut words = vec![0; 4];
-        list(told, key).iter().map(|bit| bit.parse::<usize>().unwrap()).for_each(|bit| words[bit / 32] |= 1 << (bit % 32));
+        list(told, key)
+            .iter()
+            .map(|bit| bit.parse::<usize>().unwrap())
+            .for_each(|bit| words[bit / 32] |= 1 << (bit % 32));
         words
     };
     let link = told.contains_key("supported").then(|| Link {
@@ -184,11 +187,8 @@ fn ethtool_of(told: &DeTable<'_>) -> Ethtool {
 
 fn count_of(told: &DeTable<'_>) -> (Event, u32, Count) {
     let value = |key| number(told, key).unwrap_or("0").parse::<u64>().unwrap();
-    let count = Count {
-        events: value("events"),
-        enabled_nanoseconds: value("enabled"),
-        running_nanoseconds: value("running"),
-    };
+    let count =
+        Count { events: value("events"), enabled_nanoseconds: value("enabled"), running_nanoseconds: value("running") };
     (Event { kind: value("kind") as u32, number: value("number") }, value("cpu") as u32, count)
 }
 
@@ -305,7 +305,8 @@ impl Kernel for RecordedKernel {
     fn dump(&self, question: Question<'_>, _: &mut Vec<u8>, each: &mut dyn FnMut(&[u8])) -> Result<(), Errno> {
         let told = self.told.lock().unwrap();
         let peer = format!("{:?}", question.peer);
-        let is_it = |dump: &&RecordedDump| dump.peer == peer && dump.kind == question.kind && dump.body == question.body;
+        let is_it =
+            |dump: &&RecordedDump| dump.peer == peer && dump.kind == question.kind && dump.body == question.body;
         match told.dumps.iter().find(is_it) {
             Some(dump) => dump.answers.iter().for_each(|answer| each(answer)),
             None => return Err(Errno::OPNOTSUPP),

@@ -89,8 +89,7 @@ const LABELS: [(&str, &str); 10] = [
     ("vendor", "vendor_id"),
 ];
 pub(super) const CPU_INFO: Family<10> = Family::gauge("node_cpu_info", "What the CPU is; 1.", names());
-pub(super) const FLAG_INFO: Family<1> =
-    Family::gauge("node_cpu_flag_info", "A flag that the CPUs have; 1.", ["flag"]);
+pub(super) const FLAG_INFO: Family<1> = Family::gauge("node_cpu_flag_info", "A flag that the CPUs have; 1.", ["flag"]);
 pub(super) const BUG_INFO: Family<1> = Family::gauge("node_cpu_bug_info", "A bug that the CPUs have; 1.", ["bug"]);
 
 const fn names() -> [&'static str; LABELS.len()] {

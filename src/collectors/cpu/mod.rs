@@ -7,7 +7,7 @@ use crate::config::{Key, Section};
 use crate::encode::infos::{concat, infos};
 use crate::encode::point::FieldInfo;
 use crate::encode::{Family, FamilyWriter, Field, Measurement, PointWriter};
-use crate::host::{Host, HostFile, Line, ReadError, SharedFile, file};
+use crate::host::{Host, HostFile, Line, ReadError, SharedFile, file, portable};
 
 /// Ticks per second in `/proc/stat`: USER_HZ, which is 100 for every program on every architecture that counts.
 const TICKS_PER_SECOND: f64 = 100.0;
@@ -65,6 +65,8 @@ pub(super) struct CpuReading {
     throttled_packages: Vec<Throttled>,
     info: info::Info,
     points: PointSettings,
+    /// Whether only busy and idle time is told, as user and idle.
+    is_coarse: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -124,6 +126,10 @@ impl Collector for Cpu {
     fn read(&mut self, cx: &mut ReadContext<'_>, reading: &mut CpuReading) -> Result<(), ReadError> {
         *reading = CpuReading { cpus: std::mem::take(&mut reading.cpus), points: self.points, ..CpuReading::default() };
         reading.cpus.clear();
+        if let Some(portable) = cx.host.by_sysinfo() {
+            reading.fill(&portable.cpus());
+            return Ok(());
+        }
         let text = self.stat.read(cx.round, cx.buffer)?;
         for line in text.lines() {
             let Some(name) = line.fields().next().filter(|name| name.starts_with(b"cpu")) else { break };
@@ -148,6 +154,26 @@ impl Collector for Cpu {
         let info = self.info.read(cx);
         reading.info = cx.part(info).unwrap_or_default();
         Ok(())
+    }
+}
+
+impl CpuReading {
+    /// Takes over what is told of busy and idle CPUs.
+    fn fill(&mut self, cpus: &[portable::CpuTime]) {
+        self.is_coarse = true;
+        let mut total = Ticks::default();
+        for (number, cpu) in cpus.iter().enumerate() {
+            let mut ticks = Ticks::default();
+            ticks[Mode::User as usize] = (cpu.busy_seconds * TICKS_PER_SECOND) as u64;
+            ticks[Mode::Idle as usize] = (cpu.idle_seconds * TICKS_PER_SECOND) as u64;
+            total.iter_mut().zip(ticks).for_each(|(total, ticks)| *total += ticks);
+            self.cpus.push(CpuTimes { number: number as u32, ticks });
+        }
+        self.total = Some(total);
+    }
+
+    fn tells(&self, mode: Mode) -> bool {
+        !self.is_coarse || matches!(mode, Mode::User | Mode::Idle)
     }
 }
 
@@ -335,13 +361,13 @@ impl Reading for CpuReading {
         let mut family = out.family(&SECONDS);
         for cpu in &self.cpus {
             let number = digits.format(cpu.number);
-            for (mode, label) in MODE_LABELS {
+            for (mode, label) in MODE_LABELS.into_iter().filter(|(mode, _)| self.tells(*mode)) {
                 family.sample([number, label], seconds(cpu.ticks[mode as usize]));
             }
         }
         drop(family);
         let mut family = out.family(&GUEST_SECONDS);
-        for cpu in &self.cpus {
+        for cpu in self.cpus.iter().filter(|_| self.tells(Mode::Guest)) {
             let number = digits.format(cpu.number);
             family.sample([number, "user"], seconds(cpu.ticks[Mode::Guest as usize]));
             family.sample([number, "nice"], seconds(cpu.ticks[Mode::GuestNice as usize]));
@@ -367,36 +393,45 @@ impl Reading for CpuReading {
             for cpu in &self.cpus {
                 let last = since.and_then(|since| since.previous.cpus.iter().find(|last| last.number == cpu.number));
                 let name = format!("cpu{}", cpu.number);
-                write_point(&name, self.points, &cpu.ticks, last.map(|last| &last.ticks), out);
+                self.write_point(&name, &cpu.ticks, last.map(|last| &last.ticks), out);
             }
         }
         if let Some(total) = self.total.as_ref().filter(|_| self.points.totalcpu) {
             let last = since.and_then(|since| since.previous.total.as_ref());
-            write_point("cpu-total", self.points, total, last, out);
+            self.write_point("cpu-total", total, last, out);
         }
     }
 }
 
-fn write_point(name: &str, settings: PointSettings, ticks: &Ticks, last: Option<&Ticks>, out: &mut PointWriter<'_>) {
-    let mut point = out.point(&CPU, [name]);
-    if settings.collect_cpu_time {
-        for ((_, time), part) in PARTS.iter().zip(parts(ticks)) {
-            point.field(time, part / TICKS_PER_SECOND);
+impl CpuReading {
+    fn write_point(&self, name: &str, ticks: &Ticks, last: Option<&Ticks>, out: &mut PointWriter<'_>) {
+        let settings = self.points;
+        let mut point = out.point(&CPU, [name]);
+        if settings.collect_cpu_time {
+            for (_, (_, time), part) in self.told_parts(ticks) {
+                point.field(time, part / TICKS_PER_SECOND);
+            }
+            if settings.report_active {
+                point.field(&TIME_ACTIVE, (total(ticks) - ticks[Mode::Idle as usize] as f64) / TICKS_PER_SECOND);
+            }
+        }
+        let Some(grown) = last.and_then(|last| grown_since(ticks, last)) else { return };
+        let elapsed = total(&grown);
+        if elapsed == 0.0 {
+            return;
+        }
+        for (_, (usage, _), part) in self.told_parts(&grown) {
+            point.field(usage, 100.0 * part / elapsed);
         }
         if settings.report_active {
-            point.field(&TIME_ACTIVE, (total(ticks) - ticks[Mode::Idle as usize] as f64) / TICKS_PER_SECOND);
+            point.field(&USAGE_ACTIVE, 100.0 * (elapsed - grown[Mode::Idle as usize] as f64) / elapsed);
         }
     }
-    let Some(grown) = last.and_then(|last| grown_since(ticks, last)) else { return };
-    let elapsed = total(&grown);
-    if elapsed == 0.0 {
-        return;
-    }
-    for ((usage, _), part) in PARTS.iter().zip(parts(&grown)) {
-        point.field(usage, 100.0 * part / elapsed);
-    }
-    if settings.report_active {
-        point.field(&USAGE_ACTIVE, 100.0 * (elapsed - grown[Mode::Idle as usize] as f64) / elapsed);
+
+    fn told_parts(&self, ticks: &Ticks) -> impl Iterator<Item = (usize, &'static (Field<f64>, Field<f64>), f64)> {
+        let is_told = |place: usize| !self.is_coarse || [Mode::User as usize, Mode::Idle as usize].contains(&place);
+        let told = PARTS.iter().zip(parts(ticks)).enumerate().filter(move |(place, _)| is_told(*place));
+        told.map(|(place, (fields, part))| (place, fields, part))
     }
 }
 

@@ -185,9 +185,6 @@ mod tests {
             place_on("pci", "odd"),
         ];
         let told = places.each_ref().map(|place| place.as_deref().unwrap_or("-"));
-        assert_eq!(
-            told,
-            ["i2c-1-48", "pci-00c3", "isa-0001", "isa-0290", "isa-0000", "hid-3-4", "scsi-2-0", "-", "-"]
-        );
+        assert_eq!(told, ["i2c-1-48", "pci-00c3", "isa-0001", "isa-0290", "isa-0000", "hid-3-4", "scsi-2-0", "-", "-"]);
     }
 }

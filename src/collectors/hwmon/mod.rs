@@ -11,10 +11,11 @@ use self::chip::{Attribute, Chip, clean};
 use self::points::{PointSettings, SENSORS, Sensors};
 pub(super) use self::points::{TEMP, TEMPERATURE};
 use super::gathered::Gathered;
-use super::{About, Collector, ReadContext, Reading, Since};
+use super::{About, Collector, ReadContext, Reading, Since, Vocabularies};
 use crate::config::{Filter, Key, Section};
 use crate::encode::family::Value;
 use crate::encode::{Family, FamilyWriter, PointWriter};
+use crate::host::portable::Sensor;
 use crate::host::{Device, Devices, Host, ReadError, file};
 
 /// `/sys/class/hwmon`: Documentation/hwmon/sysfs-interface.rst.
@@ -67,6 +68,10 @@ impl Collector for Hwmon {
     fn read(&mut self, cx: &mut ReadContext<'_>, reading: &mut HwmonReading) -> Result<(), ReadError> {
         reading.families.clear();
         reading.sensors = Sensors::new(self.points);
+        if let Some(portable) = cx.host.by_sysinfo() {
+            self.fill(cx.wanted, reading, &portable.sensors());
+            return Ok(());
+        }
         let mut before = std::mem::take(&mut self.known);
         let mut labels: BTreeSet<String> = BTreeSet::new();
         for (name, device) in self.chips.look(|_| true)? {
@@ -86,6 +91,32 @@ impl Collector for Hwmon {
             self.known.insert(name.to_owned(), chip);
         }
         Ok(())
+    }
+}
+
+impl Hwmon {
+    /// Takes over what is told of temperatures: each sensor as one of a chip that is none.
+    fn fill(&mut self, wanted: Vocabularies, reading: &mut HwmonReading, told: &[Sensor]) {
+        const CHIP: &str = "portable";
+        if !self.wanted_chips.wants(CHIP) {
+            return;
+        }
+        for (place, Sensor { label, celsius, critical }) in told.iter().enumerate() {
+            let sensor = format!("temp{}", place + 1);
+            if !self.wanted_sensors.wants(&format!("{CHIP};{sensor}")) {
+                continue;
+            }
+            let HwmonReading { families, sensors } = reading;
+            families.put(&SENSOR_LABEL, [CHIP, label, &sensor], 1u64);
+            for (property, degrees) in [("input", celsius), ("crit", critical)] {
+                if let Some(degrees) = degrees {
+                    put(families, [CHIP, &sensor], "temp", property, degrees * 1000.0);
+                }
+            }
+            if let Some(celsius) = celsius.filter(|_| wanted.points) {
+                sensors.temperature(label, celsius);
+            }
+        }
     }
 }
 

@@ -18,8 +18,11 @@ const WITH_TEMP: Key<bool> = Key::new("temp", "true", "The measurement `temp`: t
 const WITH_SENSORS: Key<bool> = Key::new("sensors", "true", "The measurement `sensors`: all that sensors tell.");
 const ADD_DEVICE_TAG: Key<bool> =
     Key::new("add_device_tag", "false", "The tag `device` of `temp`: the device that the sensor is of.");
-const REMOVE_NUMBERS: Key<bool> =
-    Key::new("remove_numbers", "true", "Whether the fields of `sensors` are without numbers: temp_input, not temp1_input.");
+const REMOVE_NUMBERS: Key<bool> = Key::new(
+    "remove_numbers",
+    "true",
+    "Whether the fields of `sensors` are without numbers: temp_input, not temp1_input.",
+);
 pub(super) const KEYS: [KeyInfo; 4] =
     [WITH_TEMP.info(), WITH_SENSORS.info(), ADD_DEVICE_TAG.info(), REMOVE_NUMBERS.info()];
 
@@ -68,6 +71,14 @@ impl Sensors {
     pub(super) fn chip(&mut self, name: &str, chip: &Chip) {
         let (name, device, place) = (name.to_owned(), chip.device.clone(), chip.place.clone());
         self.chips.push(Told { name, device, place, labels: Vec::new(), values: Vec::new() });
+    }
+
+    /// A temperature of a sensor that is no chip's.
+    pub(super) fn temperature(&mut self, name: &str, celsius: f64) {
+        let (sensor, property, number) = ("temp1".to_owned(), "input".to_owned(), celsius * 1000.0);
+        let values = vec![Value { sensor, kind: "temp", property, number }];
+        let (name, place) = (lower(name), "virtual-0".to_owned());
+        self.chips.push(Told { name, device: String::new(), place, labels: Vec::new(), values });
     }
 
     pub(super) fn label(&mut self, sensor: &str, label: &str) {
@@ -133,7 +144,8 @@ fn lower(label: &str) -> String {
 
 /// From the kernel's units to those of lm-sensors; nothing for what it does not tell.
 fn divisor(kind: &str, property: &str) -> Option<f64> {
-    let is_plain = ["alarm", "fault", "beep", "type", "enable", "pulses", "div"].iter().any(|end| property.ends_with(end));
+    let is_plain =
+        ["alarm", "fault", "beep", "type", "enable", "pulses", "div"].iter().any(|end| property.ends_with(end));
     match kind {
         "pwm" | "freq" | "update_interval" | "beep_enable" | "vrm" => None,
         _ if property.is_empty() => None,

@@ -89,12 +89,7 @@ pub(super) const PROFILERS: [Profiler; 30] = [
     software(4, "CpuMigration", "node_perf_cpu_migrations_total", "Tasks that came from another CPU."),
     software(5, "MinorFault", "node_perf_minor_faults_total", "Page faults that needed no disk."),
     software(6, "MajorFault", "node_perf_major_faults_total", "Page faults that needed a disk."),
-    cache(
-        (L1D, READ, HIT),
-        "L1DataReadHit",
-        "node_perf_cache_l1d_read_hits_total",
-        "Reads in the first data cache.",
-    ),
+    cache((L1D, READ, HIT), "L1DataReadHit", "node_perf_cache_l1d_read_hits_total", "Reads in the first data cache."),
     cache(
         (L1D, READ, MISS),
         "L1DataReadMiss",

@@ -58,8 +58,7 @@ const CHOOSE: [Key<Vec<String>>; 3] = [
     Key::new("software_profilers", "[]", "The kernel's events that are counted, such as PageFault; all if empty."),
     Key::new("cache_profilers", "[]", "The events of caches that are counted, such as LLReadMiss; all if empty."),
 ];
-const KEYS: [KeyInfo; 8] =
-    concat(&[&[CPUS.info(), TRACEPOINT.info()], &infos!(DISABLE), &infos!(CHOOSE)]);
+const KEYS: [KeyInfo; 8] = concat(&[&[CPUS.info(), TRACEPOINT.info()], &infos!(DISABLE), &infos!(CHOOSE)]);
 
 impl Collector for Perf {
     const ABOUT: About = About {
@@ -88,12 +87,16 @@ impl Collector for Perf {
                 let known = of_group().map(|(_, profiler)| profiler.name).collect::<Vec<_>>().join(", ");
                 section.wrong(choose.info().name, format!("there is no {name:?}; there are {known}"));
             }
-            let is_wanted = |name: &str| !is_disabled && (chosen.is_empty() || chosen.iter().any(|other| other == name));
+            let is_wanted =
+                |name: &str| !is_disabled && (chosen.is_empty() || chosen.iter().any(|other| other == name));
             profilers.extend(of_group().filter(|(_, profiler)| is_wanted(profiler.name)).map(|(number, _)| number));
         }
         let mut tracepoints = Vec::new();
         for name in section.get(&TRACEPOINT) {
-            match name.split_once(':').filter(|(subsystem, event)| ![*subsystem, *event].iter().any(|part| is_odd(part))) {
+            match name
+                .split_once(':')
+                .filter(|(subsystem, event)| ![*subsystem, *event].iter().any(|part| is_odd(part)))
+            {
                 Some((subsystem, event)) => tracepoints.push(Tracepoint::new(host, subsystem, event)),
                 None => section.wrong(TRACEPOINT.info().name, format!("expected subsystem:event, found {name:?}")),
             }
@@ -173,10 +176,7 @@ impl Perf {
 impl Tracepoint {
     fn new(host: &Host, subsystem: &str, event: &str) -> Tracepoint {
         let number = |mount: &str| host.sys(format!("kernel/{mount}/events/{subsystem}/{event}/id"));
-        Tracepoint {
-            name: format!("{subsystem}_{event}"),
-            numbers: [number("tracing"), number("debug/tracing")],
-        }
+        Tracepoint { name: format!("{subsystem}_{event}"), numbers: [number("tracing"), number("debug/tracing")] }
     }
 }
 

@@ -34,24 +34,11 @@ impl Code {
     }
 }
 
-pub(super) const LOAD: Table = &[
-    ("loaded", 0),
-    ("stub", 1),
-    ("not-found", 2),
-    ("bad-setting", 3),
-    ("error", 4),
-    ("merged", 5),
-    ("masked", 6),
-];
+pub(super) const LOAD: Table =
+    &[("loaded", 0), ("stub", 1), ("not-found", 2), ("bad-setting", 3), ("error", 4), ("merged", 5), ("masked", 6)];
 
-pub(super) const ACTIVE: Table = &[
-    ("active", 0),
-    ("reloading", 1),
-    ("inactive", 2),
-    ("failed", 3),
-    ("activating", 4),
-    ("deactivating", 5),
-];
+pub(super) const ACTIVE: Table =
+    &[("active", 0), ("reloading", 1), ("inactive", 2), ("failed", 3), ("activating", 4), ("deactivating", 5)];
 
 /// In blocks of 16 for each type of unit: systemd's src/basic/unit-def.c. What several types have counts with the first.
 pub(super) const SUB: Table = &[

@@ -51,8 +51,7 @@ pub(super) const SYSTEM_BUS: &str = "/run/dbus/system_bus_socket";
 /// For all that is asked of it at a reading.
 pub(super) const PATIENCE: Duration = Duration::from_secs(4);
 
-const UNIT_INCLUDE: Key<Pattern> =
-    Key::new("unit_include", "'.+'", "Units that have families, by their whole name.");
+const UNIT_INCLUDE: Key<Pattern> = Key::new("unit_include", "'.+'", "Units that have families, by their whole name.");
 const UNIT_EXCLUDE: Key<Pattern> =
     Key::new("unit_exclude", r"'.+\.(automount|device|mount|scope|slice)'", "Units of these that have none.");
 const ENABLE_TASK_METRICS: Key<bool> =
@@ -166,7 +165,8 @@ impl Collector for Systemd {
 
 impl Systemd {
     fn read_manager(&self, bus: &mut Bus, reading: &mut SystemdReading) -> Result<(), ReadError> {
-        const PROPERTIES: [&[&str; 2]; 3] = [&[MANAGER, "Version"], &[MANAGER, "Virtualization"], &[MANAGER, "SystemState"]];
+        const PROPERTIES: [&[&str; 2]; 3] =
+            [&[MANAGER, "Version"], &[MANAGER, "Virtualization"], &[MANAGER, "SystemState"]];
         let call = |number: usize| Call::property(SERVICE, MANAGER_PATH, PROPERTIES[number]);
         bus.calls(PROPERTIES.len(), call, |number, answer| {
             // Old ones do not know all of them.
@@ -295,7 +295,11 @@ const UNIT_STATE: Family<3> =
 const OF_UNITS: [(Property, Family<1>); 8] = [
     (
         Property::StartTime,
-        Family::gauge("node_systemd_unit_start_time_seconds", "When the unit became active, in Unix time; 0 if it is not.", ["name"]),
+        Family::gauge(
+            "node_systemd_unit_start_time_seconds",
+            "When the unit became active, in Unix time; 0 if it is not.",
+            ["name"],
+        ),
     ),
     (Property::TasksCurrent, Family::gauge("node_systemd_unit_tasks_current", "Tasks of the service.", ["name"])),
     (Property::TasksMax, Family::gauge("node_systemd_unit_tasks_max", "Tasks that the service may have.", ["name"])),
@@ -372,7 +376,9 @@ impl Reading for SystemdReading {
         drop(units);
         let mut states = out.family(&UNIT_STATE);
         for unit in self.units.iter().filter(|unit| unit.wanted.families) {
-            STATES.iter().for_each(|state| states.sample([&unit.name, state, &unit.kind], unit.active.text() == *state));
+            STATES
+                .iter()
+                .for_each(|state| states.sample([&unit.name, state, &unit.kind], unit.active.text() == *state));
         }
         drop(states);
         for (property, family) in &OF_UNITS {

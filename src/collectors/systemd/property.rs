@@ -59,16 +59,8 @@ impl Property {
             StatusErrno, SwapCurrent, SwapPeak,
         };
         const OF_ALL: [Property; 3] = [FileState, FilePreset, ActiveEnter];
-        const OF_SERVICES: [Property; 8] = [
-            StatusErrno,
-            Restarts,
-            MainPid,
-            MemoryCurrent,
-            MemoryPeak,
-            MemoryAvailable,
-            SwapCurrent,
-            SwapPeak,
-        ];
+        const OF_SERVICES: [Property; 8] =
+            [StatusErrno, Restarts, MainPid, MemoryCurrent, MemoryPeak, MemoryAvailable, SwapCurrent, SwapPeak];
         let of_services = if name.ends_with(".service") { &OF_SERVICES[..] } else { &[] };
         OF_ALL.into_iter().chain(of_services.iter().copied())
     }

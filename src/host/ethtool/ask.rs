@@ -1,55 +1,12 @@
-//! What the driver of a network interface tells, by `SIOCETHTOOL`: include/uapi/linux/ethtool.h.
+//! Asking a driver, by `SIOCETHTOOL`.
 
 use std::os::fd::{AsRawFd, OwnedFd};
 
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 
-use super::netlink::{text, u32_at};
-
-/// What a driver tells of its interface.
-#[derive(Clone, Debug, Default)]
-pub struct Ethtool {
-    /// Who the driver is.
-    pub driver: Option<Driver>,
-    /// The driver's own counters, by the names that it gives them.
-    pub counters: Vec<(String, u64)>,
-    /// What the link can and shall do.
-    pub link: Option<Link>,
-}
-
-/// Who a driver is: `struct ethtool_drvinfo`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Driver {
-    /// Its name.
-    pub name: String,
-    /// Its version.
-    pub version: String,
-    /// The version of the device's firmware.
-    pub firmware: String,
-    /// Where the device is on its bus.
-    pub bus: String,
-    /// The version of the device's expansion ROM.
-    pub expansion_rom: String,
-}
-
-/// What a link can and shall do: `struct ethtool_link_settings`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Link {
-    /// Whether both sides settle the speed.
-    pub autonegotiates: bool,
-    /// What it can, as bits numbered by `enum ethtool_link_mode_bit_indices`.
-    pub supported: Vec<u32>,
-    /// What it offers to the other side, numbered alike.
-    pub advertised: Vec<u32>,
-}
-
-impl Link {
-    /// Whether the bit `number` of `words` is set.
-    pub fn has(words: &[u32], number: u32) -> bool {
-        words.get(number as usize / 32).is_some_and(|word| word & 1 << (number % 32) != 0)
-    }
-}
+use super::{Driver, Ethtool, Link};
+use crate::host::netlink::{text, u32_at, u64_at};
 
 /// Asks the driver of `device`.
 ///
@@ -76,13 +33,7 @@ impl Asked<'_> {
         const COUNTERS: usize = 180;
         let Some(told) = self.known(GDRVINFO, vec![0; LENGTH])? else { return Ok(None) };
         let at = |start: usize| text(&told[start..start + 32]);
-        let driver = Driver {
-            name: at(4),
-            version: at(36),
-            firmware: at(68),
-            bus: at(100),
-            expansion_rom: at(132),
-        };
+        let driver = Driver { name: at(4), version: at(36), firmware: at(68), bus: at(100), expansion_rom: at(132) };
         Ok(Some((driver, u32_at(&told, COUNTERS))))
     }
 
@@ -106,7 +57,7 @@ impl Asked<'_> {
         let (Some(names), Some(values)) = (self.known(GSTRINGS, names)?, self.known(GSTATS, values)?) else {
             return Ok(Vec::new());
         };
-        let numbers = values[VALUES_HEAD..].chunks_exact(8).map(|value| super::netlink::u64_at(value, 0));
+        let numbers = values[VALUES_HEAD..].chunks_exact(8).map(|value| u64_at(value, 0));
         Ok(names[NAMES_HEAD..].chunks_exact(NAME).map(text).zip(numbers).collect())
     }
 
@@ -123,7 +74,8 @@ impl Asked<'_> {
         request[WORDS] = words;
         let Some(told) = self.known(GLINKSETTINGS, request)? else { return Ok(None) };
         let mut maps = told[HEAD..].chunks_exact(4 * usize::from(words.max(1)));
-        let mut map = || maps.next().into_iter().flat_map(|map| map.chunks_exact(4)).map(|word| u32_at(word, 0)).collect();
+        let mut map =
+            || maps.next().into_iter().flat_map(|map| map.chunks_exact(4)).map(|word| u32_at(word, 0)).collect();
         Ok(Some(Link { autonegotiates: told[AUTONEGOTIATES] == 1, supported: map(), advertised: map() }))
     }
 
@@ -172,12 +124,5 @@ mod tests {
         assert!(told.counters.is_empty(), "{told:?}");
         assert_eq!(ask("none-such").unwrap_err(), Errno::NODEV);
         assert_eq!(ask("a-name-that-is-too-long-for-any").unwrap_err(), Errno::NODEV);
-    }
-
-    #[test]
-    fn bits_are_counted_across_words() {
-        assert!(Link::has(&[0, 1 << 3], 35));
-        assert!(!Link::has(&[0, 1 << 3], 34));
-        assert!(!Link::has(&[u32::MAX], 32));
     }
 }
