@@ -214,11 +214,10 @@ impl Reading for MeminfoReading {
         for (field, key) in FROM_KEYS.iter().filter(|(_, key)| !self.is_coarse || self.get(key).is_some()) {
             point.field(field, bytes(key));
         }
-        point.field(&AVAILABLE, available).field(&USED, used);
+        point.field(&AVAILABLE, available).some(&CACHED, (!self.is_coarse).then_some(cached)).field(&USED, used);
         point.field(&USED_PERCENT, super::percent(used, total));
         point.field(&AVAILABLE_PERCENT, super::percent(available, total));
         if !self.is_coarse {
-            point.field(&CACHED, cached);
             point.field(&HUGE_PAGES_TOTAL, bytes("HugePages_Total"));
             point.field(&HUGE_PAGES_FREE, bytes("HugePages_Free"));
         }
