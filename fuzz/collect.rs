@@ -1,0 +1,76 @@
+//! One reading by one collector, told in every way.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use taffrail::collectors::Vocabularies;
+use taffrail::collectors::settings::{Configured, configure};
+use taffrail::config::{Document, Section};
+use taffrail::encode::parse::{Format, Limits, parse};
+use taffrail::encode::point::{CommonTags, Lines};
+use taffrail::encode::protobuf::ProtobufEncoder;
+use taffrail::encode::text::{Dialect, TextEncoder};
+use taffrail::encode::{FamilyWriter, PointWriter};
+use taffrail::host::{Host, Timestamp};
+
+const MORE: &str = "[collectors.cpu]\ninfo = true\ninfo_flags_include = '.*'\n\
+    [collectors.sysctl]\ninclude = [\"kernel.threads-max\", \"fs.file-nr:a,b,c\"]\n\
+    [collectors.textfile]\ndirectory = [\"/var/lib/textfile\"]\n\
+    [collectors.systemd]\nenable_task_metrics = true\nenable_restarts_metrics = true\n[collectors.systemd.points]\ndetails = true\n";
+
+/// Collectors, made once: that costs more than reading.
+pub struct Collectors {
+    host: Host,
+    all: Vec<Configured>,
+}
+
+impl Collectors {
+    /// Those of these names.
+    pub fn new(host: Host, names: &[&str]) -> Self {
+        let document = Document::parse("fuzz", MORE, &|_| None).unwrap();
+        let only: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let all = Section::check(&document, |root| configure(&host, &only, &mut root.table("collectors"))).unwrap();
+        Collectors { host, all }
+    }
+
+    /// Two readings by the collector `name`; what they tell must be readable.
+    pub fn collect(&mut self, name: &str) {
+        let host = &self.host;
+        let Some(configured) = self.all.iter_mut().find(|configured| configured.about.name == name) else { return };
+        let mut take = || configured.collector.take(Vocabularies::BOTH, Instant::now(), host, &mut Vec::new());
+        let (first, second) = (take(), take());
+        let mut text = TextEncoder::new(Dialect::Plain, Vec::new());
+        second.families(&mut FamilyWriter::new(&mut text));
+        let text = text.finish();
+        let limits =
+            Limits { series: usize::MAX, labels: 256, name_bytes: usize::MAX, value_bytes: usize::MAX };
+        if let Err(error) = parse(Format::Text, &text, &limits) {
+            panic!("{error}: {}", String::from_utf8_lossy(&text));
+        }
+        let mut protobuf = ProtobufEncoder::new(Vec::new());
+        second.families(&mut FamilyWriter::new(&mut protobuf));
+        let tags = CommonTags::default();
+        let mut lines = Lines::default();
+        second.points(Some(&first), &mut PointWriter::new(&mut lines, &tags, Timestamp(1)));
+    }
+}
+
+/// The recorded hosts of the tests.
+pub fn hosts() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/hosts")
+}
+
+/// Copies a folder over another.
+pub fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap().flatten() {
+        let (kind, target) = (entry.file_type().unwrap(), to.join(entry.file_name()));
+        if kind.is_dir() {
+            copy(&entry.path(), &target);
+        } else if kind.is_file() {
+            std::fs::copy(entry.path(), target).unwrap();
+        } else if let Ok(link) = std::fs::read_link(entry.path()) {
+            let _ = std::os::unix::fs::symlink(link, target);
+        }
+    }
+}
