@@ -22,11 +22,14 @@ struct PointSettings {
     thermal: bool,
 }
 
+/// The CPU that its tag tells, and the fields of its point.
+type PointOfCpu = (String, Vec<(&'static Field<u64>, u64)>);
+
 /// What it says, named as families as it was read.
 #[derive(Default)]
 pub(super) struct CpufreqReading {
     families: Gathered,
-    points: Vec<(String, Vec<(&'static Field<u64>, u64)>)>,
+    points: Vec<PointOfCpu>,
 }
 
 const METRICS: Key<Vec<String>> =

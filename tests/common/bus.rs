@@ -5,7 +5,8 @@
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 
@@ -29,6 +30,17 @@ pub fn connect(recording: &Arc<Recording>) -> UnixStream {
     let recording = recording.clone();
     thread::spawn(move || serve(theirs, &recording));
     ours
+}
+
+/// A bus at `socket`, until the process ends.
+pub fn listen(socket: &Path, recording: Arc<Recording>) {
+    let listener = UnixListener::bind(socket).unwrap();
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let recording = recording.clone();
+            thread::spawn(move || serve(stream, &recording));
+        }
+    });
 }
 
 /// Says what a bus says; ends when the other side does.

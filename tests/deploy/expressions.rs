@@ -2,11 +2,13 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::aws::{Aws, Reply};
+use super::bus;
 use super::dashboards::{self, Source};
 use super::harness::gateway::Gateway;
 use super::harness::http::request;
@@ -32,6 +34,7 @@ struct Fleet {
     gateway: String,
     _aws: Aws,
     _sink: FakeInflux,
+    _root: TempDir,
 }
 
 const EVERY_SET: &str = "[collectors.container]\nsets = [\"cpu\", \"memory\", \"io\", \"network\", \"processes\", \
@@ -60,7 +63,10 @@ impl Fleet {
             aws.url()
         );
         let gateway = "[gateway]\nlisten = [\"127.0.0.1:0\"]\n[collectors.loadavg]\ninterval = \"1s\"\n".to_owned();
+        let root = TempDir::new().unwrap();
+        let services = services(root.path(), &hosts.join("services-and-sessions/after/bus"));
         let members = [
+            ("services", services),
             ("live", gateway),
             ("containers", recorded("debian-12-containers") + EVERY_SET),
             ("arrays", recorded("raid-and-bonds")),
@@ -68,9 +74,10 @@ impl Fleet {
         ];
         let members: Vec<(&str, Taffrail)> =
             members.into_iter().map(|(name, config)| (name, member(name, &config, &url))).collect();
-        let line = members[0].1.wait_for_log("the gateway listens on ");
+        let live = members.iter().find(|(name, _)| *name == "live").unwrap();
+        let line = live.1.wait_for_log("the gateway listens on ");
         let gateway = line.split_once("://").unwrap().1.to_owned();
-        Fleet { members, gateway, _aws: aws, _sink: sink }
+        Fleet { members, gateway, _aws: aws, _sink: sink, _root: root }
     }
 
     /// Jobs that succeed, fail, push what is refused, and expire.
@@ -96,6 +103,18 @@ impl Fleet {
         });
         own.chain([("gateway", self.gateway.clone())]).collect()
     }
+}
+
+/// A host of nothing but a recorded message bus, and a folder for text files.
+fn services(root: &Path, recording: &Path) -> String {
+    let run = root.join("run/dbus");
+    std::fs::create_dir_all(&run).unwrap();
+    let recording = std::fs::read_to_string(recording).unwrap();
+    bus::listen(&run.join("system_bus_socket"), Arc::new(bus::read(&recording)));
+    format!(
+        "[host]\nroot = {root:?}\n[collectors]\ndefault = false\nenable = [\"systemd\", \"textfile\"]\n\
+         [collectors.systemd]\nenable_restarts_metrics = true\n[collectors.textfile]\ndirectory = [\"/\"]\n"
+    )
 }
 
 struct At(String);

@@ -7,6 +7,10 @@ mod harness;
 #[allow(dead_code)]
 mod aws;
 
+#[path = "../common/bus.rs"]
+#[allow(dead_code, unreachable_pub)]
+mod bus;
+
 mod compose;
 mod dashboards;
 #[cfg(feature = "cloudwatch")]
