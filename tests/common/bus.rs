@@ -45,21 +45,19 @@ pub fn listen(socket: &Path, recording: Arc<Recording>) {
 
 /// Says what a bus says; ends when the other side does.
 fn serve(mut stream: UnixStream, recording: &Recording) -> Option<()> {
-    let auth = line(&mut stream)?;
-    assert!(auth.starts_with("\0AUTH EXTERNAL "), "{auth:?}");
-    stream.write_all(b"OK 0123456789abcdef0123456789abcdef\r\n").ok()?;
-    assert_eq!(line(&mut stream)?, "BEGIN");
+    agree(&mut stream)?;
     loop {
         let call = Call::receive(&mut stream)?;
         let question = match &call.arguments[..] {
             [interface, property] if call.member == "Get" => format!("{interface}.{property}"),
-            [] => format!("{}.{}", call.interface, call.member),
-            others => panic!("{others:?}"),
+            _ => format!("{}.{}", call.interface, call.member),
         };
         let mut answer = Vec::new();
         if call.member == "Hello" {
             write_message(&mut answer, 4, 0, None, "", &[]);
             write_message(&mut answer, 2, call.serial, None, "s", &[Value::from(":1.7")]);
+        } else if call.member == "AddMatch" {
+            write_message(&mut answer, 2, call.serial, None, "", &[]);
         } else {
             match recording.get(&format!("{} {} {question}", call.service, call.path)) {
                 None => write_message(
@@ -80,6 +78,23 @@ fn serve(mut stream: UnixStream, recording: &Recording) -> Option<()> {
             }
         }
         stream.write_all(&answer).ok()?;
+    }
+}
+
+/// The start of a connection: some ask first which ways there are to say who they are, and whether files can be sent.
+fn agree(stream: &mut UnixStream) -> Option<()> {
+    loop {
+        let answer: &[u8] = match line(stream)?.trim_start_matches('\0') {
+            "AUTH" => b"REJECTED EXTERNAL\r\n",
+            "AUTH EXTERNAL" => b"DATA\r\n",
+            "NEGOTIATE_UNIX_FD" => b"ERROR\r\n",
+            "BEGIN" => return Some(()),
+            auth => {
+                assert!(auth.starts_with("AUTH EXTERNAL ") || auth.starts_with("DATA"), "{auth:?}");
+                b"OK 0123456789abcdef0123456789abcdef\r\n"
+            }
+        };
+        stream.write_all(answer).ok()?;
     }
 }
 
