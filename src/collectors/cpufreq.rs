@@ -39,7 +39,7 @@ impl Collector for Cpufreq {
     const ABOUT: About = About {
         name: "cpufreq",
         summary: "frequencies of CPUs, their bounds and their governors",
-        reads: &["/sys/devices/system/cpu/cpu*/cpufreq/*"],
+        reads: &["/sys/devices/system/cpu/cpu*/cpufreq/*", "/sys/devices/system/cpu/cpu*/thermal_throttle/*"],
         needs: "CONFIG_CPU_FREQ; seldom in virtual machines",
         point_keys: &[METRICS.info()],
         measurements: &[LINUX_CPU.info()],

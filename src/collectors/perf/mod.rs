@@ -64,7 +64,7 @@ impl Collector for Perf {
     const ABOUT: About = About {
         name: "perf",
         summary: "events of the CPUs: cycles, instructions, misses of caches, faults, tracepoints",
-        reads: &["perf_event_open(2)", "/sys/kernel/tracing/events/*/*/id"],
+        reads: &["perf_event_open(2)", "/sys/devices/system/cpu/online", "/sys/kernel/tracing/events/*/*/id"],
         needs: "CAP_PERFMON, or kernel.perf_event_paranoid at 0 or below; a descriptor for each event on each CPU",
         on_by_default: Vocabularies::NONE,
         keys: &KEYS,
