@@ -361,9 +361,9 @@ fn with_node_exporter_that_reads_every_device() {
     let copied = Command::new("cp").arg("-a").arg(host.join("after/.")).arg(their_host.path()).status().unwrap();
     assert!(copied.success());
     // It wants `self` to lead to a process, and fails altogether at a mount by RDMA, the last.
-    let process = their_host.path().join("proc/100");
+    let process = their_host.path().join("proc/4711");
     std::fs::rename(their_host.path().join("proc/self"), &process).unwrap();
-    std::os::unix::fs::symlink("100", their_host.path().join("proc/self")).unwrap();
+    std::os::unix::fs::symlink("4711", their_host.path().join("proc/self")).unwrap();
     let mountstats = std::fs::read_to_string(process.join("mountstats")).unwrap();
     let by_rdma = mountstats.find("device 10.0.0.9").unwrap();
     std::fs::write(process.join("mountstats"), &mountstats[..by_rdma]).unwrap();

@@ -101,12 +101,12 @@ const ATTRIBUTES: &[Attribute<1>] = &[
     gauge("voltage_min_design", "node_power_supply_voltage_min_design", "Lowest voltage that it is made for.", MICRO),
     gauge("voltage_now", "node_power_supply_voltage_volt", "Voltage.", MICRO),
     gauge("voltage_ocv", "node_power_supply_voltage_ocv", "Voltage without load.", MICRO),
-    gauge("charge_control_limit", "node_power_supply_charge_control_limit", "Limit of charging.", Unit::Plain),
+    gauge("charge_control_limit", "node_power_supply_charge_control_limit", "Limit of charging.", MICRO),
     gauge(
         "charge_control_limit_max",
         "node_power_supply_charge_control_limit_max",
         "Highest limit of charging.",
-        Unit::Plain,
+        MICRO,
     ),
     gauge(
         "charge_counter",
