@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use super::cpu_list::cpu_list;
 use super::{About, Collector, ReadContext, Reading, Since};
 use crate::config::Section;
 use crate::encode::infos::{concat, infos};
@@ -89,7 +90,7 @@ impl Loadavg {
     fn count_cpus(&mut self, cx: &mut ReadContext<'_>) -> Option<(i64, Option<i64>)> {
         let online = self.online.read(cx.buffer).ok()?.trimmed().into_owned();
         if online != self.cpus.online {
-            let numbers = super::cpu::parse_cpu_list(&online);
+            let numbers = cpu_list(&online)?;
             let mut topology = |number: u32, name: &str| {
                 let path = cx.host.sys_path(format!("devices/system/cpu/cpu{number}/topology/{name}"));
                 file::read_once(&path, cx.buffer).ok().map(|text| text.trimmed().into_owned())

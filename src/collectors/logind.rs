@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::gathered::Gathered;
-use super::systemd::{PATIENCE, SYSTEM_BUS};
+use super::system_bus::{SystemBus, not_understood};
 use super::{About, Collector, ReadContext, Vocabularies};
 use crate::config::Section;
 use crate::encode::Family;
@@ -13,7 +13,7 @@ use crate::host::{Host, ReadError};
 /// `org.freedesktop.login1.Manager`: org.freedesktop.login1(5).
 #[derive(Default)]
 pub(super) struct Logind {
-    bus: Option<Bus>,
+    bus: SystemBus,
 }
 
 const SERVICE: &str = "org.freedesktop.login1";
@@ -39,15 +39,12 @@ impl Collector for Logind {
 
     fn read(&mut self, cx: &mut ReadContext<'_>, reading: &mut Gathered) -> Result<(), ReadError> {
         reading.clear();
-        let mut bus = match self.bus.take() {
-            Some(bus) => bus,
-            None => Bus::connect(&*cx.host.kernel, cx.host.root_path(SYSTEM_BUS), PATIENCE)?,
-        };
+        let mut bus = self.bus.open(cx.host)?;
         let mut seats = seats(&mut bus)?;
         let sessions = sessions(&mut bus)?;
+        self.bus.keep(bus);
         // Sessions from afar have none.
         seats.push(String::new());
-        self.bus = Some(bus);
         let mut counts: BTreeMap<Session, u64> = BTreeMap::new();
         sessions.into_iter().for_each(|session| *counts.entry(session).or_default() += 1);
         for remote in ["true", "false"] {
@@ -91,7 +88,7 @@ fn seats(bus: &mut Bus) -> Result<Vec<String>, ReadError> {
         }
         Some(seats)
     })?
-    .ok_or_else(not_understood)
+    .ok_or_else(|| not_understood(SERVICE))
 }
 
 /// All sessions: `a(susso)`, and three properties of each.
@@ -107,7 +104,7 @@ fn sessions(bus: &mut Bus) -> Result<Vec<Session>, ReadError> {
         }
         Some(sessions)
     })?;
-    let listed = listed.ok_or_else(not_understood)?;
+    let listed = listed.ok_or_else(|| not_understood(SERVICE))?;
     const PROPERTIES: [&[&str; 2]; 3] = [&[SESSION, "Remote"], &[SESSION, "Type"], &[SESSION, "Class"]];
     let mut sessions: Vec<Session> =
         listed.iter().map(|(seat, _)| Session { seat: seat.clone(), ..Session::default() }).collect();
@@ -124,10 +121,6 @@ fn sessions(bus: &mut Bus) -> Result<Vec<Session>, ReadError> {
         }
     })?;
     Ok(sessions)
-}
-
-fn not_understood() -> ReadError {
-    ReadError::Refused { what: SERVICE.to_owned(), reason: "its list cannot be understood".to_owned() }
 }
 
 const SESSIONS: Family<4> =

@@ -7,7 +7,7 @@ use super::gathered::Gathered;
 use super::{About, Collector, ReadContext, Vocabularies};
 use crate::config::Section;
 use crate::encode::Family;
-use crate::host::netlink::{Peer, Question, attributes, u16_at, u32_at};
+use crate::host::netlink::{Peer, Question, attribute, attributes, u16_at, u32_at};
 use crate::host::{Host, ReadError};
 
 /// `RTM_GETROUTE` of rtnetlink(7).
@@ -134,7 +134,7 @@ fn hops(mut bytes: &[u8]) -> Vec<Hop> {
     while bytes.len() >= RTNEXTHOP {
         let length = u16_at(bytes, 0) as usize;
         let Some(hop) = bytes.get(RTNEXTHOP..length) else { break };
-        let gateway = attributes(hop).find(|(kind, _)| *kind == RTA_GATEWAY).and_then(|(_, payload)| address(payload));
+        let gateway = attribute(hop, RTA_GATEWAY).and_then(address);
         hops.push(Hop { interface: u32_at(bytes, 4), gateway, weight: bytes[3].into() });
         bytes = &bytes[length.next_multiple_of(4).min(bytes.len())..];
     }

@@ -4,7 +4,9 @@ use super::gathered::Gathered;
 use super::{About, Collector, ReadContext, Vocabularies};
 use crate::config::Section;
 use crate::encode::Family;
-use crate::host::netlink::{Peer, Question, attributes, text, u16_at, u32_at, u64_at};
+use crate::host::netlink::{
+    Peer, Question, attribute, attributes, text, u16_at, u32_at, u64_at, write_hardware_address,
+};
 use crate::host::{Host, ReadError};
 
 /// nl80211: include/uapi/linux/nl80211.h.
@@ -151,7 +153,7 @@ impl Cell {
         const INFORMATION_ELEMENTS: u16 = 6;
         const STATUS: u16 = 9;
         let (mut address, mut network, mut mode) = (String::new(), String::new(), None);
-        let told = attributes(body).find(|(kind, _)| *kind == ATTR_BSS)?.1;
+        let told = attribute(body, ATTR_BSS)?;
         for (kind, payload) in attributes(told) {
             match kind {
                 BSSID => address = hardware_address(payload),
@@ -184,7 +186,9 @@ fn network_name(mut elements: &[u8]) -> String {
 }
 
 fn hardware_address(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(":")
+    let mut address = String::new();
+    write_hardware_address(&mut address, bytes);
+    address
 }
 
 fn put_station(reading: &mut Gathered, device: &str, body: &[u8]) {
@@ -199,10 +203,10 @@ fn put_station(reading: &mut Gathered, device: &str, body: &[u8]) {
     const CONNECTED_TIME: u16 = 16;
     const RX_BYTES64: u16 = 23;
     const TX_BYTES64: u16 = 24;
-    let find = |wanted: u16| attributes(body).find(|(kind, _)| *kind == wanted).map(|(_, payload)| payload);
-    let (Some(address), Some(told)) = (find(ATTR_MAC).map(hardware_address), find(ATTR_STA_INFO)) else { return };
+    let (Some(address), Some(told)) = (attribute(body, ATTR_MAC), attribute(body, ATTR_STA_INFO)) else { return };
+    let address = hardware_address(address);
     let labels = [device, address.as_str()];
-    let of = |wanted: u16| attributes(told).find(|(kind, _)| *kind == wanted).map(|(_, payload)| payload);
+    let of = |wanted: u16| attribute(told, wanted);
     let number = |wanted: u16| of(wanted).map(|payload| u64::from(u32_at(payload, 0)));
     reading.put_some(&CONNECTED, labels, number(CONNECTED_TIME));
     reading.put_some(&INACTIVE, labels, number(INACTIVE_TIME).map(|milliseconds| milliseconds as f64 / 1000.0));
@@ -223,10 +227,9 @@ fn put_station(reading: &mut Gathered, device: &str, body: &[u8]) {
 fn bit_rate(told: &[u8]) -> u64 {
     const BITRATE: u16 = 1;
     const BITRATE32: u16 = 5;
-    let of = |wanted: u16| attributes(told).find(|(kind, _)| *kind == wanted).map(|(_, payload)| payload);
-    let units = of(BITRATE32)
+    let units = attribute(told, BITRATE32)
         .map(|payload| u32_at(payload, 0))
-        .or_else(|| of(BITRATE).map(|payload| u16_at(payload, 0).into()));
+        .or_else(|| attribute(told, BITRATE).map(|payload| u16_at(payload, 0).into()));
     u64::from(units.unwrap_or(0)) * 100_000
 }
 

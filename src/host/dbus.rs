@@ -64,7 +64,7 @@ const DESTINATION: u8 = 6;
 const SIGNATURE: u8 = 8;
 
 impl Bus {
-    /// Connects to the bus whose socket is at `socket`. Nothing that is asked of it takes longer than `patience`.
+    /// Connects to the bus whose socket is at `socket`. This and all that is then asked of it may take `patience`.
     ///
     /// # Errors
     /// [`ReadError::Absent`] if there is no socket, otherwise why the bus does not let us in.
@@ -79,6 +79,12 @@ impl Bus {
             |_| {},
         )?;
         Ok(bus)
+    }
+
+    /// Lets what is asked from now on take `patience`, all together.
+    pub fn allow(&mut self, patience: Duration) {
+        self.deadline = Instant::now() + patience;
+        self.patience = patience;
     }
 
     /// "EXTERNAL": the kernel tells the bus who we are.
@@ -132,7 +138,6 @@ impl Bus {
         call: impl Fn(usize) -> Call<'c>,
         each: impl FnMut(usize, Answer<'_>),
     ) -> Result<(), ReadError> {
-        self.deadline = Instant::now() + self.patience;
         let result = self.try_calls(count, call, each);
         result.map_err(|error| match error.kind() {
             ErrorKind::WouldBlock | ErrorKind::TimedOut => {

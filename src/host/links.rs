@@ -1,14 +1,13 @@
 //! The network interfaces and their counters by one rtnetlink dump: `RTM_GETLINK` of rtnetlink(7). It costs a
 //! hundredth of reading the same from `/sys/class/net`, and has what `/proc/net/dev` leaves out.
 
-use std::fmt::Write;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use rustix::io::Errno;
 
 use super::kernel::Kernel;
-use super::netlink::{Peer, Question, attributes, u32_at};
+use super::netlink::{Peer, Question, attributes, u32_at, write_hardware_address};
 
 /// One network interface and its counters.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -234,8 +233,8 @@ impl Interface {
                     is_named = !name.is_empty();
                 }
                 IFLA_STATS64 => (link.receive, link.transmit) = read_counters(payload),
-                IFLA_ADDRESS => write_address(&mut details.address, payload),
-                IFLA_BROADCAST => write_address(&mut details.broadcast, payload),
+                IFLA_ADDRESS => write_hardware_address(&mut details.address, payload),
+                IFLA_BROADCAST => write_hardware_address(&mut details.broadcast, payload),
                 IFLA_IFALIAS => details.alias.push_str(&super::netlink::text(payload)),
                 IFLA_MTU => details.mtu = number(),
                 IFLA_LINK => details.linked_to = Some(number()),
@@ -253,15 +252,6 @@ impl Interface {
             }
         }
         is_named
-    }
-}
-
-/// An address as sysfs writes it.
-fn write_address(out: &mut String, bytes: &[u8]) {
-    for (place, byte) in bytes.iter().enumerate() {
-        let separator = if place > 0 { ":" } else { "" };
-        // Writing into a string does not fail.
-        let _ = write!(out, "{separator}{byte:02x}");
     }
 }
 

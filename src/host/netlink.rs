@@ -1,5 +1,6 @@
 //! Asking the kernel by netlink(7) for all that it knows of something: a dump.
 
+use std::fmt::Write;
 use std::os::fd::OwnedFd;
 
 use rustix::io::{self, Errno};
@@ -146,6 +147,11 @@ pub fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
     })
 }
 
+/// What the first attribute of type `wanted` holds.
+pub fn attribute(bytes: &[u8], wanted: u16) -> Option<&[u8]> {
+    attributes(bytes).find(|(kind, _)| *kind == wanted).map(|(_, payload)| payload)
+}
+
 /// The number at `offset`; 0 if the message ends before it.
 pub fn u32_at(bytes: &[u8], offset: usize) -> u32 {
     bytes.get(offset..).and_then(<[u8]>::first_chunk).map_or(0, |chunk| u32::from_ne_bytes(*chunk))
@@ -164,6 +170,15 @@ pub fn u64_at(bytes: &[u8], offset: usize) -> u64 {
 /// A text that ends in a zero byte.
 pub fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes.split(|byte| *byte == 0).next().unwrap_or_default()).into_owned()
+}
+
+/// Writes the address of a network card as sysfs does, such as `02:fc:00:00:00:01`.
+pub fn write_hardware_address(out: &mut String, bytes: &[u8]) {
+    for (place, byte) in bytes.iter().enumerate() {
+        let separator = if place > 0 { ":" } else { "" };
+        // Writing into a string does not fail.
+        let _ = write!(out, "{separator}{byte:02x}");
+    }
 }
 
 fn align(length: usize) -> usize {

@@ -2,6 +2,7 @@
 
 mod info;
 
+use super::cpu_list::cpu_list;
 use super::{About, Collector, ReadContext, Reading, Since};
 use crate::config::{Key, Section};
 use crate::encode::infos::{concat, infos};
@@ -238,7 +239,7 @@ impl CpuSets {
     fn read(&mut self, cx: &mut ReadContext<'_>) {
         let generation = Some(cx.host.changes().generation());
         if self.read_at != generation {
-            let mut list = |file: &mut HostFile| Some(parse_cpu_list(&file.read(cx.buffer).ok()?.trimmed()));
+            let mut list = |file: &mut HostFile| cpu_list(&file.read(cx.buffer).ok()?.trimmed());
             [self.online, self.present, self.isolated] = self.files.each_mut().map(&mut list);
             self.read_at = generation;
         }
@@ -253,18 +254,6 @@ fn keep_from_going_back(now: &mut Ticks, last: &Ticks) {
     if last[idle].saturating_sub(now[idle]) < NEW_START_TICKS {
         now.iter_mut().zip(last).for_each(|(now, last)| *now = *last.max(now));
     }
-}
-
-/// A list of CPUs as the kernel prints it, such as `0-3,8`.
-pub(super) fn parse_cpu_list(list: &str) -> Vec<u32> {
-    /// More than any kernel can be built for.
-    const MAX: u32 = 1 << 16;
-    let range = |part: &str| {
-        let (first, last) = part.split_once('-').unwrap_or((part, part));
-        let (first, last) = (first.trim().parse::<u32>().ok()?, last.trim().parse::<u32>().ok()?);
-        Some(first..=last.min(MAX))
-    };
-    list.split(',').filter_map(range).flatten().collect()
 }
 
 /// The throttle counters, one per core and one per package; found again when the online CPUs change.
@@ -478,14 +467,6 @@ const CPU_FIELDS: [FieldInfo; 2 * MODES + 2] =
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn lists_of_cpus_are_read_as_the_kernel_prints_them() {
-        assert_eq!(parse_cpu_list("0-3,8,10-11\n"), [0, 1, 2, 3, 8, 10, 11]);
-        assert!(parse_cpu_list("").is_empty());
-        assert!(parse_cpu_list("x,1-").is_empty());
-        assert!(parse_cpu_list("0-4294967295").len() <= 70_000);
-    }
 
     #[test]
     fn a_counter_that_goes_back_a_little_stands_and_a_cpu_put_in_again_starts_anew() {

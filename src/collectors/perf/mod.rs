@@ -5,7 +5,7 @@ mod events;
 use std::collections::BTreeMap;
 
 use self::events::{Group, PROFILERS};
-use super::cpu::parse_cpu_list;
+use super::cpu_list::cpu_list;
 use super::gathered::Gathered;
 use super::{About, Collector, ReadContext, Vocabularies};
 use crate::config::{Key, KeyInfo, Section};
@@ -75,7 +75,7 @@ impl Collector for Perf {
 
     fn new(host: &Host, section: &mut Section<'_>) -> Self {
         let cpus = section.get(&CPUS);
-        let listed = cpus_of(&cpus);
+        let listed = cpu_list(&cpus);
         if listed.is_none() {
             section.wrong(CPUS.info().name, format!("expected CPUs such as 0-7,16-31:2, found {cpus:?}"));
         }
@@ -114,7 +114,7 @@ impl Collector for Perf {
         reading.clear();
         let cpus = match &self.cpus {
             Some(cpus) => cpus.clone(),
-            None => parse_cpu_list(&self.online.read(cx.buffer)?.trimmed()),
+            None => cpu_list(&self.online.read(cx.buffer)?.trimmed()).unwrap_or_default(),
         };
         self.counters.retain(|cpu, _| cpus.contains(cpu));
         for cpu in cpus {
@@ -185,33 +185,4 @@ fn is_odd(name: &str) -> bool {
     name.is_empty() || name.contains('/') || name.starts_with('.')
 }
 
-/// The CPUs in a list such as `0-7,16-31:2`, of which the last part means every second.
-fn cpus_of(list: &str) -> Option<Vec<u32>> {
-    /// More than any kernel can be built for.
-    const MAX: u32 = 1 << 16;
-    let mut cpus = Vec::new();
-    for part in list.split(',').map(str::trim).filter(|part| !part.is_empty()) {
-        let (range, stride) = part.split_once(':').unwrap_or((part, "1"));
-        let (first, last) = range.split_once('-').unwrap_or((range, range));
-        let [first, last, stride] = [first, last, stride].map(|number| number.trim().parse::<u32>().ok());
-        let stride = stride.filter(|stride| *stride > 0)?;
-        cpus.extend((first?..=last.filter(|last| *last < MAX)?).step_by(stride as usize));
-    }
-    Some(cpus)
-}
-
 const TRACED: Family<1> = Family::untyped("node_perf_KEY", "Times that the tracepoint was passed.", ["cpu"]);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lists_of_cpus_may_have_strides() {
-        assert_eq!(cpus_of("0-2,8-12:2"), Some(vec![0, 1, 2, 8, 10, 12]));
-        assert_eq!(cpus_of(""), Some(vec![]));
-        for wrong in ["x", "1-", "0-4:0", "0-99999999", "-1"] {
-            assert_eq!(cpus_of(wrong), None, "{wrong}");
-        }
-    }
-}

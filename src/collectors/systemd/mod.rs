@@ -7,11 +7,10 @@ mod codes;
 mod kinds;
 mod property;
 
-use std::time::Duration;
-
 use self::codes::{ACTIVE, Code, LOAD, SUB};
 use self::kinds::Kinds;
 use self::property::{Asked, Property};
+use super::system_bus::{SystemBus, not_understood};
 use super::{About, Collector, ReadContext, Reading, Since, Vocabularies};
 use crate::config::{Filter, Globs, Key, Pattern, Section};
 use crate::encode::infos::{concat, infos};
@@ -22,7 +21,7 @@ use crate::host::{Host, ReadError};
 
 /// `org.freedesktop.systemd1.Manager`: org.freedesktop.systemd1(5).
 pub(super) struct Systemd {
-    bus: Option<Bus>,
+    bus: SystemBus,
     wanted: Filter,
     kinds: Kinds,
     is_told: Told,
@@ -46,10 +45,6 @@ struct PointSettings {
 const SERVICE: &str = "org.freedesktop.systemd1";
 const MANAGER_PATH: &str = "/org/freedesktop/systemd1";
 const MANAGER: &str = "org.freedesktop.systemd1.Manager";
-/// Where the host's message bus listens.
-pub(super) const SYSTEM_BUS: &str = "/run/dbus/system_bus_socket";
-/// For all that is asked of it at a reading.
-pub(super) const PATIENCE: Duration = Duration::from_secs(4);
 
 const UNIT_INCLUDE: Key<Pattern> = Key::new("unit_include", "'.+'", "Units that have families, by their whole name.");
 const UNIT_EXCLUDE: Key<Pattern> =
@@ -131,7 +126,7 @@ impl Collector for Systemd {
         let (include, exclude) = (section.get(&UNIT_INCLUDE), section.get(&UNIT_EXCLUDE));
         let mut points = section.table("points");
         Systemd {
-            bus: None,
+            bus: SystemBus::default(),
             wanted: Filter::new(Some(include.into_regex()), Some(exclude.into_regex())),
             kinds: Kinds::default(),
             is_told: Told {
@@ -149,16 +144,12 @@ impl Collector for Systemd {
 
     fn read(&mut self, cx: &mut ReadContext<'_>, reading: &mut SystemdReading) -> Result<(), ReadError> {
         *reading = SystemdReading::default();
-        let mut bus = match self.bus.take() {
-            Some(bus) => bus,
-            None => Bus::connect(&*cx.host.kernel, cx.host.root_path(SYSTEM_BUS), PATIENCE)?,
-        };
+        let mut bus = self.bus.open(cx.host)?;
         self.read_manager(&mut bus, reading)?;
         self.read_units(&mut bus, cx.wanted, reading)?;
         self.kinds.name(&mut bus, &mut reading.units)?;
         self.read_properties(&mut bus, reading)?;
-        // One that failed is connected to anew.
-        self.bus = Some(bus);
+        self.bus.keep(bus);
         Ok(())
     }
 }
@@ -197,11 +188,7 @@ impl Systemd {
             }
             Some(())
         })?;
-        let refused = || ReadError::Refused {
-            what: SERVICE.to_owned(),
-            reason: "its list of units cannot be understood".to_owned(),
-        };
-        is_whole.ok_or_else(refused)
+        is_whole.ok_or_else(|| not_understood(SERVICE))
     }
 
     /// The unit, if it is shown.
