@@ -7,10 +7,9 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 
-use taffrail::host::netlink::{self, Peer, Question};
+use taffrail::host::netlink::{self, Peer, Question, Socket};
 
 fn main() -> std::io::Result<()> {
     let mut arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -46,14 +45,14 @@ fn main() -> std::io::Result<()> {
 enum Source {
     File(File),
     FileSystem(String),
-    Links(OwnedFd),
+    Links(Socket),
 }
 
 impl Source {
     fn open(line: &str) -> std::io::Result<Source> {
         Ok(match line.strip_prefix("statfs ") {
             Some(path) => Source::FileSystem(path.to_owned()),
-            None if line == "links" => Source::Links(netlink::open(Peer::Route)?),
+            None if line == "links" => Source::Links(Socket::open(Peer::Route)?),
             None => Source::File(File::open(line)?),
         })
     }

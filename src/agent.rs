@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -21,6 +20,7 @@ use crate::manager::{self, Sockets};
 use crate::settings::{Measured, Overrides, Settings};
 use crate::sinks::prometheus::{Exposition, router};
 use crate::sinks::sender::Sink;
+use crate::system::{Asked, Signals};
 
 /// How long requests in flight and last batches may take when the process ends.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -107,36 +107,6 @@ pub async fn run(origin: &Origin) -> Result<(), Box<dyn std::error::Error>> {
                 agent.drain().await;
                 return Ok(());
             }
-        }
-    }
-}
-
-struct Signals {
-    hangup: Signal,
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-enum Asked {
-    Reload,
-    End(&'static str),
-}
-
-impl Signals {
-    fn new() -> std::io::Result<Self> {
-        Ok(Signals {
-            hangup: signal(SignalKind::hangup())?,
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-        })
-    }
-
-    async fn next(&mut self) -> Asked {
-        tokio::select! {
-            Some(()) = self.terminate.recv() => Asked::End("SIGTERM"),
-            Some(()) = self.interrupt.recv() => Asked::End("SIGINT"),
-            Some(()) = self.hangup.recv() => Asked::Reload,
-            else => pending().await,
         }
     }
 }

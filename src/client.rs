@@ -20,6 +20,24 @@ pub fn builder_with_proxies() -> ClientBuilder {
         .redirect(reqwest::redirect::Policy::none())
 }
 
+/// A client that connects to the socket at `path`, whatever the name in a URL.
+///
+/// # Errors
+/// That this system has no such sockets.
+#[cfg(unix)]
+pub fn by_socket(builder: ClientBuilder, path: &Path) -> Result<ClientBuilder, String> {
+    Ok(builder.unix_socket(path))
+}
+
+/// No client: this system has no such sockets.
+///
+/// # Errors
+/// This.
+#[cfg(windows)]
+pub fn by_socket(_: ClientBuilder, path: &Path) -> Result<ClientBuilder, String> {
+    Err(format!("{}: there are no unix sockets on this system", path.display()))
+}
+
 /// What a connection is made with.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tls {

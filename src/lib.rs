@@ -20,3 +20,4 @@ pub mod settings;
 pub mod sinks;
 pub mod spool;
 pub mod store;
+pub mod system;

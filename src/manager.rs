@@ -8,9 +8,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use listenfd::ListenFd;
-use sd_notify::NotifyState;
+#[cfg(unix)]
+use sd_notify::{NotifyState, notify, watchdog_enabled};
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval};
+
+#[cfg(windows)]
+use self::nobody::{NotifyState, notify, watchdog_enabled};
 
 /// The name of sockets that are the gateway's; all others are pulled from.
 const OF_THE_GATEWAY: &str = "gateway";
@@ -22,9 +26,10 @@ pub fn ready(status: &str) {
 
 /// The configuration is being read again; [`ready`] says that it is done.
 pub fn reloading() {
-    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
-    let microseconds = i128::from(now.tv_sec) * 1_000_000 + i128::from(now.tv_nsec) / 1000;
-    tell(&[NotifyState::Reloading, NotifyState::MonotonicUsec(microseconds)]);
+    match NotifyState::monotonic_usec_now() {
+        Ok(now) => tell(&[NotifyState::Reloading, now]),
+        Err(error) => tracing::debug!("the service manager is not told, for there is no clock: {error}"),
+    }
 }
 
 /// The end has begun.
@@ -33,14 +38,14 @@ pub fn stopping() {
 }
 
 fn tell(states: &[NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(states) {
+    if let Err(error) = notify(states) {
         tracing::debug!("the service manager cannot be told: {error}");
     }
 }
 
 /// Tells that the process is alive, twice as often as it must, as long as its runtime goes on; nothing if nobody asks.
 pub fn keep_alive() -> Option<JoinHandle<()>> {
-    let every = sd_notify::watchdog_enabled()? / 2;
+    let every = watchdog_enabled()? / 2;
     Some(tokio::spawn(async move {
         let mut ticks = interval(every.max(Duration::from_millis(1)));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -85,4 +90,35 @@ impl Sockets {
 pub fn state_directory() -> Option<PathBuf> {
     let folders = std::env::var_os("STATE_DIRECTORY")?;
     std::env::split_paths(&folders).next().filter(|folder| !folder.as_os_str().is_empty())
+}
+
+/// Where nobody is to be told.
+#[cfg(windows)]
+mod nobody {
+    use std::io;
+    use std::time::Duration;
+
+    #[allow(dead_code)]
+    pub(super) enum NotifyState<'a> {
+        Ready,
+        Status(&'a str),
+        Reloading,
+        Now,
+        Stopping,
+        Watchdog,
+    }
+
+    impl NotifyState<'_> {
+        pub(super) fn monotonic_usec_now() -> io::Result<Self> {
+            Ok(NotifyState::Now)
+        }
+    }
+
+    pub(super) fn notify(_: &[NotifyState<'_>]) -> io::Result<()> {
+        Ok(())
+    }
+
+    pub(super) fn watchdog_enabled() -> Option<Duration> {
+        None
+    }
 }

@@ -12,7 +12,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::io::Errno;
+use crate::host::errno::Errno;
 
 use crate::host::{FsStat, Kernel, text};
 

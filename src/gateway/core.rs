@@ -16,6 +16,7 @@ use super::record;
 use super::state::{Snapshot, State};
 use super::sweep::{Expired, Swept};
 use crate::store::{Log, MAX_RECORD, OpenError, Records};
+use crate::system;
 
 /// All groups, and the log that keeps them.
 pub struct Core {
@@ -306,9 +307,8 @@ impl Writer {
             Err(error) => return tracing::warn!("no snapshot of the gateway's state can be begun: {error}"),
         };
         let write = move || {
-            /// On Linux of this thread alone: a snapshot can wait, pushes cannot.
-            const LOWEST: i32 = 19;
-            let _ = rustix::process::nice(LOWEST);
+            // A snapshot can wait, pushes cannot.
+            system::yield_to_others();
             let written = groups.records().try_for_each(|record| {
                 let mut records = Records::default();
                 records.push(&record);

@@ -2,12 +2,10 @@
 //! (`NETLINK_KOBJECT_UEVENT`, lib/kobject_uevent.c). While nothing happens, what was not there need not be looked for,
 //! and directories of devices need not be listed: on a usual host that is half of a reading's cost.
 
-use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
-use rustix::io::Errno;
-use rustix::net::{RecvFlags, recv};
+use super::netlink::Socket;
 
 /// Counts the changes. What was seen at one number is as it was at that number again.
 #[derive(Debug, Default)]
@@ -20,14 +18,14 @@ pub struct Changes {
 
 #[derive(Debug, Default)]
 struct Events {
-    socket: Option<OwnedFd>,
+    socket: Option<Socket>,
     looks: u64,
 }
 
 impl Changes {
     /// For the running kernel's own trees.
     pub fn of_the_kernel() -> Self {
-        let socket = listen().ok();
+        let socket = Socket::hear_changes().ok();
         let is_heard = AtomicBool::new(socket.is_some());
         Changes { generation: AtomicU64::new(0), is_heard, events: Mutex::new(Events { socket, looks: 0 }) }
     }
@@ -41,10 +39,10 @@ impl Changes {
         }
         let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
         events.looks += 1;
-        let nothing_came = events.socket.as_ref().is_some_and(is_silent);
+        let nothing_came = events.socket.as_ref().is_some_and(Socket::is_silent);
         if !nothing_came {
             // A new socket has none of the events that wait in the old one: what they are does not matter.
-            events.socket = listen().ok();
+            events.socket = Socket::hear_changes().ok();
             self.is_heard.store(events.socket.is_some(), Relaxed);
         }
         if !nothing_came || events.looks.is_multiple_of(ROUNDS_WITHOUT_LOOKING) {
@@ -56,28 +54,6 @@ impl Changes {
     pub fn generation(&self) -> u64 {
         if self.is_heard.load(Relaxed) { self.generation.load(Relaxed) } else { self.generation.fetch_add(1, Relaxed) }
     }
-}
-
-#[cfg(target_os = "linux")]
-fn listen() -> Result<OwnedFd, Errno> {
-    use rustix::net::netlink::{KOBJECT_UEVENT, SocketAddrNetlink};
-    use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, socket_with};
-    const FROM_THE_KERNEL: u32 = 1;
-    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let socket = socket_with(AddressFamily::NETLINK, SocketType::DGRAM, flags, Some(KOBJECT_UEVENT))?;
-    bind(&socket, &SocketAddrNetlink::new(0, FROM_THE_KERNEL))?;
-    Ok(socket)
-}
-
-#[cfg(not(target_os = "linux"))]
-fn listen() -> Result<OwnedFd, Errno> {
-    Err(Errno::OPNOTSUPP)
-}
-
-/// Whether no event waits. Also an overflow is one.
-fn is_silent(socket: &OwnedFd) -> bool {
-    let mut byte = [0];
-    recv(socket, &mut byte, RecvFlags::DONTWAIT).is_err_and(|error| error == Errno::AGAIN)
 }
 
 #[cfg(test)]

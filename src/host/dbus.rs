@@ -5,12 +5,12 @@
 //! page of reading, and they copy what they read.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::kernel::Kernel;
 use super::text::ReadError;
+use crate::system::{LocalStream, user_id};
 
 /// A call of a method.
 #[derive(Clone, Copy, Debug)]
@@ -35,7 +35,7 @@ impl<'a> Call<'a> {
 /// A connection to a message bus.
 #[derive(Debug)]
 pub struct Bus {
-    stream: UnixStream,
+    stream: LocalStream,
     socket: PathBuf,
     deadline: Instant,
     patience: Duration,
@@ -89,7 +89,7 @@ impl Bus {
 
     /// "EXTERNAL": the kernel tells the bus who we are.
     fn authenticate(&mut self) -> io::Result<()> {
-        let uid = rustix::process::geteuid().as_raw().to_string();
+        let uid = user_id().to_string();
         let hex: String = uid.bytes().map(|byte| format!("{byte:02x}")).collect();
         self.send(format!("\0AUTH EXTERNAL {hex}\r\n").as_bytes())?;
         let mut line = Vec::new();

@@ -1,22 +1,18 @@
 //! What the kernel says by system calls.
 
 use std::io;
-use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use rustix::fs::StatVfsMountFlags;
-use rustix::io::Errno;
-use rustix::process::{Resource, getrlimit};
-use rustix::time::{ClockId, clock_gettime};
-
+use super::calls;
+use super::errno::Errno;
 use super::ethtool::{self, Ethtool};
 use super::file;
-use super::netlink::{self, PEERS, Question};
+use super::netlink::{self, PEERS, Question, Socket};
 use super::perf::{self, Counter, Event};
 use super::timex::{self, Timex};
+use crate::system::LocalStream;
 
 /// A moment, in nanoseconds since 1970-01-01 00:00:00 UTC.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -172,8 +168,8 @@ pub trait Kernel: Send + Sync {
     ///
     /// # Errors
     /// What connect(2) answers.
-    fn connect(&self, socket: &Path) -> io::Result<UnixStream> {
-        UnixStream::connect(socket)
+    fn connect(&self, socket: &Path) -> io::Result<LocalStream> {
+        LocalStream::connect(socket)
     }
 }
 
@@ -183,7 +179,7 @@ pub struct LiveKernel {
     /// Whether the trees that are read are those of another kernel, whom system calls cannot reach.
     has_recorded_trees: bool,
     /// A socket for each peer, kept from dump to dump.
-    sockets: Mutex<[Option<OwnedFd>; PEERS]>,
+    sockets: Mutex<[Option<Socket>; PEERS]>,
 }
 
 impl LiveKernel {
@@ -204,60 +200,33 @@ impl Kernel for LiveKernel {
     }
 
     fn monotonic(&self) -> Duration {
-        // Others have a clock that stands while the machine sleeps.
-        #[cfg(target_os = "linux")]
-        let time = clock_gettime(ClockId::Boottime);
-        #[cfg(not(target_os = "linux"))]
-        let time = clock_gettime(ClockId::Monotonic);
-        Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec as u32)
+        calls::monotonic()
     }
 
     fn statfs(&self, path: &Path) -> Result<FsStat, Errno> {
-        let answer = rustix::fs::statvfs(path)?;
-        Ok(FsStat {
-            block_size: answer.f_frsize,
-            blocks: answer.f_blocks,
-            blocks_free: answer.f_bfree,
-            blocks_available: answer.f_bavail,
-            files: answer.f_files,
-            files_free: answer.f_ffree,
-            read_only: answer.f_flag.contains(StatVfsMountFlags::RDONLY),
-        })
+        calls::statfs(path)
     }
 
     fn machine(&self) -> String {
-        rustix::system::uname().machine().to_string_lossy().into_owned()
+        calls::uname().machine
     }
 
     fn hostname(&self) -> String {
-        rustix::system::uname().nodename().to_string_lossy().into_owned()
+        calls::uname().nodename
     }
 
     fn page_size(&self) -> u64 {
-        rustix::param::page_size() as u64
+        calls::page_size()
     }
 
     fn uname(&self) -> Option<Uname> {
         self.is_the_hosts().ok()?;
-        let told = rustix::system::uname();
-        let text = |text: &std::ffi::CStr| text.to_string_lossy().into_owned();
-        Some(Uname {
-            #[cfg(target_os = "linux")]
-            domainname: text(told.domainname()),
-            #[cfg(not(target_os = "linux"))]
-            domainname: String::new(),
-            machine: text(told.machine()),
-            nodename: text(told.nodename()),
-            release: text(told.release()),
-            sysname: text(told.sysname()),
-            version: text(told.version()),
-        })
+        Some(calls::uname())
     }
 
     fn limits(&self) -> Option<Limits> {
         self.is_the_hosts().ok()?;
-        let limit = |resource| getrlimit(resource).current;
-        Some(Limits { files: limit(Resource::Nofile), address_space: limit(Resource::As) })
+        calls::limits()
     }
 
     fn timex(&self) -> Result<Timex, Errno> {
@@ -268,7 +237,7 @@ impl Kernel for LiveKernel {
         self.is_the_hosts()?;
         let lock = || self.sockets.lock().unwrap_or_else(PoisonError::into_inner);
         let kept = lock()[question.peer as usize].take();
-        let socket = kept.map_or_else(|| netlink::open(question.peer), Ok)?;
+        let socket = kept.map_or_else(|| Socket::open(question.peer), Ok)?;
         netlink::dump(&socket, question, buffer, each)?;
         lock()[question.peer as usize] = Some(socket);
         Ok(())

@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use rustix::io::Errno;
+use super::errno::Errno;
 
 use super::kernel::Kernel;
 use super::netlink::{Peer, Question, attributes, u32_at, write_hardware_address};

@@ -1,9 +1,12 @@
 //! The host as one value: where its trees are mounted, and the few things that the kernel says by a system call
 //! instead of a file. Collectors read through it alone, so a recorded tree is as good a host as a live one.
 
+#[cfg_attr(windows, path = "calls_windows.rs")]
+mod calls;
 pub mod changes;
 pub mod dbus;
 pub mod devices;
+pub mod errno;
 pub mod ethtool;
 pub mod file;
 pub mod kernel;
@@ -21,7 +24,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use rustix::io::Errno;
+use errno::Errno;
 
 pub use changes::Changes;
 pub use devices::{Device, Devices};

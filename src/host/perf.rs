@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::Read;
 
-use rustix::io::Errno;
+use super::errno::Errno;
 
 /// What is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

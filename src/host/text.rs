@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use rustix::io::Errno;
+use super::errno::Errno;
 
 /// Why something of the host could not be read: where, what was expected there, and what was found.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]

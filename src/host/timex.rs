@@ -1,6 +1,6 @@
 //! What the kernel's clock discipline tells.
 
-use rustix::io::Errno;
+use super::errno::Errno;
 
 /// The answer of adjtimex(2), in the units of the kernel.
 #[derive(Clone, Copy, Debug, Default)]

@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use rustix::fs;
-
+use super::errno::Errno;
 use super::file::read_once;
 use super::text::{ReadError, Text};
+use crate::system::Stamp;
 
 /// What was made of a plain file's content; the file is read again only when it is another one or was written to.
 /// Not for procfs and sysfs, whose files always look new or never do.
@@ -15,9 +15,6 @@ pub struct Watched<T> {
     stamp: Option<Stamp>,
     made: T,
 }
-
-/// Device, inode, size and time of the last change.
-type Stamp = (u64, u64, i64, i64, i64);
 
 impl<T: Default> Watched<T> {
     /// The file at `path`; it is read when first asked for.
@@ -41,11 +38,9 @@ impl<T: Default> Watched<T> {
 }
 
 fn stamp_of(path: &Path) -> Result<Stamp, ReadError> {
-    let stat = fs::stat(path).map_err(|error| ReadError::io(path, error))?;
-    // The widths differ between systems.
-    #[allow(clippy::unnecessary_cast)]
-    let (device, inode) = (stat.st_dev as u64, stat.st_ino as u64);
-    Ok((device, inode, stat.st_size, stat.st_mtime, stat.st_mtime_nsec as i64))
+    let of_system = |error: &_| Errno::from_io_error(error).unwrap_or(Errno::IO);
+    let metadata = path.metadata().map_err(|error| ReadError::io(path, of_system(&error)))?;
+    Ok(Stamp::from(&metadata))
 }
 
 #[cfg(test)]

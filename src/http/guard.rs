@@ -1,7 +1,5 @@
 //! What stands before the endpoints, in force: TLS, who may ask, headers, a rate. Read again when its files change.
 
-use std::fs::Metadata;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -14,6 +12,7 @@ use super::access::Access;
 use super::protection::{Origin, Protection, Rate};
 use super::tls::Tls;
 use super::web_config;
+use crate::system::Stamp;
 
 /// What holds for connections and requests at one moment.
 pub struct InForce {
@@ -53,12 +52,11 @@ impl InForce {
     }
 }
 
-/// How to know whether a file has changed.
-type Stamp = (PathBuf, Option<(u64, u64, i64, i64)>);
+/// A file, and how to know whether it has changed; nothing if it is not there.
+type Watch = (PathBuf, Option<Stamp>);
 
-fn stamp(path: &Path) -> Stamp {
-    let of = |file: Metadata| (file.ino(), file.size(), file.mtime(), file.mtime_nsec());
-    (path.to_owned(), path.metadata().ok().map(of))
+fn stamp(path: &Path) -> Watch {
+    (path.to_owned(), path.metadata().ok().map(|metadata| Stamp::from(&metadata)))
 }
 
 /// What holds, kept up to date with the files that it comes from.
@@ -70,7 +68,7 @@ pub struct Guard {
 
 struct Watched {
     looked: Instant,
-    stamps: Vec<Stamp>,
+    stamps: Vec<Watch>,
 }
 
 impl Guard {
@@ -106,7 +104,7 @@ impl Guard {
             return self.in_force.load_full();
         }
         watched.looked = Instant::now();
-        let now: Vec<Stamp> = watched.stamps.iter().map(|(path, _)| stamp(path)).collect();
+        let now: Vec<Watch> = watched.stamps.iter().map(|(path, _)| stamp(path)).collect();
         if now != watched.stamps {
             match load(&self.origin) {
                 Ok((in_force, stamps)) => {
@@ -124,7 +122,7 @@ impl Guard {
     }
 }
 
-fn load(origin: &Origin) -> Result<(InForce, Vec<Stamp>), String> {
+fn load(origin: &Origin) -> Result<(InForce, Vec<Watch>), String> {
     let mut stamps = Vec::new();
     let protection = match origin {
         Origin::Own(protection) => Protection::clone(protection),

@@ -2,6 +2,8 @@
 //! to a gateway: Taffrail's, or Pushgateway.
 
 pub mod command;
+#[cfg_attr(windows, path = "process_windows.rs")]
+mod process;
 pub mod report;
 pub mod spool;
 pub mod target;

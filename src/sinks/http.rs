@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use flate2::Compression;
@@ -104,7 +104,7 @@ impl Settings {
             builder = builder.proxy(Proxy::all(proxy.as_str()).map_err(|error| ClientError(client::reason(&error)))?);
         }
         if url.scheme() == "unix" {
-            builder = builder.unix_socket(PathBuf::from(url.path()));
+            builder = client::by_socket(builder, Path::new(url.path())).map_err(ClientError)?;
         }
         let builder = self.tls.apply(builder, url.scheme() == "https", ["tls_ca", "tls_cert"]).map_err(ClientError)?;
         builder.build().map_err(|error| ClientError(format!("cannot set up TLS: {}", client::reason(&error))))

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -11,6 +10,7 @@ use super::places::{MOST_STRETCHES, Place, PlacesFile, Stretch};
 use super::queue::{Bounds, Lane};
 use crate::encode::point::Lines;
 use crate::store::{self, OpenError, Records, Segment, records};
+use crate::system;
 
 /// What every segment begins with; the last byte is the format's version.
 pub(super) const MAGIC: &[u8; 8] = b"TAFSPL\n\x01";
@@ -81,7 +81,8 @@ impl Disk {
         let failed = |what| move |reason| OpenError::Io { path: folder.to_owned(), what, reason };
         let lock = store::lock(folder)?;
         let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(false).mode(0o600);
+        options.read(true).write(true).create(true).truncate(false);
+        system::private(&mut options);
         let places = options.open(folder.join("places")).map_err(failed("places cannot be opened"))?;
         let (places, stretches) = PlacesFile::open(places).map_err(failed("places cannot be read"))?;
         let stretches = stretches.unwrap_or_else(|| vec![Stretch::ALL]);
@@ -502,10 +503,7 @@ fn read_record(path: &Path, offset: u64, end: u64) -> io::Result<Found> {
 
 /// Fills `bytes`, unless the file ends before.
 fn is_read(file: &File, bytes: &mut [u8], offset: u64) -> io::Result<bool> {
-    match file.read_exact_at(bytes, offset) {
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
-        read => read.map(|()| true),
-    }
+    Ok(system::read_up_to(file, bytes, offset)? == bytes.len())
 }
 
 /// Reads a whole segment, and tells what of it waits. The end of the last one may be torn, which is then cut off.

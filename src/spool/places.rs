@@ -2,7 +2,8 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
+
+use crate::system::{read_up_to, write_all_at};
 
 /// A place in the segments.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -72,26 +73,13 @@ impl PlacesFile {
     /// Writes the stretches, without waiting for the disk.
     pub(super) fn write(&mut self, stretches: &[Stretch]) -> io::Result<()> {
         self.number += 1;
-        self.file.write_all_at(&encode(self.number, stretches), self.number % 2 * SLOT as u64)
+        write_all_at(&self.file, &encode(self.number, stretches), self.number % 2 * SLOT as u64)
     }
 
     /// Waits until what was written is on disk.
     pub(super) fn sync(&self) -> io::Result<()> {
         self.file.sync_data()
     }
-}
-
-fn read_up_to(file: &File, bytes: &mut [u8], at: u64) -> io::Result<usize> {
-    let mut read = 0;
-    while read < bytes.len() {
-        match file.read_at(&mut bytes[read..], at + read as u64) {
-            Ok(0) => break,
-            Ok(count) => read += count,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(read)
 }
 
 fn encode(number: u64, stretches: &[Stretch]) -> Vec<u8> {

@@ -25,16 +25,14 @@ mod files;
 pub(crate) mod records;
 mod segment;
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-
-use rustix::fs::{FlockOperation, flock};
 
 use self::files::{Kind, Numbered};
 pub use self::records::{MAX_RECORD, Records};
 pub use self::segment::Segment;
+use crate::system;
 
 /// What every file begins with; the last byte is the format's version.
 pub const MAGIC: &[u8; 8] = b"TAFLOG\n\x01";
@@ -176,7 +174,7 @@ impl Snapshot {
         self.file.write_all(end.bytes())?;
         self.file.sync_all()?;
         fs::rename(&self.unfinished, self.folder.join(format!("{:010}.snapshot", self.number)))?;
-        sync_folder(&self.folder)?;
+        system::sync_folder(&self.folder)?;
         for old in files::list(&self.folder)?.into_iter().filter(|file| file.number < self.number) {
             fs::remove_file(old.path)?;
         }
@@ -197,18 +195,16 @@ impl Drop for Snapshot {
 /// Why it cannot be used.
 pub fn lock(folder: &Path) -> Result<File, OpenError> {
     let failed = |what| move |reason| OpenError::Io { path: folder.to_owned(), what, reason };
-    DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed("cannot be made"))?;
+    system::create_private_folder(folder).map_err(failed("cannot be made"))?;
     let lock = create(&folder.join("lock"), false).map_err(failed("the lock file cannot be made"))?;
-    flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|_| OpenError::InUse(folder.to_owned()))?;
-    Ok(lock)
+    match system::lock(&lock).map_err(failed("cannot be locked"))? {
+        true => Ok(lock),
+        false => Err(OpenError::InUse(folder.to_owned())),
+    }
 }
 
 fn create(path: &Path, truncate: bool) -> io::Result<File> {
-    OpenOptions::new().write(true).create(true).truncate(truncate).mode(0o600).open(path)
-}
-
-fn sync_folder(folder: &Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()
+    system::private(OpenOptions::new().write(true).create(true).truncate(truncate)).open(path)
 }
 
 #[cfg(test)]

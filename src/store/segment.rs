@@ -2,10 +2,10 @@
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use super::Records;
+use crate::system::{sync_folder, write_all_at};
 
 /// A segment that is written.
 #[derive(Debug)]
@@ -25,7 +25,7 @@ impl Segment {
     pub fn new(folder: &Path, number: u64, extension: &str, magic: &[u8]) -> io::Result<Self> {
         let path = folder.join(format!("{number:010}.{extension}"));
         let mut file = super::create(&path, true)?;
-        let begun = file.write_all(magic).and_then(|()| file.sync_all()).and_then(|()| super::sync_folder(folder));
+        let begun = file.write_all(magic).and_then(|()| file.sync_all()).and_then(|()| sync_folder(folder));
         if let Err(error) = begun {
             // On a full disk one would be left at every attempt.
             let _ = std::fs::remove_file(&path);
@@ -39,7 +39,7 @@ impl Segment {
     /// # Errors
     /// Why they are not. None of them is there then.
     pub fn append(&mut self, records: &Records) -> io::Result<()> {
-        let written = self.file.write_all_at(records.bytes(), self.length).and_then(|()| self.file.sync_data());
+        let written = write_all_at(&self.file, records.bytes(), self.length).and_then(|()| self.file.sync_data());
         match written {
             Ok(()) => {
                 self.length += records.bytes().len() as u64;

@@ -1,6 +1,6 @@
 //! What processes have open and may open: `/proc/PID/fd` and `/proc/PID/limits`.
 
-use rustix::io::Errno;
+use crate::host::errno::Errno;
 
 use super::super::ReadContext;
 use super::identity::Kind;

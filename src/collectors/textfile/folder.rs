@@ -1,13 +1,13 @@
 //! A folder's files, which are read again when they have changed.
 
 use std::collections::BTreeMap;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::blocks::{self, Family};
 use crate::config::Globs;
 use crate::host::ReadError;
+use crate::system::Stamp;
 
 /// The folders that a path with wildcards stands for.
 pub(super) struct Folder {
@@ -23,9 +23,6 @@ pub(super) struct File {
     pub(super) families: Vec<Family>,
     pub(super) problems: Vec<String>,
 }
-
-/// What tells that a file is another: number, size, time.
-type Stamp = (u64, u64, i64, i64);
 
 /// Larger ones are not read: nobody writes so much by a script.
 const LARGEST: u64 = 64 << 20;
@@ -56,7 +53,7 @@ impl Folder {
                     continue;
                 }
                 let Ok(metadata) = path.metadata() else { continue };
-                let stamp = (metadata.ino(), metadata.len(), metadata.mtime(), metadata.mtime_nsec());
+                let stamp = Stamp::from(&metadata);
                 let known = before.remove(&path).filter(|file| file.stamp == stamp);
                 let file = known
                     .unwrap_or_else(|| File::read(&path, stamp, metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH)));
@@ -76,7 +73,7 @@ impl File {
             families: Vec::new(),
             problems: vec![problem],
         };
-        if stamp.1 > LARGEST {
+        if stamp.size > LARGEST {
             return none(format!("larger than {} MiB, and not read", LARGEST >> 20));
         }
         match std::fs::read(path) {

@@ -3,10 +3,10 @@
 #[cfg(target_os = "linux")]
 mod ask;
 
+#[cfg(not(target_os = "linux"))]
+use super::errno::Errno;
 #[cfg(target_os = "linux")]
 pub use ask::ask;
-#[cfg(not(target_os = "linux"))]
-use rustix::io::Errno;
 
 /// What a driver tells of its interface.
 #[derive(Clone, Debug, Default)]

@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
@@ -12,6 +11,7 @@ use tokio::task::spawn_blocking;
 use super::settings::Settings;
 use crate::encode::point::Lines;
 use crate::sinks::answer::Answer;
+use crate::system::identity;
 
 /// Writes to one sink's file.
 pub(in crate::sinks) struct Connection {
@@ -98,7 +98,7 @@ fn append(path: &Path, open: &mut Option<Open>, settings: &Settings, text: &[u8]
 /// Somebody else may have moved the file away.
 fn is_at(file: &File, path: &Path) -> bool {
     match (file.metadata(), path.metadata()) {
-        (Ok(ours), Ok(there)) => (ours.dev(), ours.ino()) == (there.dev(), there.ino()),
+        (Ok(ours), Ok(there)) => identity(&ours) == identity(&there),
         _ => false,
     }
 }

@@ -30,7 +30,8 @@ impl Http {
     /// A client of the server that listens at the socket.
     pub(super) fn unix(socket: &Path) -> Result<Http, Failure> {
         // No TLS there, so no certificates are loaded for nothing.
-        Http::new(client::builder().unix_socket(socket).tls_certs_only([]), "http://localhost".to_owned())
+        let builder = client::by_socket(client::builder(), socket).map_err(Failure::other)?;
+        Http::new(builder.tls_certs_only([]), "http://localhost".to_owned())
     }
 
     /// A client of the server at `base`, a URL without a slash at its end.

@@ -1,10 +1,12 @@
 //! Asking the kernel by netlink(7) for all that it knows of something: a dump.
 
-use std::fmt::Write;
-use std::os::fd::OwnedFd;
+#[cfg_attr(not(target_os = "linux"), path = "no_socket.rs")]
+mod socket;
 
-use rustix::io::{self, Errno};
-use rustix::net::{RecvFlags, recv};
+use std::fmt::Write;
+
+pub use self::socket::Socket;
+use super::errno::Errno;
 
 const NLMSG_ERROR: u16 = 2;
 const NLMSG_DONE: u16 = 3;
@@ -38,33 +40,13 @@ pub struct Question<'a> {
     pub body: &'a [u8],
 }
 
-/// A socket to ask with. One whose answer was not read to the end must not be asked again.
-///
-/// # Errors
-/// What the socket calls answer.
-#[cfg(target_os = "linux")]
-pub fn open(peer: Peer) -> Result<OwnedFd, Errno> {
-    use std::time::Duration;
-
-    use rustix::net::{AddressFamily, Protocol, SocketFlags, SocketType, netlink, socket_with, sockopt};
-    const PATIENCE: Option<Duration> = Some(Duration::from_secs(2));
-    let protocol: Option<Protocol> = match peer {
-        Peer::Route => None,
-        Peer::Sockets => Some(netlink::SOCK_DIAG),
-        Peer::Generic => Some(netlink::GENERIC),
-    };
-    let socket = socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, protocol)?;
-    sockopt::set_socket_timeout(&socket, sockopt::Timeout::Recv, PATIENCE)?;
-    Ok(socket)
-}
-
 /// Asks for everything that `question` is after, and hands the body of each answer to `each`; `buffer` is room for
 /// messages.
 ///
 /// # Errors
 /// What the socket calls and the kernel answer; `EPROTO` if the answer is cut short.
 pub fn dump(
-    socket: &OwnedFd,
+    socket: &Socket,
     question: Question<'_>,
     buffer: &mut Vec<u8>,
     each: &mut dyn FnMut(&[u8]),
@@ -74,35 +56,14 @@ pub fn dump(
     request[4..6].copy_from_slice(&question.kind.to_ne_bytes());
     request[6..8].copy_from_slice(&NLM_F_REQUEST_DUMP.to_ne_bytes());
     request.extend_from_slice(question.body);
-    send(socket, &request)?;
+    socket.send(&request)?;
     buffer.resize(RECEIVE_BUFFER, 0);
     loop {
-        let (_, length) = io::retry_on_intr(|| recv(socket, &mut buffer[..], RecvFlags::empty()))?;
-        if read_messages(&buffer[..length.min(RECEIVE_BUFFER)], each)? == Dump::Complete {
+        let length = socket.receive(buffer)?;
+        if read_messages(&buffer[..length], each)? == Dump::Complete {
             return Ok(());
         }
     }
-}
-
-#[cfg(target_os = "linux")]
-fn send(socket: &OwnedFd, request: &[u8]) -> Result<(), Errno> {
-    use rustix::net::netlink::SocketAddrNetlink;
-    use rustix::net::{SendFlags, sendto};
-    sendto(socket, request, SendFlags::empty(), &SocketAddrNetlink::new(0, 0)).map(drop)
-}
-
-/// Other systems have no such sockets.
-///
-/// # Errors
-/// `EOPNOTSUPP`.
-#[cfg(not(target_os = "linux"))]
-pub fn open(_: Peer) -> Result<OwnedFd, Errno> {
-    Err(Errno::OPNOTSUPP)
-}
-
-#[cfg(not(target_os = "linux"))]
-fn send(_: &OwnedFd, _: &[u8]) -> Result<(), Errno> {
-    Err(Errno::OPNOTSUPP)
 }
 
 /// Whether a dump goes on behind a datagram.
@@ -122,7 +83,7 @@ pub(super) fn read_messages(mut datagram: &[u8], each: &mut dyn FnMut(&[u8])) ->
         let (message, body) = (&datagram[..length], &datagram[HEADER..length]);
         match u16_at(message, 4) {
             NLMSG_DONE => return Ok(Dump::Complete),
-            NLMSG_ERROR => return Err(Errno::from_raw_os_error(error_number(body))),
+            NLMSG_ERROR => return Err(error_of(body)),
             _ => each(body),
         }
         datagram = &datagram[align(length).min(datagram.len())..];
@@ -130,8 +91,10 @@ pub(super) fn read_messages(mut datagram: &[u8], each: &mut dyn FnMut(&[u8])) ->
     Ok(Dump::Continues)
 }
 
-fn error_number(body: &[u8]) -> i32 {
-    body.first_chunk().map_or(Errno::PROTO.raw_os_error(), |code| i32::from_ne_bytes(*code).saturating_neg())
+/// `struct nlmsgerr`.
+fn error_of(body: &[u8]) -> Errno {
+    let number = |code: &[u8; 4]| Errno::from_raw_os_error(i32::from_ne_bytes(*code).saturating_neg());
+    body.first_chunk().map_or(Errno::PROTO, number)
 }
 
 /// The attributes behind a message's own structure, each with its type; they end where one is cut short.

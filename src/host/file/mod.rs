@@ -1,17 +1,18 @@
 //! One file of the host, read again and again.
 
-use std::os::fd::{AsFd, OwnedFd};
+mod directory;
+#[cfg_attr(windows, path = "raw_windows.rs")]
+mod raw;
+
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{self, Mode, OFlags};
-use rustix::io::{self, Errno};
-
+pub use self::directory::{Directory, count_entries, inode, list, list_up_to};
+use self::raw::Opened;
 use super::changes::Changes;
-use super::kernel::Timestamp;
+use super::errno::Errno;
 use super::text::{ReadError, Text};
 
 /// The most that is read of one file. The largest that a sound kernel gives stays well below it.
@@ -94,13 +95,13 @@ impl HostFile {
         read
     }
 
-    fn open(&mut self) -> Result<OwnedFd, Errno> {
-        let Some(changes) = &self.changes else { return open(&self.path) };
+    fn open(&mut self) -> Result<Opened, Errno> {
+        let Some(changes) = &self.changes else { return raw::open(&self.path) };
         let generation = changes.generation();
         if let Some((_, error)) = self.absence.filter(|(since, _)| *since == generation) {
             return Err(error);
         }
-        let opened = open(&self.path);
+        let opened = raw::open(&self.path);
         self.absence = opened.as_ref().err().filter(|error| is_absence(**error)).map(|error| (generation, *error));
         opened
     }
@@ -109,9 +110,7 @@ impl HostFile {
     /// file whose descriptor is not kept nothing is known, and so it has.
     pub fn may_have_changed(&self) -> bool {
         let Some(kept) = &self.kept else { return true };
-        let mut asked = [PollFd::new(&kept.0, PollFlags::PRI)];
-        let is_told = poll(&mut asked, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }));
-        is_told.is_err() || !asked[0].revents().is_empty()
+        raw::has_news(&kept.0)
     }
 }
 
@@ -127,7 +126,7 @@ fn is_of_the_device(error: Errno) -> bool {
 
 /// A descriptor that is kept open. All together are bounded, as a process has few: the files beyond are opened each time.
 #[derive(Debug)]
-struct Kept(OwnedFd);
+struct Kept(Opened);
 
 /// How many are kept.
 static KEPT: AtomicUsize = AtomicUsize::new(0);
@@ -136,7 +135,7 @@ impl Kept {
     /// Of the 1,024 that a process may have as a rule, some are for connections.
     const MOST: usize = 640;
 
-    fn new(opened: OwnedFd) -> Option<Kept> {
+    fn new(opened: Opened) -> Option<Kept> {
         let is_taken = KEPT.fetch_update(Relaxed, Relaxed, |kept| (kept < Self::MOST).then_some(kept + 1)).is_ok();
         is_taken.then_some(Kept(opened))
     }
@@ -196,168 +195,15 @@ impl SharedFile {
 /// # Errors
 /// As [`HostFile::read`].
 pub fn read_once<'a>(path: &'a Path, buffer: &'a mut Vec<u8>) -> Result<Text<'a>, ReadError> {
-    match open(path).and_then(|opened| read_from_start(&opened, 0, false, buffer)) {
+    match raw::open(path).and_then(|opened| read_from_start(&opened, 0, false, buffer)) {
         Ok(()) => Ok(Text::new(path, buffer)),
         Err(error) => Err(ReadError::io(path, error)),
     }
 }
 
-/// A directory that is open: what is read of it is read of it alone, whatever takes its name meanwhile.
-#[derive(Debug)]
-pub struct Directory {
-    opened: OwnedFd,
-    /// Its own path, or that of the file in it that was read last.
-    path: PathBuf,
-    path_is_a_files: bool,
-    /// Its number, by which another of the same name is told apart.
-    pub inode: u64,
-    /// On a file system of the kernel's own making: two more than it has directories.
-    pub links: u64,
-}
-
-impl Directory {
-    /// Opens the directory at `path`.
-    ///
-    /// # Errors
-    /// As [`HostFile::read`].
-    pub fn open(path: PathBuf) -> Result<Self, ReadError> {
-        match Self::open_at(fs::CWD, &path) {
-            Ok((opened, stat)) => Ok(Self::new(opened, path, stat)),
-            Err(error) => Err(ReadError::io(&path, error)),
-        }
-    }
-
-    /// Opens the directory `name`, a relative path, below this one.
-    ///
-    /// # Errors
-    /// As [`HostFile::read`].
-    pub fn below(&self, name: &str) -> Result<Self, ReadError> {
-        match Self::open_at(&self.opened, Path::new(name)) {
-            Ok((opened, stat)) => Ok(Self::new(opened, self.path().join(name), stat)),
-            Err(error) => Err(ReadError::io(&self.path().join(name), error)),
-        }
-    }
-
-    fn open_at(at: impl AsFd, path: &Path) -> Result<(OwnedFd, fs::Stat), Errno> {
-        #[cfg(target_os = "linux")]
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        #[cfg(not(target_os = "linux"))]
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let opened = fs::openat(at, path, flags, Mode::empty())?;
-        let stat = fs::fstat(&opened)?;
-        Ok((opened, stat))
-    }
-
-    fn new(opened: OwnedFd, path: PathBuf, stat: fs::Stat) -> Self {
-        // The widths differ between architectures.
-        #[allow(clippy::unnecessary_cast)]
-        let (inode, links) = (stat.st_ino as u64, stat.st_nlink as u64);
-        Directory { opened, path, path_is_a_files: false, inode, links }
-    }
-
-    /// Where it was opened.
-    pub fn path(&self) -> &Path {
-        if self.path_is_a_files { self.path.parent().unwrap_or(&self.path) } else { &self.path }
-    }
-
-    /// When the kernel made it, as far as cgroupfs tells: its last change. Elsewhere that tells of a copy.
-    pub fn made_at(&self) -> Option<Timestamp> {
-        if !self.is_cgroupfs() {
-            return None;
-        }
-        let stat = fs::fstat(&self.opened).ok()?;
-        #[allow(clippy::unnecessary_cast)]
-        let (seconds, nanoseconds) = (stat.st_mtime as i64, stat.st_mtime_nsec as i64);
-        Some(Timestamp(seconds.checked_mul(1_000_000_000)?.checked_add(nanoseconds)?))
-    }
-
-    /// Whether it is on a file system of the kernel's own making whose [`Directory::links`] count its directories.
-    pub fn is_cgroupfs(&self) -> bool {
-        is_on(&self.opened, &[0x0027_e0eb, 0x6367_7270])
-    }
-
-    /// Reads the whole file `name` in it into `buffer`; `is_one_record` is as in [`HostFile::one_record`].
-    ///
-    /// # Errors
-    /// As [`HostFile::read`].
-    pub fn read<'a>(
-        &'a mut self,
-        name: &str,
-        is_one_record: bool,
-        buffer: &'a mut Vec<u8>,
-    ) -> Result<Text<'a>, ReadError> {
-        if self.path_is_a_files {
-            self.path.pop();
-        }
-        self.path.push(name);
-        self.path_is_a_files = true;
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-        let opened = io::retry_on_intr(|| fs::openat(&self.opened, name, flags, Mode::empty()));
-        match opened.and_then(|opened| read_from_start(&opened, 0, is_one_record, buffer)) {
-            Ok(()) => Ok(Text::new(&self.path, buffer)),
-            Err(error) => Err(ReadError::io(&self.path, error)),
-        }
-    }
-
-    /// The names of the directories in it, in order; what is not UTF-8 is left out.
-    ///
-    /// # Errors
-    /// As [`HostFile::read`].
-    pub fn directories(&self) -> Result<Vec<String>, ReadError> {
-        let as_read_error = |error| ReadError::io(self.path(), error);
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let opened = fs::openat(&self.opened, ".", flags, Mode::empty()).map_err(as_read_error)?;
-        let mut names = Vec::new();
-        for entry in fs::Dir::new(opened).map_err(as_read_error)? {
-            let entry = entry.map_err(as_read_error)?;
-            match entry.file_name().to_str() {
-                Ok("." | "..") | Err(_) => {}
-                Ok(name) if entry.file_type() == fs::FileType::Directory => names.push(name.to_owned()),
-                Ok(_) => {}
-            }
-        }
-        names.sort_unstable();
-        Ok(names)
-    }
-}
-
-/// The names in the directory at `path`, in no order, without `.` and `..`; what is not UTF-8 is left out.
-///
-/// # Errors
-/// As [`HostFile::read`].
-pub fn list(path: &Path) -> Result<Vec<String>, ReadError> {
-    list_up_to(path, usize::MAX)
-}
-
-/// As [`list`], but no more than `most` names: for directories that others than the kernel fill.
-///
-/// # Errors
-/// As [`HostFile::read`].
-pub fn list_up_to(path: &Path, most: usize) -> Result<Vec<String>, ReadError> {
-    let as_read_error = |error| ReadError::io(path, error);
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let opened = fs::open(path, flags, Mode::empty()).map_err(as_read_error)?;
-    let mut names = Vec::new();
-    for entry in fs::Dir::new(opened).map_err(as_read_error)? {
-        if names.len() >= most {
-            break;
-        }
-        let entry = entry.map_err(as_read_error)?;
-        match entry.file_name().to_str() {
-            Ok("." | "..") | Err(_) => {}
-            Ok(name) => names.push(name.to_owned()),
-        }
-    }
-    Ok(names)
-}
-
-fn open(path: &Path) -> Result<OwnedFd, Errno> {
-    io::retry_on_intr(|| fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()))
-}
-
 /// Reads the whole file, which is about `expected` bytes long. What is asked for at a time is little more than that:
 /// for some files the kernel allocates and clears as much as it is asked for, however little it then has to say.
-fn read_from_start(file: &OwnedFd, expected: usize, is_one_record: bool, buffer: &mut Vec<u8>) -> Result<(), Errno> {
+fn read_from_start(file: &Opened, expected: usize, is_one_record: bool, buffer: &mut Vec<u8>) -> Result<(), Errno> {
     let likely = if expected == 0 { FIRST_READ } else { expected + expected / 4 };
     let mut length = 0;
     let mut step = likely.max(SMALLEST_READ);
@@ -367,7 +213,7 @@ fn read_from_start(file: &OwnedFd, expected: usize, is_one_record: bool, buffer:
         }
         let room = &mut buffer[length..length + step];
         // A short read is not the end of what is made record by record: seq_file gives a page at a time.
-        let read = io::retry_on_intr(|| io::pread(file, &mut *room, length as u64))?;
+        let read = raw::read_at(file, room, length as u64)?;
         length += read;
         if read == 0 || (is_one_record && read < step) {
             buffer.truncate(length);
@@ -381,51 +227,16 @@ fn read_from_start(file: &OwnedFd, expected: usize, is_one_record: bool, buffer:
     }
 }
 
-/// The number of the file at `path` on its file system.
-///
-/// # Errors
-/// As [`HostFile::read`].
-pub fn inode(path: &Path) -> Result<u64, ReadError> {
-    // The width differs between architectures.
-    #[allow(clippy::unnecessary_cast)]
-    fs::stat(path).map(|stat| stat.st_ino as u64).map_err(|error| ReadError::io(path, error))
-}
-
-/// How many entries the directory at `path` has, without `.` and `..`.
-///
-/// # Errors
-/// As [`HostFile::read`].
-pub fn count_entries(path: &Path) -> Result<u64, ReadError> {
-    // The size of a process's fd directory is its number of descriptors since Linux 6.2; it was 0 before.
-    let stat = fs::stat(path).map_err(|error| ReadError::io(path, error))?;
-    if stat.st_size > 0 && is_procfs(path) {
-        return Ok(stat.st_size as u64);
-    }
-    Ok(list(path)?.len() as u64)
-}
-
 /// Whether a live procfs is mounted at `path`.
 pub fn is_procfs(path: &Path) -> bool {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    fs::open(path, flags, Mode::empty()).is_ok_and(|opened| is_on(&opened, &[PROC_MAGIC]))
+    raw::open_to_list(path).is_ok_and(|opened| raw::is_on(&opened, &[PROC_MAGIC]))
 }
 
 const PROC_MAGIC: u64 = 0x9fa0;
 
-/// Whether a file is on a file system of one of these types: include/uapi/linux/magic.h.
-#[cfg(target_os = "linux")]
-fn is_on(file: &OwnedFd, magics: &[u64]) -> bool {
-    fs::fstatfs(file).is_ok_and(|answer| magics.iter().any(|magic| *magic as fs::FsWord == answer.f_type))
-}
-
-#[cfg(not(target_os = "linux"))]
-fn is_on(_: &OwnedFd, _: &[u64]) -> bool {
-    false
-}
-
-fn makes_content_at_each_read(file: &OwnedFd) -> bool {
+fn makes_content_at_each_read(file: &Opened) -> bool {
     const SYSFS_MAGIC: u64 = 0x6265_6572;
-    is_on(file, &[PROC_MAGIC, SYSFS_MAGIC])
+    raw::is_on(file, &[PROC_MAGIC, SYSFS_MAGIC])
 }
 
 #[cfg(test)]

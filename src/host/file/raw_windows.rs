@@ -1,0 +1,98 @@
+//! Reading files where the system calls are others: enough for a recorded host's trees. A directory is known by its path.
+
+use std::fs::{File, Metadata};
+use std::ops::ControlFlow;
+use std::os::windows::fs::{FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use super::super::errno::Errno;
+use super::super::kernel::Timestamp;
+
+/// An open file.
+pub(super) type Opened = File;
+
+/// What a file or directory is.
+pub(super) struct Stat {
+    pub(super) inode: u64,
+    pub(super) links: u64,
+    pub(super) size: u64,
+    /// When its content changed; nothing if that is no moment.
+    pub(super) changed: Option<Timestamp>,
+}
+
+impl From<Metadata> for Stat {
+    fn from(metadata: Metadata) -> Self {
+        // Files have no number here that std tells; when they were made tells them apart as well.
+        let inode = metadata.creation_time();
+        Stat { inode, links: 0, size: metadata.len(), changed: metadata.modified().ok().map(Timestamp::from) }
+    }
+}
+
+pub(super) fn open(path: &Path) -> Result<Opened, Errno> {
+    Ok(File::open(path)?)
+}
+
+/// Opens a directory whose entries are wanted.
+pub(super) fn open_to_list(_: &Path) -> Result<Opened, Errno> {
+    Err(Errno::OPNOTSUPP)
+}
+
+pub(super) fn read_at(file: &Opened, room: &mut [u8], offset: u64) -> Result<usize, Errno> {
+    Ok(file.seek_read(room, offset)?)
+}
+
+pub(super) fn stat(path: &Path) -> Result<Stat, Errno> {
+    Ok(path.metadata()?.into())
+}
+
+/// Whether a file of procfs says that it has changed since it was read.
+pub(super) fn has_news(_: &Opened) -> bool {
+    true
+}
+
+/// Whether a file is on a file system of one of these types of Linux.
+pub(super) fn is_on(_: &Opened, _: &[u64]) -> bool {
+    false
+}
+
+/// Hands the name of each entry of a directory to `each`, and whether it is a directory, until told to break off.
+pub(super) fn each_entry(path: &Path, mut each: impl FnMut(&str, bool) -> ControlFlow<()>) -> Result<(), Errno> {
+    for entry in path.read_dir()? {
+        let entry = entry?;
+        let is_directory = entry.file_type()?.is_dir();
+        if entry.file_name().to_str().is_some_and(|name| each(name, is_directory).is_break()) {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// A directory.
+#[derive(Debug)]
+pub(super) struct OpenedDirectory(PathBuf);
+
+impl OpenedDirectory {
+    pub(super) fn open(path: &Path) -> Result<Self, Errno> {
+        if path.metadata()?.is_dir() { Ok(OpenedDirectory(path.to_owned())) } else { Err(Errno::NOTDIR) }
+    }
+
+    pub(super) fn below(&self, name: &str) -> Result<Self, Errno> {
+        Self::open(&self.0.join(name))
+    }
+
+    pub(super) fn open_file(&self, name: &str) -> Result<Opened, Errno> {
+        open(&self.0.join(name))
+    }
+
+    pub(super) fn stat(&self) -> Result<Stat, Errno> {
+        stat(&self.0)
+    }
+
+    pub(super) fn is_on(&self, _: &[u64]) -> bool {
+        false
+    }
+
+    pub(super) fn each_entry(&self, each: impl FnMut(&str, bool) -> ControlFlow<()>) -> Result<(), Errno> {
+        each_entry(&self.0, each)
+    }
+}

@@ -1,0 +1,34 @@
+//! Systems other than Linux have no netlink.
+
+use super::super::errno::Errno;
+use super::Peer;
+
+/// What nobody has.
+#[derive(Debug)]
+pub enum Socket {}
+
+impl Socket {
+    /// No socket.
+    ///
+    /// # Errors
+    /// `EOPNOTSUPP`.
+    pub fn open(_: Peer) -> Result<Socket, Errno> {
+        Err(Errno::OPNOTSUPP)
+    }
+
+    pub(in super::super) fn hear_changes() -> Result<Socket, Errno> {
+        Err(Errno::OPNOTSUPP)
+    }
+
+    pub(in super::super) fn is_silent(&self) -> bool {
+        match *self {}
+    }
+
+    pub(super) fn send(&self, _: &[u8]) -> Result<(), Errno> {
+        match *self {}
+    }
+
+    pub(super) fn receive(&self, _: &mut [u8]) -> Result<usize, Errno> {
+        match *self {}
+    }
+}

@@ -1,0 +1,59 @@
+//! The sockets of netlink(7).
+
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+use rustix::io;
+use rustix::net::netlink::{GENERIC, KOBJECT_UEVENT, SOCK_DIAG, SocketAddrNetlink};
+use rustix::net::{
+    AddressFamily, Protocol, RecvFlags, SendFlags, SocketFlags, SocketType, bind, recv, sendto, socket_with, sockopt,
+};
+
+use super::super::errno::Errno;
+use super::Peer;
+
+/// A socket to ask with, or to hear events by.
+#[derive(Debug)]
+pub struct Socket(OwnedFd);
+
+impl Socket {
+    /// A socket to ask `peer` with. One whose answer was not read to the end must not be asked again.
+    ///
+    /// # Errors
+    /// What the socket calls answer.
+    pub fn open(peer: Peer) -> Result<Socket, Errno> {
+        const PATIENCE: Option<Duration> = Some(Duration::from_secs(2));
+        let protocol: Option<Protocol> = match peer {
+            Peer::Route => None,
+            Peer::Sockets => Some(SOCK_DIAG),
+            Peer::Generic => Some(GENERIC),
+        };
+        let socket = socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, protocol)?;
+        sockopt::set_socket_timeout(&socket, sockopt::Timeout::Recv, PATIENCE)?;
+        Ok(Socket(socket))
+    }
+
+    /// A socket that hears of devices and modules that come or go: lib/kobject_uevent.c.
+    pub(in super::super) fn hear_changes() -> Result<Socket, Errno> {
+        const FROM_THE_KERNEL: u32 = 1;
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let socket = socket_with(AddressFamily::NETLINK, SocketType::DGRAM, flags, Some(KOBJECT_UEVENT))?;
+        bind(&socket, &SocketAddrNetlink::new(0, FROM_THE_KERNEL))?;
+        Ok(Socket(socket))
+    }
+
+    /// Whether no event waits. Also an overflow is one.
+    pub(in super::super) fn is_silent(&self) -> bool {
+        let mut byte = [0];
+        recv(&self.0, &mut byte, RecvFlags::DONTWAIT).is_err_and(|error| error == Errno::AGAIN)
+    }
+
+    pub(super) fn send(&self, request: &[u8]) -> Result<(), Errno> {
+        sendto(&self.0, request, SendFlags::empty(), &SocketAddrNetlink::new(0, 0)).map(drop)
+    }
+
+    /// Receives a datagram, and tells how long it is.
+    pub(super) fn receive(&self, room: &mut [u8]) -> Result<usize, Errno> {
+        io::retry_on_intr(|| recv(&self.0, &mut *room, RecvFlags::empty())).map(|(_, length)| length.min(room.len()))
+    }
+}

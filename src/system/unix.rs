@@ -1,0 +1,99 @@
+use std::fs::{DirBuilder, File, Metadata, OpenOptions};
+use std::future::pending;
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
+use std::path::Path;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::Asked;
+
+/// A connection to a socket that is a file.
+pub use std::os::unix::net::UnixStream as LocalStream;
+
+/// Device and inode.
+pub type Identity = (u64, u64);
+
+/// Which file it is.
+pub fn identity(metadata: &Metadata) -> Identity {
+    (metadata.dev(), metadata.ino())
+}
+
+/// As read(2), from a place on.
+///
+/// # Errors
+/// What pread(2) answers.
+pub fn read_at(file: &File, bytes: &mut [u8], at: u64) -> io::Result<usize> {
+    file.read_at(bytes, at)
+}
+
+/// Writes all from a place on.
+///
+/// # Errors
+/// What pwrite(2) answers.
+pub fn write_all_at(file: &File, bytes: &[u8], at: u64) -> io::Result<()> {
+    file.write_all_at(bytes, at)
+}
+
+/// The same, for files that none but our user may read.
+pub fn private(options: &mut OpenOptions) -> &mut OpenOptions {
+    options.mode(0o600)
+}
+
+/// Makes a folder, and those above it, in which none but our user may look.
+///
+/// # Errors
+/// Why it cannot be made.
+pub fn create_private_folder(folder: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(folder)
+}
+
+/// Waits until the names in a folder are on disk.
+///
+/// # Errors
+/// What fsync(2) answers.
+pub fn sync_folder(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+/// Lets others go first; on Linux this thread alone.
+pub fn yield_to_others() {
+    const LOWEST: i32 = 19;
+    let _ = rustix::process::nice(LOWEST);
+}
+
+/// Who we are.
+pub fn user_id() -> u32 {
+    rustix::process::geteuid().as_raw()
+}
+
+/// How the process is asked to do something.
+pub struct Signals {
+    hangup: Signal,
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    /// Listens to them from now on.
+    ///
+    /// # Errors
+    /// What sigaction(2) answers.
+    pub fn new() -> io::Result<Self> {
+        Ok(Signals {
+            hangup: signal(SignalKind::hangup())?,
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    /// What is asked next.
+    pub async fn next(&mut self) -> Asked {
+        tokio::select! {
+            Some(()) = self.terminate.recv() => Asked::End("SIGTERM"),
+            Some(()) = self.interrupt.recv() => Asked::End("SIGINT"),
+            Some(()) = self.hangup.recv() => Asked::Reload,
+            else => pending().await,
+        }
+    }
+}
