@@ -36,6 +36,37 @@ fn every_host_reads_as_expected() {
     );
 }
 
+/// Those who know something that stays as it is from boot to boot, or that a counter does not go back.
+const KNOWN_FROM_THE_START: [&str; 6] = ["container", "cpu", "dmi", "machine", "process", "time"];
+
+/// Readings are used again: what one host left in them must not be told of the next.
+#[test]
+fn nothing_of_a_reading_is_left_in_the_next() {
+    let hosts = recorded_hosts();
+    let mut differences = String::new();
+    for (host, next) in hosts.iter().zip(hosts.iter().cycle().skip(1)) {
+        let replay = Replay::new(host);
+        replay.go_on();
+        let used = Readers::new(replay.host.clone(), collectors(&replay.host, &all_on()));
+        drop(read(&used));
+        replay.go_on_to(&next.join("after"));
+        // Whoever chooses between two files finds at this reading that the one is gone.
+        drop(read(&used));
+        let new = Readers::new(replay.host.clone(), collectors(&replay.host, &all_on()));
+        let told = |readers| {
+            let mut answers = read(&readers);
+            answers.retain(|answer| !KNOWN_FROM_THE_START.contains(&answer.about.name));
+            mask(&exposition(&answers, Dialect::Plain))
+        };
+        let (used, new) = (told(used), told(new));
+        let diff = line_diff(&new, &used);
+        if !diff.is_empty() {
+            differences += &format!("{} to {}:\n{diff}", host.display(), next.display());
+        }
+    }
+    assert!(differences.is_empty(), "- is of new readers, + of used ones:\n{differences}");
+}
+
 /// The files that are expected beside a host, with what they should hold.
 fn render(recording: &Path) -> [(&'static str, String); 3] {
     let replay = Replay::new(recording);

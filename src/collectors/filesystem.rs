@@ -223,9 +223,10 @@ impl Filesystem {
     /// Reads the table of mounts again, if it may be another.
     fn read_mounts(&mut self, cx: &mut ReadContext<'_>) -> Result<(), ReadError> {
         let mut table = self.mounts.take().unwrap_or_else(|| MountTable::of_host(cx));
-        let result = self.read_table(cx, &mut table);
+        // One that cannot be read is chosen anew.
+        self.read_table(cx, &mut table)?;
         self.mounts = Some(table);
-        result
+        Ok(())
     }
 
     fn read_table(&mut self, cx: &mut ReadContext<'_>, table: &mut MountTable) -> Result<(), ReadError> {

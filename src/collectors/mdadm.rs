@@ -50,6 +50,7 @@ impl Collector for Mdadm {
     }
 
     fn read(&mut self, cx: &mut ReadContext<'_>, reading: &mut MdadmReading) -> Result<(), ReadError> {
+        reading.arrays.clear();
         reading.arrays = read_arrays(self.mdstat.read(cx.buffer)?, cx.problems);
         for array in &mut reading.arrays {
             let folder = cx.host.sys_path(format!("block/{}/md", array.name));

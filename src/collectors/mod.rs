@@ -217,7 +217,8 @@ pub trait Collector: Send + Sized + 'static {
     /// The collector with its settings. Nothing is opened yet.
     fn new(host: &Host, section: &mut Section<'_>) -> Self;
 
-    /// Reads into `reading`, which is empty or holds an older reading whose allocations may serve again.
+    /// Reads into `reading`, which is empty or holds an older reading whose allocations may serve again; nothing else of
+    /// it may be left, also when this fails.
     ///
     /// # Errors
     /// What could not be read. Whatever `reading` holds by then is used; a part that failed alone is better told to

@@ -220,7 +220,13 @@ impl Slot {
 
     fn read(&self, wanted: Vocabularies, round: Instant, host: &Host, buffer: &mut Vec<u8>) -> Last {
         let began = Instant::now();
-        lock(&self.state).running_since = Some(began);
+        let mut state = lock(&self.state);
+        state.running_since = Some(began);
+        if self.interval.is_none() {
+            // Nobody is told of it any more, and what it has allocated serves the next.
+            state.last = None;
+        }
+        drop(state);
         let mut collector = lock(&self.collector);
         let taken = catch_unwind(AssertUnwindSafe(|| collector.take(wanted, round, host, buffer)));
         let taken = taken.map(Arc::new).map_err(|panic| Failure { absent: false, message: panic_message(&*panic) });

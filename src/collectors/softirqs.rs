@@ -37,6 +37,7 @@ impl Collector for Softirqs {
     }
 
     fn read(&mut self, cx: &mut ReadContext<'_>, reading: &mut SoftirqsReading) -> Result<(), ReadError> {
+        reading.irqs = Irqs::default();
         let text = self.softirqs.read(cx.buffer)?;
         reading.irqs.start(&String::from_utf8_lossy(text.first_line().bytes()), self.cpu_as_tag);
         for line in text.lines().skip(1) {

@@ -34,6 +34,7 @@ impl Collector for Uname {
     }
 
     fn read(&mut self, cx: &mut ReadContext<'_>, reading: &mut UnameReading) -> Result<(), ReadError> {
+        *reading = UnameReading::default();
         *reading = UnameReading(match (cx.host.by_sysinfo(), cx.host.kernel.uname()) {
             (Some(portable), _) => portable.names().uname,
             (None, Some(told)) => told,

@@ -361,10 +361,14 @@ impl Replay {
 
     /// From here on it is as it was after.
     pub fn go_on(&self) {
-        let after = self.recording.join("after");
+        self.go_on_to(&self.recording.join("after"));
+    }
+
+    /// From here on it is as `tree` tells, but for what is below its root.
+    pub fn go_on_to(&self, tree: &Path) {
         fs::remove_file(&self.link).unwrap();
-        symlink(&after, &self.link).unwrap();
-        self.kernel.go_on_to(&after);
+        symlink(tree, &self.link).unwrap();
+        self.kernel.go_on_to(tree);
     }
 
     /// `text` with the paths of the trees replaced by `HOST`.
