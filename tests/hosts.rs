@@ -87,7 +87,7 @@ fn problems(answers: &[Answer]) -> String {
     let mut problems = String::new();
     for answer in answers {
         let failure = match &answer.taken {
-            Ok(taken) => taken.failure.as_ref(),
+            Ok(taken) => taken.failure.as_deref(),
             Err(failure) => Some(failure),
         };
         for message in failure.iter().flat_map(|failure| failure.message.split("; ")) {

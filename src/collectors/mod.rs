@@ -316,7 +316,7 @@ pub struct Taken {
     /// How long it took.
     pub took: Duration,
     /// Why it is not complete, if it is not.
-    pub failure: Option<Failure>,
+    pub failure: Option<Arc<Failure>>,
     reading: Arc<dyn AnyReading>,
 }
 
@@ -381,6 +381,27 @@ pub trait AnyCollector: Send {
 struct Runner<C: Collector> {
     collector: C,
     last: Arc<C::Reading>,
+    failed: Failed,
+}
+
+/// Why the last reading was not complete. As a rule the next is not for the same reason, which need not be told anew.
+#[derive(Default)]
+struct Failed {
+    problems: Vec<ReadError>,
+    failure: Option<Arc<Failure>>,
+}
+
+impl Failed {
+    /// The failure of a reading that met these problems, if there are any.
+    fn with(&mut self, problems: Vec<ReadError>) -> Option<Arc<Failure>> {
+        if self.problems != problems {
+            let absent = problems.iter().all(ReadError::is_absent);
+            let message = problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+            self.failure = (!problems.is_empty()).then(|| Arc::new(Failure { absent, message }));
+            self.problems = problems;
+        }
+        self.failure.clone()
+    }
 }
 
 impl<C: Collector> AnyCollector for Runner<C> {
@@ -398,10 +419,7 @@ impl<C: Collector> AnyCollector for Runner<C> {
                 problems.push(error);
             }
         }
-        let failure = (!problems.is_empty()).then(|| Failure {
-            absent: problems.iter().all(ReadError::is_absent),
-            message: problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "),
-        });
+        let failure = self.failed.with(problems);
         Taken { at, monotonic, took: start.elapsed(), failure, reading: self.last.clone() }
     }
 
@@ -426,7 +444,9 @@ impl Entry {
     const fn of<C: Collector>() -> Entry {
         Entry {
             about: &C::ABOUT,
-            build: |host, section| Box::new(Runner { collector: C::new(host, section), last: Arc::default() }),
+            build: |host, section| {
+                Box::new(Runner { collector: C::new(host, section), last: Arc::default(), failed: Failed::default() })
+            },
         }
     }
 }

@@ -199,7 +199,7 @@ struct SlotState {
     running_since: Option<Instant>,
     last: Option<Last>,
     /// The failure that the log last told of.
-    reported: Option<Failure>,
+    reported: Option<Arc<Failure>>,
 }
 
 #[derive(Clone)]
@@ -232,7 +232,7 @@ impl Slot {
         let taken = taken.map(Arc::new).map_err(|panic| Failure { absent: false, message: panic_message(&*panic) });
         let failure = match &taken {
             Ok(taken) => taken.failure.clone(),
-            Err(failure) => Some(failure.clone()),
+            Err(failure) => Some(Arc::new(failure.clone())),
         };
         let last = Last { began, taken };
         let mut state = lock(&self.state);
@@ -275,7 +275,7 @@ impl Slot {
         }
         let message = "no answer in time; its samples are left out until it answers".to_owned();
         let failure = Failure { absent: false, message };
-        state.report(self.about.name, Some(failure.clone()));
+        state.report(self.about.name, Some(Arc::new(failure.clone())));
         Some(Answer { about: self.about, taken: Err(failure), age: None, cap: self.cap.clone() })
     }
 }
@@ -286,7 +286,7 @@ impl SlotState {
     }
 
     /// Tells the log of a failure when it begins, changes or ends, not at each reading.
-    fn report(&mut self, collector: &str, failure: Option<Failure>) {
+    fn report(&mut self, collector: &str, failure: Option<Arc<Failure>>) {
         if self.reported == failure {
             return;
         }
