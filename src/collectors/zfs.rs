@@ -41,7 +41,7 @@ impl Collector for Zfs {
 
     fn new(host: &Host, _: &mut Section<'_>) -> Self {
         let file = |(file, prefix): (&str, &'static str)| (host.proc(format!("spl/kstat/zfs/{file}")), prefix);
-        Zfs { stats: STATS.map(file).into(), pools: Devices::new(host.proc_path("spl/kstat/zfs")) }
+        Zfs { stats: STATS.map(file).into(), pools: host.proc_devices("spl/kstat/zfs") }
     }
 
     fn read(&mut self, cx: &mut ReadContext<'_>, reading: &mut Gathered) -> Result<(), ReadError> {

@@ -125,6 +125,11 @@ impl Host {
         Devices::new(self.roots.sys.join(path)).watching(&self.changes, are_announced)
     }
 
+    /// The devices in a directory below procfs, which comes with a module.
+    pub fn proc_devices(&self, path: impl AsRef<Path>) -> Devices {
+        Devices::new(self.roots.proc.join(path)).watching(&self.changes, false)
+    }
+
     /// A device, by its directory below sysfs.
     pub fn device(&self, path: impl AsRef<Path>) -> Device {
         Device::new(self.roots.sys.join(path)).watching(&self.changes)

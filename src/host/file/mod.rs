@@ -229,7 +229,7 @@ fn read_from_start(file: &Opened, expected: usize, is_one_record: bool, buffer: 
 
 /// Whether a live procfs is mounted at `path`.
 pub fn is_procfs(path: &Path) -> bool {
-    raw::open_to_list(path).is_ok_and(|opened| raw::is_on(&opened, &[PROC_MAGIC]))
+    raw::is_mounted_at(path, PROC_MAGIC)
 }
 
 const PROC_MAGIC: u64 = 0x9fa0;

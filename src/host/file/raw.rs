@@ -40,11 +40,6 @@ pub(super) fn open(path: &Path) -> Result<Opened, Errno> {
     io::retry_on_intr(|| fs::open(path, READ, Mode::empty()))
 }
 
-/// Opens a directory whose entries are wanted.
-pub(super) fn open_to_list(path: &Path) -> Result<Opened, Errno> {
-    fs::open(path, LIST, Mode::empty())
-}
-
 pub(super) fn read_at(file: &Opened, room: &mut [u8], offset: u64) -> Result<usize, Errno> {
     io::retry_on_intr(|| io::pread(file, &mut *room, offset))
 }
@@ -66,14 +61,25 @@ pub(super) fn is_on(file: &Opened, magics: &[u64]) -> bool {
     fs::fstatfs(file).is_ok_and(|answer| magics.iter().any(|magic| *magic as fs::FsWord == answer.f_type))
 }
 
+/// The same of the file system that a path leads to.
+#[cfg(target_os = "linux")]
+pub(super) fn is_mounted_at(path: &Path, magic: u64) -> bool {
+    fs::statfs(path).is_ok_and(|answer| magic as fs::FsWord == answer.f_type)
+}
+
 #[cfg(not(target_os = "linux"))]
 pub(super) fn is_on(_: &Opened, _: &[u64]) -> bool {
     false
 }
 
+#[cfg(not(target_os = "linux"))]
+pub(super) fn is_mounted_at(_: &Path, _: u64) -> bool {
+    false
+}
+
 /// Hands the name of each entry of a directory to `each`, and whether it is a directory, until told to break off.
 pub(super) fn each_entry(path: &Path, each: impl FnMut(&str, bool) -> ControlFlow<()>) -> Result<(), Errno> {
-    entries_of(open_to_list(path)?, each)
+    entries_of(fs::open(path, LIST, Mode::empty())?, each)
 }
 
 fn entries_of(opened: Opened, mut each: impl FnMut(&str, bool) -> ControlFlow<()>) -> Result<(), Errno> {

@@ -32,11 +32,6 @@ pub(super) fn open(path: &Path) -> Result<Opened, Errno> {
     Ok(File::open(path)?)
 }
 
-/// Opens a directory whose entries are wanted.
-pub(super) fn open_to_list(_: &Path) -> Result<Opened, Errno> {
-    Err(Errno::OPNOTSUPP)
-}
-
 pub(super) fn read_at(file: &Opened, room: &mut [u8], offset: u64) -> Result<usize, Errno> {
     Ok(file.seek_read(room, offset)?)
 }
@@ -52,6 +47,11 @@ pub(super) fn has_news(_: &Opened) -> bool {
 
 /// Whether a file is on a file system of one of these types of Linux.
 pub(super) fn is_on(_: &Opened, _: &[u64]) -> bool {
+    false
+}
+
+/// The same of the file system that a path leads to.
+pub(super) fn is_mounted_at(_: &Path, _: u64) -> bool {
     false
 }
 
