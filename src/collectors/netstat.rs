@@ -73,7 +73,7 @@ impl Collector for Netstat {
 
     fn read(&mut self, cx: &mut ReadContext<'_>, reading: &mut NetstatReading) -> Result<(), ReadError> {
         reading.dump_zeros = self.dump_zeros;
-        reading.tables.clear();
+        let mut spare = std::mem::take(&mut reading.tables).into_iter().map(|(_, values)| values);
         for table in &mut self.tables {
             let text = match table.file.read(cx.round, cx.buffer) {
                 Ok(text) => text,
@@ -89,8 +89,9 @@ impl Collector for Netstat {
                 fields: &self.fields,
                 all: cx.wanted.points,
                 place: 0,
-                values: Vec::new(),
+                values: spare.next().unwrap_or_default(),
             };
+            columns.values.clear();
             if table.name == "snmp6" {
                 columns.read_pairs(text, cx.problems);
             } else {
@@ -135,8 +136,12 @@ impl Columns<'_> {
         let protocol = protocol.strip_suffix(b":").unwrap_or(protocol);
         let mut problem = Ok(());
         for name in names {
+            let Some(known) = self.wanted(protocol, name) else {
+                counts.next();
+                continue;
+            };
             match counts.number("a count for each name in the line above") {
-                Ok(count) => self.push(protocol, name, count),
+                Ok(count) => self.values.push((known, count)),
                 Err(error) => problem = problem.and(Err(error)),
             }
         }
@@ -150,23 +155,23 @@ impl Columns<'_> {
             let Some(key) = fields.next() else { continue };
             let Some(six) = memchr::memchr(b'6', key) else { continue };
             let (protocol, name) = key.split_at(six + 1);
+            let Some(known) = self.wanted(protocol, name) else { continue };
             match fields.number("a count") {
-                Ok(count) => self.push(protocol, name, count),
+                Ok(count) => self.values.push((known, count)),
                 Err(error) => problems.push(error),
             }
         }
     }
 
-    fn push(&mut self, protocol: &[u8], name: &[u8], count: i64) {
+    /// The next counter, if anybody wants it.
+    fn wanted(&mut self, protocol: &[u8], name: &[u8]) -> Option<Arc<Known<Names>>> {
         let make = |key: &str| Names {
             protocol_ends: String::from_utf8_lossy(protocol).len(),
             in_families: self.fields.is_match(key),
         };
         let known = self.keys.at(self.place, &[protocol, b"_", name], make);
         self.place += 1;
-        if known.made.in_families || self.all {
-            self.values.push((known.clone(), count));
-        }
+        (known.made.in_families || self.all).then(|| known.clone())
     }
 }
 

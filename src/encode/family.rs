@@ -249,8 +249,11 @@ impl<'a> FamilyWriter<'a> {
     pub fn keyed(&mut self, pattern: &Pattern, key: &str, value: impl Into<Value>) {
         self.name.clear();
         self.name.push_str(pattern.prefix);
-        let valid = |c: char| if c.is_ascii_alphanumeric() || c == '_' { c } else { '_' };
-        self.name.extend(key.chars().map(valid));
+        let is_valid = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+        match key.bytes().all(is_valid) {
+            true => self.name.push_str(key),
+            false => self.name.extend(key.chars().map(|c| if c.is_ascii() && is_valid(c as u8) { c } else { '_' })),
+        }
         self.name.push_str(pattern.suffix);
         let mut help = std::mem::take(&mut self.help);
         help.clear();

@@ -59,16 +59,16 @@ struct Compound {
 impl ProtobufEncoder {
     /// An encoder that appends to `out`.
     pub fn new(out: Vec<u8>) -> Self {
-        ProtobufEncoder { out, ..ProtobufEncoder::draining(Whole) }
+        ProtobufEncoder::draining(out, Whole)
     }
 }
 
 impl<D: Drain> ProtobufEncoder<D> {
-    /// An encoder whose exposition `drain` takes as it is written.
-    pub fn draining(drain: D) -> Self {
+    /// An encoder that appends to `out`, of which `drain` takes what is written.
+    pub fn draining(out: Vec<u8>, drain: D) -> Self {
         let value_field = field::METRIC_UNTYPED;
         let compound = Compound::default();
-        ProtobufEncoder { out: Vec::new(), drain, family: Vec::new(), metric: Vec::new(), value_field, compound }
+        ProtobufEncoder { out, drain, family: Vec::new(), metric: Vec::new(), value_field, compound }
     }
 
     /// What is left of the exposition: all of it, unless it was drained.

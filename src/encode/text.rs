@@ -29,14 +29,14 @@ pub struct TextEncoder<D = Whole> {
 impl TextEncoder {
     /// An encoder that appends to `out`.
     pub fn new(dialect: Dialect, out: Vec<u8>) -> Self {
-        TextEncoder { out, drain: Whole, dialect, sample_name: Vec::new(), family_length: 0 }
+        TextEncoder::draining(dialect, out, Whole)
     }
 }
 
 impl<D: Drain> TextEncoder<D> {
-    /// An encoder whose exposition `drain` takes as it is written.
-    pub fn draining(dialect: Dialect, drain: D) -> Self {
-        TextEncoder { out: Vec::new(), drain, dialect, sample_name: Vec::new(), family_length: 0 }
+    /// An encoder that appends to `out`, of which `drain` takes what is written.
+    pub fn draining(dialect: Dialect, out: Vec<u8>, drain: D) -> Self {
+        TextEncoder { out, drain, dialect, sample_name: Vec::new(), family_length: 0 }
     }
 
     /// What is left of the exposition: all of it, unless it was drained.

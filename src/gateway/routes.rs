@@ -271,7 +271,7 @@ impl Gateway {
             Shape::Protobuf => negotiate::Format::Protobuf,
             Shape::Text(_) => negotiate::Format::Text,
         };
-        render::whole(format, |out| own::write(out, &self.counts, &gauges))
+        render::whole(format, 0, |out| own::write(out, &self.counts, &gauges))
     }
 }
 

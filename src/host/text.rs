@@ -213,13 +213,15 @@ pub trait Number: Sized {
 
 impl Number for u64 {
     fn parse(bytes: &[u8]) -> Option<u64> {
+        /// So many digits fit whatever they are.
+        const SURE: usize = 19;
         if bytes.is_empty() {
             return None;
         }
-        bytes.iter().try_fold(0u64, |sum, byte| {
-            let digit = byte.wrapping_sub(b'0');
-            if digit > 9 { None } else { sum.checked_mul(10)?.checked_add(digit.into()) }
-        })
+        let digit = |byte: &u8| Some(byte.wrapping_sub(b'0')).filter(|digit| *digit <= 9).map(u64::from);
+        let (sure, rest) = bytes.split_at(bytes.len().min(SURE));
+        let sum = sure.iter().try_fold(0, |sum, byte| Some(sum * 10 + digit(byte)?))?;
+        rest.iter().try_fold(sum, |sum: u64, byte| sum.checked_mul(10)?.checked_add(digit(byte)?))
     }
 }
 

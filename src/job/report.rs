@@ -84,7 +84,7 @@ fn unix(time: SystemTime) -> f64 {
 
 /// That a run has begun.
 pub fn begun(start: SystemTime) -> Vec<u8> {
-    render::whole(Format::Text, |out| {
+    render::whole(Format::Text, 0, |out| {
         out.value(&RUNNING, 1u64);
         out.value(&START, unix(start));
     })
@@ -93,7 +93,7 @@ pub fn begun(start: SystemTime) -> Vec<u8> {
 /// How a run ended. A success that was is not told of, so that the last one stays.
 pub fn ended(run: &Run) -> Vec<u8> {
     let end = unix(run.start + run.duration);
-    render::whole(Format::Text, |out| {
+    render::whole(Format::Text, 0, |out| {
         if let Some(usage) = &run.usage {
             write_usage(out, usage);
         }

@@ -55,7 +55,11 @@ impl Exposition {
 
     /// Everything that was read and everything that Taffrail knows of itself, in `format`.
     pub fn render(&self, answers: &[Answer], format: Format) -> Vec<u8> {
-        render::whole(format, |out| self.write(answers, out))
+        /// Numbers have a digit more now and then.
+        const MORE: usize = 256;
+        let last = self.body_size.load(Ordering::Relaxed);
+        let expected = if last > LARGE { 0 } else { last + MORE };
+        render::whole(format, expected, |out| self.write(answers, out))
     }
 
     pub(super) fn write(&self, answers: &[Answer], out: &mut FamilyWriter<'_>) {

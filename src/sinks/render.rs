@@ -17,9 +17,9 @@ use crate::encode::drain::{CHUNK, Drain, Whole};
 use crate::encode::protobuf::ProtobufEncoder;
 use crate::encode::text::{Dialect, TextEncoder};
 
-/// What `write` writes, in `format`.
-pub fn whole(format: Format, write: impl FnOnce(&mut FamilyWriter<'_>)) -> Vec<u8> {
-    encode(format, Whole, write)
+/// What `write` writes, in `format`; about so many bytes are expected.
+pub fn whole(format: Format, expected: usize, write: impl FnOnce(&mut FamilyWriter<'_>)) -> Vec<u8> {
+    encode(format, Vec::with_capacity(expected), Whole, write)
 }
 
 /// What makes a body: it hands over what it has made so far, and gives back the rest.
@@ -29,7 +29,7 @@ impl<P: FnOnce(&mut dyn FnMut(&mut Vec<u8>)) -> Vec<u8>> Produce for P {}
 
 /// What `write` writes, in `format`, as a body that is made.
 pub fn families(format: Format, write: impl FnOnce(&mut FamilyWriter<'_>)) -> impl Produce {
-    move |drain: &mut dyn FnMut(&mut Vec<u8>)| encode(format, |bytes: &mut Vec<u8>| drain(bytes), write)
+    move |drain: &mut dyn FnMut(&mut Vec<u8>)| encode(format, Vec::new(), |bytes: &mut Vec<u8>| drain(bytes), write)
 }
 
 /// The whole body.
@@ -96,16 +96,16 @@ pub fn streamed(produce: impl Produce + Send + 'static, done: impl FnOnce(usize)
     Streamed(body)
 }
 
-fn encode<D: Drain>(format: Format, drain: D, write: impl FnOnce(&mut FamilyWriter<'_>)) -> Vec<u8> {
+fn encode<D: Drain>(format: Format, out: Vec<u8>, drain: D, write: impl FnOnce(&mut FamilyWriter<'_>)) -> Vec<u8> {
     match format {
         Format::Protobuf => {
-            let mut encoder = ProtobufEncoder::draining(drain);
+            let mut encoder = ProtobufEncoder::draining(out, drain);
             write(&mut FamilyWriter::new(&mut encoder));
             encoder.finish()
         }
         Format::Text | Format::OpenMetrics => {
             let dialect = if format == Format::Text { Dialect::Plain } else { Dialect::OpenMetrics };
-            let mut encoder = TextEncoder::draining(dialect, drain);
+            let mut encoder = TextEncoder::draining(dialect, out, drain);
             write(&mut FamilyWriter::new(&mut encoder));
             encoder.finish()
         }
@@ -152,7 +152,7 @@ mod tests {
     fn however_it_goes_out_it_is_the_same() {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         for format in [Format::Text, Format::OpenMetrics, Format::Protobuf] {
-            let expected = whole(format, write);
+            let expected = whole(format, 0, write);
             assert!(expected.len() > 4 * CHUNK);
 
             let (zipped, size) = gzipped(families(format, write));

@@ -3,8 +3,6 @@
 #[cfg_attr(not(target_os = "linux"), path = "no_socket.rs")]
 mod socket;
 
-use std::fmt::Write;
-
 pub use self::socket::Socket;
 use super::errno::Errno;
 
@@ -13,7 +11,8 @@ const NLMSG_DONE: u16 = 3;
 const NLM_F_REQUEST_DUMP: u16 = 0x1 | 0x300;
 const HEADER: usize = 16;
 /// The kernel gives up to this much at a time, NLMSG_GOODSIZE rounded up.
-const RECEIVE_BUFFER: usize = 64 << 10;
+#[cfg(target_os = "linux")]
+const LONGEST_DATAGRAM: usize = 64 << 10;
 
 /// Who is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,10 +56,9 @@ pub fn dump(
     request[6..8].copy_from_slice(&NLM_F_REQUEST_DUMP.to_ne_bytes());
     request.extend_from_slice(question.body);
     socket.send(&request)?;
-    buffer.resize(RECEIVE_BUFFER, 0);
     loop {
-        let length = socket.receive(buffer)?;
-        if read_messages(&buffer[..length], each)? == Dump::Complete {
+        socket.receive(buffer)?;
+        if read_messages(buffer, each)? == Dump::Complete {
             return Ok(());
         }
     }
@@ -137,10 +135,10 @@ pub fn text(bytes: &[u8]) -> String {
 
 /// Writes the address of a network card as sysfs does, such as `02:fc:00:00:00:01`.
 pub fn write_hardware_address(out: &mut String, bytes: &[u8]) {
+    let digit = |half: u8| char::from(b"0123456789abcdef"[usize::from(half)]);
     for (place, byte) in bytes.iter().enumerate() {
-        let separator = if place > 0 { ":" } else { "" };
-        // Writing into a string does not fail.
-        let _ = write!(out, "{separator}{byte:02x}");
+        let separator = (place > 0).then_some(':');
+        out.extend(separator.into_iter().chain([digit(byte >> 4), digit(byte & 0xf)]));
     }
 }
 

@@ -28,7 +28,7 @@ impl Socket {
         match *self {}
     }
 
-    pub(super) fn receive(&self, _: &mut [u8]) -> Result<usize, Errno> {
+    pub(super) fn receive(&self, _: &mut Vec<u8>) -> Result<(), Errno> {
         match *self {}
     }
 }

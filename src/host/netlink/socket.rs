@@ -3,6 +3,7 @@
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
+use rustix::buffer::spare_capacity;
 use rustix::io;
 use rustix::net::netlink::{GENERIC, KOBJECT_UEVENT, SOCK_DIAG, SocketAddrNetlink};
 use rustix::net::{
@@ -10,7 +11,7 @@ use rustix::net::{
 };
 
 use super::super::errno::Errno;
-use super::Peer;
+use super::{LONGEST_DATAGRAM, Peer};
 
 /// A socket to ask with, or to hear events by.
 #[derive(Debug)]
@@ -52,8 +53,10 @@ impl Socket {
         sendto(&self.0, request, SendFlags::empty(), &SocketAddrNetlink::new(0, 0)).map(drop)
     }
 
-    /// Receives a datagram, and tells how long it is.
-    pub(super) fn receive(&self, room: &mut [u8]) -> Result<usize, Errno> {
-        io::retry_on_intr(|| recv(&self.0, &mut *room, RecvFlags::empty())).map(|(_, length)| length.min(room.len()))
+    /// Receives a datagram.
+    pub(super) fn receive(&self, datagram: &mut Vec<u8>) -> Result<(), Errno> {
+        datagram.clear();
+        datagram.reserve(LONGEST_DATAGRAM);
+        io::retry_on_intr(|| recv(&self.0, spare_capacity(datagram), RecvFlags::empty())).map(drop)
     }
 }
