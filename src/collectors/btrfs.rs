@@ -1,9 +1,11 @@
 //! Btrfs file systems: how much of each kind is allocated and used.
 
+use super::filesystem::mount_points_of;
 use super::gathered::{Attribute, Gathered, Unit};
 use super::{About, Collector, ReadContext};
 use crate::config::Section;
 use crate::encode::Family;
+use crate::host::btrfs::{ERRORS, Volume, VolumeDevice};
 use crate::host::{Device, Devices, Host, ReadError, file};
 
 /// `/sys/fs/btrfs`: fs/btrfs/sysfs.c.
@@ -15,12 +17,14 @@ impl Collector for Btrfs {
     const ABOUT: About = About {
         name: "btrfs",
         summary: "Btrfs file systems: what is allocated and used, devices, commits",
-        reads: &["/sys/fs/btrfs/*"],
-        needs: "a file system of Btrfs that is mounted",
+        reads: &["/sys/fs/btrfs/*", "/proc/1/mountinfo", "/proc/self/mountinfo", "ioctl(2) of file systems"],
+        needs: "a file system of Btrfs that is mounted, and to see its mount for errors and what is free of devices",
         families: &[
             INFO.info(),
             OF_FILE_SYSTEM[0].family.info(),
             DEVICE_SIZE.info(),
+            DEVICE_UNUSED.info(),
+            DEVICE_ERRORS.info(),
             RESERVED.info(),
             USED.info(),
             SIZE.info(),
@@ -41,17 +45,17 @@ impl Collector for Btrfs {
     fn read(&mut self, cx: &mut ReadContext<'_>, reading: &mut Gathered) -> Result<(), ReadError> {
         reading.clear();
         // File systems are called by their UUIDs; beside them is what the module can do.
-        for (uuid, device) in self.file_systems.look(|name| name.contains('-'))? {
+        let mut file_systems = self.file_systems.look(|name| name.contains('-'))?.peekable();
+        let volumes = if file_systems.peek().is_some() { volumes(cx) } else { Vec::new() };
+        for (uuid, device) in file_systems {
             let label = device.string("label", cx.buffer).unwrap_or_default();
             reading.put(&INFO, [&label, uuid], 1u64);
             reading.put_attributes(cx, device, OF_FILE_SYSTEM, [uuid]);
             let mut devices = file::list(&device.path().join("devices")).unwrap_or_default();
             devices.sort_unstable();
-            for name in &devices {
-                const SECTOR: u64 = 512;
-                let size = device.number::<u64>(format!("devices/{name}/size"), cx.buffer);
-                let bytes = cx.part(size).flatten().map(|sectors| sectors.saturating_mul(SECTOR));
-                reading.put_some(&DEVICE_SIZE, [name, uuid], bytes);
+            match volumes.iter().find(|volume| volume.uuid == uuid) {
+                Some(volume) => volume.devices.iter().for_each(|device| put_device(reading, device, uuid)),
+                None => read_sizes(cx, reading, device, &devices, uuid),
             }
             for kind in ["data", "metadata", "system"] {
                 read_kind(cx, reading, device, kind, uuid, devices.len());
@@ -59,6 +63,39 @@ impl Collector for Btrfs {
             read_commits(cx, reading, device, uuid);
         }
         Ok(())
+    }
+}
+
+/// What file systems tell of their devices, as far as they are mounted where Taffrail sees them.
+fn volumes(cx: &mut ReadContext<'_>) -> Vec<Volume> {
+    let mount_points = mount_points_of(cx, "btrfs");
+    let mut volumes: Vec<Volume> = Vec::new();
+    for mount_point in cx.part(mount_points).unwrap_or_default() {
+        // Subvolumes are mounted as well; and what cannot be asked has sizes in files.
+        let Ok(volume) = cx.host.kernel.btrfs(&mount_point) else { continue };
+        if volumes.iter().all(|known| known.uuid != volume.uuid) {
+            volumes.push(volume);
+        }
+    }
+    volumes
+}
+
+fn put_device(reading: &mut Gathered, device: &VolumeDevice, uuid: &str) {
+    let VolumeDevice { uuid: own, path, size, allocated, errors } = device;
+    let name = path.rsplit('/').next().unwrap_or_default();
+    reading.put(&DEVICE_SIZE, [own, name, uuid], *size);
+    reading.put(&DEVICE_UNUSED, [own, name, uuid], size.saturating_sub(*allocated));
+    for (kind, count) in ERRORS.iter().zip(errors) {
+        reading.put(&DEVICE_ERRORS, [own, name, kind, uuid], *count);
+    }
+}
+
+fn read_sizes(cx: &mut ReadContext<'_>, reading: &mut Gathered, device: &mut Device, names: &[String], uuid: &str) {
+    const SECTOR: u64 = 512;
+    for name in names {
+        let size = device.number::<u64>(format!("devices/{name}/size"), cx.buffer);
+        let bytes = cx.part(size).flatten().map(|sectors| sectors.saturating_mul(SECTOR));
+        reading.put_some(&DEVICE_SIZE, ["", name, uuid], bytes);
     }
 }
 
@@ -125,8 +162,16 @@ const OF_FILE_SYSTEM: &[Attribute<1>] = &[Attribute::gauge(
     ["uuid"],
     Unit::Plain,
 )];
-const DEVICE_SIZE: Family<2> =
-    Family::gauge("node_btrfs_device_size_bytes", "Size of a device of the file system in bytes.", ["device", "uuid"]);
+const DEVICE: [&str; 3] = ["btrfs_dev_uuid", "device", "uuid"];
+const DEVICE_SIZE: Family<3> =
+    Family::gauge("node_btrfs_device_size_bytes", "Size of a device of the file system in bytes.", DEVICE);
+const DEVICE_UNUSED: Family<3> =
+    Family::gauge("node_btrfs_device_unused_bytes", "Bytes of the device that are not allocated.", DEVICE);
+const DEVICE_ERRORS: Family<4> = Family::counter(
+    "node_btrfs_device_errors_total",
+    "Errors of the device since they were reset.",
+    ["btrfs_dev_uuid", "device", "type", "uuid"],
+);
 const RESERVED: Family<2> =
     Family::gauge("node_btrfs_reserved_bytes", "Bytes that are set aside for writes.", ["block_group_type", "uuid"]);
 const GROUP: [&str; 3] = ["block_group_type", "mode", "uuid"];

@@ -262,6 +262,14 @@ impl Filesystem {
     }
 }
 
+/// Where file systems of one type are mounted, as Taffrail sees them.
+pub(super) fn mount_points_of(cx: &mut ReadContext<'_>, file_system: &str) -> Result<Vec<PathBuf>, ReadError> {
+    let mut table = MountTable::of_host(cx);
+    let mounts = table.file.read(cx.buffer)?.lines().filter_map(|line| read_mount(line).ok());
+    let of_type = mounts.filter(|mount| mount.file_system == file_system);
+    Ok(of_type.map(|mount| cx.host.root_path(cx.host.name_on_host(&mount.mount_point))).collect())
+}
+
 impl MountTable {
     /// The first process is sure to see the host's mounts, but may be hidden from us.
     fn of_host(cx: &mut ReadContext<'_>) -> MountTable {

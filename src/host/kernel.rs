@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use super::btrfs::{self, Volume};
 use super::calls;
 use super::errno::Errno;
 use super::ethtool::{self, Ethtool};
@@ -155,6 +156,15 @@ pub trait Kernel: Send + Sync {
         Err(Errno::OPNOTSUPP)
     }
 
+    /// What the file system of Btrfs that is mounted at `mount_point`, a path as Taffrail sees it, tells of its devices.
+    ///
+    /// # Errors
+    /// What it answers; `EOPNOTSUPP` where only files tell of the host.
+    fn btrfs(&self, mount_point: &Path) -> Result<Volume, Errno> {
+        let _ = mount_point;
+        Err(Errno::OPNOTSUPP)
+    }
+
     /// A counter of `event` on the CPU `cpu`, which counts from now on.
     ///
     /// # Errors
@@ -246,6 +256,11 @@ impl Kernel for LiveKernel {
     fn ethtool(&self, device: &str) -> Result<Ethtool, Errno> {
         self.is_the_hosts()?;
         ethtool::ask(device)
+    }
+
+    fn btrfs(&self, mount_point: &Path) -> Result<Volume, Errno> {
+        self.is_the_hosts()?;
+        btrfs::ask(mount_point)
     }
 
     fn counter(&self, event: Event, cpu: u32) -> Result<Box<dyn Counter>, Errno> {

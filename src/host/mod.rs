@@ -1,6 +1,7 @@
 //! The host as one value: where its trees are mounted, and the few things that the kernel says by a system call
 //! instead of a file. Collectors read through it alone, so a recorded tree is as good a host as a live one.
 
+pub mod btrfs;
 #[cfg_attr(windows, path = "calls_windows.rs")]
 mod calls;
 pub mod changes;

@@ -25,6 +25,7 @@ use taffrail::config::{Document, Section};
 use taffrail::encode::point::{CommonTags, Lines};
 use taffrail::encode::text::{Dialect, TextEncoder};
 use taffrail::encode::{FamilyWriter, PointWriter};
+use taffrail::host::btrfs::{Volume, VolumeDevice};
 use taffrail::host::ethtool::{Driver, Ethtool, Link};
 use taffrail::host::netlink::Question;
 use taffrail::host::perf::{Count, Counter, Event};
@@ -78,6 +79,7 @@ struct Told {
     timex: Option<Timex>,
     ethtool: BTreeMap<String, Ethtool>,
     counts: Vec<(Event, u32, Count)>,
+    volumes: BTreeMap<PathBuf, Volume>,
     dumps: Vec<RecordedDump>,
 }
 
@@ -124,6 +126,7 @@ impl Told {
             },
             ethtool: tables(table, "ethtool").map(|told| (string(told, "device"), ethtool_of(told))).collect(),
             counts: tables(table, "counter").map(count_of).collect(),
+            volumes: volumes_of(tables(table, "btrfs")),
             dumps: tables(table, "dump").map(dump_of).collect(),
         }
     }
@@ -183,6 +186,24 @@ fn ethtool_of(told: &DeTable<'_>) -> Ethtool {
         advertised: bits("advertised"),
     });
     Ethtool { driver, counters: counters.iter().map(counter).collect(), link }
+}
+
+/// `[[btrfs]]`: a device for each table; those with one `path` are of the file system that is mounted there.
+fn volumes_of<'t>(told: impl Iterator<Item = &'t DeTable<'t>>) -> BTreeMap<PathBuf, Volume> {
+    let mut volumes: BTreeMap<PathBuf, Volume> = BTreeMap::new();
+    for device in told {
+        let value = |text: &str| text.parse::<u64>().unwrap();
+        let volume = volumes.entry(string(device, "path").into()).or_default();
+        volume.uuid = string(device, "uuid");
+        volume.devices.push(VolumeDevice {
+            uuid: string(device, "device_uuid"),
+            path: string(device, "device"),
+            size: value(number(device, "size").unwrap()),
+            allocated: value(number(device, "allocated").unwrap()),
+            errors: std::array::from_fn(|kind| value(&list(device, "errors")[kind])),
+        });
+    }
+    volumes
 }
 
 fn count_of(told: &DeTable<'_>) -> (Event, u32, Count) {
@@ -316,6 +337,11 @@ impl Kernel for RecordedKernel {
 
     fn ethtool(&self, device: &str) -> Result<Ethtool, Errno> {
         self.told.lock().unwrap().ethtool.get(device).cloned().ok_or(Errno::OPNOTSUPP)
+    }
+
+    fn btrfs(&self, mount_point: &Path) -> Result<Volume, Errno> {
+        let below = Path::new("/").join(mount_point.strip_prefix(&self.root).map_err(|_| Errno::NOENT)?);
+        self.told.lock().unwrap().volumes.get(&below).cloned().ok_or(Errno::NOTTY)
     }
 
     fn counter(&self, event: Event, cpu: u32) -> Result<Box<dyn Counter>, Errno> {

@@ -161,9 +161,10 @@ fn put(reading: &mut Gathered, labels: [&str; 2], kind: &str, property: &str, nu
         "beep" => return reading.put_keyed(&SENSOR, &format!("{kind}_beep_enabled"), labels, Value::Float(number)),
         property => format!("_{property}"),
     };
-    let is_flag = property.ends_with("alarm") || property.ends_with("fault");
+    // Others, such as `crit_alarm`, node_exporter takes for values of their kind.
+    let is_flag = ["alarm", "fault"].contains(&property);
     let (key, value) = match kind {
-        _ if is_flag && kind != "temp" => (format!("{kind}{middle}"), number),
+        _ if is_flag => (format!("{kind}{middle}"), number),
         "in" | "cpu" => (format!("{kind}{middle}_volts"), number / 1000.0),
         "temp" if property != "type" => (format!("{kind}{middle}_celsius"), number / 1000.0),
         "curr" => (format!("{kind}{middle}_amps"), number / 1000.0),

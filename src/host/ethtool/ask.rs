@@ -66,7 +66,7 @@ impl Asked<'_> {
         const GLINKSETTINGS: u32 = 0x4c;
         const HEAD: usize = 48;
         const AUTONEGOTIATES: usize = 11;
-        const WORDS: usize = 18;
+        const WORDS: usize = 15;
         let Some(told) = self.known(GLINKSETTINGS, vec![0; HEAD])? else { return Ok(None) };
         let words = i8::from_ne_bytes([told[WORDS]]).unsigned_abs();
         // Supported, advertised, and what the other side offers.
