@@ -12,12 +12,17 @@ const HISTORICAL: [&str; 2] = ["node_memory_", "node_netstat_"];
 /// What promtool says of them.
 const COMPLAINT: &str = "metric names should be written in 'snake_case' not 'camelCase'";
 /// What it says of others.
-const OF_OTHERS: [&str; 5] = [
+const OF_OTHERS: [&str; 9] = [
     "node_power_supply_charge_counter metric name should not include type 'counter'",
     "node_wifi_station_receive_bits_per_second use base unit \"bytes\" instead of \"bits\"",
     "node_wifi_station_transmit_bits_per_second use base unit \"bytes\" instead of \"bits\"",
     "node_entropy_available_bits use base unit \"bytes\" instead of \"bits\"",
     "node_entropy_pool_size_bits use base unit \"bytes\" instead of \"bits\"",
+    // As the driver mac80211_hwsim calls them.
+    "node_ethtool_d_group metric names should not contain abbreviated units",
+    "node_ethtool_d_ps_mode metric names should not contain abbreviated units",
+    "node_ethtool_d_transmitted_dropped metric names should not contain abbreviated units",
+    "node_ethtool_d_transmitted_failed metric names should not contain abbreviated units",
 ];
 /// What it says of names that are cAdvisor's.
 const OF_CADVISOR: [&str; 3] = [
