@@ -191,13 +191,16 @@ impl Exposition {
     /// `rotational` of disks.
     fn parse(text: &str) -> Self {
         let mut exposition = Exposition::default();
+        // A label without a value is none.
+        let empty = regex::Regex::new(r#",\w+=""|\{\w+=""\}|(\{)\w+="","#).unwrap();
         for line in text.lines() {
             if let Some(typed) = line.strip_prefix("# TYPE ") {
                 let (family, kind) = typed.split_once(' ').unwrap();
                 exposition.types.insert(family.to_owned(), kind.to_owned());
             } else if let Some((series, value)) = line.rsplit_once(' ').filter(|_| !line.starts_with('#')) {
-                let newer = [",device_error=\"\"", ",rotational=\"0\"", ",rotational=\"1\""];
+                let newer = [",rotational=\"0\"", ",rotational=\"1\""];
                 let series = newer.iter().fold(series.to_owned(), |series, label| series.replace(label, ""));
+                let series = empty.replace_all(&series, "$1").into_owned();
                 exposition.values.insert(series, value.parse().unwrap());
             }
         }
@@ -335,8 +338,7 @@ fn disagreements(before: &Exposition, theirs: &Exposition, after: &Exposition) -
 }
 
 /// What node_exporter says otherwise of the host with every device, and why that is left to it.
-const SAID_OTHERWISE: [(&str, &str); 13] = [
-    ("node_btrfs_device_size_bytes", "a label without a value is none"),
+const SAID_OTHERWISE: [(&str, &str); 11] = [
     ("node_bcache_btree_cache_size_bytes", "sizes are in powers of 1,024, also behind the point"),
     ("node_bcache_btree_read_average_duration_seconds", "the kernel's file is in microseconds, not nanoseconds"),
     ("node_bcache_bypassed_bytes_total", "as the size of the tree"),
@@ -345,7 +347,6 @@ const SAID_OTHERWISE: [(&str, &str); 13] = [
     ("node_bcache_writeback_", "as the size of the tree"),
     ("node_btrfs_global_rsv_size_bytes", "Debian's does not read it"),
     ("node_disk_info", "the database of udev that it reads is that of the machine it runs on"),
-    ("node_dmi_info", "a label without a value is none"),
     ("node_hwmon_temp_celsius{chip=\"nct6779\",sensor=\"temp1\"}", "of two chips with one name it makes one"),
     ("node_mountstats_nfs_transport_", "has a label more in 1.12"),
     ("node_nvme_info", "has a label more in 1.12"),
