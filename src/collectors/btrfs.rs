@@ -1,6 +1,6 @@
 //! Btrfs file systems: how much of each kind is allocated and used.
 
-use super::filesystem::mount_points_of;
+use super::filesystem::MountsOfType;
 use super::gathered::{Attribute, Gathered, Unit};
 use super::{About, Collector, ReadContext};
 use crate::config::Section;
@@ -11,6 +11,7 @@ use crate::host::{Device, Devices, Host, ReadError, file};
 /// `/sys/fs/btrfs`: fs/btrfs/sysfs.c.
 pub(super) struct Btrfs {
     file_systems: Devices,
+    mounts: MountsOfType,
 }
 
 impl Collector for Btrfs {
@@ -39,14 +40,14 @@ impl Collector for Btrfs {
     type Reading = Gathered;
 
     fn new(host: &Host, _: &mut Section<'_>) -> Self {
-        Btrfs { file_systems: host.devices("fs/btrfs") }
+        Btrfs { file_systems: host.devices("fs/btrfs"), mounts: MountsOfType::new("btrfs") }
     }
 
     fn read(&mut self, cx: &mut ReadContext<'_>, reading: &mut Gathered) -> Result<(), ReadError> {
         reading.clear();
         // File systems are called by their UUIDs; beside them is what the module can do.
         let mut file_systems = self.file_systems.look(|name| name.contains('-'))?.peekable();
-        let volumes = if file_systems.peek().is_some() { volumes(cx) } else { Vec::new() };
+        let volumes = if file_systems.peek().is_some() { volumes(cx, &mut self.mounts) } else { Vec::new() };
         for (uuid, device) in file_systems {
             let label = device.string("label", cx.buffer).unwrap_or_default();
             reading.put(&INFO, [&label, uuid], 1u64);
@@ -67,12 +68,12 @@ impl Collector for Btrfs {
 }
 
 /// What file systems tell of their devices, as far as they are mounted where Taffrail sees them.
-fn volumes(cx: &mut ReadContext<'_>) -> Vec<Volume> {
-    let mount_points = mount_points_of(cx, "btrfs");
+fn volumes(cx: &mut ReadContext<'_>, mounts: &mut MountsOfType) -> Vec<Volume> {
+    let mount_points = mounts.look(cx);
     let mut volumes: Vec<Volume> = Vec::new();
     for mount_point in cx.part(mount_points).unwrap_or_default() {
         // Subvolumes are mounted as well; and what cannot be asked has sizes in files.
-        let Ok(volume) = cx.host.kernel.btrfs(&mount_point) else { continue };
+        let Ok(volume) = cx.host.kernel.btrfs(mount_point) else { continue };
         if volumes.iter().all(|known| known.uuid != volume.uuid) {
             volumes.push(volume);
         }

@@ -263,11 +263,30 @@ impl Filesystem {
 }
 
 /// Where file systems of one type are mounted, as Taffrail sees them.
-pub(super) fn mount_points_of(cx: &mut ReadContext<'_>, file_system: &str) -> Result<Vec<PathBuf>, ReadError> {
-    let mut table = MountTable::of_host(cx);
-    let mounts = table.file.read(cx.buffer)?.lines().filter_map(|line| read_mount(line).ok());
-    let of_type = mounts.filter(|mount| mount.file_system == file_system);
-    Ok(of_type.map(|mount| cx.host.root_path(cx.host.name_on_host(&mount.mount_point))).collect())
+pub(super) struct MountsOfType {
+    file_system: &'static str,
+    table: Option<HostFile>,
+    mount_points: Vec<PathBuf>,
+}
+
+impl MountsOfType {
+    pub(super) fn new(file_system: &'static str) -> Self {
+        MountsOfType { file_system, table: None, mount_points: Vec::new() }
+    }
+
+    /// Reads the table of mounts again, if it may be another.
+    pub(super) fn look(&mut self, cx: &mut ReadContext<'_>) -> Result<&[PathBuf], ReadError> {
+        if self.table.as_ref().is_none_or(HostFile::may_have_changed) {
+            // One that cannot be read is chosen anew.
+            let mut table = self.table.take().unwrap_or_else(|| MountTable::of_host(cx).file);
+            let mounts = table.read(cx.buffer)?.lines().filter_map(|line| read_mount(line).ok());
+            let of_type = mounts.filter(|mount| mount.file_system == self.file_system);
+            let path = |mount: Mount| cx.host.root_path(cx.host.name_on_host(&mount.mount_point));
+            self.mount_points = of_type.map(path).collect();
+            self.table = Some(table);
+        }
+        Ok(&self.mount_points)
+    }
 }
 
 impl MountTable {
