@@ -2,10 +2,10 @@
 
 use std::os::fd::{AsRawFd, OwnedFd};
 
-use super::super::errno::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 
 use super::{Driver, Ethtool, Link};
+use crate::host::errno::Errno;
 use crate::host::netlink::{text, u32_at, u64_at};
 
 /// Asks the driver of `device`.
@@ -117,6 +117,16 @@ impl Asked<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// On machines with such an interface; virtual ones have no link to tell of.
+    #[test]
+    fn a_link_tells_its_modes_in_as_many_words_as_the_kernel_has() {
+        for name in crate::host::file::list("/sys/class/net".as_ref()).unwrap() {
+            if let Some(link) = ask(&name).ok().and_then(|told| told.link) {
+                assert!(link.supported.len() >= 2 && link.supported.len() == link.advertised.len(), "{name}: {link:?}");
+            }
+        }
+    }
 
     #[test]
     fn the_loopback_interface_has_a_driver_without_counters_and_others_are_none() {
