@@ -1,8 +1,10 @@
-use std::fs::{DirBuilder, File, Metadata, OpenOptions};
+use std::fs::{DirBuilder, File, FileType, Metadata, OpenOptions};
 use std::future::pending;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
+
+use rustix::fs::OFlags;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -38,6 +40,26 @@ pub fn write_all_at(file: &File, bytes: &[u8], at: u64) -> io::Result<()> {
 /// The same, for files that none but our user may read.
 pub fn private(options: &mut OpenOptions) -> &mut OpenOptions {
     options.mode(0o600)
+}
+
+/// Opens a file to read it, and waits for nobody: neither for one who writes to a FIFO, nor for a line to be up.
+///
+/// # Errors
+/// What open(2) answers.
+pub fn open_without_blocking(path: &Path) -> io::Result<File> {
+    let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
+    OpenOptions::new().read(true).custom_flags(flags.bits() as i32).open(path)
+}
+
+/// What a file is that is neither a regular one nor a folder.
+pub fn kind_of_special_file(kind: FileType) -> &'static str {
+    match kind {
+        _ if kind.is_fifo() => "a FIFO",
+        _ if kind.is_char_device() => "a character device",
+        _ if kind.is_block_device() => "a block device",
+        _ if kind.is_socket() => "a socket",
+        _ => "a special file",
+    }
 }
 
 /// Makes a folder, and those above it, in which none but our user may look.

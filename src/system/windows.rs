@@ -1,4 +1,4 @@
-use std::fs::{DirBuilder, File, Metadata, OpenOptions};
+use std::fs::{DirBuilder, File, FileType, Metadata, OpenOptions};
 use std::future::pending;
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::windows::fs::{FileExt, MetadataExt};
@@ -45,6 +45,19 @@ pub fn write_all_at(file: &File, mut bytes: &[u8], mut at: u64) -> io::Result<()
 /// The same: who may read a file is what its folder says.
 pub fn private(options: &mut OpenOptions) -> &mut OpenOptions {
     options
+}
+
+/// Opens a file to read it.
+///
+/// # Errors
+/// What `CreateFile` answers.
+pub fn open_without_blocking(path: &Path) -> io::Result<File> {
+    File::open(path)
+}
+
+/// What a file is that is neither a regular one nor a folder.
+pub fn kind_of_special_file(_: FileType) -> &'static str {
+    "a special file"
 }
 
 /// Makes a folder, and those above it; who may look into it is what the folder above says.
