@@ -12,12 +12,13 @@ mod harness;
 mod way;
 
 use std::collections::BTreeSet;
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use database::Database;
+use harness::clock::Clock;
+use harness::disk::SmallDisk;
 use harness::http::request;
 use harness::real::free_port;
 use harness::{Taffrail, recorded_host, wait_until};
@@ -62,67 +63,6 @@ impl Agent {
     }
 }
 
-/// The clock that an agent sees, which is set as a test likes.
-struct Clock(tempfile::NamedTempFile);
-
-impl Clock {
-    fn new() -> Clock {
-        let clock = Clock(tempfile::NamedTempFile::new().unwrap());
-        clock.set(0);
-        clock
-    }
-
-    /// So many seconds before or behind the others.
-    fn set(&self, seconds: i64) {
-        std::fs::write(self.0.path(), format!("{seconds:+}\n")).unwrap();
-    }
-
-    /// For libfaketime, which stands between a program and the C library.
-    fn environment(&self) -> [(&'static str, String); 4] {
-        let library = libfaketime().expect("Debian's package faketime");
-        [
-            ("LD_PRELOAD", library.display().to_string()),
-            ("FAKETIME_TIMESTAMP_FILE", self.0.path().display().to_string()),
-            ("FAKETIME_NO_CACHE", "1".to_owned()),
-            ("FAKETIME_DONT_FAKE_MONOTONIC", "1".to_owned()),
-        ]
-    }
-}
-
-fn libfaketime() -> Option<PathBuf> {
-    let folders = std::fs::read_dir("/usr/lib").unwrap().map(|entry| entry.unwrap().path());
-    folders.map(|folder| folder.join("faketime/libfaketimeMT.so.1")).find(|path| path.exists())
-}
-
-/// A file system of its own for the spool, which may be full.
-struct SmallDisk(tempfile::TempDir);
-
-impl SmallDisk {
-    fn mount() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        harness::docker::run(
-            "mount",
-            &["-t", "tmpfs", "-o", "size=8m", "taffrail-test", folder.path().to_str().unwrap()],
-        );
-        SmallDisk(folder)
-    }
-
-    fn fill(&self) {
-        let mut filler = std::fs::File::create(self.0.path().join("filler")).unwrap();
-        while filler.write_all(&[0; 4096]).is_ok() {}
-    }
-
-    fn free(&self) {
-        let _ = std::fs::remove_file(self.0.path().join("filler"));
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = std::process::Command::new("umount").args(["--lazy", self.0.path().to_str().unwrap()]).status();
-    }
-}
-
 /// What is done to an agent and its database, at random.
 struct Scene {
     database: Database,
@@ -142,7 +82,7 @@ impl Scene {
         let (folder, port, disk, clock) = (tempfile::tempdir().unwrap(), free_port(), SmallDisk::mount(), Clock::new());
         let server = Some(database.start(folder.path(), port));
         let way = Way::to(port);
-        let agent = Agent::start(database, &way, &disk.0.path().join("spool"), &clock);
+        let agent = Agent::start(database, &way, &disk.path().join("spool"), &clock);
         Scene { database, folder, port, disk, way, clock, server, agent, log: Vec::new() }
     }
 
@@ -150,7 +90,7 @@ impl Scene {
         self.agent.taffrail.signal(signal);
         self.agent.taffrail.wait();
         self.log.extend(self.agent.taffrail.log());
-        self.agent = Agent::start(self.database, &self.way, &self.disk.0.path().join("spool"), &self.clock);
+        self.agent = Agent::start(self.database, &self.way, &self.disk.path().join("spool"), &self.clock);
     }
 
     /// Does something, and says what, and whether Taffrail itself was ended.

@@ -4,6 +4,8 @@
 #![allow(dead_code, unreachable_pub)]
 
 pub mod cgroups;
+pub mod clock;
+pub mod disk;
 pub mod docker;
 pub mod gateway;
 pub mod golden;
