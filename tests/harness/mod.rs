@@ -7,6 +7,7 @@ pub mod cgroups;
 pub mod clock;
 pub mod disk;
 pub mod docker;
+pub mod fuse;
 pub mod gateway;
 pub mod golden;
 pub mod http;
