@@ -58,7 +58,7 @@ impl Origin {
     /// # Errors
     /// As [`Origin::load`].
     pub fn load_without_credentials(&self) -> Result<Settings, Problems> {
-        Settings::load(&self.paths, &self.overrides, &variable_without_credentials)
+        Settings::load_once(&self.paths, &self.overrides, &variable_without_credentials)
     }
 
     /// The same, but for listening on sockets that were handed over, if there are any.

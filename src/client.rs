@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use reqwest::{Certificate, Client, ClientBuilder, Identity};
 
+use crate::system::regular_file::read_pem;
+
 /// A client that is to be completed: it goes straight to its server, and follows nobody elsewhere.
 pub fn builder() -> ClientBuilder {
     builder_with_proxies().no_proxy()
@@ -64,8 +66,7 @@ impl Tls {
             builder = builder.tls_certs_only([]);
         }
         if let Some((certificate, key)) = &self.identity {
-            let read =
-                |path: &Path| std::fs::read(path).map_err(|error| format!("{}: {}: {error}", names[1], path.display()));
+            let read = |path: &Path| read_pem(path).map_err(|error| format!("{}: {error}", names[1]));
             let pem = [read(certificate)?, read(key)?].concat();
             let wrong =
                 |error| format!("{}: {}, {}: {}", names[1], certificate.display(), key.display(), reason(&error));
@@ -80,7 +81,7 @@ impl Tls {
 /// # Errors
 /// Why there are none, without the path.
 pub fn certificates(path: &Path) -> Result<Vec<Certificate>, String> {
-    let pem = std::fs::read(path).map_err(|error| error.to_string())?;
+    let pem = read_pem(path).map_err(|error| error.reason.to_string())?;
     let certificates = Certificate::from_pem_bundle(&pem).map_err(|error| reason(&error))?;
     if certificates.is_empty() {
         return Err("expected certificates in PEM form, found none".to_owned());

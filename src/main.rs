@@ -255,9 +255,11 @@ impl Configuration {
 impl Plan {
     fn execute(&self) -> Result<(), Failure> {
         use taffrail::collectors::cloudwatch::plan::Plans;
+        use taffrail::settings::Settings;
+        let document = Document::load_once(&self.configuration.config, &agent::variable_without_credentials)?;
         // The whole configuration is checked, not only what is planned.
-        self.configuration.origin().load_without_credentials()?;
-        let plans = Plans::new(&Document::load(&self.configuration.config, &agent::variable_without_credentials)?)?;
+        Settings::check(&document, &Overrides::default())?;
+        let plans = Plans::new(&document)?;
         let told = runtime()?.block_on(plans.tell(self.assume_metrics, |line| eprintln!("{line}")))?;
         io::stdout().lock().write_all(told.as_bytes())?;
         Ok(())

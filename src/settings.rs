@@ -109,6 +109,21 @@ impl Settings {
         Settings::check(&document, overrides)
     }
 
+    /// The same for those who read it once: the files at `paths` may be pipes.
+    ///
+    /// # Errors
+    /// Every mistake.
+    pub fn load_once(
+        paths: &[PathBuf],
+        overrides: &Overrides,
+        environment: Environment<'_>,
+    ) -> Result<Settings, Problems> {
+        match paths {
+            [] => Settings::load(paths, overrides, environment),
+            paths => Settings::check(&Document::load_once(paths, environment)?, overrides),
+        }
+    }
+
     /// Checks a document.
     ///
     /// # Errors

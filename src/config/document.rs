@@ -8,6 +8,10 @@ use toml::de::{DeTable, DeValue};
 
 use super::expand::{Environment, expand};
 use super::problem::{Place, Problem, Problems, Source};
+use crate::system::regular_file::{NotRead, PATIENCE, RegularFileError, read_text_or_pipe, read_text_within, within};
+
+/// The most that is read of one file.
+const MOST_BYTES: u64 = 4 << 20;
 
 /// A value with its place.
 #[derive(Clone, Debug)]
@@ -84,16 +88,52 @@ pub struct Document {
 
 impl Document {
     /// Reads `paths` in order and merges them: later values win, lists of tables append. A directory stands for its
-    /// `*.toml` files in the order of their names.
+    /// `*.toml` files in the order of their names. All are regular files, for they are read again at a reload.
     ///
     /// # Errors
     /// Every file that cannot be read, every mistake of syntax and every unset variable, together.
     pub fn load(paths: &[PathBuf], environment: Environment<'_>) -> Result<Document, Problems> {
+        Document::read(paths, environment, |path| {
+            read_text_within(path, MOST_BYTES, PATIENCE).map_err(|error| match error.reason {
+                NotRead::Special("a FIFO") => {
+                    format!("{}: only check and print take a pipe, as a reload reads it again", cannot_read(&error))
+                }
+                _ => cannot_read(&error),
+            })
+        })
+    }
+
+    /// The same for those who read it once: the files that are named may be pipes.
+    ///
+    /// # Errors
+    /// As [`Document::load`].
+    pub fn load_once(paths: &[PathBuf], environment: Environment<'_>) -> Result<Document, Problems> {
+        Document::read(paths, environment, |path| {
+            let is_named = paths.iter().any(|named| named == path);
+            let read = match is_named {
+                true => read_text_or_pipe(path, MOST_BYTES),
+                false => read_text_within(path, MOST_BYTES, PATIENCE),
+            };
+            read.map_err(|error| cannot_read(&error))
+        })
+    }
+
+    fn read(
+        paths: &[PathBuf],
+        environment: Environment<'_>,
+        read: impl Fn(&Path) -> Result<String, String>,
+    ) -> Result<Document, Problems> {
         let mut reader = Reader { environment, found: Problems::default(), root: Table::new() };
         for path in paths {
-            match files_of(path) {
-                Ok(files) => files.iter().for_each(|file| reader.read_file(file)),
-                Err(error) => reader.cannot_read(path, &error),
+            let files = files_of(path).unwrap_or_else(|error| {
+                reader.cannot_read(cannot_read(&error));
+                Vec::new()
+            });
+            for file in files {
+                match read(&file) {
+                    Ok(text) => reader.read_text(Source { name: file.display().to_string(), text }),
+                    Err(message) => reader.cannot_read(message),
+                }
             }
         }
         reader.finish()
@@ -115,10 +155,19 @@ impl Document {
     }
 }
 
-fn files_of(path: &Path) -> std::io::Result<Vec<PathBuf>> {
-    if !path.is_dir() {
-        return Ok(vec![path.to_owned()]);
-    }
+fn cannot_read(error: &RegularFileError) -> String {
+    format!("{}: cannot be read: {}", error.path.display(), error.reason)
+}
+
+/// The files that `path` stands for.
+fn files_of(path: &Path) -> Result<Vec<PathBuf>, RegularFileError> {
+    let named = path.to_owned();
+    let listed = within(path, PATIENCE, move || if named.is_dir() { files_in(&named) } else { Ok(vec![named]) });
+    let listed = listed.and_then(|listed| listed.map_err(NotRead::Io));
+    listed.map_err(|reason| RegularFileError { path: path.to_owned(), reason })
+}
+
+fn files_in(path: &Path) -> std::io::Result<Vec<PathBuf>> {
     let entries = fs::read_dir(path)?.map(|entry| entry.map(|e| e.path())).collect::<Result<Vec<_>, _>>()?;
     let mut files: Vec<PathBuf> = entries.into_iter().filter(|p| p.extension().is_some_and(|e| e == "toml")).collect();
     files.sort();
@@ -132,16 +181,8 @@ struct Reader<'e> {
 }
 
 impl Reader<'_> {
-    fn cannot_read(&mut self, path: &Path, error: &std::io::Error) {
-        let message = format!("{}: cannot be read: {error}", path.display());
+    fn cannot_read(&mut self, message: String) {
         self.found.list.push(Problem { place: None, key: String::new(), message, secret: false });
-    }
-
-    fn read_file(&mut self, path: &Path) {
-        match fs::read_to_string(path) {
-            Ok(text) => self.read_text(Source { name: path.display().to_string(), text }),
-            Err(error) => self.cannot_read(path, &error),
-        }
     }
 
     fn read_text(&mut self, source: Source) {

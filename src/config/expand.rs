@@ -1,8 +1,8 @@
 //! What stands for something else in a string of the configuration: variables, files, credentials.
 
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
+
+use crate::system::regular_file::{NotRead, PATIENCE, read_text_within};
 
 /// Looks an environment variable up; where credentials cannot be read, also what `credential:NAME` is to stand for.
 pub type Environment<'e> = &'e dyn Fn(&str) -> Option<String>;
@@ -61,13 +61,10 @@ fn value_of(reference: &str, environment: Environment<'_>) -> Result<String, Str
 }
 
 fn read(path: &Path) -> Result<String, String> {
-    let at = |reason: String| format!("{}: {reason}", path.display());
-    let file = File::open(path).map_err(|error| at(error.to_string()))?;
-    let mut text = String::new();
-    file.take(MOST_BYTES + 1).read_to_string(&mut text).map_err(|error| at(error.to_string()))?;
-    if text.len() as u64 > MOST_BYTES {
-        return Err(at("expected a secret, found more than 64 KiB".to_owned()));
-    }
+    let mut text = read_text_within(path, MOST_BYTES, PATIENCE).map_err(|error| match error.reason {
+        NotRead::TooLarge(_) => format!("{}: expected a secret, found more than 64 KiB", path.display()),
+        _ => error.to_string(),
+    })?;
     text.truncate(text.trim_end_matches(['\r', '\n']).len());
     Ok(text)
 }

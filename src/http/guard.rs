@@ -1,7 +1,9 @@
 //! What stands before the endpoints, in force: TLS, who may ask, headers, a rate. Read again when its files change.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::mpsc::channel;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
@@ -13,6 +15,7 @@ use super::protection::{Origin, Protection, Rate};
 use super::tls::Tls;
 use super::web_config;
 use crate::system::Stamp;
+use crate::system::regular_file::{PATIENCE, RegularFileError, within};
 
 /// What holds for connections and requests at one moment.
 pub struct InForce {
@@ -55,12 +58,21 @@ impl InForce {
 /// A file, and how to know whether it has changed; nothing if it is not there.
 type Watch = (PathBuf, Option<Stamp>);
 
-fn stamp(path: &Path) -> Watch {
-    (path.to_owned(), path.metadata().ok().map(|metadata| Stamp::from(&metadata)))
+fn stamp(path: &Path) -> Result<Watch, RegularFileError> {
+    let named = path.to_owned();
+    let found = within(path, PATIENCE, move || named.metadata().ok().map(|metadata| Stamp::from(&metadata)));
+    match found {
+        Ok(stamp) => Ok((path.to_owned(), stamp)),
+        Err(reason) => Err(RegularFileError { path: path.to_owned(), reason }),
+    }
 }
 
 /// What holds, kept up to date with the files that it comes from.
 pub struct Guard {
+    kept: Arc<Kept>,
+}
+
+struct Kept {
     origin: Origin,
     in_force: ArcSwap<InForce>,
     watched: Mutex<Watched>,
@@ -68,7 +80,11 @@ pub struct Guard {
 
 struct Watched {
     looked: Instant,
+    /// Whether somebody looks at the files at the moment.
+    is_looked_at: bool,
     stamps: Vec<Watch>,
+    /// Whether their file system did not answer last time.
+    hangs: bool,
 }
 
 impl Guard {
@@ -78,47 +94,108 @@ impl Guard {
     /// Why that cannot be had.
     pub fn new(origin: Origin) -> Result<Guard, String> {
         let (in_force, stamps) = load(&origin)?;
-        let watched = Mutex::new(Watched { looked: Instant::now(), stamps });
-        Ok(Guard { origin, in_force: ArcSwap::from_pointee(in_force), watched })
+        Ok(Guard { kept: Arc::new(Kept::new(origin, in_force, stamps)) })
     }
 
     /// What lets everybody in.
     pub fn open() -> Guard {
         let in_force = InForce { tls: None, access: Access::new(Vec::new()), headers: HeaderMap::new(), bucket: None };
-        let watched = Mutex::new(Watched { looked: Instant::now(), stamps: Vec::new() });
-        let origin = Origin::Own(Box::default());
-        Guard { origin, in_force: ArcSwap::from_pointee(in_force), watched }
+        Guard { kept: Arc::new(Kept::new(Origin::Own(Box::default()), in_force, Vec::new())) }
     }
 
     /// Where it stands.
     pub fn origin(&self) -> &Origin {
-        &self.origin
+        &self.kept.origin
     }
 
     /// What holds now. Files are looked at once a second at most; what is wrong in them is told once, and what was
-    /// before holds on.
+    /// before holds on. Whoever asks waits for the look, but not for a file system that hangs.
     pub fn in_force(&self) -> Arc<InForce> {
+        if self.kept.is_due() {
+            self.look();
+        }
+        self.kept.in_force.load_full()
+    }
+
+    fn look(&self) {
+        /// A look takes less than a millisecond; under load, or where a file is behind a network, it may take longer.
+        const A_MOMENT: Duration = Duration::from_millis(50);
+        let (done, is_done) = channel();
+        let kept = self.kept.clone();
+        let looking = move || {
+            let _looking = Looking(&kept);
+            kept.look();
+            let _ = done.send(());
+        };
+        match thread::Builder::new().name("certificates".to_owned()).spawn(looking) {
+            Ok(_) => drop(is_done.recv_timeout(A_MOMENT)),
+            Err(_) => self.kept.watched().is_looked_at = false,
+        }
+    }
+}
+
+/// Whoever looks at the files; by being dropped he is done, however it went.
+struct Looking<'k>(&'k Kept);
+
+impl Drop for Looking<'_> {
+    fn drop(&mut self) {
+        self.0.watched().is_looked_at = false;
+    }
+}
+
+impl Kept {
+    fn new(origin: Origin, in_force: InForce, stamps: Vec<Watch>) -> Self {
+        let watched = Watched { looked: Instant::now(), is_looked_at: false, stamps, hangs: false };
+        Kept { origin, in_force: ArcSwap::from_pointee(in_force), watched: Mutex::new(watched) }
+    }
+
+    fn watched(&self) -> MutexGuard<'_, Watched> {
+        self.watched.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the files are to be looked at, which is then up to whoever asked.
+    fn is_due(&self) -> bool {
         const EVERY: Duration = Duration::from_secs(1);
-        let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
-        if watched.stamps.is_empty() || watched.looked.elapsed() < EVERY {
-            return self.in_force.load_full();
+        let mut watched = self.watched();
+        if watched.stamps.is_empty() || watched.is_looked_at || watched.looked.elapsed() < EVERY {
+            return false;
         }
         watched.looked = Instant::now();
-        let now: Vec<Watch> = watched.stamps.iter().map(|(path, _)| stamp(path)).collect();
-        if now != watched.stamps {
-            match load(&self.origin) {
-                Ok((in_force, stamps)) => {
-                    tracing::info!("certificates and users were read again");
-                    self.in_force.store(Arc::new(in_force));
-                    watched.stamps = stamps;
+        watched.is_looked_at = true;
+        true
+    }
+
+    fn look(&self) {
+        let before = self.watched().stamps.clone();
+        let now: Result<Vec<Watch>, _> = before.iter().map(|(path, _)| stamp(path)).collect();
+        let hung = std::mem::replace(&mut self.watched().hangs, now.is_err());
+        match now {
+            Err(error) if !hung => tracing::error!("certificates and users stay as they were: {error}"),
+            Err(_) => {}
+            Ok(now) => {
+                if hung {
+                    tracing::info!("certificates and users can be looked at again");
                 }
-                Err(error) => {
-                    tracing::error!("certificates and users stay as they were: {error}");
-                    watched.stamps = now;
+                if now != before {
+                    self.load(now);
                 }
             }
         }
-        self.in_force.load_full()
+    }
+
+    /// Takes what the files say now, when they look like `now`.
+    fn load(&self, now: Vec<Watch>) {
+        match load(&self.origin) {
+            Ok((in_force, stamps)) => {
+                tracing::info!("certificates and users were read again");
+                self.in_force.store(Arc::new(in_force));
+                self.watched().stamps = stamps;
+            }
+            Err(error) => {
+                tracing::error!("certificates and users stay as they were: {error}");
+                self.watched().stamps = now;
+            }
+        }
     }
 }
 
@@ -127,11 +204,13 @@ fn load(origin: &Origin) -> Result<(InForce, Vec<Watch>), String> {
     let protection = match origin {
         Origin::Own(protection) => Protection::clone(protection),
         Origin::WebConfig(path) => {
-            stamps.push(stamp(path));
+            stamps.push(stamp(path).map_err(|error| error.to_string())?);
             web_config::load(path)?
         }
     };
-    stamps.extend(protection.tls.iter().flat_map(Tls::files).map(stamp));
+    for path in protection.tls.iter().flat_map(Tls::files) {
+        stamps.push(stamp(path).map_err(|error| error.to_string())?);
+    }
     let tls = protection.tls.as_ref().map(Tls::load).transpose()?;
     let bucket =
         protection.rate.map(|rate| Mutex::new(Bucket { rate, tokens: rate.burst as f64, filled: Instant::now() }));

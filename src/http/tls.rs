@@ -15,6 +15,7 @@ use rustls::{
 };
 
 use crate::config::{Key, KeyInfo, Section};
+use crate::system::regular_file::read_pem;
 
 /// A certificate or key: in a file, or as it is.
 #[derive(Clone, PartialEq, Eq)]
@@ -290,7 +291,7 @@ pub fn go_curve(name: &str) -> Option<&'static str> {
 
 fn read(pem: &Pem) -> Result<Vec<u8>, String> {
     match pem {
-        Pem::File(path) => std::fs::read(path).map_err(|error| format!("{}: {error}", path.display())),
+        Pem::File(path) => read_pem(path).map_err(|error| error.to_string()),
         Pem::Text(text) => Ok(text.clone().into_bytes()),
     }
 }

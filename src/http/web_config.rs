@@ -10,6 +10,7 @@ use super::access::{User, is_hash};
 use super::protection::{Protection, Rate};
 use super::tls::{ClientAuth, Pem, Tls, go_curve, names, version_of};
 use crate::config::{Key, Problems, Section, yaml};
+use crate::system::regular_file::{PATIENCE, read_text_within};
 
 const CERT: Key<String> = Key::new("cert", "\"\"", "");
 const CERT_FILE: Key<String> = Key::new("cert_file", "\"\"", "");
@@ -33,7 +34,9 @@ const BURST: Key<usize> = Key::optional("burst", "");
 /// # Errors
 /// Every mistake.
 pub fn load(path: &Path) -> Result<Protection, String> {
-    let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    /// Room for a hundred thousand users.
+    const MOST_BYTES: u64 = 16 << 20;
+    let text = read_text_within(path, MOST_BYTES, PATIENCE).map_err(|error| error.to_string())?;
     let folder = path.parent().unwrap_or(Path::new("."));
     parse(&path.display().to_string(), &text, folder).map_err(|problems| problems.to_string())
 }

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 pub use hung::{hung, within};
 
-use super::{kind_of_special_file, open_without_blocking};
+use super::{is_pipe, kind_of_special_file, open_without_blocking};
 
 /// How long whoever reads a file waits for it. A disk answers within this also under load.
 pub const PATIENCE: Duration = Duration::from_secs(5);
@@ -41,6 +41,8 @@ pub enum NotRead {
     NotText,
     /// There was no answer for so long: it is on a file system that hangs.
     NoAnswer(Duration),
+    /// It is a pipe into which nobody has written a whole text for so long.
+    Unwritten(Duration),
     /// Somebody waited in vain before, and there is still no answer: it was not waited for again.
     StillNoAnswer,
 }
@@ -66,6 +68,9 @@ impl Display for NotRead {
             NotRead::NoAnswer(after) => {
                 write!(f, "not read within {} s: the file system that it is on does not answer", after.as_secs_f64())
             }
+            NotRead::Unwritten(after) => {
+                write!(f, "expected somebody to write to this pipe and close it within {} s", after.as_secs_f64())
+            }
             NotRead::StillNoAnswer => {
                 f.write_str("not read: the file system that it is on still does not answer an earlier attempt")
             }
@@ -76,7 +81,7 @@ impl Display for NotRead {
 impl NotRead {
     /// Whether there is no such file.
     pub fn is_absence(&self) -> bool {
-        matches!(self, NotRead::Io(error) if error.kind() == ErrorKind::NotFound)
+        matches!(self, NotRead::Io(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory))
     }
 }
 
@@ -130,6 +135,36 @@ pub fn read_regular_within(path: &Path, at_most: u64, patience: Duration) -> Res
 pub fn read_text_within(path: &Path, at_most: u64, patience: Duration) -> Result<String, RegularFileError> {
     let bytes = read_regular_within(path, at_most, patience)?;
     String::from_utf8(bytes).map_err(|_| RegularFileError { path: path.to_owned(), reason: NotRead::NotText })
+}
+
+/// The same of text, which may also come from a pipe: whoever writes to it gets a minute.
+///
+/// # Errors
+/// As [`read_text_within`].
+pub fn read_text_or_pipe(path: &Path, at_most: u64) -> Result<String, RegularFileError> {
+    const FOR_WRITERS: Duration = Duration::from_secs(60);
+    let named = path.to_owned();
+    let looked = within(path, PATIENCE, move || named.metadata().is_ok_and(|found| is_pipe(found.file_type())));
+    if !looked.map_err(|reason| RegularFileError { path: path.to_owned(), reason })? {
+        return read_text_within(path, at_most, PATIENCE);
+    }
+    let named = path.to_owned();
+    let read = within(path, FOR_WRITERS, move || up_to(File::open(&named).map_err(NotRead::Io)?, 0, at_most));
+    let text = read.and_then(|read| String::from_utf8(read?).map_err(|_| NotRead::NotText));
+    text.map_err(|reason| {
+        let reason = if let NotRead::NoAnswer(after) = reason { NotRead::Unwritten(after) } else { reason };
+        RegularFileError { path: path.to_owned(), reason }
+    })
+}
+
+/// Reads a file of certificates or keys, as [`read_regular_within`].
+///
+/// # Errors
+/// As there.
+pub fn read_pem(path: &Path) -> Result<Vec<u8>, RegularFileError> {
+    /// Ten times what all authorities that browsers trust take together.
+    const MOST_BYTES: u64 = 4 << 20;
+    read_regular_within(path, MOST_BYTES, PATIENCE)
 }
 
 fn read(path: &Path, at_most: u64) -> Result<(Vec<u8>, Metadata), NotRead> {

@@ -51,6 +51,11 @@ pub fn open_without_blocking(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).custom_flags(flags.bits() as i32).open(path)
 }
 
+/// Whether a file is a pipe, with a name or without.
+pub fn is_pipe(kind: FileType) -> bool {
+    kind.is_fifo()
+}
+
 /// What a file is that is neither a regular one nor a folder.
 pub fn kind_of_special_file(kind: FileType) -> &'static str {
     match kind {

@@ -55,6 +55,11 @@ pub fn open_without_blocking(path: &Path) -> io::Result<File> {
     File::open(path)
 }
 
+/// Whether a file is a pipe: none is known as one.
+pub fn is_pipe(_: FileType) -> bool {
+    false
+}
+
 /// What a file is that is neither a regular one nor a folder.
 pub fn kind_of_special_file(_: FileType) -> &'static str {
     "a special file"

@@ -19,6 +19,9 @@ static GIVEN_UP: LazyLock<Mutex<GivenUp>> = LazyLock::new(Mutex::default);
 /// More threads than this are not left to file systems that hang.
 const MOST: usize = 64;
 
+/// How long a file is waited for in a folder of which another hangs: as a rule it will, too.
+const BESIDE_ONE_THAT_HANGS: Duration = Duration::from_millis(200);
+
 fn given_up() -> MutexGuard<'static, GivenUp> {
     GIVEN_UP.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -38,12 +41,14 @@ pub fn within<T: Send + 'static>(
     patience: Duration,
     ask: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, NotRead> {
-    {
+    let patience = {
         let given_up = given_up();
         if given_up.contains_key(path) || given_up.values().sum::<usize>() >= MOST {
             return Err(NotRead::StillNoAnswer);
         }
-    }
+        let is_beside_one = given_up.keys().any(|other| other.parent() == path.parent());
+        if is_beside_one { patience.min(BESIDE_ONE_THAT_HANGS) } else { patience }
+    };
     let is_given_up = Arc::new(AtomicBool::new(false));
     let back = Back { path: path.to_owned(), is_given_up: is_given_up.clone() };
     let (answer, answered) = channel();

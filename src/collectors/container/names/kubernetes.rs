@@ -13,7 +13,7 @@ use super::labels::Labels;
 use super::source::{Answer, Failure, FailureKind, MAX_ENTRIES};
 use super::{Named, PodNamed};
 use crate::client;
-use crate::host::file;
+use crate::system::regular_file::{PATIENCE, read_text_within};
 
 /// How many pods are asked for at a time.
 const PAGE: usize = 500;
@@ -116,10 +116,11 @@ impl Kubernetes {
 
 /// The token as it is now, for it changes; none if there is no such file.
 fn read_token(path: &Path) -> Result<Option<String>, Failure> {
-    let mut buffer = Vec::new();
-    match file::read_once(path, &mut buffer) {
-        Ok(text) => Ok(Some(text.trimmed().into_owned()).filter(|token| !token.is_empty())),
-        Err(error) if error.is_absent() => Ok(None),
+    /// A token is short; what is longer is not one.
+    const MOST_BYTES: u64 = 64 << 10;
+    match read_text_within(path, MOST_BYTES, PATIENCE) {
+        Ok(text) => Ok(Some(text.trim().to_owned()).filter(|token| !token.is_empty())),
+        Err(error) if error.reason.is_absence() => Ok(None),
         Err(error) => Err(Failure::other(format!("kubernetes_token_file: {error}"))),
     }
 }
