@@ -7,7 +7,7 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
-use harness::server::{FakeInflux, Reply, reply};
+use harness::server::{FakeInflux, Reply, reply, reply_of};
 use harness::{Taffrail, recorded_host, wait_until};
 use rustix::process::Signal;
 
@@ -275,6 +275,53 @@ fn a_server_that_refuses_gets_everything_when_it_relents() {
         assert_once_each_in_order(&ticks(&stored));
         taffrail.wait_for_log("takes writes again");
     }
+}
+
+/// What a proxy, a login form, a server of another protocol or another kind says is no word about a point.
+#[test]
+fn what_is_not_influxdbs_answer_keeps_every_point_and_is_told_once() {
+    let page = "<html><head><title>400</title></head><body>The plain HTTP request was sent to HTTPS port</body></html>";
+    for (status, kind, body) in [
+        (200, "text/html", "<html><form>Log in</form></html>"),
+        (200, "text/plain", ""),
+        (200, "application/json", "{\"results\":[]}"),
+        (302, "text/html", "<a href=\"/login\">Found</a>"),
+        (400, "text/html", page),
+        (400, "text/plain", "Client sent an HTTP request to an HTTPS server.\n"),
+        (400, "application/json", "{\"message\":\"no Route matched\"}"),
+        (400, "application/json", "{\"error\":\"database is required\"}"),
+        (406, "text/html", "Not Acceptable"),
+        (413, "text/html", "<html>413 Request Entity Too Large</html>"),
+        (415, "text/plain", "Unsupported Media Type"),
+        (422, "text/html", page),
+    ] {
+        let server = FakeInflux::start(move |_| reply_of(status, kind, body));
+        let taffrail = Taffrail::start(&v1(&server, ""));
+        let told = taffrail.wait_for_log("the server refuses writes");
+        assert!(told.contains(&format!("status {status}: {}", body.trim())) || body.is_empty(), "{told}");
+        let asked = server.writes().len();
+        server.wait_for_writes(asked + 3);
+        assert_eq!(taffrail.logged("the server refuses writes"), 1, "{:#?}", taffrail.log());
+        let refused: BTreeSet<u64> = server.writes().iter().flat_map(|(write, _)| ticks(&write.lines)).collect();
+        let scrape = taffrail.get("/metrics");
+        assert!(scrape.text().contains("dropped_total{reason=\"rejected\",sink=\"central\"} 0\n"), "{status} {body}");
+        assert_eq!(scrape.sample("taffrail_sink_points_sent_total{sink=\"central\"}"), Some(0.0), "{status} {body}");
+        server.answer(|_| reply(204, ""));
+        let stored = wait_until("the points", || {
+            Some(server.stored()).filter(|lines| refused.is_subset(&ticks(lines).into_iter().collect()))
+        });
+        assert_once_each_in_order(&ticks(&stored));
+    }
+}
+
+#[test]
+fn another_server_is_tried_when_something_else_answers_for_one() {
+    let page = FakeInflux::start(|_| reply_of(200, "text/html", "<html>Log in</html>"));
+    let server = FakeInflux::agreeable();
+    let sink = format!("urls = [\"{}\", \"{}\"]\ndatabase = \"telegraf\"\n", page.url(), server.url());
+    let taffrail = Taffrail::start(&config(&sink));
+    server.wait_for_writes(3);
+    assert_eq!(taffrail.logged("refuses"), 0, "{:#?}", taffrail.log());
 }
 
 #[test]

@@ -9,11 +9,14 @@ pub(super) enum Answer {
     Delivered,
     /// The server has the points but for some that it will never take; how many, if it says so.
     Partial { dropped: Option<u64>, message: String },
-    /// The server takes none of these points because one of them is wrong: smaller batches find out which.
+    /// The server takes none of these points because one of them is wrong, as it says itself: smaller batches find out
+    /// which.
     Rejected { message: String },
-    /// The body is too large: smaller batches may pass.
-    TooLarge,
-    /// The server does not let us write, or does not know the place: somebody has to change something.
+    /// The body is too large: smaller batches may pass. If somebody before the server says so, with a page of his own, even
+    /// a point alone is kept.
+    TooLarge { is_foreign: bool, message: String },
+    /// The server does not let us write, or does not know the place, or it is not the server that answered: somebody has
+    /// to change something.
     Refused { message: String },
     /// It may be better later; after this time, if the server says so. If the connection was cut off while the request
     /// was sent, this may be a server's way to say that it is too large.

@@ -143,9 +143,9 @@ impl Servers {
         servers.into_iter()
     }
 
-    /// Whether a server's answer is one, so that no other is asked; it is the first from here on then.
+    /// Whether a server's answer is one about the points, so that no other is asked; it is the first from here on then.
     pub(super) fn has_answered(&mut self, server: &Server, answer: &Answer) -> bool {
-        let has_answered = !matches!(answer, Answer::Later { .. });
+        let has_answered = !matches!(answer, Answer::Later { .. } | Answer::Refused { .. });
         if has_answered {
             self.prefer(server);
         }
@@ -218,6 +218,28 @@ impl Answered {
     /// Status and body, fit for one line of a log.
     pub(super) fn message(&self) -> String {
         format!("status {}: {}", self.status, shorten(&self.body))
+    }
+
+    /// Whether the body is a page, as proxies and login forms have it, and no server of points.
+    pub(super) fn is_page(&self) -> bool {
+        let kind = self.headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+        let is_markup = self.body.trim_start_matches(|c: char| c.is_whitespace() || c == '\u{feff}').starts_with('<');
+        kind.to_ascii_lowercase().contains("html") || is_markup
+    }
+
+    /// The body, if it is an object of JSON.
+    pub(super) fn object(&self) -> Option<serde_json::Map<String, serde_json::Value>> {
+        if self.is_page() { None } else { serde_json::from_str(&self.body).ok() }
+    }
+
+    /// The body was too large, whoever says so.
+    pub(super) fn too_large(&self) -> Answer {
+        Answer::TooLarge { is_foreign: self.is_page(), message: self.message() }
+    }
+
+    /// A success that is none of `server`: something else answered in its place.
+    pub(super) fn foreign_success(&self, server: &str) -> Answer {
+        Answer::Refused { message: format!("{}, which is no answer of {server}", self.message()) }
     }
 }
 

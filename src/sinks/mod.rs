@@ -3,6 +3,7 @@
 mod answer;
 #[cfg(feature = "cloudwatch")]
 pub mod cloudwatch;
+mod cutting;
 pub mod delivery;
 pub mod elasticsearch;
 pub mod file;

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::answer::Answer;
 #[cfg(feature = "cloudwatch")]
 use super::cloudwatch;
+use super::cutting::Cutting;
 use super::delivery::Delivery;
 use super::http::ClientError;
 use super::prometheus::Exposition;
@@ -86,7 +87,7 @@ impl Sink {
         let gathering = Stoppable::start(|stop| gather(schedule, exposition.clone(), state.clone(), form, stop));
         let keeping = Stoppable::start(|stop| keep(state.clone(), stop));
         let sender = Sender {
-            batch_size: delivery.schedule.metric_batch_size,
+            cutting: Cutting::new(delivery.schedule.metric_batch_size, delivery.schedule.flush_interval),
             backoff: Backoff::new(delivery.retry_min, delivery.retry_max),
             delivery,
             takes_any_order: settings.takes_any_order(),
@@ -216,8 +217,8 @@ struct Sender {
     takes_any_order: bool,
     connection: Connection,
     sink: Arc<SinkState>,
-    /// Points in the next write; fewer than the setting while large or wrong batches are cut up.
-    batch_size: usize,
+    /// How many points the next write has; fewer than the setting while large or wrong batches are cut up.
+    cutting: Cutting,
     backoff: Backoff,
     /// Writes one after the other during which the connection was cut off.
     cut_offs: u32,
@@ -232,13 +233,6 @@ enum Told {
     Fine,
     Failing,
     Refusing,
-}
-
-/// What to do after a write.
-#[derive(Debug, PartialEq, Eq)]
-enum Next {
-    Continue,
-    Pause(Duration),
 }
 
 impl Sender {
@@ -316,20 +310,20 @@ impl Sender {
 
     /// Sends one batch.
     async fn send_one(&mut self, lane: Lane) -> Sent {
-        let size = self.batch_size;
+        let size = self.cutting.size();
         let Some(batch) = blocking(&self.sink, move |sink| sink.queue.front(lane, size)).await else {
             return Sent::Nothing;
         };
         let begun = Instant::now();
         let (count, answer) = self.connection.write(&batch.lines).await;
         self.sink.wrote_in(begun.elapsed());
-        match self.settle(&answer, count) {
-            Settled::Done => {
-                blocking(&self.sink, move |sink| sink.queue.remove(&batch, count)).await;
-                Sent::Points(count)
-            }
-            Settled::Again(Next::Continue) => Sent::Points(0),
-            Settled::Again(Next::Pause(pause)) => Sent::Pause(pause),
+        let Settled { is_done, pause } = self.settle(&answer, count);
+        if is_done {
+            blocking(&self.sink, move |sink| sink.queue.remove(&batch, count)).await;
+        }
+        match pause {
+            None => Sent::Points(if is_done { count } else { 0 }),
+            Some(pause) => Sent::Pause(pause),
         }
     }
 
@@ -340,7 +334,7 @@ impl Sender {
             Answer::Delivered => {
                 self.sink.sent.fetch_add(count as u64, Relaxed);
                 self.went_well();
-                Settled::Done
+                Settled::DONE
             }
             Answer::Partial { dropped, message } => {
                 let dropped = dropped.unwrap_or(1).min(count as u64);
@@ -348,47 +342,50 @@ impl Sender {
                 self.sink.dropped_rejected.fetch_add(dropped, Relaxed);
                 self.tell_of_drop(&format!("the server did not take all points: {message}"));
                 self.went_well();
-                Settled::Done
+                Settled::DONE
             }
-            Answer::Rejected { .. } | Answer::TooLarge if count > 1 => {
-                self.batch_size = count.div_ceil(2);
-                Settled::Again(Next::Continue)
+            Answer::Rejected { .. } | Answer::TooLarge { .. } if count > 1 => {
+                self.cutting.halve(count, matches!(answer, Answer::TooLarge { .. }));
+                Settled { is_done: false, pause: self.cutting.failed(Instant::now().into_std()) }
             }
-            Answer::Rejected { .. } | Answer::TooLarge => {
-                let message = match answer {
-                    Answer::Rejected { message } => message,
-                    _ => "the point is larger than the server takes",
-                };
-                self.sink.dropped_rejected.fetch_add(1, Relaxed);
-                self.tell_of_drop(&format!("a point was dropped: {message}"));
-                Settled::Done
-            }
-            Answer::Refused { message } => {
-                self.sink.retries.fetch_add(1, Relaxed);
-                if self.told != Told::Refusing {
-                    let pause = humantime::format_duration(self.delivery.refused_retry);
-                    tracing::error!(
-                        sink,
-                        "the server refuses writes; the points are kept, and it is tried again every {pause}: {message}"
-                    );
-                    self.told = Told::Refusing;
-                }
-                Settled::Again(Next::Pause(self.delivery.refused_retry))
-            }
+            Answer::TooLarge { is_foreign: true, message } => self.refused(message),
+            Answer::TooLarge { .. } => self.dropped("the point is larger than the server takes"),
+            Answer::Rejected { message } => self.dropped(message),
+            Answer::Refused { message } => self.refused(message),
             Answer::Later { after, message, was_cut_off } => {
                 self.sink.retries.fetch_add(1, Relaxed);
                 self.cut_offs = if *was_cut_off { self.cut_offs + 1 } else { 0 };
                 // A server may say 413 and close while it is sent to, so that its answer is lost.
                 if self.cut_offs > 1 {
-                    self.batch_size = count.div_ceil(2);
+                    self.cutting.halve(count, true);
                 }
                 if self.told == Told::Fine {
                     tracing::warn!(sink, "a write failed; the points are kept, and it is tried again: {message}");
                     self.told = Told::Failing;
                 }
-                Settled::Again(Next::Pause(self.backoff.pause().max(after.unwrap_or_default())))
+                Settled::again_in(self.backoff.pause().max(after.unwrap_or_default()))
             }
         }
+    }
+
+    /// A point alone that the server will never take.
+    fn dropped(&mut self, message: &str) -> Settled {
+        self.sink.dropped_rejected.fetch_add(1, Relaxed);
+        self.tell_of_drop(&format!("a point was dropped: {message}"));
+        Settled { is_done: true, pause: self.cutting.failed(Instant::now().into_std()) }
+    }
+
+    fn refused(&mut self, message: &str) -> Settled {
+        self.sink.retries.fetch_add(1, Relaxed);
+        if self.told != Told::Refusing {
+            let pause = humantime::format_duration(self.delivery.refused_retry);
+            tracing::error!(
+                sink = self.delivery.name,
+                "the server refuses writes; the points are kept, and it is tried again every {pause}: {message}"
+            );
+            self.told = Told::Refusing;
+        }
+        Settled::again_in(self.delivery.refused_retry)
     }
 
     /// Tells the log why points were dropped, once for each reason that differs from the last. How many is a metric.
@@ -406,9 +403,7 @@ impl Sender {
         }
         self.backoff.reset();
         self.cut_offs = 0;
-        // Grows back step by step, for the point that made the batch too large may be one of several.
-        let whole = self.delivery.schedule.metric_batch_size;
-        self.batch_size = self.batch_size.saturating_mul(2).min(whole);
+        self.cutting.passed();
     }
 }
 
@@ -421,9 +416,16 @@ enum Sent {
     Pause(Duration),
 }
 
-enum Settled {
-    /// The batch is done with.
-    Done,
-    /// The batch stays.
-    Again(Next),
+/// What becomes of a batch, and how long the server is left alone then.
+struct Settled {
+    is_done: bool,
+    pause: Option<Duration>,
+}
+
+impl Settled {
+    const DONE: Settled = Settled { is_done: true, pause: None };
+
+    fn again_in(pause: Duration) -> Settled {
+        Settled { is_done: false, pause: Some(pause) }
+    }
 }

@@ -41,6 +41,11 @@ pub fn reply(status: u16, body: &str) -> Reply {
     Reply { status, headers: String::new(), body: body.to_owned() }
 }
 
+/// The same, of this content type.
+pub fn reply_of(status: u16, content_type: &str, body: &str) -> Reply {
+    Reply { status, headers: format!("content-type: {content_type}\r\n"), body: body.to_owned() }
+}
+
 /// The server.
 pub struct FakeInflux {
     pub address: SocketAddr,
@@ -89,9 +94,9 @@ impl FakeInflux {
         self.writes.lock().unwrap().clone()
     }
 
-    /// The points of all writes that were answered with a status of success, in order.
+    /// The points of all writes that were answered as InfluxDB does when it has them, in order.
     pub fn stored(&self) -> Vec<String> {
-        let stored = self.writes().into_iter().filter(|(_, status)| *status < 300);
+        let stored = self.writes().into_iter().filter(|(_, status)| *status == 204);
         stored.flat_map(|(write, _)| write.lines).collect()
     }
 

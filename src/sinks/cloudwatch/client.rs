@@ -62,7 +62,7 @@ fn meaning(problem: Problem) -> Answer {
     match problem.kind {
         Kind::Denied | Kind::Credentials | Kind::Configuration => Answer::Refused { message },
         Kind::Rejected => Answer::Rejected { message },
-        Kind::TooLarge => Answer::TooLarge,
+        Kind::TooLarge => Answer::TooLarge { is_foreign: false, message },
         Kind::Throttled | Kind::Unavailable | Kind::Budget => Answer::later(&message),
     }
 }

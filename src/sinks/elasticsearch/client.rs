@@ -60,33 +60,29 @@ impl Connection {
             }
         }
         if !sent.is_empty() {
-            let body = http::gzip(&body);
-            let told = match self.ask(&body).await {
-                Ok(answered) => outcomes(&answered, sent.len()),
-                Err(answer) => Err(answer),
-            };
-            let later = match told {
+            let again = match self.ask(&http::gzip(&body), sent.len()).await {
                 Ok(outcomes) => self.learn(&sent, outcomes),
                 Err(answer) => return answer,
             };
-            if let Some(message) = later {
-                return Answer::later(&message);
+            if let Some(answer) = again {
+                return answer;
             }
         }
         self.done_with(&ids)
     }
 
     /// Keeps what became of points, and says why some have to be sent again, if they have.
-    fn learn(&mut self, sent: &[Id], outcomes: Vec<Outcome>) -> Option<String> {
-        let mut later = None;
+    fn learn(&mut self, sent: &[Id], outcomes: Vec<Outcome>) -> Option<Answer> {
+        let (mut later, mut refused) = (None, None);
         for (id, outcome) in sent.iter().zip(outcomes) {
             match outcome {
                 Outcome::Stored => drop(self.settled.insert(*id, Settled::Stored)),
                 Outcome::Rejected(reason) => drop(self.settled.insert(*id, Settled::Rejected(reason))),
-                Outcome::Later(reason) => later = Some(reason),
+                Outcome::Later(reason) => later = Some(Answer::later(&reason)),
+                Outcome::Refused(message) => refused = Some(Answer::Refused { message }),
             }
         }
-        later
+        later.or(refused)
     }
 
     fn done_with(&mut self, ids: &[Id]) -> Answer {
@@ -103,13 +99,14 @@ impl Connection {
         }
     }
 
-    async fn ask(&mut self, body: &[u8]) -> Result<Answered, Answer> {
+    /// What becomes of so many points, which are in `body`.
+    async fn ask(&mut self, body: &[u8], count: usize) -> Result<Vec<Outcome>, Answer> {
         let mut failed = Answer::later("there is no server");
         for server in self.servers.in_turn() {
-            match self.ask_one(&server, body).await {
-                Ok(answered) => {
+            match self.ask_one(&server, body, count).await {
+                Ok(outcomes) => {
                     self.servers.prefer(&server);
-                    return Ok(answered);
+                    return Ok(outcomes);
                 }
                 Err(answer) => failed = answer,
             }
@@ -120,7 +117,7 @@ impl Connection {
         Err(failed)
     }
 
-    async fn ask_one(&mut self, server: &Server, body: &[u8]) -> Result<Answered, Answer> {
+    async fn ask_one(&mut self, server: &Server, body: &[u8], count: usize) -> Result<Vec<Outcome>, Answer> {
         if !self.has_template {
             self.install_template(server).await?;
             self.has_template = true;
@@ -130,12 +127,7 @@ impl Connection {
             .request(server, Method::POST, &path, Some("filter_path=errors,items.*.status,items.*.error"))
             .header(header::CONTENT_TYPE, "application/x-ndjson")
             .header(header::CONTENT_ENCODING, "gzip");
-        let answered = http::send(request.body(body.to_vec()), MOST).await?;
-        match answered.status {
-            // Another server may be better.
-            502..=504 => Err(Answer::later(&answered.message())),
-            _ => Ok(answered),
-        }
+        outcomes(&http::send(request.body(body.to_vec()), MOST).await?, count)
     }
 
     /// Sees to it that the server has the index template.

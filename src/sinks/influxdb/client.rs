@@ -6,7 +6,7 @@ use super::routing;
 use super::settings::{Settings, Target};
 use crate::encode::point::Lines;
 use crate::sinks::answer::Answer;
-use crate::sinks::http::{self, ClientError, Server, Servers};
+use crate::sinks::http::{self, Answered, ClientError, Server, Servers};
 
 /// Sends batches to the servers of one sink.
 pub(in crate::sinks) struct Connection {
@@ -75,8 +75,10 @@ async fn create_database(target: &Target, client: &Client, write_url: &Url) -> b
     url.set_path(&format!("{}query", write_url.path().trim_end_matches("write")));
     let name = database.replace('\\', "\\\\").replace('"', "\\\"");
     url.query_pairs_mut().clear().append_pair("q", &format!("CREATE DATABASE \"{name}\""));
-    let answer = authorized(target, client.post(url)).send().await;
-    let is_there = answer.is_ok_and(|answer| answer.status().is_success());
+    let answer = http::send(authorized(target, client.post(url)), http::MESSAGE).await;
+    let is_done =
+        |answer: Answered| answer.status == 200 && answer.object().is_some_and(|told| !told.contains_key("error"));
+    let is_there = answer.is_ok_and(is_done);
     if is_there {
         tracing::info!("the database {database} was created");
     }

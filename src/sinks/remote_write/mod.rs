@@ -1,5 +1,6 @@
 //! Prometheus's remote write, which Prometheus, VictoriaMetrics, Mimir, Thanos and others receive.
 
+mod answer;
 mod client;
 mod settings;
 
