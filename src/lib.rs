@@ -9,6 +9,7 @@ pub mod backoff;
 pub mod client;
 pub mod collectors;
 pub mod config;
+pub mod descriptors;
 pub mod encode;
 pub mod gateway;
 pub mod host;

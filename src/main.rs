@@ -19,6 +19,7 @@ use taffrail::collectors::settings::unknown;
 use taffrail::collectors::{Vocabularies, list};
 #[cfg(feature = "cloudwatch")]
 use taffrail::config::Document;
+use taffrail::descriptors;
 use taffrail::encode::point::CommonTags;
 use taffrail::http::guard::Guard;
 use taffrail::manager;
@@ -298,6 +299,8 @@ fn serve(origin: &Origin, level: LogLevel) -> Result<(), Failure> {
     // The journal has the time already, and no use for colours.
     let log = tracing_subscriber::fmt().with_max_level(level).with_target(false).without_time();
     log.with_ansi(false).with_writer(io::stderr).init();
+    // Not for `push`: the job that it runs has the limit that its author knows.
+    descriptors::raise_limit();
     let runtime = runtime()?;
     let end = runtime.block_on(agent::run(origin));
     // What hangs, in the kernel or in a pipe that nobody reads, is not waited for.
@@ -313,6 +316,7 @@ impl Print {
         for name in &self.collector {
             list::find(name).ok_or_else(|| unknown(name))?;
         }
+        descriptors::raise_limit();
         let mut origin = self.configuration.origin();
         origin.overrides.collectors.clone_from(&self.collector);
         let mut settings = origin.load_without_credentials()?;

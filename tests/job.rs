@@ -195,3 +195,14 @@ fn credentials_are_shown_to_the_gateway_and_to_nobody_else() {
     let read = request("GET", "/metrics", "").header("Authorization", "Basic YW5uOndvbmRlcg==").send(&address);
     assert!(read.body.contains("job_success{instance=\"\",job=\"a\"} 1"));
 }
+
+/// Taffrail raises its own limits where it needs to; a job has those that whoever started it gave it.
+#[test]
+fn a_job_has_the_limits_of_whoever_started_it() {
+    let script =
+        r#"ulimit -Sn 200 && exec "$0" push --url 127.0.0.1:1 --timeout 1s --job j -- sh -c "ulimit -Sn; ulimit -Hn""#;
+    let mut command = Command::new("sh");
+    command.args(["-c", script, env!("CARGO_BIN_EXE_taffrail")]);
+    let hard = Command::new("sh").args(["-c", "ulimit -Hn"]).output().unwrap();
+    assert_eq!(printed(&command.output().unwrap()).0, format!("200\n{}", printed(&hard).0));
+}

@@ -19,6 +19,7 @@ mod windows {
         FBIG,
         INVAL,
         IO,
+        MFILE,
         NODEV,
         NOENT,
         NOSYS,
@@ -66,7 +67,7 @@ mod windows {
                 Errno::AGAIN => ErrorKind::WouldBlock,
                 Errno::BUSY => ErrorKind::ResourceBusy,
                 Errno::FBIG => ErrorKind::FileTooLarge,
-                Errno::IO | Errno::PROTO => ErrorKind::Other,
+                Errno::IO | Errno::MFILE | Errno::PROTO => ErrorKind::Other,
             }
             .into()
         }

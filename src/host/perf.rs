@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::Read;
 
 use super::errno::Errno;
+use crate::descriptors::Kept;
 
 /// What is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,10 +43,10 @@ pub trait Counter: Send {
     fn read(&mut self) -> Result<Count, Errno>;
 }
 
-impl Counter for File {
+impl Counter for Kept<File> {
     fn read(&mut self) -> Result<Count, Errno> {
         let mut told = [0; 24];
-        self.read_exact(&mut told).map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
+        self.get_mut().read_exact(&mut told).map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
         let at = |offset| super::netlink::u64_at(&told, offset);
         Ok(Count { events: at(0), enabled_nanoseconds: at(8), running_nanoseconds: at(16) })
     }
@@ -54,7 +55,8 @@ impl Counter for File {
 /// A counter of `event` on the CPU `cpu`, of all processes.
 ///
 /// # Errors
-/// What perf_event_open(2) answers: `ENOENT` or `EOPNOTSUPP` for what the CPU cannot count.
+/// What perf_event_open(2) answers: `ENOENT` or `EOPNOTSUPP` for what the CPU cannot count. `EMFILE` also if as many are
+/// open as [`crate::descriptors::COUNTERS`] may be.
 // No crate of safe calls has this one.
 #[cfg(target_os = "linux")]
 #[allow(unsafe_code)]
@@ -68,6 +70,7 @@ pub fn open(event: Event, cpu: u32) -> Result<Box<dyn Counter>, Errno> {
     const ALL_PROCESSES: libc::pid_t = -1;
     const NO_GROUP: libc::c_int = -1;
     const CLOSE_ON_EXEC: libc::c_ulong = 8;
+    let permit = crate::descriptors::COUNTERS.take().ok_or(Errno::MFILE)?;
     let mut attributes = [0u64; LENGTH / 8];
     let head = [event.kind.to_ne_bytes(), (LENGTH as u32).to_ne_bytes()].concat();
     attributes[0] = super::netlink::u64_at(&head, 0);
@@ -89,7 +92,8 @@ pub fn open(event: Event, cpu: u32) -> Result<Box<dyn Counter>, Errno> {
         return Err(Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::INVAL));
     }
     // SAFETY: the kernel has just given us the descriptor.
-    Ok(Box::new(File::from(unsafe { OwnedFd::from_raw_fd(descriptor) })))
+    let counter = File::from(unsafe { OwnedFd::from_raw_fd(descriptor) });
+    Ok(Box::new(Kept::new(counter, permit)))
 }
 
 /// Other systems are not asked.

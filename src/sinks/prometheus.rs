@@ -19,6 +19,7 @@ use super::state::{self, SinkState};
 use crate::collectors::readers::{Answer, Readers, write_families};
 use crate::collectors::settings::unknown;
 use crate::collectors::{About, Vocabularies, list};
+use crate::descriptors;
 use crate::encode::family::FamilyInfo;
 use crate::encode::{Family, FamilyWriter};
 use crate::http::access::{Right, Viewer};
@@ -65,6 +66,7 @@ impl Exposition {
     pub(super) fn write(&self, answers: &[Answer], out: &mut FamilyWriter<'_>) {
         write_families(answers, out);
         state::write_families(&self.sinks.load(), out);
+        descriptors::write_families(out);
         let refused = self.refused_samples.fetch_add(out.refused(), Ordering::Relaxed) + out.refused();
         out.value(&REFUSED_SAMPLES, refused);
     }

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use rustix::fs::OFlags;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::Asked;
@@ -87,6 +88,30 @@ pub fn sync_folder(folder: &Path) -> io::Result<()> {
 pub fn yield_to_others() {
     const LOWEST: i32 = 19;
     let _ = rustix::process::nice(LOWEST);
+}
+
+/// How many file descriptors this process may have open.
+pub fn descriptor_limit() -> usize {
+    let limit = getrlimit(Resource::Nofile).current;
+    limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX)
+}
+
+/// Asks for as many file descriptors as the process may ask for: the soft limit becomes the hard one.
+pub fn raise_descriptor_limit() {
+    /// `OPEN_MAX` of macOS, which has no hard limit and refuses to have no soft one.
+    const OPEN_MAX: u64 = 10_240;
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let may_have = [maximum, Some(OPEN_MAX)].into_iter().filter(|more| is_more(*more, current));
+    for current in may_have {
+        if setrlimit(Resource::Nofile, Rlimit { current, maximum }).is_ok() {
+            return;
+        }
+    }
+}
+
+/// Whether a limit is above another; nothing is no limit.
+fn is_more(limit: Option<u64>, than: Option<u64>) -> bool {
+    than.is_some_and(|than| limit.is_none_or(|limit| limit > than))
 }
 
 /// Who we are.

@@ -84,6 +84,14 @@ pub fn sync_folder(_: &Path) -> io::Result<()> {
 /// Nothing: it would hold back the whole process.
 pub fn yield_to_others() {}
 
+/// As many as one likes.
+pub fn descriptor_limit() -> usize {
+    usize::MAX
+}
+
+/// Nothing: there is no limit.
+pub fn raise_descriptor_limit() {}
+
 /// Who we are, as far as there are numbers for that.
 pub fn user_id() -> u32 {
     0

@@ -126,11 +126,25 @@ impl Taffrail {
         arguments: &[&str],
         environment: &[(&str, &str)],
     ) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_taffrail"));
+        command.arg(subcommand).envs(environment.iter().copied());
+        Self::spawn(command, config, arguments)
+    }
+
+    /// Starts like [`Taffrail::start`] what a shell has prepared: `ulimit -n 64`.
+    pub fn start_after(prepare: &str, config: &str) -> Self {
+        let mut command = Command::new("sh");
+        command.arg("-c").arg(format!("{prepare} && exec \"$0\" run \"$@\"")).arg(env!("CARGO_BIN_EXE_taffrail"));
+        let taffrail = Self::spawn(command, config, &["--listen", "127.0.0.1:0"]);
+        taffrail.wait_for_log("listening on");
+        taffrail
+    }
+
+    fn spawn(mut command: Command, config: &str, arguments: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("taffrail.toml");
         std::fs::write(&path, config).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_taffrail"));
-        command.arg(subcommand).arg("--config").arg(&path).args(arguments).envs(environment.iter().copied());
+        command.arg("--config").arg(&path).args(arguments);
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let log = Arc::new(Mutex::new(Vec::new()));
         let (lines, gathered) = (BufReader::new(child.stderr.take().unwrap()).lines(), log.clone());

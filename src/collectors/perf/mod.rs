@@ -9,8 +9,10 @@ use super::cpu_list::cpu_list;
 use super::gathered::Gathered;
 use super::{About, Collector, ReadContext, Vocabularies};
 use crate::config::{Key, KeyInfo, Section};
+use crate::descriptors::COUNTERS;
 use crate::encode::Family;
 use crate::encode::infos::{concat, infos};
+use crate::host::errno::Errno;
 use crate::host::perf::{Counter, Event};
 use crate::host::{Host, HostFile, ReadError};
 
@@ -157,6 +159,7 @@ impl Perf {
         for (of, event) in wanted {
             match cx.host.kernel.counter(event, cpu) {
                 Ok(counter) => opened.push(Opened { of, counter }),
+                Err(Errno::MFILE) => return Err(too_many()),
                 Err(error) => {
                     let refused = cx.host.refused("perf_event_open(2)", error);
                     if !refused.is_absent() {
@@ -171,6 +174,16 @@ impl Perf {
             _ => Ok(opened),
         }
     }
+}
+
+/// Why no more counters can be had, and what to do.
+fn too_many() -> ReadError {
+    let most = COUNTERS.most();
+    let reason = format!(
+        "the limit of open files leaves room for {most} counters, and each event on each CPU is one; raise it \
+         (LimitNOFILE= of the service), or count fewer events"
+    );
+    ReadError::Refused { what: "perf_event_open(2)".to_owned(), reason }
 }
 
 impl Tracepoint {

@@ -5,7 +5,6 @@ mod directory;
 mod raw;
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -14,6 +13,7 @@ use self::raw::Opened;
 use super::changes::Changes;
 use super::errno::Errno;
 use super::text::{ReadError, Text};
+use crate::descriptors::{self, Kept};
 
 /// The most that is read of one file. The largest that a sound kernel gives stays well below it.
 const MAX_BYTES: usize = 16 << 20;
@@ -21,11 +21,12 @@ const SMALLEST_READ: usize = 256;
 const FIRST_READ: usize = 4 << 10;
 
 /// A file that is read at every reading. On procfs and sysfs, where each read from the start makes the content anew,
-/// its descriptor is kept open: opening such a file costs more than reading it.
+/// its descriptor is kept open: opening such a file costs more than reading it. Those beyond the bound of
+/// [`descriptors::FILES`] are opened each time.
 #[derive(Debug)]
 pub struct HostFile {
     path: PathBuf,
-    kept: Option<Kept>,
+    kept: Option<Kept<Opened>>,
     /// How long the content was last time, and so about how long it will be.
     length: usize,
     /// Whether a read that does not fill the room given to it has come to the end.
@@ -74,7 +75,7 @@ impl HostFile {
 
     fn read_bytes(&mut self, buffer: &mut Vec<u8>) -> Result<(), Errno> {
         if let Some(kept) = &self.kept {
-            match read_from_start(&kept.0, self.length, self.is_one_record, buffer) {
+            match read_from_start(kept.get(), self.length, self.is_one_record, buffer) {
                 Ok(()) => {
                     self.length = buffer.len();
                     return Ok(());
@@ -90,7 +91,7 @@ impl HostFile {
             self.length = buffer.len();
         }
         if read.map_or_else(is_of_the_device, |()| true) && makes_content_at_each_read(&opened) {
-            self.kept = Kept::new(opened);
+            self.kept = descriptors::FILES.take().map(|permit| Kept::new(opened, permit));
         }
         read
     }
@@ -110,7 +111,7 @@ impl HostFile {
     /// file whose descriptor is not kept nothing is known, and so it has.
     pub fn may_have_changed(&self) -> bool {
         let Some(kept) = &self.kept else { return true };
-        raw::has_news(&kept.0)
+        raw::has_news(kept.get())
     }
 }
 
@@ -122,29 +123,6 @@ pub(super) fn is_absence(error: Errno) -> bool {
 /// Whether a device that is there has nothing to say now, or is not able to: its descriptor is good.
 fn is_of_the_device(error: Errno) -> bool {
     matches!(error, Errno::INVAL | Errno::OPNOTSUPP | Errno::IO | Errno::AGAIN | Errno::BUSY)
-}
-
-/// A descriptor that is kept open. All together are bounded, as a process has few: the files beyond are opened each time.
-#[derive(Debug)]
-struct Kept(Opened);
-
-/// How many are kept.
-static KEPT: AtomicUsize = AtomicUsize::new(0);
-
-impl Kept {
-    /// Of the 1,024 that a process may have as a rule, some are for connections.
-    const MOST: usize = 640;
-
-    fn new(opened: Opened) -> Option<Kept> {
-        let is_taken = KEPT.fetch_update(Relaxed, Relaxed, |kept| (kept < Self::MOST).then_some(kept + 1)).is_ok();
-        is_taken.then_some(Kept(opened))
-    }
-}
-
-impl Drop for Kept {
-    fn drop(&mut self) {
-        KEPT.fetch_sub(1, Relaxed);
-    }
 }
 
 /// A file that several collectors read: whoever comes later in the same round gets what the first has read.
