@@ -1,46 +1,56 @@
 //! The gateway itself: changes are planned and done one after the other, and answered once they are on disk.
 //!
-//! A thread of its own writes what came together since its last write, so that many pushes share one `fdatasync`. Until
-//! then a change can be undone: if the disk refuses, everything that is not on it is undone, the last first, and whoever
-//! waits is told.
+//! A thread of its own ([`super::writer`]) writes what came together since its last write, so that many pushes share one
+//! `fdatasync`. Until then a change can be undone: if the disk refuses, everything that is not on it is undone, the last
+//! first, and whoever waits is told.
+//!
+//! # What holds
+//!
+//! With a folder, a change that was answered as done is on disk, and stays there until a later change that was answered as
+//! done takes it back: over the end of the process at any moment, over a disk that refuses or is full, over snapshots that
+//! fail at any byte, and whatever the size of the group. A change that was answered as not kept is neither in memory nor
+//! on disk. Of one that was not answered, all is there or nothing. `tests.rs` holds this against a model.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use tokio::sync::oneshot;
 
-use super::change::{Change, Piece, Plan};
-use super::record;
-use super::state::{Snapshot, State};
-use super::sweep::{Expired, Swept};
-use crate::store::{Log, MAX_RECORD, OpenError, Records};
-use crate::system;
+use super::change::{Change, Plan};
+use super::record::{self, TooLong};
+use super::state::State;
+use super::sweep::Swept;
+use super::writer::Writer;
+use crate::store::{Finished, Log, OpenError, Records, Recovery};
 
 /// All groups, and the log that keeps them.
 pub struct Core {
     inner: Mutex<Inner>,
-    /// Tells the writer that there is something to write, or that it is to end.
-    wake: Condvar,
+    /// Tells the writer that there is something to do, or that it is to end.
+    pub(super) wake: Condvar,
     is_durable: bool,
 }
 
-struct Inner {
-    state: State,
+#[derive(Default)]
+pub(super) struct Inner {
+    pub(super) state: State,
     /// Changes that are not on disk, by their positions.
-    pending: VecDeque<Pending>,
-    batch: Records,
-    position: u64,
-    is_closed: bool,
+    pub(super) pending: VecDeque<Pending>,
+    pub(super) batch: Records,
+    pub(super) position: u64,
+    pub(super) is_closed: bool,
+    /// A snapshot has ended; well, or not.
+    pub(super) snapshot_ended: Option<Option<Finished>>,
 }
 
 /// A change that is not on disk yet.
-struct Pending {
-    position: u64,
-    done: Done,
+pub(super) struct Pending {
+    pub(super) position: u64,
+    pub(super) done: Done,
     /// Who waits for it.
-    answer: Answer,
+    pub(super) answer: Answer,
 }
 
 /// Tells that a change is kept, and gives back what would have undone it: whoever made the change lets go of it, for the
@@ -49,7 +59,7 @@ type Answer = oneshot::Sender<Result<Done, Unkept>>;
 type Answered = oneshot::Receiver<Result<Done, Unkept>>;
 
 /// What undoes it.
-enum Done {
+pub(super) enum Done {
     Nothing,
     Change(Change),
     Sweep(Swept),
@@ -64,9 +74,9 @@ pub enum Unkept {
     /// The disk is too slow for what comes.
     #[error("more than {MOST_WAITING} bytes wait to be written; try again later")]
     Busy,
-    /// It is more than one record of the log may hold.
-    #[error("the change is larger than the {MAX_RECORD} bytes that can be kept at a time, and was not made")]
-    TooLarge,
+    /// It is more than the log has numbers for.
+    #[error("the change cannot be kept, and was not made: {0}")]
+    TooLarge(#[from] TooLong),
 }
 
 /// Bytes that may wait to be written.
@@ -79,39 +89,16 @@ impl Core {
     /// Why the folder cannot be used.
     pub fn open(folder: Option<&Path>) -> Result<Arc<Core>, OpenError> {
         let mut state = State::default();
-        let mut unreadable = 0;
         let log = folder.map(|folder| {
-            Log::open(folder, &mut |payload| match record::decode(payload) {
-                Some(record) => state.replay(&record),
-                None => unreadable += 1,
-            })
+            let opened =
+                Log::open(folder, &mut |payload| record::decode(payload).is_some_and(|record| state.replay(&record)));
+            opened.inspect(|(_, recovery)| tell(folder, recovery))
         });
         let log = log.transpose()?;
-        let is_damaged = log.as_ref().is_some_and(|(_, recovery)| {
-            for damage in &recovery.damage {
-                tracing::error!("{damage}");
-            }
-            if recovery.torn > 0 {
-                tracing::info!(
-                    "{} bytes of a push that was cut off were dropped; nobody was told that it was kept",
-                    recovery.torn
-                );
-            }
-            !recovery.damage.is_empty()
-        });
-        if unreadable > 0 {
-            tracing::error!("{unreadable} records of the gateway's state were not understood, and are left out");
-        }
-        let inner = Inner { state, pending: VecDeque::new(), batch: Records::default(), position: 0, is_closed: false };
+        let inner = Inner { state, ..Inner::default() };
         let core = Arc::new(Core { inner: Mutex::new(inner), wake: Condvar::new(), is_durable: log.is_some() });
-        if let Some((log, _)) = log {
-            let writer = Writer {
-                core: core.clone(),
-                log,
-                snapshot: None,
-                wants_snapshot: is_damaged,
-                spare: Records::default(),
-            };
+        if let Some((log, recovery)) = log {
+            let writer = Writer::new(core.clone(), log, !recovery.damage.is_empty());
             let started = thread::Builder::new().name("gateway-store".to_owned()).spawn(move || writer.run());
             started.map_err(|reason| OpenError::Io {
                 path: folder.unwrap_or(Path::new("")).to_owned(),
@@ -122,7 +109,7 @@ impl Core {
         Ok(core)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -170,6 +157,24 @@ impl Core {
     }
 }
 
+/// Says what was found when the log was opened.
+fn tell(folder: &Path, recovery: &Recovery) {
+    for damage in &recovery.damage {
+        tracing::error!("{damage}");
+    }
+    if recovery.torn > 0 {
+        let torn = recovery.torn;
+        tracing::info!("{torn} bytes of a push that was cut off were dropped; nobody was told that it was kept");
+    }
+    if let Some(reason) = &recovery.unwritable {
+        tracing::error!(
+            "{} cannot be written: {reason}; the gateway serves what is there, and answers pushes 503 until it can: {}",
+            folder.display(),
+            super::writer::remedy(reason),
+        );
+    }
+}
+
 impl Inner {
     /// Does what was planned; if it is to be on disk, what comes back tells when it is.
     ///
@@ -181,8 +186,8 @@ impl Inner {
             Plan::Change(change) => is_durable.then(|| record::encode(change)),
             Plan::Sweep(selection) => is_durable.then(|| record::encode_end(selection, &self.state)),
         };
-        if record.as_ref().is_some_and(|record| !self.batch.push(record)) {
-            return Err(Unkept::TooLarge);
+        if let Some(record) = record.transpose()? {
+            self.batch.push_any(&record);
         }
         let done = match plan {
             Plan::Nothing => Done::Nothing,
@@ -209,147 +214,11 @@ impl Inner {
         Some(answered)
     }
 
-    fn undo(&mut self, done: Done) {
+    pub(super) fn undo(&mut self, done: Done) {
         match done {
             Done::Nothing => {}
             Done::Change(change) => self.state.undo(&change),
             Done::Sweep(swept) => self.state.restore(swept),
         }
-    }
-}
-
-/// What is written to disk, by a thread of its own.
-struct Writer {
-    core: Arc<Core>,
-    log: Log,
-    snapshot: Option<thread::JoinHandle<()>>,
-    wants_snapshot: bool,
-    /// The batch that was written last, empty, to be filled again.
-    spare: Records,
-}
-
-/// All groups at one moment.
-struct Groups {
-    all: Snapshot,
-    /// What the pushes of a group are known by, by its number; those that have none are not there.
-    seen: HashMap<u32, Vec<u128>>,
-    expired: Expired,
-}
-
-impl Writer {
-    fn run(mut self) {
-        while let Some((mut batch, position, groups)) = self.next() {
-            let written = self.log.write(&batch);
-            batch.clear();
-            self.spare = batch;
-            match written {
-                Ok(()) => {
-                    self.keep(position);
-                    groups.into_iter().for_each(|groups| self.begin_snapshot(groups));
-                }
-                Err(error) => self.give_up(&error),
-            }
-        }
-        if let Some(snapshot) = self.snapshot.take() {
-            let _ = snapshot.join();
-        }
-    }
-
-    /// What is to be written, up to which position, and all groups as of then if a snapshot is due.
-    fn next(&mut self) -> Option<(Records, u64, Option<Groups>)> {
-        let mut inner = self.core.lock();
-        while inner.batch.is_empty() && !self.wants_snapshot {
-            if inner.is_closed {
-                return None;
-            }
-            inner = self.core.wake.wait(inner).unwrap_or_else(PoisonError::into_inner);
-        }
-        let is_due = self.wants_snapshot || is_due(self.log.segment_bytes(), inner.state.bytes());
-        let is_idle = self.snapshot.as_ref().is_none_or(thread::JoinHandle::is_finished);
-        let groups = (is_due && is_idle).then(|| Groups::of(&inner.state));
-        self.wants_snapshot = false;
-        let spare = std::mem::take(&mut self.spare);
-        Some((std::mem::replace(&mut inner.batch, spare), inner.position, groups))
-    }
-
-    fn keep(&self, position: u64) {
-        let mut inner = self.core.lock();
-        let kept = inner.pending.partition_point(|pending| pending.position <= position);
-        let kept: Vec<Pending> = inner.pending.drain(..kept).collect();
-        drop(inner);
-        for pending in kept {
-            // Whoever asked may have gone.
-            let _ = pending.answer.send(Ok(pending.done));
-        }
-    }
-
-    /// Undoes everything that is not on disk, also what came after what could not be written.
-    fn give_up(&self, error: &std::io::Error) {
-        let mut inner = self.core.lock();
-        let undone = std::mem::take(&mut inner.pending);
-        let mut answers = Vec::with_capacity(undone.len());
-        for pending in undone.into_iter().rev() {
-            inner.undo(pending.done);
-            answers.push(pending.answer);
-        }
-        inner.batch = Records::default();
-        drop(inner);
-        tracing::error!("pushes cannot be kept on disk, and are refused: {error}");
-        let reason: Arc<str> = error.to_string().to_lowercase().into();
-        for answer in answers {
-            let _ = answer.send(Err(Unkept::Disk(reason.clone())));
-        }
-    }
-
-    fn begin_snapshot(&mut self, groups: Groups) {
-        let mut snapshot = match self.log.begin_snapshot() {
-            Ok(snapshot) => snapshot,
-            Err(error) => return tracing::warn!("no snapshot of the gateway's state can be begun: {error}"),
-        };
-        let write = move || {
-            // A snapshot can wait, pushes cannot.
-            system::yield_to_others();
-            let written = groups.records().try_for_each(|record| {
-                let mut records = Records::default();
-                records.push(&record);
-                snapshot.write(&records)
-            });
-            if let Err(error) = written.and_then(|()| snapshot.finish()) {
-                tracing::warn!("a snapshot of the gateway's state could not be written; the log goes on: {error}");
-            }
-        };
-        self.snapshot = thread::Builder::new().name("gateway-snap".to_owned()).spawn(write).ok();
-    }
-}
-
-/// Whether the log has become much longer than what it says.
-fn is_due(log: u64, state: usize) -> bool {
-    const AT_LEAST: u64 = 32 << 20;
-    log > AT_LEAST + 2 * state as u64
-}
-
-impl Groups {
-    fn of(state: &State) -> Groups {
-        let seen = state.numbered_groups().filter(|(_, group)| !group.seen.is_empty());
-        let seen = seen.map(|(number, group)| (number, group.seen.iter().copied().collect()));
-        Groups { all: state.snapshot(), seen: seen.collect(), expired: state.expired().clone() }
-    }
-
-    /// A record for each group, and before them one of what has ended.
-    fn records(mut self) -> impl Iterator<Item = Vec<u8>> {
-        let mut pieces: HashMap<u32, Vec<Piece>> = HashMap::new();
-        for (name, held) in &self.all.families {
-            for (number, block) in held.holders.iter() {
-                let piece =
-                    Piece { name: name.clone(), kind: held.kind, help: held.help.clone(), block: block.clone() };
-                pieces.entry(number).or_default().push(piece);
-            }
-        }
-        let expired = record::encode_expired(&self.expired);
-        let groups = self.all.groups.into_iter().map(move |(number, key, times)| {
-            let seen = self.seen.remove(&number).unwrap_or_default();
-            record::encode_group(&key, times, &pieces.remove(&number).unwrap_or_default(), &seen)
-        });
-        std::iter::once(expired).chain(groups)
     }
 }

@@ -33,6 +33,7 @@ pub mod settings;
 pub mod state;
 pub mod sweep;
 pub mod write;
+mod writer;
 
 #[cfg(test)]
 mod tests;

@@ -64,39 +64,57 @@ pub struct Added<'a> {
     pub body: &'a [u8],
 }
 
+/// That a text or a list is longer than the 4 GiB that a record has a number for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a text or list of it is longer than 4 GiB")]
+pub struct TooLong;
+
 /// A change as a record.
-pub fn encode(change: &Change) -> Vec<u8> {
+///
+/// # Errors
+/// That it is too long.
+pub fn encode(change: &Change) -> Result<Vec<u8>, TooLong> {
     let names = change.removed.iter().map(|piece| piece.name.as_ref());
     encode_parts(&change.key, change.after, names, &change.added, change.seen.as_slice())
 }
 
 /// The end of groups as a record.
-pub fn encode_end(selection: &Selection, state: &State) -> Vec<u8> {
-    let mut out = Writer(Vec::new());
+///
+/// # Errors
+/// That it is too long.
+pub fn encode_end(selection: &Selection, state: &State) -> Result<Vec<u8>, TooLong> {
+    let mut out = Writer::default();
     if let Some(time) = selection.expired_at() {
-        out.0.push(EXPIRED);
+        out.byte(EXPIRED);
         out.jobs(state.jobs(selection).into_iter().map(|job| (job, time)));
     }
     let Some(keys) = selection.keys() else {
-        out.0.push(ALL_ENDED);
-        return out.0;
+        out.byte(ALL_ENDED);
+        return out.finish();
     };
-    out.0.push(ENDED);
+    out.byte(ENDED);
     out.number(keys.len());
     keys.iter().for_each(|key| out.key(key));
-    out.0
+    out.finish()
 }
 
 /// A whole group as a record.
-pub fn encode_group(key: &Key, times: Times, pieces: &[Piece], seen: &[u128]) -> Vec<u8> {
+///
+/// # Errors
+/// That it is too long.
+pub fn encode_group(key: &Key, times: Times, pieces: &[Piece], seen: &[u128]) -> Result<Vec<u8>, TooLong> {
     encode_parts(key, Some(times), std::iter::empty(), pieces, seen)
 }
 
 /// What is known of ends as a record.
-pub fn encode_expired(expired: &Expired) -> Vec<u8> {
-    let mut out = Writer(vec![EXPIRED]);
+///
+/// # Errors
+/// That it is too long.
+pub fn encode_expired(expired: &Expired) -> Result<Vec<u8>, TooLong> {
+    let mut out = Writer::default();
+    out.byte(EXPIRED);
     out.jobs(expired.iter().map(|(job, time)| (job.as_str(), *time)));
-    out.0
+    out.finish()
 }
 
 fn encode_parts<'n>(
@@ -105,29 +123,30 @@ fn encode_parts<'n>(
     removed: impl Iterator<Item = &'n str>,
     added: &[Piece],
     seen: &[u128],
-) -> Vec<u8> {
-    let expected: usize = added.iter().map(|piece| piece.block.bytes() + piece.name.len() + piece.help.len()).sum();
-    let mut out = Writer(Vec::with_capacity(expected + ROOM_FOR_A_KEY));
-    out.0.push(GROUP);
+) -> Result<Vec<u8>, TooLong> {
+    let expected: usize =
+        added.iter().map(|piece| piece.block.whole().1.len() + piece.name.len() + piece.help.len()).sum();
+    let mut out = Writer { bytes: Vec::with_capacity(expected + ROOM_FOR_A_KEY), is_too_long: false };
+    out.byte(GROUP);
     out.key(key);
     let times = times.map(|times| [times.pushed, times.failed, times.expires.unwrap_or(f64::INFINITY)]);
-    out.0.push(times.is_some().into());
-    times.into_iter().flatten().for_each(|time| out.0.extend_from_slice(&time.to_le_bytes()));
+    out.byte(times.is_some().into());
+    times.into_iter().flatten().for_each(|time| out.raw(&time.to_le_bytes()));
     let removed: Vec<&str> = removed.collect();
     out.number(removed.len());
     removed.iter().for_each(|name| out.bytes(name.as_bytes()));
     out.number(added.len());
     for piece in added {
         out.bytes(piece.name.as_bytes());
-        out.0.push(KINDS.iter().position(|kind| *kind == piece.kind).unwrap_or(2) as u8);
+        out.byte(KINDS.iter().position(|kind| *kind == piece.kind).unwrap_or(2) as u8);
         out.bytes(piece.help.as_bytes());
         let (is_protobuf, body) = piece.block.whole();
-        out.0.push(is_protobuf.into());
+        out.byte(is_protobuf.into());
         out.bytes(body);
     }
     out.number(seen.len());
-    seen.iter().for_each(|push| out.0.extend_from_slice(&push.to_le_bytes()));
-    out.0
+    seen.iter().for_each(|push| out.raw(&push.to_le_bytes()));
+    out.finish()
 }
 
 /// The record in `bytes`; nothing if it is none.
@@ -149,44 +168,57 @@ pub fn decode(bytes: &[u8]) -> Option<Record<'_>> {
 }
 
 impl State {
-    /// Does what a record says, which was checked when it was written.
-    pub fn replay(&mut self, record: &Record<'_>) {
+    /// Does what a record says, which was checked when it was written, and says whether all of it could be read.
+    pub fn replay(&mut self, record: &Record<'_>) -> bool {
         let ended = match record {
             Record::Group(group) => return self.replay_group(group),
             Record::Ended(keys) => self.select_keys(keys),
             Record::AllEnded => self.select(|_, _| true),
             Record::Expired(jobs, more) => {
                 self.tell_expired(jobs.iter().cloned());
-                return more.iter().for_each(|record| self.replay(record));
+                return more.iter().all(|record| self.replay(record));
             }
         };
         drop(self.sweep(&ended));
+        true
     }
 
-    fn replay_group(&mut self, group: &Group<'_>) {
+    fn replay_group(&mut self, group: &Group<'_>) -> bool {
         if group.times.is_none() {
             drop(self.sweep(&self.select_keys(std::slice::from_ref(&group.key))));
-            return;
+            return true;
         }
         let pieces = self.pieces(&group.key).unwrap_or_default();
         let names: HashSet<&str> = group.removed.iter().copied().chain(group.added.iter().map(|f| f.name)).collect();
         let is_gone = |piece: &Piece| !super::state::is_marker(&piece.name) && names.contains(piece.name.as_ref());
         let removed = pieces.into_iter().filter(is_gone).collect();
-        let mut added = Vec::with_capacity(group.added.len());
+        let (mut added, mut is_whole) = (Vec::with_capacity(group.added.len()), true);
         for family in &group.added {
+            let before = added.len();
             super::block::read(family.name, family.kind, family.help, family.is_protobuf, family.body, &mut |read| {
                 added.push(self.encode(read, &group.key));
             });
+            // One that cannot be read costs no other.
+            is_whole &= added.len() > before || family.body.is_empty();
         }
         let before = self.times(&group.key);
         self.apply(&Change { key: group.key.clone(), removed, added, before, after: group.times, seen: None });
         group.seen.iter().for_each(|push| self.see(&group.key, *push));
+        is_whole
     }
 }
 
-struct Writer(Vec<u8>);
+#[derive(Default)]
+struct Writer {
+    bytes: Vec<u8>,
+    is_too_long: bool,
+}
 
 impl Writer {
+    fn finish(self) -> Result<Vec<u8>, TooLong> {
+        if self.is_too_long { Err(TooLong) } else { Ok(self.bytes) }
+    }
+
     fn key(&mut self, key: &Key) {
         self.number(key.labels().count());
         key.labels().for_each(|(name, value)| {
@@ -199,17 +231,30 @@ impl Writer {
         self.number(jobs.len());
         for (job, time) in jobs {
             self.bytes(job.as_bytes());
-            self.0.extend_from_slice(&time.to_le_bytes());
+            self.raw(&time.to_le_bytes());
         }
     }
 
-    fn number(&mut self, number: usize) {
-        self.0.extend_from_slice(&(number as u32).to_le_bytes());
+    fn byte(&mut self, byte: u8) {
+        self.bytes.push(byte);
     }
 
+    fn raw(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    fn number(&mut self, number: usize) {
+        let number = u32::try_from(number);
+        self.is_too_long |= number.is_err();
+        self.raw(&number.unwrap_or_default().to_le_bytes());
+    }
+
+    /// A text that is too long is not copied.
     fn bytes(&mut self, bytes: &[u8]) {
         self.number(bytes.len());
-        self.0.extend_from_slice(bytes);
+        if !self.is_too_long {
+            self.raw(bytes);
+        }
     }
 }
 

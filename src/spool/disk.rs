@@ -124,7 +124,7 @@ impl Disk {
             self.rotate();
         }
         let mut records = Records::default();
-        records.push(&encode(lines));
+        records.push(&encode(lines)).map_err(io::Error::other)?;
         if let Err(error) = self.writable().and_then(|current| current.append(&records)) {
             // What is done with takes room that there is none of.
             if self.segments.get(&self.number).is_none_or(|about| about.points > 0) {

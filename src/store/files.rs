@@ -3,19 +3,21 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::{MAGIC, OpenError, Recovery, records};
+use super::damage::{self, Repair};
+use super::{MAGIC, MAGIC_OF_PARTS, OpenError, Recovery, records};
 
 /// What a file is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Segment,
     Snapshot,
+    /// A snapshot that was begun, and counts for nothing.
+    Unfinished,
 }
 
 /// A file with its number.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Numbered {
     pub(super) number: u64,
     pub(super) kind: Kind,
@@ -30,6 +32,7 @@ pub(super) fn list(folder: &Path) -> io::Result<Vec<Numbered>> {
         let kind = match path.extension().and_then(|extension| extension.to_str()) {
             Some("log") => Kind::Segment,
             Some("snapshot") => Kind::Snapshot,
+            Some("unfinished") => Kind::Unfinished,
             _ => continue,
         };
         let number = path.file_stem().and_then(|stem| stem.to_str()?.parse().ok());
@@ -39,95 +42,131 @@ pub(super) fn list(folder: &Path) -> io::Result<Vec<Numbered>> {
     Ok(found)
 }
 
-/// Hands the records of a file to `replay`, and says how many there were. `may_be_torn` holds of the segment that was
-/// written last.
+/// What was read of a file.
+pub(super) struct Read {
+    /// How many records.
+    pub(super) records: usize,
+    /// Its bytes.
+    pub(super) bytes: u64,
+    /// What is to be done to it before anything else is written.
+    pub(super) repair: Option<Repair>,
+}
+
+/// Hands the records of a file to `replay`. `may_be_torn` holds of the segment that was written last.
 pub(super) fn replay(
     file: &Numbered,
     may_be_torn: bool,
-    replay: &mut dyn FnMut(&[u8]),
+    replay: &mut dyn FnMut(&[u8]) -> bool,
     recovery: &mut Recovery,
-) -> Result<usize, OpenError> {
+) -> Result<Read, OpenError> {
     let failed = |reason| OpenError::Io { path: file.path.clone(), what: "cannot be read", reason };
     let bytes = fs::read(&file.path).map_err(failed)?;
     if bytes.len() < MAGIC.len() && may_be_torn && MAGIC.starts_with(&bytes) {
         recovery.torn += bytes.len() as u64;
-        fs::write(&file.path, MAGIC).map_err(failed)?;
-        return Ok(0);
+        return Ok(Read { records: 0, bytes: 0, repair: Some(Repair::Remove(file.path.clone())) });
     }
-    let (same, version) = (MAGIC.len() - 1, bytes.get(MAGIC.len() - 1));
-    if bytes.get(..same) == Some(&MAGIC[..same]) && version != Some(&MAGIC[same]) {
+    let same = MAGIC.len() - 1;
+    let is_known = [MAGIC, MAGIC_OF_PARTS].iter().any(|magic| bytes.starts_with(*magic));
+    if bytes.get(..same) == Some(&MAGIC[..same]) && bytes.len() > same && !is_known {
         return Err(OpenError::Version(file.path.clone()));
     }
+    let mut reading = Reading { count: 0, damage: Vec::new(), begun: None };
     let mut at = MAGIC.len().min(bytes.len());
-    let mut damage = if bytes.starts_with(MAGIC) { Vec::new() } else { vec![(0, at)] };
-    let mut count = 0;
+    if !is_known {
+        reading.pass_over(0, at);
+    }
+    let mut torn = None;
     while at < bytes.len() {
-        if let Some((payload, length)) = records::first(&bytes[at..]) {
-            // The empty one ends a snapshot.
-            if !payload.is_empty() {
-                replay(payload);
-                count += 1;
-            }
-            at += length;
+        if let Some(part) = records::part(&bytes[at..]) {
+            reading.take(at, &part, replay);
+            at += part.length;
             continue;
         }
         match records::next(&bytes[at..]) {
             Some(skipped) => {
-                damage.push((at, at + skipped));
+                reading.pass_over(at, at + skipped);
                 at += skipped;
             }
             None if may_be_torn => {
-                recovery.torn += (bytes.len() - at) as u64;
-                cut_off(&file.path, at as u64).map_err(failed)?;
+                torn = Some(at);
                 break;
             }
             None => {
-                damage.push((at, bytes.len()));
+                reading.pass_over(at, bytes.len());
                 break;
             }
         }
     }
-    tell_damage(file, &damage, recovery)?;
-    Ok(count)
-}
-
-/// Takes a torn record away: soon the file will not be the last any more.
-fn cut_off(path: &Path, length: u64) -> io::Result<()> {
-    let file = fs::OpenOptions::new().write(true).open(path)?;
-    file.set_len(length)?;
-    file.sync_all()
-}
-
-fn tell_damage(file: &Numbered, damage: &[(usize, usize)], recovery: &mut Recovery) -> Result<(), OpenError> {
-    if damage.is_empty() {
-        return Ok(());
+    // Parts whose end is missing were cut off with it.
+    match reading.begun.take() {
+        Some((begin, _)) if may_be_torn => torn = Some(begin),
+        Some((begin, _)) => reading.pass_over(begin, bytes.len()),
+        None => {}
     }
-    let aside = keep_aside(&file.path).map_err(|reason| OpenError::Io {
-        path: file.path.clone(),
-        what: "is damaged and cannot be copied aside",
-        reason,
-    })?;
-    for (from, to) in damage {
-        let (path, aside) = (file.path.display(), aside.display());
-        recovery
-            .damage
-            .push(format!("{path}: damaged from byte {from} to {to}, which is passed over; kept as {aside}"));
+    let mut repair = torn.map(|at| Repair::CutOff(file.path.clone(), at as u64));
+    recovery.torn += torn.map_or(0, |at| (bytes.len() - at) as u64);
+    if !reading.damage.is_empty() {
+        let aside = damage::tell(&file.path, &reading.damage, recovery);
+        repair = Some(Repair::KeepAside { path: file.path.clone(), aside, then: repair.map(Box::new) });
     }
-    Ok(())
+    Ok(Read { records: reading.count, bytes: torn.unwrap_or(bytes.len()) as u64, repair })
 }
 
-/// Copies a file beside itself under a name that nobody has.
-fn keep_aside(path: &Path) -> io::Result<PathBuf> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    let mut number = now;
-    loop {
-        let mut name = path.as_os_str().to_owned();
-        name.push(format!(".damaged-{number}"));
-        let aside = PathBuf::from(name);
-        if !aside.exists() {
-            fs::copy(path, &aside)?;
-            return Ok(aside);
+/// The records of a file, as they are put together from their parts.
+struct Reading {
+    count: usize,
+    /// From where to where nothing could be read, in order.
+    damage: Vec<(usize, usize)>,
+    /// The parts of a record that is not whole yet, and where it begins.
+    begun: Option<(usize, Vec<u8>)>,
+}
+
+impl Reading {
+    fn take(&mut self, at: usize, part: &records::Part<'_>, replay: &mut dyn FnMut(&[u8]) -> bool) {
+        match (part.goes_back, self.begun.take()) {
+            (true, Some((begin, mut payload))) => {
+                payload.extend_from_slice(part.payload);
+                match part.goes_on {
+                    true => self.begun = Some((begin, payload)),
+                    false => self.record(begin, at + part.length, &payload, replay),
+                }
+            }
+            // Its beginning is missing.
+            (true, None) => self.pass_over(at, at + part.length),
+            (false, begun) => {
+                begun.into_iter().for_each(|(begin, _)| self.pass_over(begin, at));
+                match part.goes_on {
+                    true => self.begun = Some((at, part.payload.to_vec())),
+                    false => self.record(at, at + part.length, part.payload, replay),
+                }
+            }
         }
-        number += 1;
     }
+
+    /// The record that stands from one place to another.
+    fn record(&mut self, from: usize, to: usize, payload: &[u8], replay: &mut dyn FnMut(&[u8]) -> bool) {
+        // The empty one ends a snapshot.
+        if payload.is_empty() {
+            return;
+        }
+        match replay(payload) {
+            true => self.count += 1,
+            false => self.pass_over(from, to),
+        }
+    }
+
+    /// What stands there is lost, and with it what had begun before it and was not whole.
+    fn pass_over(&mut self, from: usize, to: usize) {
+        let from = self.begun.take().map_or(from, |(begin, _)| begin);
+        match self.damage.last_mut() {
+            Some((_, end)) if *end == from => *end = to,
+            _ => self.damage.push((from, to)),
+        }
+    }
+}
+
+/// Removes what a snapshot of this number has taken the place of, and what was begun and never finished.
+pub(super) fn remove_older(folder: &Path, number: u64) -> io::Result<()> {
+    let is_old = |file: &Numbered| file.number < number || file.kind == Kind::Unfinished;
+    list(folder)?.into_iter().filter(is_old).try_for_each(|file| fs::remove_file(file.path))
 }

@@ -1,17 +1,17 @@
 //! A file that grows by records.
 
-use std::fs::File;
-use std::io::{self, Write};
+use std::io;
 use std::path::Path;
 
 use super::Records;
-use crate::system::{sync_folder, write_all_at};
+use super::output::Output;
+use crate::system::sync_folder;
 
 /// A segment that is written.
 #[derive(Debug)]
 pub struct Segment {
     number: u64,
-    file: File,
+    file: Output,
     /// Bytes that are on disk and sound.
     length: u64,
     is_spoiled: bool,
@@ -24,8 +24,8 @@ impl Segment {
     /// Why it cannot be made.
     pub fn new(folder: &Path, number: u64, extension: &str, magic: &[u8]) -> io::Result<Self> {
         let path = folder.join(format!("{number:010}.{extension}"));
-        let mut file = super::create(&path, true)?;
-        let begun = file.write_all(magic).and_then(|()| file.sync_all()).and_then(|()| sync_folder(folder));
+        let file = Output::create(&path)?;
+        let begun = file.write_at(magic, 0).and_then(|()| file.sync()).and_then(|()| sync_folder(folder));
         if let Err(error) = begun {
             // On a full disk one would be left at every attempt.
             let _ = std::fs::remove_file(&path);
@@ -37,20 +37,33 @@ impl Segment {
     /// Writes records, and waits until they are on disk.
     ///
     /// # Errors
-    /// Why they are not. None of them is there then.
+    /// Why they are not. None of them is there then; while that is not certain, nothing else is written.
     pub fn append(&mut self, records: &Records) -> io::Result<()> {
-        let written = write_all_at(&self.file, records.bytes(), self.length).and_then(|()| self.file.sync_data());
+        self.mend()?;
+        let written = self.file.write_at(records.bytes(), self.length).and_then(|()| self.file.sync());
         match written {
             Ok(()) => {
                 self.length += records.bytes().len() as u64;
                 Ok(())
             }
             Err(error) => {
-                let cut_back = self.file.set_len(self.length).and_then(|()| self.file.sync_data());
-                self.is_spoiled = cut_back.is_err();
+                self.is_spoiled = true;
+                let _ = self.mend();
                 Err(error)
             }
         }
+    }
+
+    /// Cuts off what a write that failed has left.
+    ///
+    /// # Errors
+    /// That it cannot be; then something may be there that was refused.
+    pub fn mend(&mut self) -> io::Result<()> {
+        if self.is_spoiled {
+            self.file.cut_back(self.length)?;
+            self.is_spoiled = false;
+        }
+        Ok(())
     }
 
     /// Its number.
@@ -65,11 +78,11 @@ impl Segment {
 
     /// For tests that have it fail.
     #[cfg(test)]
-    pub(crate) fn file_mut(&mut self) -> &mut File {
-        &mut self.file
+    pub(crate) fn file_mut(&mut self) -> &mut std::fs::File {
+        self.file.file_mut()
     }
 
-    /// Whether it could not be cut back after a failure: another must take its place.
+    /// Whether it could not be cut back after a failure.
     pub fn is_spoiled(&self) -> bool {
         self.is_spoiled
     }

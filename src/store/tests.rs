@@ -1,18 +1,28 @@
+use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
 use proptest::prelude::*;
 
+use super::records::PART;
 use super::*;
 
 fn open(folder: &Path) -> (Log, Recovery, Vec<Vec<u8>>) {
     let mut found = Vec::new();
-    let (log, recovery) = Log::open(folder, &mut |payload| found.push(payload.to_vec())).unwrap();
+    let (log, recovery) = Log::open(folder, &mut into(&mut found)).unwrap();
     (log, recovery, found)
+}
+
+fn into(found: &mut Vec<Vec<u8>>) -> impl FnMut(&[u8]) -> bool {
+    |payload| {
+        found.push(payload.to_vec());
+        true
+    }
 }
 
 fn records(payloads: &[&[u8]]) -> Records {
     let mut records = Records::default();
-    payloads.iter().for_each(|payload| assert!(records.push(payload)));
+    payloads.iter().for_each(|payload| records.push_any(payload));
     records
 }
 
@@ -41,7 +51,7 @@ fn what_was_written_is_there_again() {
 fn a_folder_has_one_owner() {
     let folder = tempfile::tempdir().unwrap();
     let (_log, ..) = open(folder.path());
-    let second = Log::open(folder.path(), &mut |_| {});
+    let second = Log::open(folder.path(), &mut |_| true);
     assert!(matches!(second, Err(OpenError::InUse(_))));
 }
 
@@ -102,7 +112,7 @@ fn what_is_damaged_costs_its_own_record_and_is_kept() {
         bytes[at] ^= 0x10;
         fs::write(copy.path().join("0000000001.log"), &bytes).unwrap();
         let mut found = Vec::new();
-        let opened = Log::open(copy.path(), &mut |payload| found.push(payload.to_vec()));
+        let opened = Log::open(copy.path(), &mut into(&mut found));
         if at == MAGIC.len() - 1 {
             assert!(matches!(opened, Err(OpenError::Version(_))), "a version that is not ours");
             continue;
@@ -124,12 +134,152 @@ fn what_could_not_be_written_is_not_there() {
     let (mut log, ..) = open(folder.path());
     log.write(&records(&[b"first"])).unwrap();
     // A file that was opened to be read cannot be written.
-    let sound = std::mem::replace(log.segment.file_mut(), File::open(only_segment(folder.path())).unwrap());
+    let sound = std::mem::replace(log.segment().file_mut(), File::open(only_segment(folder.path())).unwrap());
     assert!(log.write(&records(&[b"lost"])).is_err());
-    *log.segment.file_mut() = sound;
+    *log.segment().file_mut() = sound;
     log.write(&records(&[b"second"])).unwrap();
     drop(log);
     assert_eq!(open(folder.path()).2, [b"first".to_vec(), b"second".to_vec()]);
+}
+
+/// What has so many parts.
+fn of_parts(count: usize, fill: u8) -> Vec<u8> {
+    vec![fill; (count - 1) * PART + 5]
+}
+
+fn bytes_of(folder: &Path) -> Vec<u8> {
+    fs::read(only_segment(folder)).unwrap()
+}
+
+#[test]
+fn what_has_parts_is_there_whole_or_not_at_all_wherever_it_was_cut() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut log, ..) = open(folder.path());
+    let (large, last) = (of_parts(3, b'l'), of_parts(2, b'z'));
+    log.write(&records(&[b"first", &large, &last])).unwrap();
+    drop(log);
+    let whole = bytes_of(folder.path());
+    let ends = [13, 13 + 3 * 8 + large.len(), 13 + 5 * 8 + large.len() + last.len()].map(|end| MAGIC.len() + end);
+    assert_eq!(ends[2], whole.len());
+    for end in 0..=whole.len() {
+        let copy = tempfile::tempdir().unwrap();
+        fs::write(copy.path().join("0000000001.log"), &whole[..end]).unwrap();
+        let (mut log, recovery, found) = open(copy.path());
+        let expected = ends.iter().filter(|whole| end >= **whole).count();
+        assert_eq!(found.len(), expected, "cut at {end}");
+        assert!(found == [b"first".to_vec(), large.clone(), last.clone()][..expected], "cut at {end}");
+        assert!(recovery.damage.is_empty(), "cut at {end}: {:?}", recovery.damage);
+        log.write(&records(&[b"later"])).unwrap();
+        drop(log);
+        let (_, recovery, found) = open(copy.path());
+        assert_eq!((found.len(), recovery.damage), (expected + 1, Vec::new()), "cut at {end}, and opened again");
+    }
+}
+
+#[test]
+fn damage_in_a_part_costs_the_record_that_it_is_of() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut log, ..) = open(folder.path());
+    let sound = [b"first".to_vec(), of_parts(3, b'l'), b"third".to_vec(), of_parts(2, b'z'), b"end".to_vec()];
+    log.write(&records(&sound.each_ref().map(Vec::as_slice))).unwrap();
+    drop(log);
+    let whole = bytes_of(folder.path());
+    for at in (0..whole.len()).filter(|at| *at != MAGIC.len() - 1) {
+        let copy = tempfile::tempdir().unwrap();
+        let mut bytes = whole.clone();
+        bytes[at] ^= 0x41;
+        fs::write(copy.path().join("0000000001.log"), &bytes).unwrap();
+        let (_, recovery, found) = open(copy.path());
+        assert!(found.iter().all(|payload| sound.contains(payload)), "at {at}: {found:?}");
+        assert!(found.len() >= sound.len() - 1, "at {at}: {found:?}");
+        assert_eq!(recovery.damage.len() + usize::from(recovery.torn > 0), 1, "at {at}: {recovery:?}");
+    }
+}
+
+#[test]
+fn files_without_parts_are_read_by_programs_that_know_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut log, ..) = open(folder.path());
+    log.write(&records(&[b"small"])).unwrap();
+    assert!(bytes_of(folder.path()).starts_with(MAGIC));
+    log.write(&records(&[&of_parts(2, b'x')])).unwrap();
+    assert!(bytes_of(folder.path()).starts_with(MAGIC_OF_PARTS));
+    let mut snapshot = log.begin_snapshot().unwrap();
+    snapshot.write(&records(&[b"small", &of_parts(2, b'x')])).unwrap();
+    let finished = snapshot.finish().unwrap();
+    log.shortened(finished);
+    assert_eq!((log.segments(), log.bytes()), (0, 0));
+    assert!(bytes_of(folder.path()).starts_with(MAGIC_OF_PARTS));
+    drop(log);
+    assert_eq!(open(folder.path()).2, [b"small".to_vec(), of_parts(2, b'x')]);
+}
+
+#[test]
+fn segments_of_earlier_runs_count_and_go() {
+    let folder = tempfile::tempdir().unwrap();
+    for run in 0..5 {
+        let (mut log, _, found) = open(folder.path());
+        assert_eq!((found.len(), log.segments()), (run, run));
+        log.write(&records(&[&[b'x'; 50]])).unwrap();
+        assert_eq!(log.bytes(), (run as u64 + 1) * (8 + 8 + 50));
+    }
+    fs::write(folder.path().join("0000000002.unfinished"), b"x").unwrap();
+    let (mut log, ..) = open(folder.path());
+    assert!(!folder.path().join("0000000002.unfinished").exists());
+    let mut snapshot = log.begin_snapshot().unwrap();
+    snapshot.write(&records(&[b"state"])).unwrap();
+    let finished = snapshot.finish().unwrap();
+    log.shortened(finished);
+    assert_eq!((log.segments(), log.bytes()), (0, 0));
+    assert_eq!(files::list(folder.path()).unwrap().len(), 1);
+    drop(log);
+    assert_eq!(open(folder.path()).2, [b"state".to_vec()]);
+}
+
+#[test]
+fn a_full_disk_is_read_and_its_files_are_put_in_order_when_there_is_room() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut log, ..) = open(folder.path());
+    log.write(&records(&[b"first", b"damaged", b"third", b"torn"])).unwrap();
+    drop(log);
+    let segment = only_segment(folder.path());
+    let mut bytes = fs::read(&segment).unwrap();
+    let damaged = bytes.windows(7).position(|part| part == b"damaged").unwrap();
+    bytes[damaged] ^= 1;
+    bytes.truncate(bytes.len() - 1);
+    fs::write(&segment, &bytes).unwrap();
+    faults::leave(folder.path(), Some(0));
+    let (mut log, recovery, found) = open(folder.path());
+    assert_eq!(found, [b"first".to_vec(), b"third".to_vec()]);
+    assert!(recovery.unwritable.is_some());
+    assert_eq!(log.write(&records(&[b"refused"])).unwrap_err().kind(), io::ErrorKind::StorageFull);
+    faults::leave(folder.path(), None);
+    log.write(&records(&[b"taken"])).unwrap();
+    drop(log);
+    let (_, recovery, found) = open(folder.path());
+    assert_eq!(found, [b"first".to_vec(), b"third".to_vec(), b"taken".to_vec()]);
+    assert_eq!((recovery.torn, recovery.damage.len()), (0, 1));
+}
+
+#[test]
+fn a_folder_that_nobody_could_lock_is_not_written_once_another_has() {
+    let parent = tempfile::tempdir().unwrap();
+    let folder = parent.path().join("state");
+    fs::create_dir(&folder).unwrap();
+    // There is no lock, and none can be made: somebody may have the folder as soon as it can be written.
+    fs::create_dir(folder.join("lock")).unwrap();
+    assert!(Log::open(&folder, &mut |_| true).is_err(), "what is in the way of the lock is no full disk");
+    fs::remove_dir(folder.join("lock")).unwrap();
+    let (mut other, ..) = open(&folder);
+    other.write(&records(&[b"other"])).unwrap();
+    drop(other);
+    let (mut log, ..) = open(&folder);
+    log.forget_lock();
+    let (mut other, ..) = open(&folder);
+    other.write(&records(&[b"more"])).unwrap();
+    assert!(log.write(&records(&[b"lost"])).unwrap_err().to_string().contains("another Taffrail"));
+    drop(other);
+    assert!(log.write(&records(&[b"lost"])).unwrap_err().to_string().contains("another process"));
 }
 
 #[derive(Clone, Debug)]
@@ -139,59 +289,110 @@ enum Action {
     Reopen,
     /// The process ends while it writes: so many bytes of what it wrote last are there.
     Crash(Vec<u8>, usize),
+    /// The disk takes so many bytes from now on; all, if nothing is said.
+    Room(Option<u64>),
+    /// The process ends while it writes a snapshot.
+    CrashInSnapshot,
 }
 
 fn action() -> impl Strategy<Value = Action> {
-    let payload = || prop::collection::vec(any::<u8>(), 1..40);
+    let payload = || prop::collection::vec(any::<u8>(), 1..3 * PART);
     prop_oneof![
-        4 => prop::collection::vec(payload(), 1..4).prop_map(Action::Write),
-        1 => Just(Action::Snapshot),
+        6 => prop::collection::vec(payload(), 1..4).prop_map(Action::Write),
+        2 => Just(Action::Snapshot),
         1 => Just(Action::Reopen),
-        1 => (payload(), 0usize..60).prop_map(|(payload, bytes)| Action::Crash(payload, bytes)),
+        1 => (payload(), 0usize..400).prop_map(|(payload, bytes)| Action::Crash(payload, bytes)),
+        2 => prop::option::of(0u64..700).prop_map(Action::Room),
+        1 => Just(Action::CrashInSnapshot),
     ]
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
-    #[test]
-    fn whatever_happens_what_was_written_is_there_in_order(actions in prop::collection::vec(action(), 0..20)) {
-        let folder = tempfile::tempdir().unwrap();
-        let (mut log, ..) = open(folder.path());
-        let mut model: Vec<Vec<u8>> = Vec::new();
-        for action in actions {
-            match action {
-                Action::Write(payloads) => {
-                    let slices: Vec<&[u8]> = payloads.iter().map(Vec::as_slice).collect();
-                    log.write(&records(&slices)).unwrap();
-                    model.extend(payloads);
-                }
-                Action::Snapshot => {
-                    let mut snapshot = log.begin_snapshot().unwrap();
-                    let slices: Vec<&[u8]> = model.iter().map(Vec::as_slice).collect();
-                    snapshot.write(&records(&slices)).unwrap();
-                    snapshot.finish().unwrap();
-                }
-                Action::Reopen => {
-                    drop(log);
-                    let (again, recovery, found) = open(folder.path());
-                    prop_assert!(recovery.damage.is_empty());
-                    prop_assert_eq!(&found, &model);
-                    log = again;
-                }
-                Action::Crash(payload, bytes) => {
-                    let lost = records(&[&payload]);
-                    let cut = &lost.bytes()[..bytes.min(lost.bytes().len() - 1)];
-                    let length = log.segment_bytes();
-                    std::os::unix::fs::FileExt::write_all_at(log.segment.file_mut(), cut, length).unwrap();
-                    drop(log);
-                    let (again, recovery, found) = open(folder.path());
-                    prop_assert!(recovery.damage.is_empty());
-                    prop_assert_eq!(&found, &model);
-                    log = again;
+/// What was acknowledged, and a log that is to hold it.
+struct Tried {
+    folder: tempfile::TempDir,
+    log: Log,
+    model: Vec<Vec<u8>>,
+}
+
+impl Tried {
+    fn slices(&self) -> Vec<&[u8]> {
+        self.model.iter().map(Vec::as_slice).collect()
+    }
+
+    /// Whether it could be written is one thing; what is there then another.
+    fn snapshot(&mut self) -> io::Result<()> {
+        let mut snapshot = self.log.begin_snapshot()?;
+        // In two halves, so that the disk may be full between them.
+        let (one, other) = self.model.split_at(self.model.len() / 2);
+        for half in [one, other] {
+            let slices: Vec<&[u8]> = half.iter().map(Vec::as_slice).collect();
+            snapshot.write(&records(&slices))?;
+        }
+        let finished = snapshot.finish()?;
+        self.log.shortened(finished);
+        Ok(())
+    }
+
+    fn reopen(self) -> Result<Tried, TestCaseError> {
+        let Tried { folder, log, model } = self;
+        drop(log);
+        let (log, recovery, found) = open(folder.path());
+        prop_assert!(recovery.damage.is_empty(), "{:?}", recovery.damage);
+        prop_assert_eq!(&found, &model);
+        Ok(Tried { folder, log, model })
+    }
+
+    fn act(mut self, action: Action) -> Result<Tried, TestCaseError> {
+        match action {
+            Action::Write(payloads) => {
+                let slices: Vec<&[u8]> = payloads.iter().map(Vec::as_slice).collect();
+                // What was refused is not there.
+                if self.log.write(&records(&slices)).is_ok() {
+                    self.model.extend(payloads);
                 }
             }
+            Action::Snapshot => drop(self.snapshot()),
+            Action::Reopen => self = self.reopen()?,
+            Action::Crash(payload, bytes) => {
+                faults::leave(self.folder.path(), None);
+                let lost = records(&[&payload]);
+                self.log.write(&records(&[b"x"])).unwrap();
+                self.model.push(b"x".to_vec());
+                let segment = self.log.segment();
+                let (cut, length) = (&lost.bytes()[..bytes.min(lost.bytes().len() - 1)], segment.length());
+                std::os::unix::fs::FileExt::write_all_at(segment.file_mut(), cut, length).unwrap();
+                self = self.reopen()?;
+            }
+            Action::Room(bytes) => faults::leave(self.folder.path(), bytes),
+            Action::CrashInSnapshot => {
+                if let Ok(mut snapshot) = self.log.begin_snapshot() {
+                    let _ = snapshot.write(&records(&self.slices()));
+                    std::mem::forget(snapshot);
+                }
+                self = self.reopen()?;
+            }
         }
-        drop(log);
-        prop_assert_eq!(open(folder.path()).2, model);
+        Ok(self)
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+    #[test]
+    fn whatever_happens_what_was_written_is_there_in_order(actions in prop::collection::vec(action(), 0..24)) {
+        let folder = tempfile::tempdir().unwrap();
+        let (log, ..) = open(folder.path());
+        let mut tried = Tried { folder, log, model: Vec::new() };
+        for action in actions {
+            tried = tried.act(action)?;
+        }
+        tried = tried.reopen()?;
+        // There is room again: what is written is there, and nothing that was begun is left.
+        faults::leave(tried.folder.path(), None);
+        tried = tried.act(Action::Write(vec![b"last".to_vec()]))?;
+        prop_assert_eq!(tried.model.last(), Some(&b"last".to_vec()));
+        tried = tried.reopen()?;
+        let left = files::list(tried.folder.path()).unwrap();
+        prop_assert!(left.iter().all(|file| file.kind != files::Kind::Unfinished));
     }
 }
