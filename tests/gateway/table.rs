@@ -302,7 +302,7 @@ fn packings() -> Vec<Case> {
     let (whole, mut twice) = (gzip("x 1\n"), gzip("x 1\n"));
     twice.extend(gzip("y 1\n"));
     let snappy = snap::raw::Encoder::new().compress_vec(b"x 1\n").unwrap();
-    let zstd = ruzstd::encoding::compress_to_vec(&b"x 1\n"[..], ruzstd::encoding::CompressionLevel::Fastest);
+    let zstd = zrip::compress(b"x 1\n", 1).unwrap();
     let packed = |encoding, body: Vec<u8>| put_packed("/metrics/job/a", encoding, body);
     vec![
         Case::new("gzip", &[packed("gzip", whole.clone())], &[200]).shows(&["x{instance=\"\",job=\"a\"} 1"]),
