@@ -110,6 +110,11 @@ impl Key {
         if key.job().is_empty() { Err(KeyError::NoJob) } else { Ok(key) }
     }
 
+    /// Whether a part of a path is the one that a key begins with.
+    pub fn begins_with(part: &str) -> bool {
+        name_and_encoding(part).0 == "job"
+    }
+
     /// The key in what follows `/metrics/` in a path as it stands in the request: the path is divided before it is
     /// decoded, so that `%2F` is part of a value. Empty parts are passed over, but for an empty value at the end.
     ///
@@ -130,8 +135,6 @@ impl Key {
         }
         for pair in rest.chunks_exact(2) {
             let (name, is_base64) = name_and_encoding(pair[0]);
-            let decoded = percent_decode(name).and_then(|bytes| String::from_utf8(bytes).ok());
-            let name = decoded.unwrap_or_else(|| name.to_owned());
             let name = match unescape_name(&name) {
                 Some(unescaped) if is_utf8_name(&unescaped) => unescaped,
                 _ if is_plain_name(&name) => name,
@@ -176,7 +179,9 @@ impl fmt::Display for Key {
     }
 }
 
-/// The path of a group below a gateway's URL, as Pushgateway reads it too: what has a slash, or is empty, is in base64.
+/// The path of a group below a gateway's URL, as Pushgateway reads it too. In base64 is what would not arrive as it is: what
+/// has a slash or is empty, and `.` and `..`, which clients and proxies take for steps (RFC 3986, section 5.2.4), also
+/// where they are percent-encoded.
 pub fn path_of<'l>(job: &str, labels: impl Iterator<Item = (&'l str, &'l str)>) -> String {
     let mut path = String::from("metrics");
     let mut push = |name: &str, value: &str| {
@@ -186,7 +191,7 @@ pub fn path_of<'l>(job: &str, labels: impl Iterator<Item = (&'l str, &'l str)>) 
         let name = escaped.as_str();
         if value.is_empty() {
             path.extend(["/", name, "@base64/="]);
-        } else if value.contains('/') {
+        } else if value.contains('/') || matches!(value, "." | "..") {
             path.extend(["/", name, "@base64/", &URL_SAFE_NO_PAD.encode(value)]);
         } else {
             path.extend(["/", name, "/"]);
@@ -206,11 +211,13 @@ fn push_percent_encoded(path: &mut String, byte: u8) {
     }
 }
 
-/// A label name without the suffix that says that its value is in base64.
-fn name_and_encoding(part: &str) -> (&str, bool) {
-    match part.strip_suffix("@base64") {
-        Some(name) => (name, true),
-        None => (part, false),
+/// A label name without the suffix that says that its value is in base64. Some clients percent-encode the `@`.
+fn name_and_encoding(part: &str) -> (String, bool) {
+    let decoded = percent_decode(part).and_then(|bytes| String::from_utf8(bytes).ok());
+    let name = decoded.unwrap_or_else(|| part.to_owned());
+    match name.strip_suffix("@base64") {
+        Some(stem) => (stem.to_owned(), true),
+        None => (name, false),
     }
 }
 
@@ -308,6 +315,12 @@ mod tests {
             ("job/sp%20ace+plus", r#"{job="sp ace+plus"}"#),
             ("job/foo/job/bar", r#"{job="foo"}"#),
             ("job/foo/l/1/l/2", r#"{job="foo",l="2"}"#),
+            ("job/../l/.", r#"{job="..",l="."}"#),
+            ("job/%2e%2E/l/%2e", r#"{job="..",l="."}"#),
+            ("job/x/l/%252e%252e", r#"{job="x",l="%2e%2e"}"#),
+            ("job@base64/Li4/l@base64/Lg", r#"{job="..",l="."}"#),
+            ("job%40base64/Li4/l%40base64/Lg", r#"{job="..",l="."}"#),
+            ("job/x/l/Li4", r#"{job="x",l="Li4"}"#),
             ("job@base64/Zm9v", r#"{job="foo"}"#),
             ("job@base64/Zm8=", r#"{job="fo"}"#),
             ("job@base64/Zm8=====", r#"{job="fo"}"#),
@@ -359,13 +372,29 @@ mod tests {
             "job/x/path@base64/L3Zhci90bXA",
             "job/x/U__a_2e_b/c",
             "job/x/U__U____c/d",
+            "job/../l/.",
+            "job/%2e%2e/l/%2E",
+            "job/x/l/...",
+            "job/x/l/%252e%252e",
+            "job/x/l/Li4",
+            "job/x/l/Li4=",
+            "job/x/l/=",
+            "job/x/U__l_40_base64/Li4",
+            "job@base64/Li4/l@base64/Lg",
+            "job/x/l/%5C..%5C/m/..%3B/n/%3F/o/%23",
         ] {
             let key = Key::from_path(path).unwrap();
             let labels = key.labels().filter(|(name, _)| *name != "job");
             let made = path_of(key.job(), labels);
             assert_eq!(Key::from_path(made.strip_prefix("metrics/").unwrap()), Ok(key), "{made}");
+            // No client makes another path of it.
+            let url = reqwest::Url::parse(&format!("http://a/{made}")).unwrap();
+            assert_eq!(url.path(), format!("/{made}"));
         }
         assert_eq!(path_of("a", [("l", "")].into_iter()), "metrics/job/a/l@base64/=");
+        let dots = [("l", ".."), ("m", "."), ("n", "..."), ("o", "%2e%2e"), ("p", "Li4")];
+        let path = "metrics/job@base64/Li4/l@base64/Li4/m@base64/Lg/n/.../o/%252e%252e/p/Li4";
+        assert_eq!(path_of("..", dots.into_iter()), path);
     }
 
     #[test]

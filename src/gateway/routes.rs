@@ -52,8 +52,10 @@ async fn route(gateway: &Arc<Gateway>, request: Request) -> Result<Response, Ref
         other => other.clone(),
     };
     let viewer = request.extensions().get::<Viewer>().cloned().unwrap_or(Viewer::Anybody);
-    if let ["metrics", "job" | "job@base64", _, ..] = parts.as_slice() {
-        let start = raw.find("job").unwrap_or_default();
+    if let ["metrics", first, _, ..] = parts.as_slice()
+        && Key::begins_with(first)
+    {
+        let start = raw.find(first).unwrap_or_default();
         return group(gateway, &raw[start..], &viewer, request).await;
     }
     // Whoever may only push still asks whether somebody is there.
