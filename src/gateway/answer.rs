@@ -46,7 +46,7 @@ impl From<BodyError> for Refused {
 impl From<parse::Error> for Refused {
     fn from(error: parse::Error) -> Self {
         let status = match error {
-            parse::Error::Malformed { .. } => StatusCode::BAD_REQUEST,
+            parse::Error::Malformed { .. } | parse::Error::Twice { .. } => StatusCode::BAD_REQUEST,
             parse::Error::Limit { .. } => StatusCode::PAYLOAD_TOO_LARGE,
         };
         Refused(status, error.to_string())

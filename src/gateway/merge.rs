@@ -81,27 +81,39 @@ impl State {
         held.block.read(&held.name, held.kind, &held.help, &mut |read| {
             before.extend(read.metrics.iter().map(owned));
         });
-        let mut places: HashMap<Vec<(String, String)>, usize> = HashMap::with_capacity(before.len());
-        for (place, metric) in before.iter().enumerate() {
-            places.insert(labels(metric, key), place);
+        let mut places: HashMap<Vec<(String, String)>, Place> = HashMap::with_capacity(before.len());
+        for (at, metric) in before.iter().enumerate() {
+            places.insert(labels(metric, key), Place { at, was_pushed: false });
         }
         let mut metrics: Vec<Metric<'p>> = before.into_iter().collect();
         for pushed in family.metrics {
-            match places.get(&labels(&pushed, key)) {
-                // One that is there twice in the push is found when the whole is checked.
-                None => metrics.push(pushed),
+            let labels = labels(&pushed, key);
+            let series = |labels: &[(String, String)]| format!("{}{}", family.name, Shown(labels));
+            match places.get_mut(&labels) {
+                None => {
+                    places.insert(labels, Place { at: metrics.len(), was_pushed: true });
+                    metrics.push(pushed);
+                }
+                // Once it was put together with what there was, nobody could tell any more.
+                Some(place) if place.was_pushed => return Err(Refusal::Twice { series: series(&labels) }),
                 Some(place) => {
-                    let combined = combine(family.kind, &metrics[*place], &pushed, mode);
-                    metrics[*place] = combined.map_err(|reason| Refusal::Merge {
-                        series: format!("{}{}", family.name, Shown(&labels(&pushed, key))),
-                        reason,
-                    })?;
+                    place.was_pushed = true;
+                    let combined = combine(family.kind, &metrics[place.at], &pushed, mode);
+                    metrics[place.at] =
+                        combined.map_err(|reason| Refusal::Merge { series: series(&labels), reason })?;
                 }
             }
         }
         family.metrics = metrics;
         Ok(family)
     }
+}
+
+/// Where a series is among those of its family.
+struct Place {
+    at: usize,
+    /// Whether the push has it; else it was there before.
+    was_pushed: bool,
 }
 
 /// As which type a family is kept.

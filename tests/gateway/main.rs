@@ -3,6 +3,7 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
+mod bodies;
 mod clients;
 mod contract;
 mod durability;

@@ -87,6 +87,7 @@ fn family(format: Format, text: &str) -> Result<Option<Family>, (usize, String)>
     let exposition = parse(format, text.as_bytes(), &Limits::default()).map_err(|error| match &error {
         Error::Malformed { place, message } => (line_of(place), message.clone()),
         Error::Limit { place, what, at_most } => (line_of(place), format!("more than {at_most} {what}")),
+        Error::Twice { .. } => (1, error.to_string()),
     })?;
     let Some(found) = exposition.families.into_iter().next() else { return Ok(None) };
     if found.metrics.iter().any(|metric| metric.timestamp.is_some()) {

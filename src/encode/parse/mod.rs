@@ -91,6 +91,12 @@ pub enum Error {
         /// How much there may be.
         at_most: usize,
     },
+    /// A part of a summary or histogram is there twice, so that one of the two values would be lost.
+    #[error("{series} is there twice")]
+    Twice {
+        /// The part with its labels.
+        series: String,
+    },
 }
 
 /// Where in an exposition.
@@ -140,6 +146,30 @@ fn put_in_order(labels: &mut Vec<model::Label<'_>>, place: Place, limits: &Limit
         check_length(value, "bytes of a label's value", limits.value_bytes, place)?;
     }
     Ok(())
+}
+
+/// Puts the quantiles or buckets of a metric in order.
+///
+/// # Errors
+/// That one of them is there twice.
+fn complete(family: &str, metric: &mut model::Metric<'_>) -> Result<(), Error> {
+    let (suffix, label, parts) = match &mut metric.measure {
+        Measure::Number(_) => return Ok(()),
+        Measure::Summary { quantiles, .. } => ("", "quantile", quantiles),
+        Measure::Histogram(histogram) => ("_bucket", "le", &mut histogram.buckets),
+    };
+    parts.sort_by(|(one, _), (other, _)| one.total_cmp(other));
+    let twice = parts.array_windows().find(|[(one, _), (other, _)]| one == other || one.total_cmp(other).is_eq());
+    let Some([(bound, _), _]) = twice else { return Ok(()) };
+    let bound = crate::encode::pushed::go_float(*bound);
+    Err(twice_error(family, suffix, &metric.labels, Some((label, &bound))))
+}
+
+/// That a part of a metric is there twice.
+fn twice_error(family: &str, suffix: &str, labels: &[model::Label<'_>], bound: Option<(&str, &str)>) -> Error {
+    let labels = labels.iter().map(|(name, value)| (name.as_ref(), value.as_ref())).chain(bound);
+    let shown: Vec<String> = labels.map(|(name, value)| format!("{name}={value:?}")).collect();
+    Error::Twice { series: format!("{family}{suffix}{{{}}}", shown.join(",")) }
 }
 
 fn check_length(text: &str, what: &'static str, at_most: usize, place: Place) -> Result<(), Error> {

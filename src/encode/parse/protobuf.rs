@@ -2,20 +2,29 @@
 //! that are not known are passed over.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 
 use super::model::{Buckets, Exposition, Family, Histogram, Kind, Label, Measure, Metric, Native};
-use super::{Error, Limits, check_length, is_name, put_in_order};
+use super::{Error, Limits, check_length, complete, is_name, put_in_order};
 use crate::encode::wire::{Reader, Value, unzigzag};
 
 pub(super) fn parse<'a>(body: &'a [u8], limits: &Limits) -> Result<Exposition<'a>, Error> {
     let mut reader = Reader::new(body);
     let (mut families, mut series): (Vec<Family<'a>>, usize) = (Vec::new(), 0);
+    let mut by_name: HashMap<Cow<'a, str>, usize, foldhash::fast::RandomState> = HashMap::default();
     while !reader.is_at_end() {
         let mut message = reader.message()?;
+        let start = message;
         let family = read_family(&mut message, limits, &mut series)?;
-        // As Pushgateway has it: of families of one name the last counts.
-        families.retain(|known| known.name != family.name);
-        families.push(family);
+        match by_name.get(&family.name).and_then(|index| families.get_mut(*index)) {
+            None => {
+                by_name.insert(family.name.clone(), families.len());
+                families.push(family);
+            }
+            // A family may come in parts, none of which takes the place of another.
+            Some(known) if known.kind == family.kind => known.metrics.extend(family.metrics),
+            Some(known) => return start.wrong(format!("second type for metric name {:?}", known.name)),
+        }
     }
     families.retain(|family| !family.metrics.is_empty());
     Ok(Exposition { families })
@@ -90,6 +99,7 @@ fn read_metric<'a>(message: &mut Reader<'a>, family: &Family<'a>, limits: &Limit
         _ => return start.wrong(format!("a metric of {:?} is no {}", family.name, family.kind.name())),
     };
     put_in_order(&mut metric.labels, start.place(), limits)?;
+    complete(&family.name, &mut metric)?;
     Ok(metric)
 }
 
@@ -146,7 +156,6 @@ fn read_summary(message: &mut Reader<'_>, metric: &mut Metric<'_>) -> Result<Mea
             _ => {}
         }
     }
-    quantiles.sort_by(|(one, _), (other, _)| f64::total_cmp(one, other));
     Ok(Measure::Summary { count, sum, quantiles })
 }
 
@@ -189,7 +198,6 @@ fn read_histogram(message: &mut Reader<'_>, metric: &mut Metric<'_>) -> Result<M
             _ => {}
         }
     }
-    histogram.buckets.sort_by(|(one, _), (other, _)| f64::total_cmp(one, other));
     histogram.native = is_native.then_some(native);
     Ok(Measure::Histogram(Box::new(histogram)))
 }

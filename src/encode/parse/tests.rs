@@ -1,4 +1,5 @@
 use super::*;
+use crate::encode::pushed;
 
 fn text(body: &str) -> Result<String, String> {
     told(Format::Text, body.as_bytes())
@@ -54,6 +55,11 @@ fn text_is_read() {
         ("# TYPE h histogram\nh 5\n", "h Histogram {} count 0 sum 0 []"),
         ("a_count 1\n# TYPE a summary\na_sum 2\n", "a_count Untyped {} 1\na Summary {} count 0 sum 2 []"),
         ("# EOF\na 1\n", "a Untyped {} 1"),
+        // A bound that is no number says nothing, and one of a count is none of its labels.
+        (
+            "# TYPE h histogram\nh_bucket{le=\"nan\"} 1\nh_bucket 2\nh{le=\"1\"} 3\nh_count{le=\"1\"} 4\n",
+            "h Histogram {} count 4 sum 0 [(1.0, 3.0)]",
+        ),
     ];
     for (body, expected) in cases {
         assert_eq!(text(body).as_deref(), Ok(expected), "{body}");
@@ -109,9 +115,76 @@ fn open_metrics_is_read_as_what_text_would_make_of_it() {
     for (body, expected) in cases {
         assert_eq!(open_metrics(body).as_deref(), Ok(expected), "{body}");
     }
+    // When counting began may be told after all counts, or before.
+    let counts = ["a_total{l=\"1\"} 1\n", "a_total{l=\"2\"} 2\n"];
+    let created = ["a_created{l=\"1\"} 3\n", "a_created{l=\"2\"} 4\n"];
+    for lines in
+        [[counts, created].concat(), [created, counts].concat(), vec![counts[0], created[0], counts[1], created[1]]]
+    {
+        let body = format!("# TYPE a counter\n{}# EOF\n", lines.concat());
+        let expected = "a_total Counter {l=\"1\"} 1 since 3; {l=\"2\"} 2 since 4";
+        assert_eq!(open_metrics(&body).as_deref(), Ok(expected), "{body}");
+    }
     assert!(open_metrics("a 1\n").unwrap_err().contains("expected # EOF"));
     assert!(open_metrics("# EOF\na 1\n").unwrap_err().contains("behind # EOF"));
     assert!(open_metrics("a 1 # 5\n# EOF\n").unwrap_err().contains("labels of an exemplar"));
+}
+
+#[test]
+fn no_part_of_a_metric_is_there_twice() {
+    let histogram = |more: &str| {
+        format!("# TYPE h histogram\nh_bucket{{l=\"1\",le=\"1\"}} 1\nh_count{{l=\"1\"}} 1\nh_sum{{l=\"1\"}} 1\n{more}")
+    };
+    let summary = |more: &str| format!("# TYPE s summary\ns{{quantile=\"0.5\"}} 1\ns_count 1\ns_sum 1\n{more}");
+    for (body, twice) in [
+        (histogram("h_bucket{le=\"1.0\",l=\"1\"} 2\n"), "h_bucket{l=\"1\",le=\"1\"}"),
+        (histogram("h_bucket{l=\"1\",le=\"2\"} 2\nh_bucket{l=\"1\",le=\"1\"} 1\n"), "h_bucket{l=\"1\",le=\"1\"}"),
+        (histogram("h_bucket{l=\"1\",le=\"0\"} 0\nh_bucket{l=\"1\",le=\"-0\"} 0\n"), "h_bucket{l=\"1\",le=\"-0\"}"),
+        (
+            histogram("h_bucket{l=\"1\",le=\"+Inf\"} 1\nh_bucket{l=\"1\",le=\"inf\"} 1\n"),
+            "h_bucket{l=\"1\",le=\"+Inf\"}",
+        ),
+        (histogram("h_count{l=\"1\"} 1\n"), "h_count{l=\"1\"}"),
+        (histogram("h_sum{l=\"2\"} 1\nh_sum{l=\"1\"} 1\n"), "h_sum{l=\"1\"}"),
+        (summary("s{quantile=\".50\"} 1\n"), "s{quantile=\"0.5\"}"),
+        (summary("s_sum 1\n"), "s_sum{}"),
+        (summary("s_count{} 1\n"), "s_count{}"),
+    ] {
+        let expected = format!("{twice} is there twice");
+        assert_eq!(text(&body), Err(expected.clone()), "{body}");
+        assert_eq!(open_metrics(&format!("{body}# EOF\n")), Err(expected), "{body}");
+    }
+    let created = "# TYPE a counter\na_total 1\na_total{l=\"1\"} 1\na_created 1\na_created 1\n# EOF\n";
+    assert_eq!(open_metrics(created), Err("a_created{} is there twice".to_owned()));
+    let created = "# TYPE s summary\ns_count 1\ns_created 1\ns_created 1\n# EOF\n";
+    assert_eq!(open_metrics(created), Err("s_created{} is there twice".to_owned()));
+}
+
+/// The families of text as delimited messages, one behind the other.
+fn messages(bodies: &[&str]) -> Vec<u8> {
+    let mut out = Vec::new();
+    for body in bodies {
+        for family in &parse(Format::Text, body.as_bytes(), &Limits::default()).unwrap().families {
+            let mut metrics = Vec::new();
+            family.metrics.iter().for_each(|metric| pushed::push_metric_message(&mut metrics, family.kind, metric));
+            pushed::push_family_message(&mut out, &family.name, family.kind, &family.help, &metrics);
+        }
+    }
+    out
+}
+
+#[test]
+fn a_family_of_messages_may_come_in_parts() {
+    let parts = messages(&["# TYPE a gauge\na{l=\"1\"} 1\n", "b 1\n", "# TYPE a gauge\na{l=\"2\"} 2\n"]);
+    let expected = "a Gauge {l=\"1\"} 1; {l=\"2\"} 2\nb Untyped {} 1";
+    assert_eq!(told(Format::Protobuf, &parts).as_deref(), Ok(expected));
+    let other = messages(&["a 1\n", "# TYPE a gauge\na{l=\"1\"} 1\n"]);
+    assert!(told(Format::Protobuf, &other).unwrap_err().ends_with("second type for metric name \"a\""));
+    // Two equal buckets: the second of 1 and 2 is made a 1, too.
+    let mut twice = messages(&["# TYPE h histogram\nh_bucket{le=\"1\"} 1\nh_bucket{le=\"2\"} 1\nh_count 1\n"]);
+    let at = twice.windows(8).position(|bytes| bytes == 2f64.to_le_bytes()).unwrap();
+    twice[at..at + 8].copy_from_slice(&1f64.to_le_bytes());
+    assert_eq!(told(Format::Protobuf, &twice), Err("h_bucket{le=\"1\"} is there twice".to_owned()));
 }
 
 #[test]

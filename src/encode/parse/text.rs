@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use super::model::{Exposition, Family, Kind, Label, Measure, Metric};
 use super::scan::{Scanner, shortened, skip_blanks, word};
-use super::{Error, Limits, check_length, is_name, put_in_order};
+use super::{Error, Limits, check_length, complete, is_name, put_in_order, twice_error};
 
 pub(super) fn parse<'a>(body: &'a [u8], limits: &Limits) -> Result<Exposition<'a>, Error> {
     Builder::new(body, limits, false)?.read()
@@ -17,7 +17,7 @@ pub(super) struct Builder<'a> {
     limits: Limits,
     is_open_metrics: bool,
     families: Vec<Family<'a>>,
-    heads: Vec<Head>,
+    heads: Vec<Head<'a>>,
     by_name: HashMap<Cow<'a, str>, usize, foldhash::fast::RandomState>,
     /// Where the metric of a summary or histogram with these labels is.
     compound: HashMap<u64, Vec<usize>, foldhash::fast::RandomState>,
@@ -26,10 +26,14 @@ pub(super) struct Builder<'a> {
 }
 
 /// What was said of a family so far.
-#[derive(Clone, Copy, Default)]
-struct Head {
+#[derive(Default)]
+struct Head<'a> {
     has_type: bool,
     has_help: bool,
+    /// Which parts each of its summaries or histograms has, a bit for each.
+    parts: Vec<u8>,
+    /// When counting began of counters that were not the last that had been read.
+    created: Vec<(Vec<Label<'a>>, f64)>,
 }
 
 impl<'a> Builder<'a> {
@@ -53,7 +57,7 @@ impl<'a> Builder<'a> {
         while let Some(line) = self.scanner.next_line()? {
             if self.is_open_metrics && line == "# EOF" {
                 return match self.scanner.is_at_end() {
-                    true => Ok(self.finish()),
+                    true => self.finish(),
                     false => self.scanner.wrong("text behind # EOF"),
                 };
             }
@@ -67,16 +71,19 @@ impl<'a> Builder<'a> {
         if self.is_open_metrics {
             return self.scanner.wrong("expected # EOF at the end: the body may have been cut off");
         }
-        Ok(self.finish())
+        self.finish()
     }
 
-    fn finish(self) -> Exposition<'a> {
+    fn finish(self) -> Result<Exposition<'a>, Error> {
         let mut families = self.families;
-        families.retain(|family| !family.metrics.is_empty());
-        for family in &mut families {
-            family.metrics.iter_mut().for_each(complete);
+        for (family, head) in families.iter_mut().zip(self.heads) {
+            put_created(family, head.created)?;
+            for metric in &mut family.metrics {
+                complete(&family.name, metric)?;
+            }
         }
-        Exposition { families }
+        families.retain(|family| !family.metrics.is_empty());
+        Ok(Exposition { families })
     }
 
     /// `HELP NAME TEXT` and `TYPE NAME TYPE`; every other comment is passed over.
@@ -250,34 +257,34 @@ impl<'a> Builder<'a> {
         let kind = self.families[index].kind;
         if !matches!(kind, Kind::Summary | Kind::Histogram | Kind::GaugeHistogram) {
             put_in_order(&mut labels, place, &self.limits)?;
-            if part == Part::Created {
-                let metrics = &mut self.families[index].metrics;
-                if let Some(metric) = metrics.last_mut().filter(|metric| metric.labels == labels) {
-                    metric.created = Some(value);
-                }
+            let metrics = &mut self.families[index].metrics;
+            if part != Part::Created {
+                metrics.push(Metric { labels, measure: Measure::Number(value), timestamp, created: None });
                 return Ok(());
             }
-            self.families[index].metrics.push(Metric {
-                labels,
-                measure: Measure::Number(value),
-                timestamp,
-                created: None,
-            });
+            match metrics.last_mut().filter(|metric| metric.labels == labels && metric.created.is_none()) {
+                Some(metric) => metric.created = Some(value),
+                None => self.heads[index].created.push((labels, value)),
+            }
             return Ok(());
         }
         let bound_label = if kind == Kind::Summary { "quantile" } else { "le" };
         let at = labels.iter().position(|(label, _)| label == bound_label);
-        let bound = match at {
-            Some(at) if matches!(part, Part::Itself | Part::Bucket) => Some(self.scanner.number(&labels.remove(at).1)?),
-            _ => None,
-        };
+        let bound = at.map(|at| self.scanner.number(&labels.remove(at).1)).transpose()?;
         put_in_order(&mut labels, place, &self.limits)?;
-        let metric = self.compound_metric(index, labels);
-        let metric = &mut self.families[index].metrics[metric];
+        let number = self.compound_metric(index, labels);
+        let (Family { name, metrics, .. }, head) = (&mut self.families[index], &mut self.heads[index]);
+        let metric = &mut metrics[number];
+        head.parts.resize(head.parts.len().max(number + 1), 0);
+        if part.once() & head.parts[number] != 0 {
+            return Err(twice_error(name, part.suffix(), &metric.labels, None));
+        }
+        head.parts[number] |= part.once();
         metric.timestamp = timestamp.or(metric.timestamp);
         match part {
             Part::Created => metric.created = Some(value),
-            _ => add(&mut metric.measure, part, bound, value),
+            // A bound that is no number is none.
+            _ => add(&mut metric.measure, part, bound.filter(|bound| !bound.is_nan()), value),
         }
         Ok(())
     }
@@ -345,6 +352,45 @@ enum Part {
     Created,
 }
 
+impl Part {
+    /// The bit by which a part is known that there is once; 0 for others.
+    fn once(self) -> u8 {
+        match self {
+            Part::Count => 1,
+            Part::Sum => 2,
+            Part::Created => 4,
+            Part::Itself | Part::Bucket => 0,
+        }
+    }
+
+    fn suffix(self) -> &'static str {
+        match self {
+            Part::Itself => "",
+            Part::Count => "_count",
+            Part::Sum => "_sum",
+            Part::Bucket => "_bucket",
+            Part::Created => "_created",
+        }
+    }
+}
+
+/// Gives counters the times at which their counting began.
+fn put_created<'a>(family: &mut Family<'a>, created: Vec<(Vec<Label<'a>>, f64)>) -> Result<(), Error> {
+    if created.is_empty() {
+        return Ok(());
+    }
+    let mut places: HashMap<&[Label<'a>], &mut Option<f64>, foldhash::fast::RandomState> = HashMap::default();
+    places.extend(family.metrics.iter_mut().map(|metric| (metric.labels.as_slice(), &mut metric.created)));
+    for (labels, time) in &created {
+        // One without a counter says nothing.
+        let Some(place) = places.get_mut(labels.as_slice()) else { continue };
+        if place.replace(*time).is_some() {
+            return Err(twice_error(family.name.trim_end_matches("_total"), "_created", labels, None));
+        }
+    }
+    Ok(())
+}
+
 fn add(measure: &mut Measure, part: Part, bound: Option<f64>, value: f64) {
     match (measure, part) {
         (Measure::Summary { count, .. }, Part::Count) => *count = value,
@@ -352,17 +398,8 @@ fn add(measure: &mut Measure, part: Part, bound: Option<f64>, value: f64) {
         (Measure::Summary { quantiles, .. }, _) => quantiles.extend(bound.map(|quantile| (quantile, value))),
         (Measure::Histogram(histogram), Part::Count) => histogram.count = value,
         (Measure::Histogram(histogram), Part::Sum) => histogram.sum = value,
-        (Measure::Histogram(histogram), Part::Bucket) => histogram.buckets.extend(bound.map(|bound| (bound, value))),
-        // A sample by the histogram's own name says nothing of it.
-        _ => {}
-    }
-}
-
-/// Puts bounds in order.
-fn complete(metric: &mut Metric<'_>) {
-    match &mut metric.measure {
-        Measure::Number(_) => {}
-        Measure::Summary { quantiles, .. } => quantiles.sort_by(|(one, _), (other, _)| one.total_cmp(other)),
-        Measure::Histogram(histogram) => histogram.buckets.sort_by(|(one, _), (other, _)| one.total_cmp(other)),
+        // A sample by the histogram's own name is one of its buckets too, if it has a bound.
+        (Measure::Histogram(histogram), _) => histogram.buckets.extend(bound.map(|bound| (bound, value))),
+        (Measure::Number(_), _) => {}
     }
 }
