@@ -230,7 +230,10 @@ fn a_scrape_in_flight_is_answered_before_the_process_ends() {
     let url = taffrail.url("/metrics");
     let in_flight = thread::spawn(move || get(&url, &[]).unwrap());
     // The scrape is in flight when the collector was found to hang.
-    taffrail.wait_for_log("hangs");
+    let short = [("x-prometheus-scrape-timeout-seconds", "0.1")];
+    wait_until("a collector that hangs", || {
+        (taffrail.get_with("/metrics", &short).sample("taffrail_collectors_hung") == Some(1.0)).then_some(())
+    });
     taffrail.signal(Signal::TERM);
     taffrail.wait_for_log("shutting down");
     host.release();

@@ -225,9 +225,9 @@ pub trait Collector: Send + Sized + 'static {
     /// [`ReadContext::problem`], so that the rest is still read.
     fn read(&mut self, cx: &mut ReadContext<'_>, reading: &mut Self::Reading) -> Result<(), ReadError>;
 
-    /// Begins whatever it does in the background, and waits until that has brought something or `patience` is over.
-    fn begin(&mut self, patience: Duration) {
-        let _ = patience;
+    /// Begins whatever it does in the background, and waits until that has brought something or `limit` is over.
+    fn begin(&mut self, limit: Duration) {
+        let _ = limit;
     }
 
     /// What can be said of this host for `taffrail collectors`, a line each: which optional sources it can use.
@@ -371,7 +371,7 @@ pub trait AnyCollector: Send {
     fn take(&mut self, wanted: Vocabularies, round: Instant, host: &Host, buffer: &mut Vec<u8>) -> Taken;
 
     /// As [`Collector::begin`].
-    fn begin(&mut self, patience: Duration);
+    fn begin(&mut self, limit: Duration);
 
     /// What [`Collector::report`] says.
     fn report(&mut self) -> Vec<String>;
@@ -423,8 +423,8 @@ impl<C: Collector> AnyCollector for Runner<C> {
         Taken { at, monotonic, took: start.elapsed(), failure, reading: self.last.clone() }
     }
 
-    fn begin(&mut self, patience: Duration) {
-        self.collector.begin(patience);
+    fn begin(&mut self, limit: Duration) {
+        self.collector.begin(limit);
     }
 
     fn report(&mut self) -> Vec<String> {

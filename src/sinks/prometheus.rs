@@ -65,6 +65,7 @@ impl Exposition {
 
     pub(super) fn write(&self, answers: &[Answer], out: &mut FamilyWriter<'_>) {
         write_families(answers, out);
+        self.readers.load().write_families(out);
         state::write_families(&self.sinks.load(), out);
         descriptors::write_families(out);
         let refused = self.refused_samples.fetch_add(out.refused(), Ordering::Relaxed) + out.refused();
@@ -124,7 +125,7 @@ async fn metrics(
         Ok(selection) => selection,
         Err(message) => return (StatusCode::BAD_REQUEST, message + "\n").into_response(),
     };
-    let answers = readers.read(Vocabularies::FAMILIES, |about| selection.has(about), patience(&headers)).await;
+    let answers = readers.read(Vocabularies::FAMILIES, |about| selection.has(about), time_limit(&headers)).await;
 
     let header = |name: header::HeaderName| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let format = Format::from_accept(header(header::ACCEPT));
@@ -149,7 +150,7 @@ async fn metrics(
 }
 
 /// Prometheus says how long it waits; an answer that comes later is lost whole.
-fn patience(headers: &HeaderMap) -> Duration {
+fn time_limit(headers: &HeaderMap) -> Duration {
     const AT_MOST: Duration = Duration::from_secs(3600);
     /// What is left of Prometheus's time to encode and send the answer.
     const SHARE: f64 = 0.9;

@@ -78,7 +78,11 @@ pub async fn read_points(
     let mut lines = Lines::default();
     let mut out = PointWriter::new(&mut lines, tags, time);
     write_points(&answers, previous, &mut out);
-    points_by_rule(|families| state::write_families(&exposition.sinks.load(), families), &mut out);
+    let write_own = |families: &mut FamilyWriter<'_>| {
+        readers.write_families(families);
+        state::write_families(&exposition.sinks.load(), families);
+    };
+    points_by_rule(write_own, &mut out);
     (lines, answers)
 }
 

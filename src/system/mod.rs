@@ -2,6 +2,7 @@
 //! reading and writing at a place, how to tell files apart, local sockets, signals. What is read of the host is not here
 //! but in [`crate::host`].
 
+pub mod progress;
 pub mod regular_file;
 #[cfg(unix)]
 mod unix;
