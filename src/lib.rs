@@ -2,6 +2,9 @@
 //!
 //! `docs/architecture.md` describes the house; each module's first lines describe the room.
 
+// They panic where nobody reads: say! does not.
+#![deny(clippy::print_stderr, clippy::print_stdout)]
+
 pub mod agent;
 #[cfg(feature = "cloudwatch")]
 pub mod aws;
@@ -15,6 +18,7 @@ pub mod gateway;
 pub mod host;
 pub mod http;
 pub mod job;
+pub mod log;
 pub mod manager;
 pub mod reference;
 pub mod settings;

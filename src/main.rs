@@ -1,5 +1,8 @@
 //! The command line.
 
+// They panic where nobody reads: say! does not.
+#![deny(clippy::print_stderr, clippy::print_stdout)]
+
 #[cfg(feature = "assets")]
 mod assets;
 mod health;
@@ -22,7 +25,9 @@ use taffrail::config::Document;
 use taffrail::descriptors;
 use taffrail::encode::point::CommonTags;
 use taffrail::http::guard::Guard;
+use taffrail::log;
 use taffrail::manager;
+use taffrail::say;
 use taffrail::settings::Overrides;
 use taffrail::sinks::negotiate::Format;
 use taffrail::sinks::prometheus::Exposition;
@@ -164,8 +169,16 @@ enum LogLevel {
 
 type Failure = Box<dyn std::error::Error>;
 
+/// How long it may take in the end to write what was logged.
+const LAST_LINES: Duration = Duration::from_secs(1);
+
 fn main() -> ExitCode {
-    let line = CommandLine::parse();
+    let status = execute(CommandLine::parse());
+    log::flush(LAST_LINES);
+    status
+}
+
+fn execute(line: CommandLine) -> ExitCode {
     let done = match line.command.unwrap_or(Command::Run(line.run)) {
         Command::Run(run) => run.execute(),
         Command::Gateway(gateway) => gateway.execute(),
@@ -189,7 +202,7 @@ fn exit_of(done: Result<ExitCode, Failure>) -> ExitCode {
         Err(failure) => {
             let text = failure.to_string();
             let prefix = if text.starts_with("error: ") { "" } else { "error: " };
-            eprintln!("{prefix}{text}");
+            say!("{prefix}{text}");
             ExitCode::FAILURE
         }
     }
@@ -261,7 +274,7 @@ impl Plan {
         // The whole configuration is checked, not only what is planned.
         Settings::check(&document, &Overrides::default())?;
         let plans = Plans::new(&document)?;
-        let told = runtime()?.block_on(plans.tell(self.assume_metrics, |line| eprintln!("{line}")))?;
+        let told = runtime()?.block_on(plans.tell(self.assume_metrics, |line| say!("{line}")))?;
         io::stdout().lock().write_all(told.as_bytes())?;
         Ok(())
     }
@@ -296,9 +309,7 @@ fn serve(origin: &Origin, level: LogLevel) -> Result<(), Failure> {
         LogLevel::Info => tracing::Level::INFO,
         LogLevel::Debug => tracing::Level::DEBUG,
     };
-    // The journal has the time already, and no use for colours.
-    let log = tracing_subscriber::fmt().with_max_level(level).with_target(false).without_time();
-    log.with_ansi(false).with_writer(io::stderr).init();
+    log::start(level)?;
     // Not for `push`: the job that it runs has the limit that its author knows.
     descriptors::raise_limit();
     let runtime = runtime()?;
@@ -347,7 +358,7 @@ async fn print_points(exposition: &Exposition, schedule: &Schedule) -> Vec<u8> {
     let tags = CommonTags::new(&schedule.tags);
     let (_, first) = read_points(exposition, schedule, &tags, &[]).await;
     let interval = schedule.interval;
-    eprintln!("waiting {} for the second reading", humantime::format_duration(interval));
+    say!("waiting {} for the second reading", humantime::format_duration(interval));
     tokio::time::sleep(interval).await;
     read_points(exposition, schedule, &tags, &first).await.0.bytes().to_vec()
 }

@@ -13,6 +13,7 @@ use taffrail::job::command;
 use taffrail::job::report::{self, Run};
 use taffrail::job::spool::{self, Kept, Spool};
 use taffrail::job::target::{Credentials, PushError, Target};
+use taffrail::say;
 
 use crate::Failure;
 
@@ -180,7 +181,7 @@ impl Pusher {
             let begun = Kept::new("POST", report::begun(SystemTime::now()));
             // It is not worth keeping: the end says more.
             if let Err(error) = self.target.send(&begun).await {
-                eprintln!("taffrail push: the gateway was not told that the job began: {error}");
+                say!("taffrail push: the gateway was not told that the job began: {error}");
             }
         };
         let mut begin = std::pin::pin!(begin);
@@ -194,14 +195,14 @@ impl Pusher {
             }
         };
         if let Some(error) = failure {
-            eprintln!("taffrail push: {}: {error}", command.first().map_or("", String::as_str));
+            say!("taffrail push: {}: {error}", command.first().map_or("", String::as_str));
         }
         // The beginning may still be on its way, and must not arrive after the end.
         if !is_told {
             let _ = tokio::time::timeout(Duration::from_secs(1), begin).await;
         }
         let _ = self.deliver(Kept::new("POST", report::ended(&run))).await.inspect_err(|error| {
-            eprintln!("taffrail push: {error}; the status is the job's all the same");
+            say!("taffrail push: {error}; the status is the job's all the same");
         });
         Ok(ExitCode::from(u8::try_from(run.status & 0xff).unwrap_or(1)))
     }
@@ -219,7 +220,7 @@ impl Pusher {
                 spool.keep(&push, url).map_err(|reason| {
                     format!("the push to {url} did not arrive: {error}; it could not be kept either: {reason}")
                 })?;
-                eprintln!("taffrail push: the push to {url} did not arrive: {error}; it is kept for the next run");
+                say!("taffrail push: the push to {url} did not arrive: {error}; it is kept for the next run");
                 Ok(ExitCode::SUCCESS)
             }
             _ => Err(format!("the push to {url} did not arrive: {error}").into()),
@@ -235,9 +236,9 @@ impl Pusher {
                 None => Err(PushError::Refused("it cannot be read".to_owned())),
             };
             match sent {
-                Ok(()) => eprintln!("taffrail push: a push that was kept has arrived"),
+                Ok(()) => say!("taffrail push: a push that was kept has arrived"),
                 Err(PushError::Refused(reason)) => {
-                    eprintln!("taffrail push: {} is dropped: {reason}", path.display());
+                    say!("taffrail push: {} is dropped: {reason}", path.display());
                 }
                 // The others would not arrive either.
                 Err(PushError::Later(_)) => return,

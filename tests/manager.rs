@@ -4,52 +4,19 @@ mod harness;
 
 use std::net::TcpListener;
 use std::os::fd::AsRawFd;
-use std::os::unix::net::UnixDatagram;
 use std::process::{Child, Command, Stdio};
 
-use harness::{PATIENCE, Taffrail, get, recorded_host, wait_until};
+use harness::manager::Manager;
+use harness::{Taffrail, get, recorded_host, wait_until};
 use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::process::Signal;
-
-/// The manager's end of what is told.
-struct Manager {
-    socket: UnixDatagram,
-    path: String,
-    _folder: tempfile::TempDir,
-}
-
-impl Manager {
-    fn new() -> Manager {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("notify");
-        let socket = UnixDatagram::bind(&path).unwrap();
-        socket.set_read_timeout(Some(PATIENCE)).unwrap();
-        Manager { socket, path: path.to_str().unwrap().to_owned(), _folder: folder }
-    }
-
-    /// The next message that is not a sign of life.
-    fn next(&self) -> String {
-        loop {
-            let message = self.next_of_any_kind();
-            if !message.contains("WATCHDOG=1") {
-                return message;
-            }
-        }
-    }
-
-    fn next_of_any_kind(&self) -> String {
-        let mut buffer = [0; 4096];
-        let length = self.socket.recv(&mut buffer).expect("nothing is told");
-        String::from_utf8(buffer[..length].to_vec()).unwrap()
-    }
-}
 
 #[test]
 fn a_manager_is_told_of_the_beginning_of_reloads_and_of_the_end() {
     let manager = Manager::new();
     let config =
         format!("{}\n[[sinks.influxdb]]\nurls = [\"http://127.0.0.1:1\"]\ndatabase = \"d\"\n", recorded_host());
-    let environment = [("NOTIFY_SOCKET", manager.path.as_str()), ("WATCHDOG_USEC", "200000")];
+    let environment = [("NOTIFY_SOCKET", manager.path()), ("WATCHDOG_USEC", "200000")];
     let mut taffrail = Taffrail::start_with_environment("run", &config, &["--listen", "127.0.0.1:0"], &environment);
     let ready = manager.next();
     taffrail.wait_for_log("listening on");

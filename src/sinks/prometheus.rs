@@ -23,6 +23,7 @@ use crate::descriptors;
 use crate::encode::family::FamilyInfo;
 use crate::encode::{Family, FamilyWriter};
 use crate::http::access::{Right, Viewer};
+use crate::log;
 
 /// What the endpoints answer from. It outlives reloads; what a reload changes is swapped in.
 pub struct Exposition {
@@ -70,6 +71,7 @@ impl Exposition {
         descriptors::write_families(out);
         let refused = self.refused_samples.fetch_add(out.refused(), Ordering::Relaxed) + out.refused();
         out.value(&REFUSED_SAMPLES, refused);
+        log::write_families(out);
     }
 }
 

@@ -11,6 +11,7 @@ pub mod fuse;
 pub mod gateway;
 pub mod golden;
 pub mod http;
+pub mod manager;
 pub mod python;
 pub mod real;
 pub mod series;
