@@ -6,6 +6,7 @@
 #![deny(clippy::print_stderr, clippy::print_stdout)]
 
 pub mod agent;
+pub mod ask;
 #[cfg(feature = "cloudwatch")]
 pub mod aws;
 pub mod backoff;

@@ -2,13 +2,13 @@
 
 use std::collections::HashSet;
 use std::ops::Deref;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use regex::Regex;
 
-use super::statfs::{Answer, Asker};
+use super::statfs::{Answer, Asker, Place, asks_others, may_hang};
 use super::{About, Collector, ReadContext, Reading, Since, Vocabularies};
 use crate::config::{Filter, Key, Section};
 use crate::encode::{Family, FamilyWriter, Field, Measurement, PointWriter};
@@ -38,8 +38,8 @@ const FS_TYPES_INCLUDE: Key<Regex> =
     Key::optional("fs_types_include", "Only these file-system types have families; instead of `fs_types_exclude`.");
 const MOUNT_TIMEOUT: Key<Duration> = Key::new(
     "mount_timeout",
-    "\"2s\"",
-    "How long network file systems are waited for, all together; one that does not answer has `device_error`.",
+    "\"200ms\"",
+    "How long network file systems are waited for, all together, and 400ms at the most; one that has not answered by then has `device_error`, and is not waited for again until it answers.",
 );
 const MOUNT_POINTS: Key<Vec<String>> =
     Key::new("mount_points", "[]", "The mount points that have points; all, by default.");
@@ -78,12 +78,12 @@ struct MountTable {
 
 /// A mount as the table has it.
 struct Mount {
-    number: (u32, u32),
+    place: Place,
+    /// Whether its size is asked of somebody who may not answer.
+    may_hang: bool,
     /// The folder of the file system that is mounted.
     folder: String,
     mount_point: String,
-    /// Where Taffrail sees the mount point.
-    path: PathBuf,
     options: String,
     file_system: String,
     device: String,
@@ -156,7 +156,7 @@ impl Collector for Filesystem {
                 ignore_fs: points.get(&IGNORE_FS),
                 ignore_mount_opts: points.get(&IGNORE_MOUNT_OPTS),
             },
-            asker: Asker::new(host.kernel.clone(), section.get(&MOUNT_TIMEOUT)),
+            asker: Asker::new(host, section.get(&MOUNT_TIMEOUT)),
         }
     }
 
@@ -174,9 +174,7 @@ impl Collector for Filesystem {
                 reading.mounts.push(Shown { mount, shown, size, device_name: String::new(), label: String::new() });
             }
         }
-        let paths: Vec<(&Path, &str)> =
-            reading.mounts.iter().map(|shown| (shown.mount.path.as_path(), shown.mount.file_system.as_str())).collect();
-        let sizes = self.asker.ask(&paths);
+        let sizes = self.asker.ask(reading.mounts.iter().map(|shown| (&shown.mount.place, shown.mount.may_hang)));
         for (shown, size) in reading.mounts.iter_mut().zip(sizes) {
             shown.size = size;
             if shown.shown.points {
@@ -192,10 +190,10 @@ impl Filesystem {
     fn fill(&mut self, wanted: Vocabularies, reading: &mut FilesystemReading, told: Vec<portable::Disk>) {
         for disk in told {
             let mut mount = Mount {
-                number: (0, 0),
+                place: Place { path: disk.mount_point.as_path().into(), number: (0, 0) },
+                may_hang: false,
                 folder: "/".to_owned(),
                 mount_point: disk.mount_point.to_string_lossy().into_owned(),
-                path: disk.mount_point,
                 options: if disk.size.read_only { "ro" } else { "rw" }.to_owned(),
                 file_system: disk.file_system,
                 device: disk.name,
@@ -239,11 +237,12 @@ impl Filesystem {
         table.readings = 0;
         table.known.clear();
         let mut seen = HashSet::new();
+        let mut behind = Behind::default();
         for line in table.file.read(cx.buffer)?.lines() {
             match read_mount(line) {
                 Ok(mut mount) => {
-                    mount.mount_point = cx.host.name_on_host(&mount.mount_point).to_owned();
-                    mount.path = cx.host.root_path(&mount.mount_point);
+                    mount.find(cx.host);
+                    mount.may_hang = may_hang(&mount.file_system) || behind.has(&mount);
                     mount.told = self.vocabularies(&mount);
                     if mount.told.any()
                         && seen.insert((mount.device.clone(), mount.mount_point.clone(), mount.file_system.clone()))
@@ -262,11 +261,30 @@ impl Filesystem {
     }
 }
 
-/// Where file systems of one type are mounted, as Taffrail sees them.
+/// What is mounted below file systems of others, and cannot be reached while these do not answer.
+#[derive(Default)]
+struct Behind {
+    others: HashSet<Arc<Path>>,
+}
+
+impl Behind {
+    /// Whether the mount is, of those that come as the table has them, each after the one that it is mounted in.
+    fn has(&mut self, mount: &Mount) -> bool {
+        let is_behind =
+            !self.others.is_empty() && mount.place.path.ancestors().skip(1).any(|above| self.others.contains(above));
+        // Without the root nothing goes on.
+        if asks_others(&mount.file_system) && mount.mount_point != "/" {
+            self.others.insert(mount.place.path.clone());
+        }
+        is_behind
+    }
+}
+
+/// Where file systems of one type are mounted, as Taffrail sees them; without those that may be out of reach.
 pub(super) struct MountsOfType {
     file_system: &'static str,
     table: Option<HostFile>,
-    mount_points: Vec<PathBuf>,
+    mount_points: Vec<Arc<Path>>,
 }
 
 impl MountsOfType {
@@ -275,14 +293,17 @@ impl MountsOfType {
     }
 
     /// Reads the table of mounts again, if it may be another.
-    pub(super) fn look(&mut self, cx: &mut ReadContext<'_>) -> Result<&[PathBuf], ReadError> {
+    pub(super) fn look(&mut self, cx: &mut ReadContext<'_>) -> Result<&[Arc<Path>], ReadError> {
         if self.table.as_ref().is_none_or(HostFile::may_have_changed) {
             // One that cannot be read is chosen anew.
             let mut table = self.table.take().unwrap_or_else(|| MountTable::of_host(cx).file);
+            let mut behind = Behind::default();
             let mounts = table.read(cx.buffer)?.lines().filter_map(|line| read_mount(line).ok());
-            let of_type = mounts.filter(|mount| mount.file_system == self.file_system);
-            let path = |mount: Mount| cx.host.root_path(cx.host.name_on_host(&mount.mount_point));
-            self.mount_points = of_type.map(path).collect();
+            let reachable = mounts.filter_map(|mut mount| {
+                mount.find(cx.host);
+                (!behind.has(&mount) && mount.file_system == self.file_system).then_some(mount.place.path)
+            });
+            self.mount_points = reachable.collect();
             self.table = Some(table);
         }
         Ok(&self.mount_points)
@@ -330,10 +351,10 @@ fn read_mount(line: Line<'_>) -> Result<Mount, ReadError> {
     let read_only = options.as_bytes().split(|b| *b == b',').any(is_read_only)
         || super_options.split(|b| *b == b',').any(is_read_only);
     Ok(Mount {
-        number,
+        place: Place { path: Path::new(&mount_point).into(), number },
+        may_hang: false,
         folder,
         mount_point,
-        path: PathBuf::new(),
         options,
         file_system,
         device,
@@ -373,7 +394,7 @@ fn unescape(field: &[u8]) -> String {
 impl Shown {
     /// The names that Telegraf gives: `/dev/` taken off, the real device for a mapped one, the type where there is none.
     fn name_device(&mut self, cx: &mut ReadContext<'_>) {
-        let (major, minor) = self.number;
+        let (major, minor) = self.place.number;
         let mut name = self.device.strip_prefix("/dev/").unwrap_or(&self.device).to_owned();
         if name.starts_with("mapper/") || name == "root" {
             let link = std::fs::read_link(cx.host.sys_path(format!("dev/block/{major}:{minor}")));
@@ -400,6 +421,12 @@ impl Shown {
 }
 
 impl Mount {
+    /// Tells apart what the host calls the mount point, and where Taffrail sees it.
+    fn find(&mut self, host: &Host) {
+        self.mount_point = host.name_on_host(&self.mount_point).to_owned();
+        self.place.path = host.root_path(&self.mount_point).into();
+    }
+
     fn mode(&self) -> &'static str {
         let has = |wanted: &str| self.options.split(',').any(|option| option == wanted);
         match (has("rw"), has("ro")) {
@@ -487,7 +514,7 @@ impl Reading for FilesystemReading {
         let mut info = out.family(&MOUNT_INFO);
         let (mut major, mut minor) = (itoa::Buffer::new(), itoa::Buffer::new());
         for mount in mounts().filter(|_| !self.is_coarse) {
-            let (major, minor) = (major.format(mount.number.0), minor.format(mount.number.1));
+            let (major, minor) = (major.format(mount.place.number.0), minor.format(mount.place.number.1));
             info.sample([&mount.device, major, minor, &mount.mount_point], 1u64);
         }
     }
@@ -527,5 +554,27 @@ mod tests {
         assert_eq!(unescape(br"/a\040b\011c\012d\134e\043"), "/a b\tc\nd\\e#");
         assert_eq!(unescape(br"/\04 \999 \"), r"/\04 \999 \");
         assert_eq!(unescape("/\u{fc}".as_bytes()), "/\u{fc}");
+    }
+
+    #[test]
+    fn what_is_mounted_below_a_network_file_system_is_behind_it() {
+        let table = "1 0 0:9 / / rw - nfs4 server:/root rw
+2 1 8:1 / /local rw - ext4 /dev/sda1 rw
+3 1 0:20 / /mnt/nfs rw - nfs4 server:/a rw
+4 3 8:2 / /mnt/nfs/below/ext4 rw - ext4 /dev/sda2 rw
+5 1 8:3 / /mnt/nfs2 rw - ext4 /dev/sda3 rw
+";
+        let host = Host::live(crate::host::Roots::default());
+        let mut behind = Behind::default();
+        let text = crate::host::Text::new(Path::new("mountinfo"), table.as_bytes());
+        let told: Vec<bool> = text
+            .lines()
+            .map(|line| {
+                let mut mount = read_mount(line).unwrap();
+                mount.find(&host);
+                behind.has(&mount)
+            })
+            .collect();
+        assert_eq!(told, [false, false, false, true, false]);
     }
 }

@@ -1,130 +1,106 @@
 //! Asking file systems for their size, though one of them may never answer.
 //!
-//! A local file system answers from memory. One whose answer comes over a network, or from a program, may hang in the
-//! kernel until the server is back, and its thread with it. Such mounts are asked by a helper thread, one after the
-//! other; when one hangs, the helper is left to it and another goes on with the rest. A mount that hangs is not asked
-//! again until the helper comes back: one thread in all, however often it is scraped.
+//! A local file system answers from memory, and is asked here and now. One whose answer comes over a network, or from a
+//! program, may hang in the kernel until the server is back, and its thread with it. Such mounts are asked by other
+//! threads ([`crate::ask`]): those that do not answer are waited for once, all together, and then have an error until
+//! they answer.
 
-use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::collections::HashSet;
+use std::path::Path;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::ask::{Answerer, Asked, Patience, Questions};
 use crate::host::errno::Errno;
-
-use crate::host::{FsStat, Kernel, text};
+use crate::host::{FsStat, Host, Kernel, text};
 
 /// The size, or why there is none.
 pub(super) type Answer = Result<FsStat, String>;
 
 const HANGS: &str = "mountpoint timeout";
-/// A helper that has not answered for this long is left to its mount.
-const STALL: Duration = Duration::from_millis(200);
+const NOT_ASKED: &str = "not asked, as others hang";
+/// The longest that a reading waits, all together: less than what the readers take for a stall.
+const LONGEST: Duration = Duration::from_millis(400);
+/// A local file system that has answered so late does not answer from memory.
+const LATE: Duration = Duration::from_millis(200);
+/// As many are remembered.
+const MOST_LATE: usize = 1024;
+
+/// A mount, and not another that is there later.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Place {
+    /// Where Taffrail sees it.
+    pub(super) path: Arc<Path>,
+    /// The device number of its file system.
+    pub(super) number: (u32, u32),
+}
 
 /// Asks file systems for their size.
 pub(super) struct Asker {
     kernel: Arc<dyn Kernel>,
-    timeout: Duration,
-    helper: Option<Helper>,
-    /// The mounts that hang, each with the helper that is left to it.
-    hanging: HashMap<PathBuf, Helper>,
-}
-
-struct Helper {
-    questions: Sender<PathBuf>,
-    answers: Receiver<Result<FsStat, Errno>>,
-}
-
-impl Helper {
-    fn start(kernel: Arc<dyn Kernel>) -> Option<Helper> {
-        let (questions, asked) = channel::<PathBuf>();
-        let (answered, answers) = channel();
-        let serve = move || {
-            while let Ok(path) = asked.recv() {
-                if answered.send(kernel.statfs(&path)).is_err() {
-                    break;
-                }
-            }
-        };
-        thread::Builder::new().name("statfs".to_owned()).spawn(serve).ok()?;
-        Some(Helper { questions, answers })
-    }
+    patience: Duration,
+    questions: Questions<Place, Result<FsStat, Errno>>,
+    answerer: Answerer<Place, Result<FsStat, Errno>>,
+    /// Local ones that were late all the same.
+    late: HashSet<Place>,
 }
 
 impl Asker {
-    /// Asks `kernel`, and waits for all mounts that may hang together as long as `timeout`.
-    pub(super) fn new(kernel: Arc<dyn Kernel>, timeout: Duration) -> Self {
-        Asker { kernel, timeout, helper: None, hanging: HashMap::new() }
+    /// Asks the kernel of `host`, and waits for all mounts that may hang together as long as `timeout`.
+    pub(super) fn new(host: &Host, timeout: Duration) -> Self {
+        /// As many threads hang at the most.
+        const MOST: usize = 64;
+        let kernel = host.kernel.clone();
+        let answerer = {
+            let kernel = kernel.clone();
+            move |place: &Place, _: &_| kernel.statfs(&place.path)
+        };
+        let questions = host.questions(|| Questions::new("statfs", MOST));
+        let late = HashSet::new();
+        Asker { kernel, patience: timeout.min(LONGEST), questions, answerer: Arc::new(answerer), late }
     }
 
-    /// The sizes of the file systems mounted at these paths and of these types.
-    pub(super) fn ask(&mut self, mounts: &[(&Path, &str)]) -> Vec<Answer> {
-        let deadline = Instant::now() + self.timeout;
-        self.hanging.retain(|path, _| mounts.iter().any(|(mount, _)| mount == path));
-        let mut answers: Vec<Answer> = Vec::with_capacity(mounts.len());
-        for (path, file_system) in mounts {
-            answers.push(if may_hang(file_system) { self.ask_helper(path, deadline) } else { self.ask_here(path) });
+    /// The sizes of the file systems at these places, of which some may hang.
+    pub(super) fn ask<'p>(&mut self, mounts: impl Iterator<Item = (&'p Place, bool)>) -> Vec<Answer> {
+        let (mut answers, mut elsewhere, mut places) = (Vec::new(), Vec::new(), Vec::new());
+        let mut before = Instant::now();
+        for (place, may_hang) in mounts {
+            if may_hang || (!self.late.is_empty() && self.late.contains(place)) {
+                places.push(answers.len());
+                elsewhere.push(place.clone());
+                answers.push(Err(String::new()));
+                continue;
+            }
+            answers.push(self.kernel.statfs(&place.path).map_err(text::reason));
+            let now = Instant::now();
+            if now - before > LATE && self.late.len() < MOST_LATE {
+                self.late.insert(place.clone());
+            }
+            before = now;
         }
-        for ((path, _), answer) in mounts.iter().zip(&mut answers) {
-            if answer.is_err() && self.hanging.contains_key(*path) {
-                *answer = self.wait_for(path, deadline);
+        if !elsewhere.is_empty() {
+            let asked = self.questions.ask(elsewhere, &self.answerer, Patience::from(self.patience));
+            for (place, asked) in places.into_iter().zip(asked) {
+                answers[place] = match asked {
+                    // What a network file system says that has given up waiting itself.
+                    Asked::Hangs | Asked::Late(Err(Errno::TIMEDOUT)) => Err(HANGS.to_owned()),
+                    Asked::Now(answer) | Asked::Late(answer) => answer.map_err(text::reason),
+                    Asked::NotAsked => Err(NOT_ASKED.to_owned()),
+                };
             }
         }
         answers
     }
-
-    fn ask_here(&self, path: &Path) -> Answer {
-        self.kernel.statfs(path).map_err(text::reason)
-    }
-
-    fn ask_helper(&mut self, path: &Path, deadline: Instant) -> Answer {
-        if self.hanging.contains_key(path) {
-            // It may have answered in the meantime; then it is asked anew.
-            if self.wait_for(path, Instant::now()).is_err_and(|error| error == HANGS) {
-                return Err(HANGS.to_owned());
-            }
-        }
-        if Instant::now() >= deadline {
-            return Err(HANGS.to_owned());
-        }
-        let helper = self.helper.take().or_else(|| Helper::start(self.kernel.clone()));
-        let Some(helper) = helper else { return Err("no thread to ask with".to_owned()) };
-        if helper.questions.send(path.to_owned()).is_err() {
-            return Err("no thread to ask with".to_owned());
-        }
-        match helper.answers.recv_timeout(STALL) {
-            Ok(answer) => {
-                self.helper = Some(helper);
-                answer.map_err(text::reason)
-            }
-            Err(_) => {
-                self.hanging.insert(path.to_owned(), helper);
-                Err(HANGS.to_owned())
-            }
-        }
-    }
-
-    fn wait_for(&mut self, path: &Path, deadline: Instant) -> Answer {
-        let Some(helper) = self.hanging.get(path) else { return Err(HANGS.to_owned()) };
-        match helper.answers.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-            Ok(answer) => {
-                self.helper = self.hanging.remove(path);
-                answer.map_err(text::reason)
-            }
-            Err(RecvTimeoutError::Timeout) => Err(HANGS.to_owned()),
-            Err(RecvTimeoutError::Disconnected) => {
-                self.hanging.remove(path);
-                Err("no thread to ask with".to_owned())
-            }
-        }
-    }
 }
 
-/// Whether a file system of this type asks somebody else for its size.
-fn may_hang(file_system: &str) -> bool {
-    const ASK_OTHERS: [&str; 22] = [
+/// Whether a file system of this type may ask somebody else for its size: itself, or those that it is laid over.
+pub(super) fn may_hang(file_system: &str) -> bool {
+    asks_others(file_system) || ["autofs", "ecryptfs", "overlay"].contains(&file_system)
+}
+
+/// Whether what is in a file system of this type is told by a server or a program.
+pub(super) fn asks_others(file_system: &str) -> bool {
+    const ASK_OTHERS: [&str; 27] = [
         "9p",
         "acfs",
         "afs",
@@ -144,23 +120,39 @@ fn may_hang(file_system: &str) -> bool {
         "nfs4",
         "ocfs2",
         "orangefs",
+        "panfs",
+        "pvfs2",
         "smb3",
         "smbfs",
+        "vboxsf",
         "virtiofs",
+        "vmhgfs",
+        "wekafs",
     ];
     file_system.starts_with("fuse.") || ASK_OTHERS.contains(&file_system)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
+    use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+    use std::sync::{Condvar, Mutex};
 
     use super::*;
-    use crate::host::{LiveKernel, Timestamp};
+    use crate::host::{LiveKernel, Roots, Timestamp};
 
-    /// A kernel whose file systems below `/dead` hang until the gate opens.
+    /// A kernel whose file systems below `/dead` do not answer before it is told so.
+    #[derive(Default)]
     struct Gated {
-        gate: Mutex<Receiver<()>>,
+        is_open: Mutex<bool>,
+        opened: Condvar,
+        asked: AtomicUsize,
+    }
+
+    impl Gated {
+        fn open(&self, is_open: bool) {
+            *self.is_open.lock().unwrap() = is_open;
+            self.opened.notify_all();
+        }
     }
 
     impl Kernel for Gated {
@@ -171,8 +163,9 @@ mod tests {
             LiveKernel::default().monotonic()
         }
         fn statfs(&self, path: &Path) -> Result<FsStat, Errno> {
+            self.asked.fetch_add(1, SeqCst);
             if path.starts_with("/dead") {
-                let _ = self.gate.lock().unwrap().recv();
+                drop(self.opened.wait_while(self.is_open.lock().unwrap(), |is_open| !*is_open).unwrap());
             }
             Ok(FsStat { blocks: 1, ..FsStat::default() })
         }
@@ -187,24 +180,83 @@ mod tests {
         }
     }
 
-    fn threads() -> usize {
-        let tasks = std::fs::read_dir("/proc/self/task").unwrap().flatten();
-        let name = |task: std::fs::DirEntry| std::fs::read_to_string(task.path().join("comm")).unwrap_or_default();
-        tasks.map(name).filter(|name| name.trim() == "statfs").count()
+    fn host() -> (Arc<Gated>, Host) {
+        let kernel = Arc::new(Gated::default());
+        (kernel.clone(), Host::new(Roots::default(), kernel))
+    }
+
+    fn place(path: String) -> Place {
+        Place { path: Path::new(&path).into(), number: (0, 9) }
+    }
+
+    /// Whether these mounts have sizes; all but local ones may hang.
+    fn sizes(asker: &mut Asker, places: &[Place]) -> Vec<bool> {
+        let may_hang = |place: &Place| !place.path.starts_with("/local");
+        asker.ask(places.iter().map(|place| (place, may_hang(place)))).iter().map(Result::is_ok).collect()
+    }
+
+    /// An asker who waits long enough for those that are alive, on any machine.
+    fn asker(host: &Host) -> Asker {
+        Asker { patience: Duration::from_secs(2), ..Asker::new(host, LONGEST) }
     }
 
     #[test]
-    fn a_dead_mount_costs_its_own_size_and_one_thread_until_it_answers_again() {
-        let (open, gate) = channel::<()>();
-        let mut asker = Asker::new(Arc::new(Gated { gate: Mutex::new(gate) }), Duration::from_millis(300));
-        let mounts = || [(Path::new("/dead/nfs"), "nfs4"), (Path::new("/alive/nfs"), "nfs4"), (Path::new("/"), "ext4")];
-        let alive = |answers: Vec<Answer>| answers.iter().map(Result::is_ok).collect::<Vec<_>>();
-        for _ in 0..5 {
-            assert_eq!(alive(asker.ask(&mounts())), [false, true, true]);
-            assert_eq!(threads(), 2, "one for the dead mount, one for the others");
+    fn dead_mounts_cost_their_own_sizes_and_are_asked_once_over_reloads() {
+        let (kernel, host) = host();
+        let mut asker = asker(&host);
+        let places = ["/dead/a", "/local", "/dead/b", "/alive/a", "/dead/c"].map(|path| place(path.to_owned()));
+        for round in 0..5 {
+            assert_eq!(sizes(&mut asker, &places), [false, true, false, true, false]);
+            // The three that hang once, the others each time.
+            assert_eq!(kernel.asked.load(SeqCst), 3 + 2 * (round + 1));
+            assert_eq!(host.hanging(), 3);
+            assert!(asker.questions.threads() <= 3 + 1, "one for each that hangs, and one for the others");
+            asker = super::tests::asker(&host);
         }
-        drop(open);
-        while alive(asker.ask(&mounts())) != [true, true, true] {}
-        assert!(asker.hanging.is_empty());
+        kernel.open(true);
+        while sizes(&mut asker, &places) != [true; 5] {}
+        while host.hanging() > 0 {
+            std::thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn those_that_are_mounted_where_a_dead_one_was_are_others() {
+        let (kernel, host) = host();
+        let mut asker = asker(&host);
+        let dead = place("/dead".to_owned());
+        assert_eq!(sizes(&mut asker, std::slice::from_ref(&dead)), [false]);
+        let successor = Place { number: (0, 10), ..dead.clone() };
+        kernel.open(true);
+        // It answers at once, whatever became of the other.
+        assert_eq!(sizes(&mut super::tests::asker(&host), &[successor]), [true]);
+    }
+
+    #[test]
+    fn a_thousand_dead_mounts_have_a_bounded_number_of_threads() {
+        let (kernel, host) = host();
+        let mut asker = asker(&host);
+        let places: Vec<Place> = (0..1000).map(|number| place(format!("/dead/{number}"))).collect();
+        for _ in 0..3 {
+            assert_eq!(sizes(&mut asker, &places), [false; 1000]);
+            assert!(asker.questions.threads() <= 64 && host.hanging() <= 64);
+        }
+        let told = asker.ask(places.iter().map(|place| (place, true)));
+        let with = |error: &str| told.iter().filter(|told| told.as_ref().is_err_and(|told| told == error)).count();
+        assert_eq!(with(HANGS) + with(NOT_ASKED), 1000);
+        assert!(with(NOT_ASKED) >= 936, "{} were not asked", with(NOT_ASKED));
+        kernel.open(true);
+        while sizes(&mut asker, &places) != [true; 1000] {}
+    }
+
+    #[test]
+    fn types_that_ask_others_may_hang() {
+        for file_system in ["nfs4", "cifs", "fuse", "fuse.sshfs", "9p", "overlay", "autofs"] {
+            assert!(may_hang(file_system), "{file_system}");
+        }
+        for file_system in ["ext4", "xfs", "btrfs", "tmpfs", "zfs", "fusectl"] {
+            assert!(!may_hang(file_system), "{file_system}");
+        }
+        assert!(!asks_others("overlay"), "what is mounted in a container is not behind its root");
     }
 }

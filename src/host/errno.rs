@@ -28,6 +28,7 @@ mod windows {
         OPNOTSUPP,
         PERM,
         PROTO,
+        TIMEDOUT,
     }
 
     impl Errno {
@@ -45,6 +46,7 @@ mod windows {
                 ErrorKind::Unsupported => Errno::OPNOTSUPP,
                 ErrorKind::InvalidInput => Errno::INVAL,
                 ErrorKind::WouldBlock => Errno::AGAIN,
+                ErrorKind::TimedOut => Errno::TIMEDOUT,
                 _ => return None,
             })
         }
@@ -67,6 +69,7 @@ mod windows {
                 Errno::AGAIN => ErrorKind::WouldBlock,
                 Errno::BUSY => ErrorKind::ResourceBusy,
                 Errno::FBIG => ErrorKind::FileTooLarge,
+                Errno::TIMEDOUT => ErrorKind::TimedOut,
                 Errno::IO | Errno::MFILE | Errno::PROTO => ErrorKind::Other,
             }
             .into()

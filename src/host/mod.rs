@@ -13,6 +13,7 @@ pub mod file;
 pub mod kernel;
 pub mod links;
 pub mod live;
+mod may_hang;
 pub mod netlink;
 pub mod perf;
 pub mod portable;
@@ -22,11 +23,14 @@ pub mod watched;
 
 use std::collections::HashMap;
 use std::fmt;
+use std::hash::Hash;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
+use crate::ask::Questions;
 use errno::Errno;
+use may_hang::MayHang;
 
 pub use changes::Changes;
 pub use devices::{Device, Devices};
@@ -45,6 +49,7 @@ pub struct Host {
     portable: Option<Arc<Portable>>,
     links: Arc<links::SharedLinks>,
     shared: Arc<Mutex<HashMap<PathBuf, SharedFile>>>,
+    may_hang: Arc<MayHang>,
     /// What is asked by system calls: clocks, file-system sizes, the machine's name.
     pub kernel: Arc<dyn Kernel>,
 }
@@ -79,7 +84,8 @@ impl Host {
     pub fn live(roots: Roots) -> Self {
         let kernel = LiveKernel::of(&roots.proc);
         let changes = if kernel.is_the_hosts().is_ok() { Changes::of_the_kernel() } else { Changes::default() };
-        Host { changes: Arc::new(changes), ..Host::new(roots, Arc::new(kernel)) }
+        let may_hang = MayHang::of_the_process();
+        Host { changes: Arc::new(changes), may_hang, ..Host::new(roots, Arc::new(kernel)) }
     }
 
     /// The host as the crate sysinfo tells of it, which does so on every system.
@@ -94,12 +100,34 @@ impl Host {
 
     /// A host whose trees are at `roots`, with any kernel: a recorded one in tests.
     pub fn new(roots: Roots, kernel: Arc<dyn Kernel>) -> Self {
-        Host { roots, changes: Arc::default(), portable: None, links: Arc::default(), shared: Arc::default(), kernel }
+        Host {
+            roots,
+            changes: Arc::default(),
+            portable: None,
+            links: Arc::default(),
+            shared: Arc::default(),
+            may_hang: Arc::default(),
+            kernel,
+        }
     }
 
     /// Whether devices or modules have come or gone.
     pub fn changes(&self) -> &Changes {
         &self.changes
+    }
+
+    /// Questions of one kind that may never be answered, the same for all who ask this host; `make` makes the first.
+    pub fn questions<Q, A>(&self, make: impl FnOnce() -> Questions<Q, A>) -> Questions<Q, A>
+    where
+        Q: Clone + Eq + Hash + Send + Sync + 'static,
+        A: Clone + Send + 'static,
+    {
+        self.may_hang.of_kind(make)
+    }
+
+    /// How many mounts and services are known to hang; each keeps a thread.
+    pub fn hanging(&self) -> usize {
+        self.may_hang.hanging()
     }
 
     /// A file below procfs.
