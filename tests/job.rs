@@ -94,6 +94,12 @@ fn a_command_that_cannot_be_run_is_a_run_that_failed() {
     }
 }
 
+/// How many pushes are kept in this folder.
+fn kept_in(folder: &Path) -> usize {
+    let names = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    names.filter(|name| name.ends_with(".push")).count()
+}
+
 #[test]
 fn a_gateway_that_is_away_fails_no_job_and_gets_the_push_later() {
     let folder = tempfile::tempdir().unwrap();
@@ -107,7 +113,7 @@ fn a_gateway_that_is_away_fails_no_job_and_gets_the_push_later() {
     assert_eq!(output.status.code(), Some(5));
     assert!(printed(&output).1.contains("did not arrive"), "{output:?}");
     assert_eq!(with_spool(&["sh", "-c", "exit 6"]).status.code(), Some(6));
-    let kept = |folder: &Path| std::fs::read_dir(folder).unwrap().count();
+    let kept = kept_in;
     assert_eq!(kept(&spool), 1);
 
     let gateway = Own::start_with(&format!("[gateway]\nlisten = [\"{address}\"]\n"), &["--listen", &address]);
@@ -205,4 +211,233 @@ fn a_job_has_the_limits_of_whoever_started_it() {
     command.args(["-c", script, env!("CARGO_BIN_EXE_taffrail")]);
     let hard = Command::new("sh").args(["-c", "ulimit -Hn"]).output().unwrap();
     assert_eq!(printed(&command.output().unwrap()).0, format!("200\n{}", printed(&hard).0));
+}
+
+#[test]
+fn what_a_push_cannot_use_keeps_no_job_from_running() {
+    let gateway = Own::start("");
+    let address = gateway.address();
+    let folder = tempfile::tempdir().unwrap();
+    let (file, fifo) = (folder.path().join("file"), folder.path().join("fifo"));
+    std::fs::write(&file, "no certificate").unwrap();
+    rustix::fs::mkfifoat(rustix::fs::CWD, &fifo, rustix::fs::Mode::RUSR).unwrap();
+    let (file, fifo) = (file.to_str().unwrap(), fifo.to_str().unwrap());
+    for unusable in [
+        &["--spool", file][..],
+        &["--token-file", "/none/such"],
+        &["--token-file", fifo],
+        &["--user", "ann", "--password-file", "/dev/zero"],
+        &["--user", "ann"],
+        &["--ca-file", file],
+        &["--ca-file", "/none/such"],
+        &["--cert-file", "/none/such", "--key-file", fifo],
+    ] {
+        let marker = folder.path().join("ran");
+        let ran = marker.to_str().unwrap();
+        let output = backup_with(&address, unusable, &["sh", "-c", &format!("touch {ran}; exit 4")]);
+        assert_eq!((output.status.code(), marker.exists()), (Some(4), true), "{unusable:?} {output:?}");
+        let said = printed(&output).1;
+        assert!(said.lines().count() <= 2 && unusable.iter().any(|argument| said.contains(argument)), "{said}");
+        std::fs::remove_file(marker).unwrap();
+    }
+    // Without a place to keep it, a push arrives all the same.
+    let output = backup_with(&address, &["--spool", file], &["sh", "-c", "exit 9"]);
+    assert_eq!((output.status.code(), gateway.sample(&format!("job_exit_status{GROUP}"))), (Some(9), Some(9.0)));
+    // A URL that is none.
+    let output = run("nonsense://x", &[&LABELS[..], &["--", "sh", "-c", "exit 3"]].concat());
+    assert_eq!(output.status.code(), Some(3));
+    assert!(printed(&output).1.contains("--url"), "{output:?}");
+}
+
+fn backup_with(address: &str, arguments: &[&str], command: &[&str]) -> Output {
+    run(address, &[&LABELS[..], arguments, &["--"], command].concat())
+}
+
+/// A gateway that is away, and comes to `address` later.
+fn later() -> String {
+    format!("127.0.0.1:{}", free_port())
+}
+
+fn start_at(address: &str) -> Own {
+    Own::start_with(&format!("[gateway]\nlisten = [\"{address}\"]\n"), &["--listen", address])
+}
+
+#[test]
+fn a_push_that_was_kept_takes_no_newer_ones_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let spool = folder.path().join("spool");
+    let spool = spool.to_str().unwrap();
+    let address = later();
+    // The gateway is away when the job runs first; the next run has no spool, the one after is of another job.
+    assert_eq!(backup_with(&address, &["--spool", spool], &["sh", "-c", "exit 1"]).status.code(), Some(1));
+    let kept = std::fs::read_dir(spool).unwrap().map(|entry| entry.unwrap().path());
+    let kept = kept.filter(|path| path.extension().is_some_and(|name| name == "push")).last().unwrap();
+    // It was kept an hour ago.
+    let an_hour_ago = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() - 3_600_000_000_000;
+    std::fs::rename(&kept, Path::new(spool).join(format!("{an_hour_ago:024}-00000000.push"))).unwrap();
+    let gateway = start_at(&address);
+    assert_eq!(backup(&address, &["sh", "-c", "exit 2"]).status.code(), Some(2));
+    let other = run(&address, &["--job", "other", "--spool", spool, "--", "true"]);
+    let said = printed(&other).1;
+    assert!(said.contains("the gateway has a newer push to {host=\"web 1\",job=\"backup\"}"), "{said}");
+    assert_eq!(gateway.sample(&format!("job_exit_status{GROUP}")), Some(2.0));
+    assert_eq!(kept_in(Path::new(spool)), 0);
+    // What adds up arrives, however old.
+    let file = folder.path().join("rows.prom");
+    std::fs::write(&file, "# TYPE rows counter\nrows 3\n").unwrap();
+    let rows = ["--job", "x", "--mode", "aggregate", file.to_str().unwrap()];
+    drop(gateway);
+    let kept = run(&address, &[&["--spool", spool][..], &rows].concat());
+    assert!(kept.status.success() && printed(&kept).1.contains("kept for the next run"), "{kept:?}");
+    let gateway = start_at(&address);
+    assert!(run(&address, &rows).status.success());
+    assert!(run(&address, &["--job", "other", "--spool", spool, "--", "true"]).status.success());
+    assert_eq!(gateway.sample("rows{instance=\"\",job=\"x\"}"), Some(6.0));
+}
+
+#[test]
+fn pushes_for_another_gateway_are_reported_and_stay() {
+    let folder = tempfile::tempdir().unwrap();
+    let spool = folder.path().to_str().unwrap();
+    let away = later();
+    backup_with(&away, &["--spool", spool], &["true"]);
+    backup_with(&away, &["--spool", spool], &["true"]);
+    let gateway = Own::start("");
+    let said = printed(&backup_with(&gateway.address(), &["--spool", spool], &["true"])).1;
+    assert!(said.contains(&format!("2 pushes wait for another gateway, http://{away}")), "{said}");
+    assert_eq!(kept_in(folder.path()), 2);
+}
+
+#[test]
+fn what_others_put_into_a_spool_is_not_sent() {
+    let gateway = Own::start("admin_api = true\n");
+    let address = gateway.address();
+    assert_eq!(request("PUT", "/metrics/job/x", "rows 3\n").send(&address).status, 200);
+    let folder = tempfile::tempdir().unwrap();
+    let spool = folder.path().to_str().unwrap();
+    for (number, (method, path)) in
+        [("PUT", "api/v1/admin/wipe"), ("DELETE", "metrics/job/y/../x"), ("GET", "metrics/job/x")].iter().enumerate()
+    {
+        let kept = format!(
+            "{{\"method\":\"{method}\",\"url\":\"http://{address}/{path}\",\"key\":\"k\",\"content_type\":\"\",\"body\":\"\"}}"
+        );
+        std::fs::write(folder.path().join(format!("00000000000000000000000{number}-0.push")), kept).unwrap();
+    }
+    let said = printed(&backup_with(&address, &["--spool", spool], &["true"])).1;
+    assert_eq!(said.matches("it is not sent").count(), 3, "{said}");
+    assert_eq!(gateway.sample("rows{instance=\"\",job=\"x\"}"), Some(3.0));
+    // It is reported once.
+    assert_eq!(printed(&backup_with(&address, &["--spool", spool], &["true"])).1, "");
+}
+
+#[test]
+fn what_one_run_may_not_push_waits_for_one_that_may() {
+    let users = "[[http.users]]\nname = \"job\"\ntoken = \"t0ken\"\nrights = [\"push\"]\njobs = [\"other\"]\n\
+                 [[http.users]]\nname = \"all\"\ntoken = \"all\"\n";
+    let folder = tempfile::tempdir().unwrap();
+    let spool = folder.path().to_str().unwrap();
+    let address = later();
+    backup_with(&address, &["--spool", spool], &["true"]);
+    let _gateway = Own::start_with(&format!("[gateway]\nlisten = [\"{address}\"]\n{users}"), &["--listen", &address]);
+    let as_one = |token: &str, job: &str| {
+        let mut command = push(&address, &["--job", job, "--spool", spool, "--", "true"]);
+        printed(&command.env("TAFFRAIL_TOKEN", token).output().unwrap()).1
+    };
+    assert!(as_one("t0ken", "other").contains("stays for a run that may push"));
+    assert_eq!(kept_in(folder.path()), 1);
+    assert!(as_one("all", "third").contains("that was kept has arrived"));
+    assert_eq!(kept_in(folder.path()), 0);
+}
+
+/// A gateway that takes connections, and says nothing.
+fn silent() -> (std::net::TcpListener, String) {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    (listener, address)
+}
+
+#[test]
+fn once_the_job_has_ended_a_signal_is_obeyed_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let (spool, ended) = (folder.path().join("spool"), folder.path().join("ended"));
+    let (_listener, address) = silent();
+    let script = format!("touch {}; exit 7", ended.display());
+    let mut command = Command::new(env!("CARGO_BIN_EXE_taffrail"));
+    command.args(["push", "--url", &address, "--timeout", "1h", "--spool", spool.to_str().unwrap()]).args(LABELS);
+    let child = command.args(["--", "sh", "-c", &script]).stderr(Stdio::piped()).spawn().unwrap();
+    wait_until("the push to be kept", || (ended.exists() && spool.exists() && kept_in(&spool) == 1).then_some(()));
+    kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(7));
+    assert!(printed(&output).1.contains("asked to end before the push"), "{output:?}");
+    assert_eq!(kept_in(&spool), 1);
+}
+
+#[test]
+fn a_job_runs_as_long_as_one_of_its_runs_does() {
+    let gateway = Own::start("");
+    let address = gateway.address();
+    let running = || gateway.sample(&format!("job_running{GROUP}"));
+    let begin = |seconds: &str| {
+        push(&address, &[&LABELS[..], &["--", "sh", "-c", &format!("read line; exit {seconds}")]].concat())
+            .stdin(Stdio::piped())
+            .spawn()
+            .unwrap()
+    };
+    let (mut first, mut second) = (begin("1"), begin("2"));
+    let ends = |run: &mut std::process::Child| {
+        run.stdin.take().unwrap().write_all(b"\n").unwrap();
+        run.wait().unwrap().code()
+    };
+    wait_until("both to run", || {
+        let of_shells = std::fs::read_dir("/proc").unwrap().flatten().filter(|entry| {
+            let parent = std::fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
+            let parent = parent.rsplit(") ").next().and_then(|rest| rest.split(' ').nth(1)?.parse::<u32>().ok());
+            let name = std::fs::read_to_string(entry.path().join("comm")).unwrap_or_default();
+            name == "sh\n" && [Some(first.id()), Some(second.id())].contains(&parent)
+        });
+        (of_shells.count() == 2).then_some(())
+    });
+    wait_until("the job to run", || running().filter(|running| *running == 1.0));
+    assert_eq!((ends(&mut first), running()), (Some(1), Some(1.0)));
+    assert_eq!((ends(&mut second), running()), (Some(2), Some(0.0)));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_run_whose_push_was_killed_is_told_as_over_and_failed() {
+    let gateway = Own::start("");
+    let address = gateway.address();
+    let folder = tempfile::tempdir().unwrap();
+    let go_on = folder.path().join("go-on");
+    let script = format!("while [ ! -e {} ]; do sleep 0.05; done", go_on.display());
+    let mut child = push(&address, &[&LABELS[..], &["--", "sh", "-c", &script]].concat()).spawn().unwrap();
+    let shown = |name: &str| gateway.sample(&format!("{name}{GROUP}"));
+    wait_until("the job to run", || shown("job_running").filter(|running| *running == 1.0));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    // The job itself still runs.
+    assert_eq!(shown("job_running"), Some(1.0));
+    std::fs::write(&go_on, "").unwrap();
+    wait_until("its end", || shown("job_running").filter(|running| *running == 0.0));
+    assert_eq!([shown("job_success"), shown("job_exit_status")], [Some(0.0), Some(137.0)]);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+#[ignore = "needs root: tests/run"]
+fn with_mount_as_the_first_process_of_a_container_it_reaps() {
+    let gateway = Own::start("");
+    // Each inner shell leaves a child behind, which ends as an orphan.
+    let script = "for i in 1 2 3 4 5; do sh -c 'sleep 0.1 & exit 0'; done; \
+                  for i in $(seq 200); do ls /proc | grep -c '^[0-9]' > /dev/null; zombies=0; \
+                  for s in /proc/[0-9]*/stat; do grep -q ') Z ' $s 2>/dev/null && zombies=1; done; \
+                  sleeping=$(grep -l '^sleep$' /proc/[0-9]*/comm 2>/dev/null | wc -l); \
+                  [ $sleeping = 0 ] && [ $zombies = 0 ] && exit 0; sleep 0.05; done; exit 1";
+    let mut command = Command::new("unshare");
+    command.args(["--pid", "--fork", "--mount-proc", env!("CARGO_BIN_EXE_taffrail"), "push", "--url"]);
+    command.arg(gateway.address()).args(LABELS).args(["--", "sh", "-c", script]).stdin(Stdio::null());
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(gateway.sample(&format!("job_success{GROUP}")), Some(1.0));
 }

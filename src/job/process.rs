@@ -6,6 +6,7 @@ use std::process::ExitStatus;
 use std::time::Duration;
 
 use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::wait::{Id, WaitPidFlag, waitid, waitpid};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -16,8 +17,12 @@ pub(super) fn status_of(status: ExitStatus) -> i32 {
     status.code().or(status.signal().map(|signal| 128 + signal)).unwrap_or(1)
 }
 
-/// Signals that are not for us but for the job.
-pub(super) struct Forwarded(Vec<(tokio::signal::unix::Signal, Signal)>);
+/// Signals that are not for us but for the job, as long as it runs.
+pub(super) struct Forwarded {
+    listened: Vec<(tokio::signal::unix::Signal, Signal)>,
+    /// A terminal sends its keys to the job as well; it need not have them twice, and we stay to tell how it ended.
+    is_at_terminal: bool,
+}
 
 /// One that came.
 pub(super) struct Came(Signal);
@@ -33,37 +38,66 @@ impl Came {
 
 impl Forwarded {
     pub(super) fn new() -> io::Result<Self> {
-        let mut all = vec![
+        let all = [
             (SignalKind::terminate(), Signal::TERM),
             (SignalKind::hangup(), Signal::HUP),
             (SignalKind::user_defined1(), Signal::USR1),
             (SignalKind::user_defined2(), Signal::USR2),
+            (SignalKind::interrupt(), Signal::INT),
+            (SignalKind::quit(), Signal::QUIT),
         ];
-        let mut keys = vec![(SignalKind::interrupt(), Signal::INT), (SignalKind::quit(), Signal::QUIT)];
-        // A terminal sends these to the job as well; it need not have them twice, and we stay to tell how it ended.
-        let is_at_terminal = io::stdin().is_terminal();
-        let mut listened = Vec::new();
-        all.append(&mut keys);
-        for (kind, number) in all {
-            let is_key = matches!(number, Signal::INT | Signal::QUIT);
-            let stream = signal(kind)?;
-            if !(is_key && is_at_terminal) {
-                listened.push((stream, number));
-            }
-        }
-        Ok(Forwarded(listened))
+        let listened = all.into_iter().map(|(kind, number)| Ok((signal(kind)?, number)));
+        let listened = listened.collect::<io::Result<Vec<_>>>()?;
+        Ok(Forwarded { listened, is_at_terminal: io::stdin().is_terminal() })
     }
 
+    /// The next signal that is for the job.
     pub(super) async fn next(&mut self) -> Came {
+        loop {
+            let number = self.any().await;
+            let is_key = matches!(number, Signal::INT | Signal::QUIT);
+            if !(is_key && self.is_at_terminal) {
+                return Came(number);
+            }
+        }
+    }
+
+    /// Comes back when we are asked to end ourselves, once there is no job any more.
+    pub(super) async fn end(&mut self) {
+        while matches!(self.any().await, Signal::USR1 | Signal::USR2) {}
+    }
+
+    async fn any(&mut self) -> Signal {
         std::future::poll_fn(|cx| {
-            for (stream, number) in &mut self.0 {
+            for (stream, number) in &mut self.listened {
                 if stream.poll_recv(cx).is_ready() {
-                    return std::task::Poll::Ready(Came(*number));
+                    return std::task::Poll::Ready(*number);
                 }
             }
             std::task::Poll::Pending
         })
         .await
+    }
+}
+
+/// As the first process of a container we inherit those whose parents have ended: they are waited for until `job` ends, so
+/// that they do not stay as zombies. Never comes back.
+pub(super) async fn reap(job: Option<u32>) {
+    let children = (rustix::process::getpid() == Pid::INIT).then(|| signal(SignalKind::child()).ok()).flatten();
+    let Some(mut children) = children else { return std::future::pending().await };
+    loop {
+        let _ = children.recv().await;
+        reap_but(job);
+    }
+}
+
+/// Waits for all that have ended, up to the job: that one is waited for by whoever wants its status.
+fn reap_but(job: Option<u32>) {
+    let look = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+    while let Some(ended) = waitid(Id::All, look).ok().and_then(|status| status.pid()) {
+        if u32::try_from(ended.as_raw()).ok() == job || waitpid(ended, Some(WaitPidFlag::WNOHANG)).is_err() {
+            return;
+        }
     }
 }
 

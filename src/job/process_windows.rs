@@ -15,7 +15,7 @@ pub(super) fn status_of(status: ExitStatus) -> i32 {
 
 /// Keys that would end us, who stay to tell how the job ended.
 pub(super) struct Forwarded {
-    _listened: (CtrlC, CtrlBreak),
+    listened: (CtrlC, CtrlBreak),
 }
 
 /// What never comes.
@@ -29,14 +29,28 @@ impl Came {
 
 impl Forwarded {
     pub(super) fn new() -> io::Result<Self> {
-        Ok(Forwarded { _listened: (ctrl_c()?, ctrl_break()?) })
+        Ok(Forwarded { listened: (ctrl_c()?, ctrl_break()?) })
     }
 
     pub(super) async fn next(&mut self) -> Came {
         pending().await
     }
+
+    /// Comes back when we are asked to end ourselves, once there is no job any more.
+    pub(super) async fn end(&mut self) {
+        let (key, end) = &mut self.listened;
+        tokio::select! {
+            _ = key.recv() => {}
+            _ = end.recv() => {}
+        }
+    }
 }
 
 pub(super) fn usage() -> Option<Usage> {
     None
+}
+
+/// There is nobody to wait for.
+pub(super) async fn reap(_: Option<u32>) {
+    pending().await
 }

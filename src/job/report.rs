@@ -28,7 +28,7 @@ const PEAK_MEMORY: Family<0> = Family::gauge(
 );
 const READ: Family<0> =
     Family::gauge("job_read_bytes", "What the job's last run read from disks, as far as it was not in memory.", []);
-const RUNNING: Family<0> = Family::gauge("job_running", "Whether the job runs (1) or not (0).", []);
+const RUNNING: Family<0> = Family::gauge("job_running", "Whether a run of the job is under way (1) or not (0).", []);
 const START: Family<0> =
     Family::gauge("job_start_timestamp_seconds", "When the job's last run began, in Unix time.", []);
 const SUCCESS: Family<0> =
@@ -90,8 +90,9 @@ pub fn begun(start: SystemTime) -> Vec<u8> {
     })
 }
 
-/// How a run ended. A success that was is not told of, so that the last one stays.
-pub fn ended(run: &Run) -> Vec<u8> {
+/// How a run ended, while so many `others` of the same group are under way. A success that was is not told of, so that
+/// the last one stays.
+pub fn ended(run: &Run, others: usize) -> Vec<u8> {
     let end = unix(run.start + run.duration);
     render::whole(Format::Text, 0, |out| {
         if let Some(usage) = &run.usage {
@@ -103,7 +104,7 @@ pub fn ended(run: &Run) -> Vec<u8> {
         if run.status == 0 {
             out.value(&LAST_SUCCESS, end);
         }
-        out.value(&RUNNING, 0u64);
+        out.value(&RUNNING, u64::from(others > 0));
         out.value(&START, unix(run.start));
         out.value(&SUCCESS, u64::from(run.status == 0));
     })

@@ -68,6 +68,12 @@ pub fn kind_of_special_file(kind: FileType) -> &'static str {
     }
 }
 
+/// Whether a file is ours, and nobody else may write it.
+pub fn is_only_ours(metadata: &Metadata) -> bool {
+    const OTHERS_WRITE: u32 = 0o022;
+    metadata.uid() == user_id() && metadata.mode() & OTHERS_WRITE == 0
+}
+
 /// Makes a folder, and those above it, in which none but our user may look.
 ///
 /// # Errors

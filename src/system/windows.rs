@@ -65,6 +65,11 @@ pub fn kind_of_special_file(_: FileType) -> &'static str {
     "a special file"
 }
 
+/// Whether a file is ours, and nobody else may write it: the folder that it is in says so here.
+pub fn is_only_ours(_: &Metadata) -> bool {
+    true
+}
+
 /// Makes a folder, and those above it; who may look into it is what the folder above says.
 ///
 /// # Errors
