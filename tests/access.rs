@@ -176,7 +176,8 @@ fn a_web_config_file_is_taken_and_read_again_when_it_changes() {
     };
     let first = ask(&certificates, "wonder").unwrap();
     assert_eq!((first.status, first.header("x-frame-options")), (200, Some("deny")));
-    assert_eq!(ask(&certificates, "land").unwrap().status, 401);
+    let refused = ask(&certificates, "land").unwrap();
+    assert_eq!((refused.status, refused.header("x-frame-options")), (401, Some("deny")));
     // Another password.
     fs::write(folder.join("web.yml"), text("land")).unwrap();
     wait_until("the new password", || (ask(&certificates, "land")?.status == 200).then_some(()));
@@ -213,6 +214,26 @@ fn a_rate_is_held() {
 }
 
 #[test]
+fn guessing_is_in_nobodys_way_who_is_known() {
+    let hash = bcrypt::hash("wonder", 6).unwrap();
+    let gateway = Own::start_with(&format!("[[http.users]]\nname = \"a\"\npassword_hash = \"{hash}\"\n"), &[]);
+    let ask = |password: &str| gateway.send(&get("/metrics").header("Authorization", &basic("a", password)));
+    assert_eq!(ask("wonder").status, 200);
+    let statuses: Vec<u16> = std::thread::scope(|scope| {
+        let guesses: Vec<_> =
+            (0..100).map(|guess| scope.spawn(move || ask(&format!("guess {guess}")).status)).collect();
+        for _ in 0..10 {
+            assert_eq!(gateway.send(&get("/-/healthy")).status, 200);
+            assert_eq!(ask("wonder").status, 200);
+        }
+        guesses.into_iter().map(|guess| guess.join().unwrap()).collect()
+    });
+    // Those that found no place in the queue may ask again.
+    assert!(statuses.iter().all(|status| [401, 503].contains(status)), "{statuses:?}");
+    assert!(statuses.iter().filter(|status| **status == 401).count() >= 32, "{statuses:?}");
+}
+
+#[test]
 fn what_is_wrong_is_told_before_anything_is_started() {
     let folder = tempfile::tempdir().unwrap();
     let check = |config: &str| {
@@ -230,6 +251,10 @@ fn what_is_wrong_is_told_before_anything_is_started() {
         ("[[http.users]]\nname = \"a\"\n", "expected password_hash, token or token_sha256"),
         ("[[http.users]]\ntoken = \"a\"\n", "http.users[0].name: required"),
         ("[[http.users]]\nname = \"a\"\npassword_hash = \"secret\"\n", "expected a bcrypt hash"),
+        (
+            "[[http.users]]\nname = \"a\"\npassword_hash = \"$2y$15$X0h1gDsPszWURQaxFh.zoubFi6DXncSjhoQNJgRrnGs7EsimhC7zG\"\n",
+            "http.users[0].password_hash: expected a bcrypt hash of cost 4 to 14, found cost 15: each wrong password takes",
+        ),
         ("[[http.users]]\nname = \"a\"\ntoken = \"a\"\nrights = [\"write\"]\n", "expected read, push or admin"),
         ("[[http.users]]\nname = \"a\"\ntoken = \"a\"\njobs = [\"(\"]\n", "expected a list of regular expressions"),
         ("[http]\nweb_config_file = \"/none\"\n", "/none: No such file"),
@@ -239,6 +264,12 @@ fn what_is_wrong_is_told_before_anything_is_started() {
     }
     let said = check(&web_config(folder.path(), "tls_server_config:\n  cert_file: a\n"));
     assert!(said.contains("web.yml:2:3: tls_server_config.key_file: required"), "{said}");
+    let said = check(&web_config(
+        folder.path(),
+        "basic_auth_users:\n  a: $2y$17$X0h1gDsPszWURQaxFh.zoubFi6DXncSjhoQNJgRrnGs7EsimhC7zG\n",
+    ));
+    let expected = "basic_auth_users: the password of \"a\": expected a bcrypt hash of cost 4 to 14, found cost 17: ";
+    assert!(said.contains(expected), "{said}");
     // A password that is no hash is not shown.
     assert!(!check("[[http.users]]\nname = \"a\"\npassword_hash = \"hunter2\"\n").contains("hunter2"));
     assert!(!check(&web_config(folder.path(), "basic_auth_users:\n  a: hunter2\n")).contains("hunter2"));

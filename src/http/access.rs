@@ -1,13 +1,13 @@
 //! Who may ask for what: users by password, bearers by token.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hyper::HeaderMap;
 use hyper::header::AUTHORIZATION;
 
+use super::passwords::{Busy, Hash, Passwords};
 use crate::config::{Key, KeyInfo, Pattern, Secret, Section};
 
 /// What one may be allowed to do.
@@ -35,7 +35,7 @@ pub struct User {
     /// The name, for basic authentication and for messages.
     pub name: String,
     /// The bcrypt hash of the password.
-    pub password_hash: Option<String>,
+    pub password_hash: Option<Hash>,
     /// The SHA-256 of the token.
     pub token: Option<[u8; 32]>,
     /// What is allowed.
@@ -47,7 +47,7 @@ pub struct User {
 const NAME: Key<String> = Key::optional("name", "The name: that of basic authentication, and in messages.");
 const PASSWORD_HASH: Key<Secret> = Key::optional(
     "password_hash",
-    "The bcrypt hash of the password, as htpasswd -nBC 10 NAME makes it; without one, there is no password.",
+    "The bcrypt hash of the password, as htpasswd -nBC 10 NAME makes it, of cost 4 to 14; without one, there is no password.",
 );
 const TOKEN: Key<Secret> = Key::optional("token", "The bearer token.");
 const TOKEN_SHA256: Key<Secret> =
@@ -69,7 +69,7 @@ pub const KEYS: &[KeyInfo] =
 
 impl User {
     /// One who may do everything, by password.
-    pub fn with_password(name: String, password_hash: String) -> User {
+    pub fn with_password(name: String, password_hash: Hash) -> User {
         let rights = RIGHTS.iter().map(|(_, right)| *right).collect();
         let jobs = Pattern::new(".*").into_iter().collect();
         User { name, password_hash: Some(password_hash), token: None, rights, jobs }
@@ -85,10 +85,15 @@ impl User {
         if name.is_empty() || name.contains(':') {
             section.wrong("name", "required: a name without a colon");
         }
-        let password_hash = section.optional(&PASSWORD_HASH).map(|hash| hash.reveal().to_owned());
-        if password_hash.as_ref().is_some_and(|hash| !is_hash(hash)) {
-            section.wrong("password_hash", "expected a bcrypt hash, such as htpasswd -nBC 10 NAME makes");
-        }
+        let password_hash = section.optional(&PASSWORD_HASH).map(|hash| Hash::new(hash.reveal()));
+        let has_password = password_hash.is_some();
+        let password_hash = match password_hash.transpose() {
+            Ok(hash) => hash,
+            Err(reason) => {
+                section.wrong("password_hash", reason);
+                None
+            }
+        };
         let hashed = section.optional(&TOKEN_SHA256).and_then(|hex| {
             let digest = unhex(hex.reveal());
             if digest.is_none() {
@@ -97,7 +102,7 @@ impl User {
             digest
         });
         let token = section.optional(&TOKEN).map(|token| sha256(token.reveal().as_bytes())).or(hashed);
-        if password_hash.is_none() && token.is_none() {
+        if !has_password && token.is_none() {
             section.wrong("name", "expected password_hash, token or token_sha256 beside the name, found none");
         }
         let mut rights = Vec::new();
@@ -109,11 +114,6 @@ impl User {
         }
         User { name, password_hash, token, rights, jobs: section.get(&JOBS) }
     }
-}
-
-/// Whether `text` can be a bcrypt hash.
-pub fn is_hash(text: &str) -> bool {
-    text.parse::<bcrypt::HashParts>().is_ok()
 }
 
 /// Who asks.
@@ -164,44 +164,53 @@ impl Viewer {
     }
 }
 
-/// Those who are known, and what was found out about their passwords.
+/// Those who are known, and their passwords.
 pub struct Access {
     users: Vec<Arc<User>>,
-    /// Whether a password was right, by the digest of hash and password: bcrypt takes long on purpose.
-    verified: Mutex<HashMap<[u8; 32], bool>>,
-    /// One password is verified at a time, so that guessing takes one processor at most.
-    turn: tokio::sync::Semaphore,
+    passwords: Passwords,
 }
 
-/// What is verified where there is no such user, so that answers take as long.
-const NOBODY: &str = "$2b$10$FbHBSKWlMwO1k3ESGYk7Oe2qpWT2wT3nHmy5tQX0K0w8m4fYQ1k3O";
+/// Why nobody is let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Denied {
+    /// He is not known.
+    Unknown,
+    /// Whether he is could not be found out now.
+    Busy(Busy),
+}
+
+impl From<Busy> for Denied {
+    fn from(busy: Busy) -> Self {
+        Denied::Busy(busy)
+    }
+}
 
 impl Access {
-    /// Access for `users`; for anybody, if there are none.
-    pub fn new(users: Vec<User>) -> Access {
-        Access {
-            users: users.into_iter().map(Arc::new).collect(),
-            verified: Mutex::default(),
-            turn: tokio::sync::Semaphore::new(1),
-        }
+    /// Access for `users`; for anybody, if there are none. What was found out of passwords `before` is still known.
+    pub fn new(users: Vec<User>, before: Option<&Access>) -> Access {
+        let hashes = users.iter().filter_map(|user| user.password_hash.as_ref());
+        let passwords = Passwords::new(hashes, before.map(|before| &before.passwords));
+        Access { users: users.into_iter().map(Arc::new).collect(), passwords }
     }
 
-    /// Who asks, by the header `Authorization`; nothing if he is not known.
-    pub async fn viewer(&self, headers: &HeaderMap) -> Option<Viewer> {
+    /// Who asks, by the header `Authorization`.
+    ///
+    /// # Errors
+    /// That he is not known, or that too many ask.
+    pub async fn viewer(&self, headers: &HeaderMap) -> Result<Viewer, Denied> {
         if self.users.is_empty() {
-            return Some(Viewer::Anybody);
+            return Ok(Viewer::Anybody);
         }
-        let value = headers.get(AUTHORIZATION)?.to_str().ok()?;
-        let (scheme, credentials) = value.split_once(' ')?;
+        let Some((scheme, credentials)) = credentials(headers) else { return Err(Denied::Unknown) };
         let user = match () {
             // InfluxDB's clients say Token.
             () if scheme.eq_ignore_ascii_case("bearer") || scheme.eq_ignore_ascii_case("token") => {
-                self.bearer(credentials.trim())
+                self.bearer(credentials)
             }
-            () if scheme.eq_ignore_ascii_case("basic") => self.basic(credentials.trim()).await,
+            () if scheme.eq_ignore_ascii_case("basic") => self.basic(credentials).await?,
             () => None,
         };
-        user.map(Viewer::Known)
+        user.map(Viewer::Known).ok_or(Denied::Unknown)
     }
 
     fn bearer(&self, token: &str) -> Option<Arc<User>> {
@@ -210,40 +219,25 @@ impl Access {
         self.users.iter().find(|user| user.token == Some(digest)).cloned()
     }
 
-    async fn basic(&self, credentials: &str) -> Option<Arc<User>> {
-        let decoded = String::from_utf8(STANDARD.decode(credentials).ok()?).ok()?;
-        let (name, password) = decoded.split_once(':')?;
+    async fn basic(&self, credentials: &str) -> Result<Option<Arc<User>>, Busy> {
+        let decoded = STANDARD.decode(credentials).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+        let Some((name, password)) = decoded.as_deref().and_then(|decoded| decoded.split_once(':')) else {
+            return Ok(None);
+        };
         let user = self.users.iter().find(|user| user.name == name && user.password_hash.is_some());
-        let hash = user.and_then(|user| user.password_hash.as_deref()).unwrap_or(NOBODY);
-        let is_right = self.verify(hash, password).await;
-        user.filter(|_| is_right).cloned()
-    }
-
-    async fn verify(&self, hash: &str, password: &str) -> bool {
-        const MOST: usize = 1024;
-        let digest = sha256(format!("{hash}\0{password}").as_bytes());
-        let known = || self.verified.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(is_right) = known().get(&digest) {
-            return *is_right;
-        }
-        let Ok(_turn) = self.turn.acquire().await else { return false };
-        let known_by_now = known().get(&digest).copied();
-        if let Some(is_right) = known_by_now {
-            return is_right;
-        }
-        let (hash, password) = (hash.to_owned(), password.to_owned());
-        let verified = tokio::task::spawn_blocking(move || bcrypt::verify(password, &hash).unwrap_or(false)).await;
-        let is_right = verified.unwrap_or(false);
-        let mut known = known();
-        if known.len() >= MOST {
-            known.clear();
-        }
-        known.insert(digest, is_right);
-        is_right
+        let hash = user.and_then(|user| user.password_hash.as_ref());
+        let is_right = self.passwords.is_right(hash, password).await?;
+        Ok(user.filter(|_| is_right).cloned())
     }
 }
 
-fn sha256(bytes: &[u8]) -> [u8; 32] {
+/// The scheme and what follows it in `Authorization`.
+fn credentials(headers: &HeaderMap) -> Option<(&str, &str)> {
+    let (scheme, credentials) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    Some((scheme, credentials.trim()))
+}
+
+pub(super) fn sha256(bytes: &[u8]) -> [u8; 32] {
     let mut digest = [0; 32];
     digest.copy_from_slice(ring::digest::digest(&ring::digest::SHA256, bytes).as_ref());
     digest
@@ -263,12 +257,6 @@ fn unhex(text: &str) -> Option<[u8; 32]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_hash_of_nobody_is_one() {
-        assert!(is_hash(NOBODY));
-        assert!(!is_hash("secret"));
-    }
 
     #[test]
     fn a_digest_is_read_as_it_is_written() {

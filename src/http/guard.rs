@@ -93,13 +93,14 @@ impl Guard {
     /// # Errors
     /// Why that cannot be had.
     pub fn new(origin: Origin) -> Result<Guard, String> {
-        let (in_force, stamps) = load(&origin)?;
+        let (in_force, stamps) = load(&origin, None)?;
         Ok(Guard { kept: Arc::new(Kept::new(origin, in_force, stamps)) })
     }
 
     /// What lets everybody in.
     pub fn open() -> Guard {
-        let in_force = InForce { tls: None, access: Access::new(Vec::new()), headers: HeaderMap::new(), bucket: None };
+        let in_force =
+            InForce { tls: None, access: Access::new(Vec::new(), None), headers: HeaderMap::new(), bucket: None };
         Guard { kept: Arc::new(Kept::new(Origin::Own(Box::default()), in_force, Vec::new())) }
     }
 
@@ -185,7 +186,7 @@ impl Kept {
 
     /// Takes what the files say now, when they look like `now`.
     fn load(&self, now: Vec<Watch>) {
-        match load(&self.origin) {
+        match load(&self.origin, Some(&self.in_force.load().access)) {
             Ok((in_force, stamps)) => {
                 tracing::info!("certificates and users were read again");
                 self.in_force.store(Arc::new(in_force));
@@ -199,7 +200,7 @@ impl Kept {
     }
 }
 
-fn load(origin: &Origin) -> Result<(InForce, Vec<Watch>), String> {
+fn load(origin: &Origin, before: Option<&Access>) -> Result<(InForce, Vec<Watch>), String> {
     let mut stamps = Vec::new();
     let protection = match origin {
         Origin::Own(protection) => Protection::clone(protection),
@@ -214,7 +215,7 @@ fn load(origin: &Origin) -> Result<(InForce, Vec<Watch>), String> {
     let tls = protection.tls.as_ref().map(Tls::load).transpose()?;
     let bucket =
         protection.rate.map(|rate| Mutex::new(Bucket { rate, tokens: rate.burst as f64, filled: Instant::now() }));
-    let in_force = InForce { tls, access: Access::new(protection.users), headers: protection.headers, bucket };
+    let in_force = InForce { tls, access: Access::new(protection.users, before), headers: protection.headers, bucket };
     Ok((in_force, stamps))
 }
 

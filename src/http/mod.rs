@@ -4,6 +4,7 @@
 
 pub mod access;
 pub mod guard;
+pub mod passwords;
 pub mod protection;
 pub mod server;
 pub mod settings;

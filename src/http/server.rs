@@ -11,7 +11,7 @@ use arc_swap::ArcSwap;
 use axum::Router;
 use axum::response::{AppendHeaders, IntoResponse};
 use hyper::body::Incoming;
-use hyper::header::WWW_AUTHENTICATE;
+use hyper::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use hyper::service::{Service, service_fn};
 use hyper::{Request, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -24,7 +24,7 @@ use tokio_io_timeout::TimeoutStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
-use super::access::Viewer;
+use super::access::{Denied, Viewer};
 use super::guard::{Guard, InForce};
 use super::settings::Settings;
 use super::timed::Timed;
@@ -267,8 +267,21 @@ where
     }
 }
 
-/// Answers those who may ask; who they are goes with the request.
+/// Answers, with the headers that every answer has.
 async fn answer(
+    request: Request<axum::body::Body>,
+    in_force: &InForce,
+    router: TowerToHyperService<Router>,
+) -> Result<axum::response::Response, std::convert::Infallible> {
+    let mut response = answer_viewer(request, in_force, router).await?;
+    for (name, value) in &in_force.headers {
+        response.headers_mut().insert(name, value.clone());
+    }
+    Ok(response)
+}
+
+/// Answers those who may ask; who they are goes with the request.
+async fn answer_viewer(
     mut request: Request<axum::body::Body>,
     in_force: &InForce,
     router: TowerToHyperService<Router>,
@@ -278,15 +291,17 @@ async fn answer(
     if !is_open && !in_force.has_room() {
         return Ok((StatusCode::TOO_MANY_REQUESTS, "too many requests; try again later\n").into_response());
     }
-    let viewer = if is_open { Some(Viewer::Anybody) } else { in_force.access.viewer(request.headers()).await };
-    let Some(viewer) = viewer else {
-        let challenge = [(WWW_AUTHENTICATE, "Basic"), (WWW_AUTHENTICATE, "Bearer")];
-        return Ok((StatusCode::UNAUTHORIZED, AppendHeaders(challenge), "Unauthorized\n").into_response());
+    let viewer = if is_open { Ok(Viewer::Anybody) } else { in_force.access.viewer(request.headers()).await };
+    let viewer = match viewer {
+        Ok(viewer) => viewer,
+        Err(Denied::Unknown) => {
+            let challenge = [(WWW_AUTHENTICATE, "Basic"), (WWW_AUTHENTICATE, "Bearer")];
+            return Ok((StatusCode::UNAUTHORIZED, AppendHeaders(challenge), "Unauthorized\n").into_response());
+        }
+        Err(Denied::Busy(busy)) => {
+            return Ok((StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, "1")], format!("{busy}\n")).into_response());
+        }
     };
     request.extensions_mut().insert(viewer);
-    let mut response = router.call(request).await?;
-    for (name, value) in &in_force.headers {
-        response.headers_mut().insert(name, value.clone());
-    }
-    Ok(response)
+    router.call(request).await
 }

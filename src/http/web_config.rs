@@ -6,7 +6,8 @@ use std::time::Duration;
 use hyper::HeaderMap;
 use hyper::header::{HeaderName, HeaderValue};
 
-use super::access::{User, is_hash};
+use super::access::User;
+use super::passwords::Hash;
 use super::protection::{Protection, Rate};
 use super::tls::{ClientAuth, Pem, Tls, go_curve, names, version_of};
 use crate::config::{Key, Problems, Section, yaml};
@@ -150,10 +151,10 @@ fn users(root: &mut Section<'_>) -> Vec<User> {
     let section = root.table("basic_auth_users");
     let mut users = Vec::new();
     for (name, hash) in section.strings() {
-        if !is_hash(&hash) {
-            root.wrong("basic_auth_users", format!("expected a bcrypt hash as the password of {name:?}"));
+        match Hash::new(&hash) {
+            Ok(hash) => users.push(User::with_password(name, hash)),
+            Err(reason) => root.wrong("basic_auth_users", format!("the password of {name:?}: {reason}")),
         }
-        users.push(User::with_password(name, hash));
     }
     users
 }
@@ -259,7 +260,10 @@ mod tests {
                 "tls_server_config:\n  client_auth_type: Maybe\n",
                 "web.yml:2:21: tls_server_config.client_auth_type: expected one of",
             ),
-            ("basic_auth_users:\n  a: secret\n", "web.yml:2:3: basic_auth_users: expected a bcrypt hash"),
+            (
+                "basic_auth_users:\n  a: secret\n",
+                "web.yml:2:3: basic_auth_users: the password of \"a\": expected a bcrypt hash",
+            ),
             (
                 "http_server_config:\n  headers:\n    Server: x\n",
                 "web.yml:3:5: http_server_config.headers: Server cannot be set",
