@@ -187,3 +187,55 @@ impl Drop for Unmounted {
         let _ = std::process::Command::new("umount").args(["--lazy", &self.0]).status();
     }
 }
+
+#[test]
+fn a_spool_that_is_removed_is_told_and_made_again_and_delivery_goes_on() {
+    let server = FakeInflux::agreeable();
+    let folder = tempfile::tempdir().unwrap();
+    let spool = folder.path().join("spool");
+    let mut taffrail = Taffrail::start(&config(&server, &spool, ""));
+    server.wait_for_writes(3);
+    std::fs::remove_dir_all(&spool).unwrap();
+    let told = taffrail.wait_for_log("was removed");
+    assert!(told.contains("spool/central"), "{told}");
+    let before = server.writes().len();
+    server.wait_for_writes(before + 5);
+    assert!(spool.join("central").is_dir());
+    assert_eq!(taffrail.logged("was removed"), 1, "{:#?}", taffrail.log());
+    taffrail.signal(Signal::TERM);
+    assert!(taffrail.wait().success());
+    assert_eq!(taffrail.logged("wait on disk"), 0, "{:#?}", taffrail.log());
+}
+
+#[test]
+fn what_waits_is_kept_when_the_spool_is_removed_or_replaced_while_the_server_is_away() {
+    let server = FakeInflux::start(|_| reply(503, ""));
+    let folder = tempfile::tempdir().unwrap();
+    let (spool, elsewhere) = (folder.path().join("spool"), folder.path().join("elsewhere"));
+    std::fs::create_dir(&elsewhere).unwrap();
+    let mut taffrail = Taffrail::start(&config(&server, &spool, ""));
+    let mut pushed = Numbers::of(&taffrail, 0);
+    pushed.push(20);
+    wait_for_queued(&taffrail, 30.0);
+    std::fs::remove_dir_all(&spool).unwrap();
+    taffrail.wait_for_log("was removed");
+    pushed.push(20);
+    wait_for_queued(&taffrail, 60.0);
+    std::fs::rename(&spool, folder.path().join("aside")).unwrap();
+    std::os::unix::fs::symlink(&elsewhere, &spool).unwrap();
+    taffrail.wait_for_log("it cannot be made again");
+    pushed.push(20);
+    wait_until("points in memory", || taffrail.get("/metrics").sample(UNKEPT).filter(|unkept| *unkept > 90.0));
+    assert_eq!(std::fs::read_dir(&elsewhere).unwrap().count(), 0, "nothing goes through the link");
+    std::fs::remove_file(&spool).unwrap();
+    taffrail.wait_for_log("can be used now");
+    wait_for_queued(&taffrail, 90.0);
+    taffrail.signal(Signal::TERM);
+    assert!(taffrail.wait().success());
+    server.answer(|_| reply(204, ""));
+    let taffrail = Taffrail::start(&config(&server, &spool, ""));
+    wait_until("everything", || taffrail.get("/metrics").sample(QUEUED).filter(|queued| *queued < 10.0));
+    let mut numbers = numbers(&server.stored());
+    numbers.sort_unstable();
+    assert_eq!(numbers, (0..60).collect::<Vec<_>>());
+}

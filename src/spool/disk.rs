@@ -1,32 +1,37 @@
 //! The part of a queue that is on disk.
 
-use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
-use std::io;
-use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+mod standing;
 
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, SystemTime};
+
+use super::age::{Clock, Written, time_of_day};
 use super::places::{MOST_STRETCHES, Place, PlacesFile, Stretch};
 use super::queue::{Bounds, Lane};
+use super::segments::{About, Found, LARGEST_SEGMENT, MAGIC, bytes_of, encode, name_of, numbers, read_record, scan};
 use crate::encode::point::Lines;
-use crate::store::{self, OpenError, Records, Segment, records};
-use crate::system;
+use crate::store::{OpenError, Records, Segment};
+use crate::system::{self, Identity, OwnFolder, Stamp, Use};
 
-/// What every segment begins with; the last byte is the format's version.
-pub(super) const MAGIC: &[u8; 8] = b"TAFSPL\n\x01";
-const EXTENSION: &str = "points";
-/// Bytes of a record's payload before `ends`.
-const HEAD: usize = 12;
+pub(super) use self::standing::Look;
+
 const SMALLEST_SEGMENT: u64 = 64 << 10;
-const LARGEST_SEGMENT: u64 = 4 << 20;
 /// A bound is kept to by dropping whole segments: so much finer they are.
 const SEGMENTS: u32 = 16;
 
 /// A queue's folder.
 #[derive(Debug)]
 pub(super) struct Disk {
-    folder: PathBuf,
-    _lock: File,
+    /// Tells it from others, also from the next one at the same path.
+    pub(super) number_of_disk: u64,
+    folder: OwnFolder,
+    /// When the folder's entries had changed, as it was last looked at.
+    seen: Option<SystemTime>,
+    lock: (File, Option<Identity>),
     places: PlacesFile,
     /// Oldest first; the last one grows.
     stretches: Vec<Stretch>,
@@ -39,29 +44,17 @@ pub(super) struct Disk {
     cached: Option<(Place, Lines, Place)>,
     /// Whether a record could not be read, as the log was told.
     is_unreadable: bool,
-    opened: Instant,
+    clock: Clock,
     pub(super) bounds: Bounds,
     pub(super) dropped: Dropped,
 }
 
-/// Points that were given up since the queue was opened, by why.
+/// Points that were given up, by why.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Dropped {
     pub(super) overflow: u64,
     pub(super) expired: u64,
     pub(super) damaged: u64,
-}
-
-/// What is known of a segment.
-#[derive(Debug, Default)]
-struct About {
-    file_bytes: u64,
-    /// Points that wait, and their bytes.
-    points: u64,
-    point_bytes: u64,
-    /// When the first and the last record came in, in seconds since the queue was opened: before it below 0.
-    oldest: i64,
-    newest: i64,
 }
 
 /// The points of a batch that are of one record.
@@ -77,30 +70,28 @@ pub(super) struct Piece {
 
 impl Disk {
     /// Opens a queue's folder, which is made if it is not there. Also gives what was damaged, each in a line.
-    pub(super) fn open(folder: &Path, bounds: Bounds) -> Result<(Disk, Vec<String>), OpenError> {
-        let failed = |what| move |reason| OpenError::Io { path: folder.to_owned(), what, reason };
-        let lock = store::lock(folder)?;
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(false);
-        system::private(&mut options);
-        let places = options.open(folder.join("places")).map_err(failed("places cannot be opened"))?;
-        let (places, stretches) = PlacesFile::open(places).map_err(failed("places cannot be read"))?;
+    pub(super) fn open(path: &Path, bounds: Bounds) -> Result<(Disk, Vec<String>), OpenError> {
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        let failed = |what| move |reason| OpenError::Io { path: path.to_owned(), what, reason };
+        let folder = OwnFolder::open(path).map_err(failed("cannot be used"))?;
+        let lock = lock(&folder)?;
+        let (places, stretches) = PlacesFile::open(&folder).map_err(failed("places cannot be read"))?;
         let stretches = stretches.unwrap_or_else(|| vec![Stretch::ALL]);
         let mut damage = Vec::new();
         let mut segments = BTreeMap::new();
-        let found = numbers(folder).map_err(failed("cannot be read"))?;
+        let found = numbers(&folder).map_err(failed("cannot be read"))?;
         for (index, number) in found.iter().enumerate() {
-            let path = path_of(folder, *number);
             let is_last = index + 1 == found.len();
-            segments.insert(*number, scan(&path, *number, is_last, &stretches, &mut damage)?);
+            segments.extend(scan(&folder, *number, is_last, &stretches, &mut damage)?.map(|about| (*number, about)));
         }
         // Beyond all places too, which may be behind what is deleted.
         let known = stretches.iter().flat_map(|stretch| [Some(stretch.begin), stretch.end]).flatten();
         let next = known.map(|place| place.segment).chain(found.last().copied()).max().map_or(1, |last| last + 1);
-        let (opened, dropped) = (Instant::now(), Dropped::default());
         let mut disk = Disk {
-            folder: folder.to_owned(),
-            _lock: lock,
+            number_of_disk: NUMBER.fetch_add(1, Relaxed),
+            folder,
+            seen: None,
+            lock,
             places,
             stretches,
             segments,
@@ -108,9 +99,9 @@ impl Disk {
             number: next,
             cached: None,
             is_unreadable: false,
-            opened,
+            clock: Clock::start(),
             bounds,
-            dropped,
+            dropped: Dropped::default(),
         };
         disk.remove_empty_stretches();
         disk.delete_what_is_done();
@@ -124,7 +115,7 @@ impl Disk {
             self.rotate();
         }
         let mut records = Records::default();
-        records.push(&encode(lines)).map_err(io::Error::other)?;
+        records.push(&encode(lines, time_of_day())).map_err(io::Error::other)?;
         if let Err(error) = self.writable().and_then(|current| current.append(&records)) {
             // What is done with takes room that there is none of.
             if self.segments.get(&self.number).is_none_or(|about| about.points > 0) {
@@ -134,12 +125,13 @@ impl Disk {
             self.writable()?.append(&records)?;
         }
         let Some(current) = &self.current else { return Ok(()) };
-        let (number, length, now) = (current.number(), current.length(), self.now());
+        let (number, length, now) = (current.number(), current.length(), self.clock.now());
         if let Some(about) = self.segments.get_mut(&number) {
-            if about.points == 0 {
-                about.oldest = now;
-            }
-            about.newest = now;
+            let oldest = match about.written {
+                Written::Here { oldest, .. } if about.points > 0 => oldest,
+                _ => now,
+            };
+            about.written = Written::Here { oldest, newest: now };
             about.file_bytes = length;
             about.points += lines.count() as u64;
             about.point_bytes += lines.bytes().len() as u64;
@@ -151,12 +143,17 @@ impl Disk {
     /// The oldest points of a lane, `count` at the most, and where they are.
     pub(super) fn front(&mut self, lane: Lane, count: usize) -> (Lines, Vec<Piece>) {
         self.drop_expired();
-        let (mut lines, mut pieces) = (Lines::default(), Vec::new());
         let stretch = match lane {
             Lane::Fresh => self.stretches.last(),
             Lane::Backlog => self.stretches.first().filter(|stretch| stretch.end.is_some()),
         };
-        let Some(stretch) = stretch.copied() else { return (lines, pieces) };
+        let Some(stretch) = stretch.copied() else { return (Lines::default(), Vec::new()) };
+        self.read(stretch, count)
+    }
+
+    /// The first points of a stretch, `count` at the most, and where they are.
+    fn read(&mut self, stretch: Stretch, count: usize) -> (Lines, Vec<Piece>) {
+        let (mut lines, mut pieces) = (Lines::default(), Vec::new());
         let mut place = stretch.begin;
         while lines.count() < count {
             let Some(record) = self.load_or_tell(place.record()) else { break };
@@ -185,7 +182,7 @@ impl Disk {
             }
             Err(error) => {
                 if !std::mem::replace(&mut self.is_unreadable, true) {
-                    let path = path_of(&self.folder, place.segment);
+                    let path = self.folder.path().join(name_of(place.segment));
                     tracing::error!("points wait, as the spool cannot be read: {}: {error}", path.display());
                 }
                 None
@@ -257,9 +254,15 @@ impl Disk {
         self.current.as_mut()
     }
 
+    /// For tests that have files vanish.
+    #[cfg(test)]
+    pub(super) fn forget_cached(&mut self) {
+        self.cached = None;
+    }
+
     /// Its folder.
     pub(super) fn folder(&self) -> &Path {
-        &self.folder
+        self.folder.path()
     }
 
     /// Whether there is a backlog apart from the fresh lane.
@@ -276,7 +279,7 @@ impl Disk {
     /// How long the oldest points have waited, about: that of the oldest segment's first record.
     pub(super) fn oldest(&self) -> Duration {
         let oldest = self.segments.values().find(|about| about.points > 0);
-        oldest.map_or(Duration::ZERO, |about| self.age(about.oldest))
+        oldest.map_or(Duration::ZERO, |about| self.clock.age(about.written))
     }
 
     /// Waits until also what was taken out is on disk.
@@ -291,14 +294,6 @@ impl Disk {
         let _ = self.places.write(&self.stretches);
     }
 
-    fn now(&self) -> i64 {
-        self.opened.elapsed().as_secs() as i64
-    }
-
-    fn age(&self, since: i64) -> Duration {
-        Duration::from_secs(self.now().saturating_sub(since).try_into().unwrap_or_default())
-    }
-
     fn segment_size(&self) -> u64 {
         (self.bounds.bytes as u64 / u64::from(SEGMENTS)).clamp(SMALLEST_SEGMENT, LARGEST_SEGMENT)
     }
@@ -307,14 +302,18 @@ impl Disk {
         let (Some(current), Some(about)) = (&self.current, self.segments.get(&self.number)) else { return false };
         let length = current.length();
         let is_done = about.points == 0 && length > self.segment_size() / 4;
-        let is_old = about.points > 0 && self.age(about.oldest) > self.bounds.age / SEGMENTS;
+        let is_old = about.points > 0 && self.clock.age(about.written) > self.bounds.age / SEGMENTS;
         current.is_spoiled() || is_done || is_old || length >= self.segment_size()
     }
 
     /// What comes next goes into another segment.
     fn rotate(&mut self) {
+        if let Some(current) = self.current.take()
+            && let Some(about) = self.segments.get_mut(&current.number())
+        {
+            about.stamp = current.file().metadata().ok().map(|found| Stamp::from(&found));
+        }
         self.number += 1;
-        self.current = None;
         self.delete_what_is_done();
     }
 
@@ -322,13 +321,24 @@ impl Disk {
     fn writable(&mut self) -> io::Result<&mut Segment> {
         let current = match self.current.take() {
             Some(current) => current,
-            None => {
-                let new = Segment::new(&self.folder, self.number, EXTENSION, MAGIC)?;
-                self.segments.insert(self.number, About { file_bytes: MAGIC.len() as u64, ..About::default() });
-                new
-            }
+            None => self.begin_segment()?,
         };
         Ok(self.current.insert(current))
+    }
+
+    fn begin_segment(&mut self) -> io::Result<Segment> {
+        let name = name_of(self.number);
+        let file = self.folder.file(&name, Use::New)?;
+        let stamp = Stamp::from(&file.metadata()?);
+        let begun = Segment::begin(file, self.number, MAGIC);
+        let begun = begun.and_then(|segment| self.folder.sync().map(|()| segment)).inspect_err(|_| {
+            // On a full disk one would be left at every attempt.
+            let _ = self.folder.remove(&name);
+        })?;
+        let written = Written::Here { oldest: 0, newest: 0 };
+        let about = About { stamp: Some(stamp), file_bytes: MAGIC.len() as u64, points: 0, point_bytes: 0, written };
+        self.segments.insert(self.number, about);
+        Ok(begun)
     }
 
     fn drop_overflow(&mut self) {
@@ -341,7 +351,8 @@ impl Disk {
 
     fn drop_expired(&mut self) {
         while let Some((number, about)) = self.segments.first_key_value() {
-            if about.points == 0 || self.age(about.newest) <= self.bounds.age {
+            let bound = self.bounds.age;
+            if about.points == 0 || self.clock.least_age(about.written, bound) <= bound {
                 break;
             }
             if *number == self.number {
@@ -387,12 +398,15 @@ impl Disk {
     }
 
     fn forget(&mut self, number: u64) {
-        self.segments.remove(&number);
+        let about = self.segments.remove(&number);
         if self.cached.as_ref().is_some_and(|(place, ..)| place.segment == number) {
             self.cached = None;
         }
-        // A file that stays is deleted when the queue is opened again: nothing in it waits.
-        let _ = fs::remove_file(path_of(&self.folder, number));
+        // What somebody else put in its place is his.
+        if about.is_some_and(|about| about.is_in(&self.folder, number, false)) {
+            // A file that stays is deleted when the queue is opened again: nothing in it waits.
+            let _ = self.folder.remove(&name_of(number));
+        }
     }
 
     /// Reads the record at `place`, or the next whole one behind it, into the cache, and says where it is.
@@ -413,7 +427,7 @@ impl Disk {
                 continue;
             }
             let end = about.file_bytes;
-            match read_record(&path_of(&self.folder, place.segment), place.offset, end)? {
+            match self.read_record(place, end)? {
                 Found::Record(lines, length) => {
                     let next = Place { offset: place.offset + length, ..place };
                     self.cached = Some((place, lines, next));
@@ -424,140 +438,25 @@ impl Disk {
             }
         }
     }
-}
 
-fn bytes_of(lines: &Lines, first: usize, end: usize) -> u64 {
-    let until = |index: usize| index.checked_sub(1).map_or(0, |before| lines.ends()[before]);
-    u64::from(until(end) - until(first))
-}
-
-fn path_of(folder: &Path, number: u64) -> PathBuf {
-    folder.join(format!("{number:010}.{EXTENSION}"))
-}
-
-/// The numbers of the segments in `folder`, in order.
-fn numbers(folder: &Path) -> io::Result<Vec<u64>> {
-    let mut numbers = Vec::new();
-    for entry in fs::read_dir(folder)? {
-        let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == EXTENSION) {
-            numbers.extend(path.file_stem().and_then(|stem| stem.to_str()?.parse::<u64>().ok()));
+    fn read_record(&self, place: Place, end: u64) -> io::Result<Found> {
+        if let Some(current) = self.current.as_ref().filter(|current| current.number() == place.segment) {
+            return read_record(current.file(), place.offset, end);
+        }
+        match self.folder.file(&name_of(place.segment), Use::Read) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Found::Nothing),
+            opened => read_record(&opened?, place.offset, end),
         }
     }
-    numbers.sort_unstable();
-    Ok(numbers)
 }
 
-fn encode(lines: &Lines) -> Vec<u8> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs() as i64;
-    let mut payload = Vec::with_capacity(HEAD + lines.count() * 4 + lines.bytes().len());
-    payload.extend(now.to_le_bytes());
-    payload.extend((lines.count() as u32).to_le_bytes());
-    payload.extend(lines.ends().iter().flat_map(|end| end.to_le_bytes()));
-    payload.extend_from_slice(lines.bytes());
-    payload
-}
-
-/// A record's time and points.
-fn decode(payload: &[u8]) -> Option<(i64, Lines)> {
-    let time = i64::from_le_bytes(payload.get(..8)?.try_into().ok()?);
-    let count = u32::from_le_bytes(payload.get(8..HEAD)?.try_into().ok()?) as usize;
-    let start = HEAD.checked_add(count.checked_mul(4)?)?;
-    let ends = payload.get(HEAD..start)?.chunks_exact(4);
-    let ends = ends.map(|end| u32::from_le_bytes(end.try_into().unwrap_or_default())).collect();
-    Some((time, Lines::from_parts(payload[start..].to_vec(), ends)?))
-}
-
-enum Found {
-    /// Points, and the bytes that the record takes.
-    Record(Lines, u64),
-    /// Nothing whole here; perhaps at this offset.
-    NextAt(u64),
-    Nothing,
-}
-
-/// Reads the record at `offset` of a segment that is sound up to `end`.
-fn read_record(path: &Path, offset: u64, end: u64) -> io::Result<Found> {
-    let file = match File::open(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Nothing),
-        opened => opened?,
-    };
-    let mut head = [0; records::HEAD];
-    if offset + head.len() as u64 > end || !is_read(&file, &mut head, offset)? {
-        return Ok(Found::Nothing);
+/// Sees to it that no other process has the folder, for as long as the file is open.
+fn lock(folder: &OwnFolder) -> Result<(File, Option<Identity>), OpenError> {
+    let failed = |what| move |reason| OpenError::Io { path: folder.path().to_owned(), what, reason };
+    let lock = folder.file("lock", Use::Write).map_err(failed("the lock file cannot be made"))?;
+    let identity = lock.metadata().map(|found| system::identity(&found)).ok();
+    match system::lock(&lock).map_err(failed("cannot be locked"))? {
+        true => Ok((lock, identity)),
+        false => Err(OpenError::InUse(folder.path().to_owned())),
     }
-    let length = u64::from(u32::from_le_bytes([head[0], head[1], head[2], head[3]])) + records::HEAD as u64;
-    if offset + length <= end {
-        let mut bytes = vec![0; length as usize];
-        if is_read(&file, &mut bytes, offset)?
-            && let Some((payload, _)) = records::first(&bytes)
-            && let Some((_, lines)) = decode(payload)
-        {
-            return Ok(Found::Record(lines, length));
-        }
-    }
-    let mut rest = vec![0; (end - offset) as usize];
-    let next = if is_read(&file, &mut rest, offset)? { records::next(&rest) } else { None };
-    Ok(next.map_or(Found::Nothing, |skipped| Found::NextAt(offset + skipped as u64)))
-}
-
-/// Fills `bytes`, unless the file ends before.
-fn is_read(file: &File, bytes: &mut [u8], offset: u64) -> io::Result<bool> {
-    Ok(system::read_up_to(file, bytes, offset)? == bytes.len())
-}
-
-/// Reads a whole segment, and tells what of it waits. The end of the last one may be torn, which is then cut off.
-fn scan(
-    path: &Path,
-    number: u64,
-    may_be_torn: bool,
-    stretches: &[Stretch],
-    damage: &mut Vec<String>,
-) -> Result<About, OpenError> {
-    let failed = |reason| OpenError::Io { path: path.to_owned(), what: "cannot be read", reason };
-    let bytes = fs::read(path).map_err(failed)?;
-    let (same, version) = (MAGIC.len() - 1, bytes.get(MAGIC.len() - 1));
-    if bytes.get(..same) == Some(&MAGIC[..same]) && version.is_some_and(|version| *version != MAGIC[same]) {
-        return Err(OpenError::Version(path.to_owned()));
-    }
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs() as i64;
-    let mut about = About { oldest: i64::MAX, newest: i64::MIN, ..About::default() };
-    let mut at = MAGIC.len().min(bytes.len());
-    let is_cut_off = may_be_torn && MAGIC.starts_with(&bytes);
-    if !is_cut_off && !bytes.starts_with(MAGIC) {
-        damage.push(format!("{}: the start is damaged", path.display()));
-    }
-    while at < bytes.len() {
-        let whole = records::first(&bytes[at..]).and_then(|(payload, length)| Some((decode(payload)?, length)));
-        if let Some(((time, lines), length)) = whole {
-            let place = Place { segment: number, offset: at as u64, points: 0 };
-            if let Some(before) = stretches.iter().find_map(|stretch| stretch.has(place)) {
-                let before = (before as usize).min(lines.count());
-                about.points += (lines.count() - before) as u64;
-                about.point_bytes += bytes_of(&lines, before, lines.count());
-                let added = time.saturating_sub(now).min(0);
-                (about.oldest, about.newest) = (about.oldest.min(added), about.newest.max(added));
-            }
-            at += length;
-            continue;
-        }
-        match records::next(&bytes[at..]) {
-            Some(skipped) => {
-                damage.push(format!(
-                    "{}: damaged from byte {at} to {}, which is passed over",
-                    path.display(),
-                    at + skipped
-                ));
-                at += skipped;
-            }
-            None => {
-                if !may_be_torn {
-                    damage.push(format!("{}: damaged from byte {at} to its end, which is passed over", path.display()));
-                }
-                break;
-            }
-        }
-    }
-    about.file_bytes = at as u64;
-    Ok(about)
 }

@@ -36,10 +36,13 @@ pub(super) struct Batch {
     end: u64,
 }
 
+/// Numbers begin where there is room on both sides.
+const MIDDLE: u64 = 1 << 63;
+
 impl Memory {
     /// Nothing yet, and at most `max_bytes`.
     pub(super) fn new(max_bytes: usize) -> Self {
-        Memory { waiting: VecDeque::new(), counts: Counts::default(), max_bytes, first: 0 }
+        Memory { waiting: VecDeque::new(), counts: Counts::default(), max_bytes, first: MIDDLE }
     }
 
     /// Adds points at the end. If there are too many then, the oldest are dropped.
@@ -48,6 +51,16 @@ impl Memory {
         self.counts.points += lines.count();
         self.counts.bytes += lines.bytes().len();
         self.waiting.push_back(lines);
+        self.drop_oldest();
+    }
+
+    /// Adds points before all others, while no batch is under way. If there are too many then, the oldest are dropped.
+    pub(super) fn put_before(&mut self, mut lines: Lines) {
+        lines.shrink_to_fit();
+        self.counts.points += lines.count();
+        self.counts.bytes += lines.bytes().len();
+        self.first -= lines.count() as u64;
+        self.waiting.push_front(lines);
         self.drop_oldest();
     }
 

@@ -12,6 +12,14 @@
 //! While the disk takes nothing (full, read-only, failing), points stay in memory, bounded by [`Bounds::memory`], and go
 //! to the disk when it takes them again. A queue without a folder is in memory alone.
 //!
+//! A folder that is removed, or in whose place something else stands, is told at the next tick, and made again; what
+//! waited in it is read by what is still open, and written anew, or kept in memory until that is possible. So are files that
+//! vanish. Links are not followed, but for one that whoever configures has put above the folder; a folder or a file of
+//! another user is refused, and what is no regular file is passed over.
+//!
+//! What waited at the start expires by the time of day, once that has gone on undisturbed for an hour: a clock that is wrong at
+//! the start makes nothing old.
+//!
 //! # Order
 //!
 //! Points of a lane come out in the order in which they came in. There is one lane, until [`Queue::set_backlog_apart`]
@@ -21,7 +29,7 @@
 //! # Format
 //!
 //! A folder for each queue holds segments `NNNNNNNNNN.points` and the file `places`, and belongs to one process. A segment
-//! begins with [`disk::MAGIC`] and holds records as in [`crate::store`]: length, checksum, payload. A record is what came in
+//! begins with [`segments::MAGIC`] and holds records as in [`crate::store`]: length, checksum, payload. A record is what came in
 //! with one push:
 //!
 //! ```text
@@ -40,10 +48,12 @@
 //!
 //! What is damaged is passed over up to the next whole record, told, and counted as dropped where it can be counted.
 
+mod age;
 mod disk;
 mod memory;
 mod places;
 mod queue;
+mod segments;
 pub mod settings;
 #[cfg(test)]
 mod tests;

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io;
 
-use crate::system::{read_up_to, write_all_at};
+use crate::system::{self, Identity, OwnFolder, Use, read_up_to, write_all_at};
 
 /// A place in the segments.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -47,16 +47,21 @@ const SLOT: usize = 1024;
 const PLACE: usize = 20;
 const HEAD: usize = 12;
 
+const NAME: &str = "places";
+
 /// The file `places`.
 #[derive(Debug)]
 pub(super) struct PlacesFile {
     file: File,
+    identity: Option<Identity>,
     number: u64,
 }
 
 impl PlacesFile {
     /// The file, and the stretches that it tells; none if it tells nothing sound.
-    pub(super) fn open(file: File) -> io::Result<(PlacesFile, Option<Vec<Stretch>>)> {
+    pub(super) fn open(folder: &OwnFolder) -> io::Result<(PlacesFile, Option<Vec<Stretch>>)> {
+        let file = folder.file(NAME, Use::Write)?;
+        let identity = file.metadata().map(|found| system::identity(&found)).ok();
         let mut newest = (0, None);
         for slot in 0..2 {
             let mut bytes = [0; SLOT];
@@ -67,13 +72,18 @@ impl PlacesFile {
                 newest = (number, Some(stretches));
             }
         }
-        Ok((PlacesFile { file, number: newest.0 }, newest.1))
+        Ok((PlacesFile { file, identity, number: newest.0 }, newest.1))
     }
 
     /// Writes the stretches, without waiting for the disk.
     pub(super) fn write(&mut self, stretches: &[Stretch]) -> io::Result<()> {
         self.number += 1;
         write_all_at(&self.file, &encode(self.number, stretches), self.number % 2 * SLOT as u64)
+    }
+
+    /// Whether it is still in its folder.
+    pub(super) fn is_in(&self, folder: &OwnFolder) -> bool {
+        folder.stamp(NAME).map(|stamp| stamp.identity()) == self.identity
     }
 
     /// Waits until what was written is on disk.

@@ -5,9 +5,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::disk::{Disk, Piece};
+use super::disk::{Disk, Look, Piece};
 use super::memory::{self, Memory};
 use crate::encode::point::Lines;
+use crate::system::OwnFolder;
 
 /// How much may wait, and for how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,10 +43,20 @@ pub struct Queue {
 enum Keeping {
     /// Nowhere.
     None,
-    /// In this folder, which cannot be used, as the log was told.
-    Closed(PathBuf),
+    /// In a folder that cannot be used.
+    Closed(Closed),
     /// On disk, where there may be trouble, as the log was told.
     Open(Box<Disk>, Option<String>),
+}
+
+/// A folder that cannot be used.
+struct Closed {
+    /// As it was named.
+    folder: PathBuf,
+    /// Where that was, once it could be used.
+    place: Option<PathBuf>,
+    /// Why it cannot, as the log was told.
+    told: Option<String>,
 }
 
 /// What the disk's lock need not be waited for.
@@ -93,7 +104,8 @@ pub struct Batch {
 #[derive(Debug)]
 enum From {
     Memory(memory::Batch),
-    Disk(Vec<Piece>),
+    /// Of the disk with this number.
+    Disk(u64, Vec<Piece>),
 }
 
 impl Queue {
@@ -111,9 +123,9 @@ impl Queue {
     /// whenever points come.
     pub fn on_disk(folder: &Path, bounds: Bounds) -> Self {
         let queue = Queue::in_memory(bounds);
-        *queue.disk() = Keeping::Closed(folder.to_owned());
+        *queue.disk() = Keeping::Closed(Closed { folder: folder.to_owned(), place: None, told: None });
         queue.told.has_folder.store(true, Relaxed);
-        queue.open(&mut queue.disk(), true);
+        queue.open(&mut queue.disk());
         queue
     }
 
@@ -144,28 +156,102 @@ impl Queue {
     /// disk does.
     pub fn settle(&self) {
         let mut keeping = self.disk();
-        self.open(&mut keeping, false);
-        self.move_to_disk(&mut keeping);
-        self.tell(&keeping);
+        self.keep_up(&mut keeping, false);
+        self.tell(&mut keeping);
     }
 
-    fn open(&self, keeping: &mut Keeping, is_first: bool) {
-        let Keeping::Closed(folder) = keeping else { return };
-        match Disk::open(folder, self.bounds()) {
+    /// Sees to it that the folder is there, and moves to it what is in memory.
+    fn keep_up(&self, keeping: &mut Keeping, looks_closely: bool) {
+        self.look(keeping, looks_closely);
+        self.open(keeping);
+        self.move_to_disk(keeping);
+    }
+
+    fn open(&self, keeping: &mut Keeping) {
+        let Keeping::Closed(closed) = keeping else { return };
+        match closed.open(self.bounds()) {
             Ok((disk, damage)) => {
-                for line in damage {
-                    tracing::error!("the spool is damaged: {line}");
-                }
-                if !is_first {
-                    tracing::info!("the spool {} can be used now", folder.display());
+                tell_damage(&damage);
+                if closed.told.is_some() {
+                    tracing::info!("the spool {} can be used now", closed.folder.display());
                 }
                 *keeping = Keeping::Open(Box::new(disk), None);
                 self.tell(keeping);
             }
-            Err(error) if is_first => {
-                tracing::error!("points are kept in memory alone, and are lost when Taffrail ends: the spool {error}");
+            Err(error) => closed.tell(&error),
+        }
+    }
+
+    /// Looks whether the folder is still there. What waited in it is kept elsewhere, as far as it can be read.
+    fn look(&self, keeping: &mut Keeping, closely: bool) {
+        let Keeping::Open(disk, _) = keeping else { return };
+        match disk.look(closely) {
+            Look::Sound => {}
+            Look::Mended { lost, rescued, trouble } => {
+                let folder = disk.folder().display();
+                for trouble in trouble {
+                    tracing::error!("the spool {folder} is damaged: {trouble}");
+                }
+                let kept: usize = rescued.iter().map(Lines::count).sum();
+                if lost > 0 || kept > 0 {
+                    tracing::error!(
+                        "files of the spool {folder} were taken away: {lost} points that waited in them are lost, {kept} are kept"
+                    );
+                }
+                self.put_back(rescued);
             }
-            Err(_) => {}
+            Look::Away(what) => self.leave(keeping, &what),
+        }
+    }
+
+    /// Leaves a folder that is not at its path any more.
+    fn leave(&self, keeping: &mut Keeping, what: &str) {
+        let Keeping::Open(mut old, _) = std::mem::replace(keeping, Keeping::None) else { return };
+        let (waited, place) = (old.waiting().0, old.folder().to_owned());
+        let mut closed = Closed { folder: place.clone(), place: Some(place.clone()), told: None };
+        let mut new = match Disk::open(&place, self.bounds()) {
+            Ok((disk, damage)) => {
+                tell_damage(&damage);
+                Some(disk)
+            }
+            Err(error) => {
+                closed.told = Some(error.to_string());
+                None
+            }
+        };
+        let (count, left) = old.pour_into(new.as_mut());
+        let lost = waited.saturating_sub(count);
+        old.dropped.damaged += lost;
+        self.add_dropped(&mut old);
+        let fate = match (waited, &closed.told) {
+            (0, None) => "nothing waited in it, and it is there again".to_owned(),
+            (0, Some(error)) => format!("points are kept in memory, as it cannot be made again: {error}"),
+            (_, None) => {
+                format!("of {waited} points that waited in it {count} are in the new one, and {lost} are lost")
+            }
+            (_, Some(error)) => format!(
+                "of {waited} points that waited in it {count} are kept in memory, and {lost} are lost; it cannot be made again: {error}"
+            ),
+        };
+        tracing::error!("the spool {} {what}: {fate}", place.display());
+        self.put_back(left);
+        old.be_done();
+        *keeping = match new {
+            Some(new) => Keeping::Open(Box::new(new), None),
+            None => Keeping::Closed(closed),
+        };
+        self.tell(keeping);
+    }
+
+    /// Into memory, before what came later.
+    fn put_back(&self, rescued: Vec<Lines>) {
+        let is_in_flight = self.told.memory_in_flight.load(Relaxed);
+        let mut memory = self.memory();
+        for lines in rescued.into_iter().rev() {
+            match is_in_flight {
+                true => memory.push(lines),
+                false => memory.put_before(lines),
+            }
         }
     }
 
@@ -202,14 +288,18 @@ impl Queue {
     pub fn front(&self, lane: Lane, count: usize) -> Option<Batch> {
         let mut keeping = self.disk();
         self.told.memory_in_flight.store(false, Relaxed);
-        self.move_to_disk(&mut keeping);
+        self.keep_up(&mut keeping, false);
         let from_disk = match &mut *keeping {
-            Keeping::Open(disk, _) => Some(disk.front(lane, count)).filter(|(lines, _)| !lines.is_empty()),
+            Keeping::Open(disk, _) => {
+                let (lines, pieces) = disk.front(lane, count);
+                Some(Batch { lines, from: From::Disk(disk.number_of_disk, pieces) })
+                    .filter(|batch| !batch.lines.is_empty())
+            }
             _ => None,
         };
-        self.tell(&keeping);
-        if let Some((lines, pieces)) = from_disk {
-            return Some(Batch { lines, from: From::Disk(pieces) });
+        self.tell(&mut keeping);
+        if from_disk.is_some() {
+            return from_disk;
         }
         if lane == Lane::Backlog {
             return None;
@@ -227,10 +317,13 @@ impl Queue {
                 self.memory().remove_first(batch, count);
                 self.told.memory_in_flight.store(false, Relaxed);
             }
-            (From::Disk(pieces), Keeping::Open(disk, _)) => disk.remove(&batch.lines, pieces, count),
-            (From::Disk(_), _) => {}
+            (From::Disk(number, pieces), Keeping::Open(disk, _)) if disk.number_of_disk == *number => {
+                disk.remove(&batch.lines, pieces, count);
+            }
+            // They are elsewhere by now, and are sent once more.
+            (From::Disk(..), _) => {}
         }
-        self.tell(&keeping);
+        self.tell(&mut keeping);
     }
 
     /// Closes what waits on disk: it is the backlog from here on, and what comes is the fresh lane.
@@ -239,7 +332,7 @@ impl Queue {
         if let Keeping::Open(disk, _) = &mut *keeping {
             disk.set_backlog_apart();
         }
-        self.tell(&keeping);
+        self.tell(&mut keeping);
     }
 
     /// Whether something was set apart, and waits yet.
@@ -250,10 +343,12 @@ impl Queue {
     /// Waits until everything is on disk as it is, and says how many points would be lost if the process ended now.
     pub fn close(&self) -> usize {
         self.told.memory_in_flight.store(false, Relaxed);
-        self.settle();
-        if let Keeping::Open(disk, _) = &mut *self.disk() {
+        let mut keeping = self.disk();
+        self.keep_up(&mut keeping, true);
+        if let Keeping::Open(disk, _) = &mut *keeping {
             disk.sync();
         }
+        self.tell(&mut keeping);
         self.memory().counts().points
     }
 
@@ -272,17 +367,34 @@ impl Queue {
         }
     }
 
-    fn tell(&self, keeping: &Keeping) {
-        let Keeping::Open(disk, _) = keeping else { return };
+    fn tell(&self, keeping: &mut Keeping) {
         let set = |of: &AtomicU64, value: u64| of.store(value, Relaxed);
-        let (points, bytes) = disk.waiting();
+        let ((points, bytes), oldest, has_backlog) = match keeping {
+            Keeping::Open(disk, _) => {
+                self.add_dropped(disk);
+                (disk.waiting(), disk.oldest(), disk.has_backlog())
+            }
+            _ => ((0, 0), Duration::ZERO, false),
+        };
         set(&self.told.points, points);
         set(&self.told.bytes, bytes);
-        set(&self.told.oldest_seconds, disk.oldest().as_secs());
-        set(&self.told.overflow, disk.dropped.overflow);
-        set(&self.told.expired, disk.dropped.expired);
-        set(&self.told.damaged, disk.dropped.damaged);
-        self.told.has_backlog.store(disk.has_backlog(), Relaxed);
+        set(&self.told.oldest_seconds, oldest.as_secs());
+        self.told.has_backlog.store(has_backlog, Relaxed);
+    }
+
+    /// Counts what was dropped since this was asked last.
+    fn add_dropped(&self, disk: &mut Disk) {
+        let dropped = std::mem::take(&mut disk.dropped);
+        if dropped.expired > 0 {
+            let (count, age) = (dropped.expired, humantime::format_duration(disk.bounds.age));
+            tracing::warn!(
+                "{count} points had waited for more than {age}, and were dropped: {}",
+                disk.folder().display()
+            );
+        }
+        self.told.overflow.fetch_add(dropped.overflow, Relaxed);
+        self.told.expired.fetch_add(dropped.expired, Relaxed);
+        self.told.damaged.fetch_add(dropped.damaged, Relaxed);
     }
 
     /// For tests that have the disk fail: what it writes to.
@@ -294,11 +406,43 @@ impl Queue {
         }
     }
 
+    /// For tests that have files vanish: nothing of them is known.
+    #[cfg(test)]
+    pub(super) fn forget_cached(&self) {
+        if let Keeping::Open(disk, _) = &mut *self.disk() {
+            disk.forget_cached();
+        }
+    }
+
     fn memory(&self) -> MutexGuard<'_, Memory> {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn disk(&self) -> MutexGuard<'_, Keeping> {
         self.disk.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn tell_damage(damage: &[String]) {
+    for line in damage {
+        tracing::error!("the spool is damaged: {line}");
+    }
+}
+
+impl Closed {
+    fn open(&mut self, bounds: Bounds) -> Result<(Disk, Vec<String>), String> {
+        let place = match &self.place {
+            Some(place) => place.clone(),
+            None => OwnFolder::place(&self.folder).map_err(|error| format!("{}: {error}", self.folder.display()))?,
+        };
+        Disk::open(&place, bounds).map_err(|error| error.to_string())
+    }
+
+    /// Tells the log why it cannot be used, once for each reason.
+    fn tell(&mut self, error: &str) {
+        if self.told.as_deref() != Some(error) {
+            tracing::error!("points are kept in memory alone, and are lost when Taffrail ends: the spool {error}");
+            self.told = Some(error.to_owned());
+        }
     }
 }

@@ -1,3 +1,6 @@
+#[cfg(unix)]
+mod away;
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -238,6 +241,10 @@ enum Action {
     Apart,
     Kill,
     Close,
+    /// The folder is moved away.
+    Move,
+    /// The folder is removed.
+    Remove,
 }
 
 fn action() -> impl Strategy<Value = Action> {
@@ -249,14 +256,19 @@ fn action() -> impl Strategy<Value = Action> {
         1 => Just(Action::Apart),
         1 => Just(Action::Kill),
         1 => Just(Action::Close),
+        1 => Just(Action::Move),
+        1 => Just(Action::Remove),
     ]
 }
 
 proptest! {
     #[test]
     fn it_behaves_like_lists_of_numbers_whatever_happens(actions in proptest::collection::vec(action(), 1..80)) {
-        let folder = tempfile::tempdir().unwrap();
-        let mut queue = Queue::on_disk(folder.path(), WIDE);
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("queue");
+        let mut queue = Queue::on_disk(&folder, WIDE);
+        // The first number that is in the segment that is written: it can be read also when it is removed.
+        let (mut first_of_last, mut damaged, mut moved) = (0, 0, 0);
         // Lists of what is on disk, of which the last grows; and what is in memory.
         let (mut lanes, mut memory, mut next) = (vec![Vec::new()], Vec::new(), 0);
         let mut in_flight: Option<Batch> = None;
@@ -298,14 +310,35 @@ proptest! {
                 Action::Kill => {
                     (memory, in_flight) = (Vec::new(), None);
                     drop(queue);
-                    queue = Queue::on_disk(folder.path(), WIDE);
+                    queue = Queue::on_disk(&folder, WIDE);
+                    first_of_last = next;
+                    damaged = 0;
                 }
                 Action::Close => {
                     prop_assert_eq!(queue.close(), 0);
                     lanes.last_mut().unwrap().append(&mut memory);
                     in_flight = None;
                     drop(queue);
-                    queue = Queue::on_disk(folder.path(), WIDE);
+                    queue = Queue::on_disk(&folder, WIDE);
+                    first_of_last = next;
+                    damaged = 0;
+                }
+                Action::Move | Action::Remove => {
+                    if matches!(action, Action::Move) {
+                        moved += 1;
+                        std::fs::rename(&folder, root.path().join(moved.to_string())).unwrap();
+                    } else {
+                        queue.forget_cached();
+                        std::fs::remove_dir_all(&folder).unwrap();
+                        let before = lanes.iter().map(Vec::len).sum::<usize>();
+                        lanes.iter_mut().for_each(|lane| lane.retain(|number| *number >= first_of_last));
+                        damaged += (before - lanes.iter().map(Vec::len).sum::<usize>()) as u64;
+                    }
+                    queue.settle();
+                    lanes.last_mut().unwrap().append(&mut memory);
+                    // It is in the new folder whole.
+                    first_of_last = lanes.iter().flatten().min().copied().unwrap_or(next);
+                    in_flight = None;
                 }
             }
             let last = lanes.len() - 1;
@@ -313,7 +346,8 @@ proptest! {
             lanes.retain(|lane: &Vec<u64>| { index += 1; !lane.is_empty() || index > last });
             let waiting = lanes.iter().map(Vec::len).sum::<usize>();
             prop_assert_eq!(queue.counts().points, waiting + memory.len());
-            prop_assert_eq!(queue.counts().damaged + queue.counts().overflow + queue.counts().expired, 0);
+            prop_assert_eq!(queue.counts().overflow + queue.counts().expired, 0);
+            prop_assert_eq!(queue.counts().damaged, damaged);
             prop_assert_eq!(queue.has_backlog(), lanes.len() > 1);
         }
         lanes.last_mut().unwrap().append(&mut memory);

@@ -32,6 +32,20 @@ impl Output {
         })
     }
 
+    /// A file that is open already.
+    pub(crate) fn of(file: File) -> Self {
+        Output {
+            file,
+            #[cfg(test)]
+            folder: std::path::PathBuf::new(),
+        }
+    }
+
+    /// The file.
+    pub(crate) fn file(&self) -> &File {
+        &self.file
+    }
+
     /// Writes all from a place on.
     ///
     /// # Errors

@@ -1,5 +1,6 @@
 //! A file that grows by records.
 
+use std::fs::File;
 use std::io;
 use std::path::Path;
 
@@ -24,14 +25,30 @@ impl Segment {
     /// Why it cannot be made.
     pub fn new(folder: &Path, number: u64, extension: &str, magic: &[u8]) -> io::Result<Self> {
         let path = folder.join(format!("{number:010}.{extension}"));
-        let file = Output::create(&path)?;
-        let begun = file.write_at(magic, 0).and_then(|()| file.sync()).and_then(|()| sync_folder(folder));
-        if let Err(error) = begun {
+        let begun = Segment::begun(Output::create(&path)?, number, magic);
+        begun.and_then(|segment| sync_folder(folder).map(|()| segment)).inspect_err(|_| {
             // On a full disk one would be left at every attempt.
             let _ = std::fs::remove_file(&path);
-            return Err(error);
-        }
+        })
+    }
+
+    /// One in `file`, which is empty; the folder's entry is not waited for.
+    ///
+    /// # Errors
+    /// Why it cannot be written.
+    pub fn begin(file: File, number: u64, magic: &[u8]) -> io::Result<Self> {
+        Segment::begun(Output::of(file), number, magic)
+    }
+
+    fn begun(file: Output, number: u64, magic: &[u8]) -> io::Result<Self> {
+        file.write_at(magic, 0)?;
+        file.sync()?;
         Ok(Segment { number, file, length: magic.len() as u64, is_spoiled: false })
+    }
+
+    /// The file.
+    pub fn file(&self) -> &File {
+        self.file.file()
     }
 
     /// Writes records, and waits until they are on disk.
@@ -78,7 +95,7 @@ impl Segment {
 
     /// For tests that have it fail.
     #[cfg(test)]
-    pub(crate) fn file_mut(&mut self) -> &mut std::fs::File {
+    pub(crate) fn file_mut(&mut self) -> &mut File {
         self.file.file_mut()
     }
 

@@ -2,6 +2,11 @@
 //! reading and writing at a place, how to tell files apart, local sockets, signals. What is read of the host is not here
 //! but in [`crate::host`].
 
+#[cfg(unix)]
+mod own_folder;
+#[cfg(windows)]
+#[path = "own_folder_windows.rs"]
+mod own_folder;
 pub mod progress;
 pub mod regular_file;
 #[cfg(unix)]
@@ -13,6 +18,7 @@ use std::fs::{File, Metadata, TryLockError};
 use std::io::{self, ErrorKind};
 use std::time::SystemTime;
 
+pub use own_folder::OwnFolder;
 #[cfg(unix)]
 pub use unix::*;
 #[cfg(windows)]
@@ -26,6 +32,28 @@ pub enum Asked {
     End(&'static str),
 }
 
+/// What is at the path of a folder that was opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// The folder, and when its entries changed, if that can be told.
+    Same(Option<SystemTime>),
+    /// Nothing.
+    Gone,
+    /// This.
+    Other(&'static str),
+}
+
+/// What a file in a folder of ours is opened for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Use {
+    /// To read it.
+    Read,
+    /// To read and write it; it is made if it is not there.
+    Write,
+    /// The same, and what it holds is forgotten.
+    New,
+}
+
 /// By which one knows whether a file is still the same, and has not been written to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stamp {
@@ -33,6 +61,13 @@ pub struct Stamp {
     /// Bytes.
     pub size: u64,
     changed: Option<SystemTime>,
+}
+
+impl Stamp {
+    /// Which file it is.
+    pub fn identity(&self) -> Identity {
+        self.identity
+    }
 }
 
 impl From<&Metadata> for Stamp {
