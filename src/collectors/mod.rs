@@ -282,11 +282,15 @@ pub trait Reading: Default + Send + Sync + 'static {
     }
 }
 
-/// Writes as points what `write` writes as families, by the rule of [`crate::encode::by_rule`].
+/// Writes as points what `write` writes as families, by the rule of [`crate::encode::by_rule`]; no family twice of all
+/// that `out` writes.
 pub fn points_by_rule(write: impl FnOnce(&mut FamilyWriter<'_>), out: &mut PointWriter<'_>) {
     let mut points = PointsFromFamilies::default();
-    write(&mut FamilyWriter::new(&mut points));
+    let mut families = FamilyWriter::continuing(&mut points, out.take_written_by_rule());
+    write(&mut families);
+    let written = families.into_written();
     points.write(out);
+    out.put_written_by_rule(written);
 }
 
 /// An earlier reading of the same sink, and how long ago it was.

@@ -8,6 +8,7 @@ pub mod drain;
 pub mod family;
 pub(crate) mod infos;
 pub mod line;
+pub mod names;
 pub mod number;
 pub mod parse;
 pub mod point;
@@ -16,6 +17,7 @@ pub mod pushed;
 pub mod remote;
 pub mod text;
 mod wire;
+mod writer;
 
 pub use family::{Family, FamilyWriter, Kind, Pattern, Value};
 pub use point::{Field, Measurement, PointWriter};

@@ -8,6 +8,7 @@ use std::marker::PhantomData;
 
 use super::line::{is_plain, push_key, push_measurement, push_string};
 use super::number::{push_finite, push_integer};
+use super::writer::Written;
 use crate::host::Timestamp;
 
 /// A type that a field can have.
@@ -260,6 +261,7 @@ pub struct PointWriter<'a> {
     lines: &'a mut Lines,
     common: &'a CommonTags,
     time: Timestamp,
+    written_by_rule: Written,
 }
 
 impl<'a> PointWriter<'a> {
@@ -270,7 +272,17 @@ impl<'a> PointWriter<'a> {
         if lines.is_empty() {
             lines.bytes.reserve(USUAL_BYTES);
         }
-        PointWriter { lines, common, time }
+        PointWriter { lines, common, time, written_by_rule: Written::default() }
+    }
+
+    /// What was written by the rule of [`super::by_rule`] so far.
+    pub fn take_written_by_rule(&mut self) -> Written {
+        std::mem::take(&mut self.written_by_rule)
+    }
+
+    /// Keeps that, and what came to it.
+    pub fn put_written_by_rule(&mut self, written: Written) {
+        self.written_by_rule = written;
     }
 
     /// Lets `write` write so many points at the most; gives how many came beyond.
@@ -284,7 +296,7 @@ impl<'a> PointWriter<'a> {
 
     /// A writer of the same points at another time than theirs.
     pub fn at(&mut self, time: Timestamp) -> PointWriter<'_> {
-        PointWriter { lines: self.lines, common: self.common, time }
+        PointWriter { lines: self.lines, common: self.common, time, written_by_rule: Written::default() }
     }
 
     /// Opens a point whose tags have these values, in the order of the measurement's tag keys. A tag whose value is

@@ -129,7 +129,8 @@ impl<D: Drain> FamilyEncoder for ProtobufEncoder<D> {
 impl<D: Drain> ProtobufEncoder<D> {
     /// Takes a sample of a histogram or summary in; when its labels are others than before, the one before is complete.
     fn compound_sample(&mut self, names: &[&str], values: &[&str], value: f64) {
-        let place = names.iter().position(|name| ["le", "quantile"].contains(name));
+        let bound_label = if self.value_field == field::METRIC_HISTOGRAM { "le" } else { "quantile" };
+        let place = names.iter().position(|name| *name == bound_label);
         let bound = place.and_then(|place| values[place].parse::<f64>().ok());
         let mut labels = std::mem::take(&mut self.metric);
         labels.clear();

@@ -1,5 +1,8 @@
 //! Families that others pushed, written again: as lines of text, as delimited protobuf.
 
+pub use super::names::{is_plain_label_name, is_plain_metric_name};
+
+use super::names::Escaping;
 use super::number::push_float;
 use super::parse::model::{Family, Histogram, Kind, Measure, Metric, Native};
 use super::wire::{push_bytes, push_double, push_varint, push_varint_field, zigzag};
@@ -13,33 +16,10 @@ pub enum Names {
     Escaped,
 }
 
-/// Whether text 0.0.4 has room for this name of a metric.
-pub fn is_plain_metric_name(name: &str) -> bool {
-    is_plain(name, |byte| byte == b':')
-}
-
-/// Whether text 0.0.4 has room for this name of a label.
-pub fn is_plain_label_name(name: &str) -> bool {
-    is_plain(name, |_| false)
-}
-
-fn is_plain(name: &str, more: impl Fn(u8) -> bool) -> bool {
-    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || more(byte);
-    !name.is_empty() && !name.as_bytes()[0].is_ascii_digit() && name.bytes().all(is_part)
-}
-
 /// Prometheus's escaping scheme `values`.
 pub fn escape_name(name: &str) -> String {
-    use std::fmt::Write;
-    let mut escaped = String::from("U__");
-    for (index, character) in name.chars().enumerate() {
-        let fits = character.is_ascii_alphabetic() || character == ':' || (character.is_ascii_digit() && index > 0);
-        match character {
-            '_' => escaped.push_str("__"),
-            _ if fits => escaped.push(character),
-            other => drop(write!(escaped, "_{:x}_", u32::from(other))),
-        }
-    }
+    let mut escaped = String::new();
+    Escaping::push_escaped(&mut escaped, name);
     escaped
 }
 
@@ -142,7 +122,11 @@ fn push_metric_name(out: &mut Vec<u8>, name: &str, suffix: &str, names: Names) {
             out.extend_from_slice(suffix.as_bytes());
             out.push(b'"');
         }
-        Names::Escaped => out.extend_from_slice(escape_name(&format!("{name}{suffix}")).as_bytes()),
+        Names::Escaped => {
+            // The family's name alone, as client_golang does: a sample goes by that and the suffix.
+            out.extend_from_slice(escape_name(name).as_bytes());
+            out.extend_from_slice(suffix.as_bytes());
+        }
     }
 }
 
@@ -154,7 +138,11 @@ fn push_label_name(out: &mut Vec<u8>, name: &str, names: Names) {
             push_value(out, name);
             out.push(b'"');
         }
-        Names::Escaped => out.extend_from_slice(escape_name(name).as_bytes()),
+        Names::Escaped => {
+            let mut escaped = String::new();
+            Escaping::Values.push_label_name(&mut escaped, name);
+            out.extend_from_slice(escaped.as_bytes());
+        }
     }
 }
 

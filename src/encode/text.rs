@@ -2,6 +2,7 @@
 
 use super::drain::{CHUNK, Drain, Whole};
 use super::family::{FamilyEncoder, Kind, Value};
+use super::names::{is_plain_label_name, is_plain_metric_name};
 use super::number::{push_float, push_integer};
 use crate::host::Timestamp;
 
@@ -24,6 +25,8 @@ pub struct TextEncoder<D = Whole> {
     sample_name: Vec<u8>,
     /// How long it is without the suffix of a part.
     family_length: usize,
+    /// The label whose values are numbers that OpenMetrics wants with a point: a histogram's or summary's.
+    bound: Option<&'static str>,
 }
 
 impl TextEncoder {
@@ -36,7 +39,7 @@ impl TextEncoder {
 impl<D: Drain> TextEncoder<D> {
     /// An encoder that appends to `out`, of which `drain` takes what is written.
     pub fn draining(dialect: Dialect, out: Vec<u8>, drain: D) -> Self {
-        TextEncoder { out, drain, dialect, sample_name: Vec::new(), family_length: 0 }
+        TextEncoder { out, drain, dialect, sample_name: Vec::new(), family_length: 0, bound: None }
     }
 
     /// What is left of the exposition: all of it, unless it was drained.
@@ -48,55 +51,71 @@ impl<D: Drain> TextEncoder<D> {
     }
 }
 
-impl<D: Drain> FamilyEncoder for TextEncoder<D> {
-    fn begin(&mut self, name: &str, kind: Kind, help: &str) {
+impl<D: Drain> TextEncoder<D> {
+    fn push_head(&mut self, name: &str, kind: Kind, help: &str, is_quoted: bool) {
         let is_open_metrics = self.dialect == Dialect::OpenMetrics;
         let counted = if kind == Kind::Counter { name.strip_suffix("_total") } else { None };
-        let family_name = counted.filter(|_| is_open_metrics).unwrap_or(name);
-        let open_metrics_counter = is_open_metrics && counted.is_some();
+        let counted = counted.filter(|family| is_open_metrics && !family.is_empty());
+        let family_name = counted.unwrap_or(name);
         let type_name = match kind {
             Kind::Counter if is_open_metrics && counted.is_none() => "unknown",
             Kind::Untyped if is_open_metrics => "unknown",
             _ => kind.name(),
         };
+        self.bound = match kind {
+            Kind::Histogram if is_open_metrics => Some("le"),
+            Kind::Summary if is_open_metrics => Some("quantile"),
+            _ => None,
+        };
         self.sample_name.clear();
-        self.sample_name.extend_from_slice(family_name.as_bytes());
-        if open_metrics_counter {
-            self.sample_name.extend_from_slice(b"_total");
-        }
-        self.family_length = self.sample_name.len();
+        self.sample_name.extend_from_slice(name.as_bytes());
+        self.family_length = name.len();
 
         self.out.extend_from_slice(b"# HELP ");
-        self.out.extend_from_slice(family_name.as_bytes());
+        self.push_name(family_name, is_quoted);
         self.out.push(b' ');
         // Text 0.0.4 knows no escape for a quote in a help text; OpenMetrics demands one.
-        push_escaped(&mut self.out, help, self.dialect == Dialect::OpenMetrics);
+        push_escaped(&mut self.out, help, is_open_metrics);
         self.out.extend_from_slice(b"\n# TYPE ");
-        self.out.extend_from_slice(family_name.as_bytes());
+        self.push_name(family_name, is_quoted);
         self.out.push(b' ');
         self.out.extend_from_slice(type_name.as_bytes());
         self.out.push(b'\n');
     }
 
-    fn part(&mut self, suffix: &'static str) {
-        self.sample_name.truncate(self.family_length);
-        self.sample_name.extend_from_slice(suffix.as_bytes());
+    fn push_name(&mut self, name: &str, is_quoted: bool) {
+        match is_quoted {
+            true => push_quoted(&mut self.out, name),
+            false => self.out.extend_from_slice(name.as_bytes()),
+        }
     }
 
-    fn sample(&mut self, names: &[&str], values: &[&str], value: Value, at: Option<Timestamp>) {
-        self.out.extend_from_slice(&self.sample_name);
-        let mut separator = b'{';
+    fn push_labels<const MAY_NEED_QUOTES: bool>(&mut self, mut separator: u8, names: &[&str], values: &[&str]) {
         for (name, label) in names.iter().zip(values) {
             self.out.push(separator);
-            self.out.extend_from_slice(name.as_bytes());
+            self.push_name(name, MAY_NEED_QUOTES && !is_plain_label_name(name));
             self.out.extend_from_slice(b"=\"");
             push_escaped(&mut self.out, label, true);
+            if self.bound == Some(name) {
+                self.push_point(label);
+            }
             self.out.push(b'"');
             separator = b',';
         }
         if separator == b',' {
             self.out.push(b'}');
         }
+    }
+
+    /// Makes a whole number the one with a point that OpenMetrics calls it by.
+    fn push_point(&mut self, number: &str) {
+        let digits = number.strip_prefix('-').unwrap_or(number);
+        if !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()) {
+            self.out.extend_from_slice(b".0");
+        }
+    }
+
+    fn push_value(&mut self, value: Value, at: Option<Timestamp>) {
         self.out.push(b' ');
         match value {
             Value::Unsigned(value) => push_integer(&mut self.out, value),
@@ -112,12 +131,57 @@ impl<D: Drain> FamilyEncoder for TextEncoder<D> {
         }
         self.out.push(b'\n');
     }
+}
+
+impl<D: Drain> FamilyEncoder for TextEncoder<D> {
+    fn begin(&mut self, name: &str, kind: Kind, help: &str) {
+        self.push_head(name, kind, help, false);
+    }
+
+    fn begin_quoted(&mut self, name: &str, kind: Kind, help: &str) {
+        self.push_head(name, kind, help, !is_plain_metric_name(name));
+    }
+
+    fn part(&mut self, suffix: &'static str) {
+        self.sample_name.truncate(self.family_length);
+        self.sample_name.extend_from_slice(suffix.as_bytes());
+    }
+
+    fn sample(&mut self, names: &[&str], values: &[&str], value: Value, at: Option<Timestamp>) {
+        self.out.extend_from_slice(&self.sample_name);
+        self.push_labels::<false>(b'{', names, values);
+        self.push_value(value, at);
+    }
+
+    fn sample_quoted(&mut self, names: &[&str], values: &[&str], value: Value, at: Option<Timestamp>) {
+        let sample_name = std::str::from_utf8(&self.sample_name).unwrap_or_default();
+        let mut separator = b'{';
+        if is_plain_metric_name(sample_name) {
+            self.out.extend_from_slice(&self.sample_name);
+        } else {
+            self.out.push(b'{');
+            push_quoted(&mut self.out, sample_name);
+            separator = b',';
+        }
+        self.push_labels::<true>(separator, names, values);
+        self.push_value(value, at);
+    }
+
+    fn names_counters_without_total(&self) -> bool {
+        self.dialect == Dialect::OpenMetrics
+    }
 
     fn end(&mut self) {
         if self.out.len() >= CHUNK {
             self.drain.take(&mut self.out);
         }
     }
+}
+
+fn push_quoted(out: &mut Vec<u8>, name: &str) {
+    out.push(b'"');
+    push_escaped(out, name, true);
+    out.push(b'"');
 }
 
 fn push_escaped(out: &mut Vec<u8>, text: &str, quotes: bool) {

@@ -1,9 +1,14 @@
 //! Which format a scraper wants: `Accept` and `Accept-Encoding` of RFC 9110, section 12.5.
 
+use hyper::header::HeaderValue;
+
+use crate::encode::names::Escaping;
+
 /// A format of the exposition.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Format {
     /// Text 0.0.4.
+    #[default]
     Text,
     /// OpenMetrics 1.0.
     OpenMetrics,
@@ -23,20 +28,56 @@ impl Format {
         }
     }
 
-    /// The format that an `Accept` header likes best; text where it likes none, or there is no header. Of those that it
-    /// likes equally, the first that it names.
+    /// The format that an `Accept` header likes best, as [`Wanted::from_accept`].
     pub fn from_accept(accept: &str) -> Format {
-        let mut best = (0.0, Format::Text);
+        Wanted::from_accept(accept).format
+    }
+}
+
+/// How a scraper wants its answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// The format.
+    pub format: Format,
+    /// How names are written that text 0.0.4 has no room for.
+    pub escaping: Escaping,
+    /// Whether it said so itself; then the answer says it too.
+    names_escaping: bool,
+    /// Whether it asked for version 1.0.0 of text, which is 0.0.4 with names in quotes.
+    is_text_1: bool,
+}
+
+impl From<Format> for Wanted {
+    fn from(format: Format) -> Self {
+        Wanted { format, ..Wanted::default() }
+    }
+}
+
+impl Wanted {
+    /// What an `Accept` header likes best; text where it likes none, or there is no header. Of those that it likes
+    /// equally, the first that it names.
+    pub fn from_accept(accept: &str) -> Wanted {
+        let mut best = (0.0, Wanted::default());
         for range in accept.split(',') {
-            let (format, quality) = Format::from_range(range);
-            if let Some(format) = format.filter(|_| quality > best.0) {
-                best = (quality, format);
+            let (wanted, quality) = Wanted::from_range(range);
+            if let Some(wanted) = wanted.filter(|_| quality > best.0) {
+                best = (quality, wanted);
             }
         }
         best.1
     }
 
-    fn from_range(range: &str) -> (Option<Format>, f32) {
+    /// The answer's content type.
+    pub fn content_type(self) -> HeaderValue {
+        let plain = self.format.content_type();
+        let mut content_type = if self.is_text_1 { plain.replacen("0.0.4", "1.0.0", 1) } else { plain.to_owned() };
+        if self.names_escaping {
+            content_type.extend(["; escaping=", self.escaping.name()]);
+        }
+        HeaderValue::try_from(content_type).unwrap_or(HeaderValue::from_static(plain))
+    }
+
+    fn from_range(range: &str) -> (Option<Wanted>, f32) {
         let mut parts = range.split(';').map(str::trim);
         let media = parts.next().unwrap_or_default().to_ascii_lowercase();
         let parameters: Vec<(String, &str)> = parts
@@ -47,7 +88,7 @@ impl Format {
         let version_is_among = |known: &[&str]| parameter("version").is_none_or(|version| known.contains(&version));
         let format = match media.as_str() {
             "*/*" | "text/*" => Some(Format::Text),
-            "text/plain" if version_is_among(&["0.0.4"]) => Some(Format::Text),
+            "text/plain" if version_is_among(&["0.0.4", "1.0.0"]) => Some(Format::Text),
             "application/openmetrics-text" if version_is_among(&["1.0.0", "0.0.1"]) => Some(Format::OpenMetrics),
             "application/vnd.google.protobuf"
                 if parameter("proto").is_none_or(|proto| proto == "io.prometheus.client.MetricFamily")
@@ -57,7 +98,15 @@ impl Format {
             }
             _ => None,
         };
-        (format, parse_quality(parameter("q")))
+        // One that is not known is passed over, as client_golang does.
+        let escaping = parameter("escaping").and_then(Escaping::named);
+        let wanted = format.map(|format| Wanted {
+            format,
+            escaping: escaping.unwrap_or_default(),
+            names_escaping: escaping.is_some(),
+            is_text_1: format == Format::Text && parameter("version") == Some("1.0.0"),
+        });
+        (wanted, parse_quality(parameter("q")))
     }
 }
 
@@ -103,6 +152,43 @@ mod tests {
         ];
         for (accept, format) in cases {
             assert_eq!(Format::from_accept(accept), format, "{accept}");
+        }
+    }
+
+    #[test]
+    fn names_are_written_as_is_asked_for() {
+        // Prometheus 3.
+        let ranges = "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,\
+                      application/openmetrics-text;version=0.0.1;q=0.4,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.3,\
+                      text/plain;version=0.0.4;q=0.2,*/*;q=0.1";
+        let cases = [
+            ("", Escaping::Values, "text/plain; version=0.0.4; charset=utf-8"),
+            ("*/*;escaping=dots", Escaping::Dots, "text/plain; version=0.0.4; charset=utf-8; escaping=dots"),
+            ("text/plain;escaping=none", Escaping::Values, "text/plain; version=0.0.4; charset=utf-8"),
+            (
+                "text/plain;version=1.0.0;escaping=allow-utf-8",
+                Escaping::AllowUtf8,
+                "text/plain; version=1.0.0; charset=utf-8; escaping=allow-utf-8",
+            ),
+            (
+                ranges,
+                Escaping::AllowUtf8,
+                "application/openmetrics-text; version=1.0.0; charset=utf-8; escaping=allow-utf-8",
+            ),
+            (
+                "application/vnd.google.protobuf;encoding=delimited;escaping=underscores",
+                Escaping::Underscores,
+                "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited; \
+                 escaping=underscores",
+            ),
+        ];
+        for (accept, escaping, content_type) in cases {
+            let wanted = Wanted::from_accept(accept);
+            assert_eq!(
+                (wanted.escaping, wanted.content_type().to_str().unwrap()),
+                (escaping, content_type),
+                "{accept}"
+            );
         }
     }
 

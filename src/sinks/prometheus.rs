@@ -9,11 +9,11 @@ use axum::Extension;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{RawQuery, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 
-use super::negotiate::{Format, accepts_gzip};
+use super::negotiate::{Wanted, accepts_gzip};
 use super::render;
 use super::state::{self, SinkState};
 use crate::collectors::readers::{Answer, Readers, write_families};
@@ -55,13 +55,13 @@ impl Exposition {
         }
     }
 
-    /// Everything that was read and everything that Taffrail knows of itself, in `format`.
-    pub fn render(&self, answers: &[Answer], format: Format) -> Vec<u8> {
+    /// Everything that was read and everything that Taffrail knows of itself, as it is `wanted`.
+    pub fn render(&self, answers: &[Answer], wanted: impl Into<Wanted>) -> Vec<u8> {
         /// Numbers have a digit more now and then.
         const MORE: usize = 256;
         let last = self.body_size.load(Ordering::Relaxed);
         let expected = if last > LARGE { 0 } else { last + MORE };
-        render::whole(format, expected, |out| self.write(answers, out))
+        render::whole(wanted, expected, |out| self.write(answers, out))
     }
 
     pub(super) fn write(&self, answers: &[Answer], out: &mut FamilyWriter<'_>) {
@@ -130,23 +130,24 @@ async fn metrics(
     let answers = readers.read(Vocabularies::FAMILIES, |about| selection.has(about), time_limit(&headers)).await;
 
     let header = |name: header::HeaderName| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let format = Format::from_accept(header(header::ACCEPT));
-    let vary = (header::VARY, "Accept, Accept-Encoding");
-    let content_type = (header::CONTENT_TYPE, format.content_type());
+    let wanted = Wanted::from_accept(header(header::ACCEPT));
+    let vary = (header::VARY, HeaderValue::from_static("Accept, Accept-Encoding"));
+    let content_type = (header::CONTENT_TYPE, wanted.content_type());
     if accepts_gzip(header(header::ACCEPT_ENCODING)) {
-        let (compressed, size) = render::gzipped(render::families(format, |out| exposition.write(&answers, out)));
+        let (compressed, size) = render::gzipped(render::families(wanted, |out| exposition.write(&answers, out)));
         exposition.body_size.store(size, Ordering::Relaxed);
-        return ([content_type, vary, (header::CONTENT_ENCODING, "gzip")], compressed).into_response();
+        return ([content_type, vary, (header::CONTENT_ENCODING, HeaderValue::from_static("gzip"))], compressed)
+            .into_response();
     }
     if exposition.body_size.load(Ordering::Relaxed) > LARGE {
         let written = exposition.clone();
         let write = move |out: &mut FamilyWriter<'_>| written.write(&answers, out);
         // The scrape is in flight until the last byte is written.
         let done = move |size| in_flight.0.body_size.store(size, Ordering::Relaxed);
-        return ([content_type, vary], Body::new(render::streamed(render::families(format, write), done)))
+        return ([content_type, vary], Body::new(render::streamed(render::families(wanted, write), done)))
             .into_response();
     }
-    let body = exposition.render(&answers, format);
+    let body = exposition.render(&answers, wanted);
     exposition.body_size.store(body.len(), Ordering::Relaxed);
     ([content_type, vary], body).into_response()
 }

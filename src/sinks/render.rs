@@ -11,15 +11,15 @@ use flate2::write::GzEncoder;
 use hyper::body::{Body, Frame};
 use tokio::sync::mpsc;
 
-use super::negotiate::Format;
+use super::negotiate::{Format, Wanted};
 use crate::encode::FamilyWriter;
 use crate::encode::drain::{CHUNK, Drain, Whole};
 use crate::encode::protobuf::ProtobufEncoder;
 use crate::encode::text::{Dialect, TextEncoder};
 
-/// What `write` writes, in `format`; about so many bytes are expected.
-pub fn whole(format: Format, expected: usize, write: impl FnOnce(&mut FamilyWriter<'_>)) -> Vec<u8> {
-    encode(format, Vec::with_capacity(expected), Whole, write)
+/// What `write` writes, as it is `wanted`; about so many bytes are expected.
+pub fn whole(wanted: impl Into<Wanted>, expected: usize, write: impl FnOnce(&mut FamilyWriter<'_>)) -> Vec<u8> {
+    encode(wanted.into(), Vec::with_capacity(expected), Whole, write)
 }
 
 /// What makes a body: it hands over what it has made so far, and gives back the rest.
@@ -27,9 +27,10 @@ pub trait Produce: FnOnce(&mut dyn FnMut(&mut Vec<u8>)) -> Vec<u8> {}
 
 impl<P: FnOnce(&mut dyn FnMut(&mut Vec<u8>)) -> Vec<u8>> Produce for P {}
 
-/// What `write` writes, in `format`, as a body that is made.
-pub fn families(format: Format, write: impl FnOnce(&mut FamilyWriter<'_>)) -> impl Produce {
-    move |drain: &mut dyn FnMut(&mut Vec<u8>)| encode(format, Vec::new(), |bytes: &mut Vec<u8>| drain(bytes), write)
+/// What `write` writes, as it is `wanted`, as a body that is made.
+pub fn families(wanted: impl Into<Wanted>, write: impl FnOnce(&mut FamilyWriter<'_>)) -> impl Produce {
+    let wanted = wanted.into();
+    move |drain: &mut dyn FnMut(&mut Vec<u8>)| encode(wanted, Vec::new(), |bytes: &mut Vec<u8>| drain(bytes), write)
 }
 
 /// The whole body.
@@ -96,17 +97,18 @@ pub fn streamed(produce: impl Produce + Send + 'static, done: impl FnOnce(usize)
     Streamed(body)
 }
 
-fn encode<D: Drain>(format: Format, out: Vec<u8>, drain: D, write: impl FnOnce(&mut FamilyWriter<'_>)) -> Vec<u8> {
+fn encode<D: Drain>(wanted: Wanted, out: Vec<u8>, drain: D, write: impl FnOnce(&mut FamilyWriter<'_>)) -> Vec<u8> {
+    let Wanted { format, escaping, .. } = wanted;
     match format {
         Format::Protobuf => {
             let mut encoder = ProtobufEncoder::draining(out, drain);
-            write(&mut FamilyWriter::new(&mut encoder));
+            write(&mut FamilyWriter::escaping(&mut encoder, escaping));
             encoder.finish()
         }
         Format::Text | Format::OpenMetrics => {
             let dialect = if format == Format::Text { Dialect::Plain } else { Dialect::OpenMetrics };
             let mut encoder = TextEncoder::draining(dialect, out, drain);
-            write(&mut FamilyWriter::new(&mut encoder));
+            write(&mut FamilyWriter::escaping(&mut encoder, escaping));
             encoder.finish()
         }
     }

@@ -1,6 +1,8 @@
-//! The records of series as lines of the text format 0.0.4, each sample with its time.
+//! The records of series as lines of the text format 0.0.4, each sample with its time. Names that this has no room for
+//! are in quotes, as version 1.0.0 has them.
 
 use super::record::Record;
+use crate::encode::names::{is_plain_label_name, is_plain_metric_name};
 use crate::encode::number::{push_float, push_integer};
 use crate::encode::parse::model::Kind;
 use crate::encode::pushed::{Names, push_head, push_value};
@@ -11,11 +13,20 @@ pub fn push(out: &mut Vec<u8>, record: &Record<'_>) {
         Record::Metadata { kind, name, help } => push_head(out, name, kind_of(*kind), help, Names::Quoted),
         Record::Series(series) => {
             let Some(value) = series.value else { return };
-            out.extend_from_slice(series.name().as_bytes());
             let mut separator = b'{';
+            if is_plain_metric_name(series.name()) {
+                out.extend_from_slice(series.name().as_bytes());
+            } else {
+                out.push(b'{');
+                push_quoted(out, series.name());
+                separator = b',';
+            }
             for (label, value) in series.labels.iter().filter(|(label, _)| *label != "__name__") {
                 out.push(separator);
-                out.extend_from_slice(label.as_bytes());
+                match is_plain_label_name(label) {
+                    true => out.extend_from_slice(label.as_bytes()),
+                    false => push_quoted(out, label),
+                }
                 out.extend_from_slice(b"=\"");
                 push_value(out, value);
                 out.push(b'"');
@@ -33,6 +44,12 @@ pub fn push(out: &mut Vec<u8>, record: &Record<'_>) {
     }
 }
 
+fn push_quoted(out: &mut Vec<u8>, name: &str) {
+    out.push(b'"');
+    push_value(out, name);
+    out.push(b'"');
+}
+
 fn kind_of(number: u64) -> Kind {
     [
         Kind::Untyped,
@@ -47,4 +64,32 @@ fn kind_of(number: u64) -> Kind {
     .into_iter()
     .find(|kind| super::type_number(*kind) == number)
     .unwrap_or(Kind::Untyped)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::encode::FamilyWriter;
+    use crate::encode::family::Kind;
+    use crate::encode::parse::{Format, Limits, parse};
+    use crate::encode::point::Lines;
+    use crate::encode::remote::SeriesEncoder;
+    use crate::encode::remote::record::Record;
+    use crate::host::Timestamp;
+
+    #[test]
+    fn names_that_need_quotes_have_them() {
+        let mut lines = Lines::default();
+        let mut encoder = SeriesEncoder::new(&mut lines, &[], None, Timestamp(1_500_000_000), true);
+        let mut out = FamilyWriter::new(&mut encoder);
+        let labels = [("a.b".to_owned(), "\"".to_owned()), ("c".to_owned(), "d".to_owned())];
+        out.free_family("my.gauge", Kind::Gauge, "").sample(&labels, 1u64, None);
+        out.free_family("plain", Kind::Gauge, "").sample(&labels, 2u64, None);
+        drop(out);
+        let mut text = Vec::new();
+        lines.iter().for_each(|line| super::push(&mut text, &Record::read(line).unwrap()));
+        let text = String::from_utf8(text).unwrap();
+        assert!(text.contains("{\"my.gauge\",\"a.b\"=\"\\\"\",c=\"d\"} 1 1500\n"), "{text}");
+        assert!(text.contains("plain{\"a.b\"=\"\\\"\",c=\"d\"} 2 1500\n"), "{text}");
+        parse(Format::Text, text.as_bytes(), &Limits::default()).unwrap();
+    }
 }
