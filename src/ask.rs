@@ -19,6 +19,8 @@ use std::time::{Duration, Instant};
 const GRACE: Duration = Duration::from_millis(25);
 /// For how long an answer that came late may be told.
 const FRESH: Duration = Duration::from_secs(120);
+/// For how long it is remembered that an answer came late, if nobody asks again.
+const REMEMBERED: Duration = Duration::from_secs(3600);
 
 /// Questions `Q` of one kind, whose answers are `A`, and what is known to hang of them. Clones know the same.
 pub struct Questions<Q, A> {
@@ -63,8 +65,8 @@ impl From<Duration> for Patience {
 }
 
 /// By which whoever answers at length shows that he is about it.
-#[derive(Debug)]
-pub struct Headway(Mutex<Silence>);
+#[derive(Clone, Debug)]
+pub struct Headway(Arc<Mutex<Silence>>);
 
 #[derive(Debug)]
 struct Silence {
@@ -74,7 +76,7 @@ struct Silence {
 
 impl Headway {
     fn begin() -> Headway {
-        Headway(Mutex::new(Silence { since: Instant::now(), longest: Duration::ZERO }))
+        Headway(Arc::new(Mutex::new(Silence { since: Instant::now(), longest: Duration::ZERO })))
     }
 
     /// Something was done.
@@ -90,7 +92,7 @@ impl Headway {
     }
 
     /// The longest time up to now in which nothing was done.
-    fn longest_silence(&self) -> Duration {
+    pub fn longest_silence(&self) -> Duration {
         let silence = lock(&self.0);
         silence.longest.max(silence.since.elapsed())
     }
@@ -103,15 +105,14 @@ struct Shared<Q, A> {
 
 /// What did not answer in time.
 struct Late<A> {
-    /// When the question that is under way was asked, if one is.
-    since: Option<Instant>,
+    is_under_way: bool,
     /// The last answer, and when it came.
     last: Option<(Instant, A)>,
 }
 
 impl<A> Late<A> {
-    fn is_of_use(&self) -> bool {
-        self.since.is_some() || self.last.as_ref().is_some_and(|(at, _)| at.elapsed() < FRESH)
+    fn is_to_be_remembered(&self) -> bool {
+        self.is_under_way || self.last.as_ref().is_some_and(|(at, _)| at.elapsed() < REMEMBERED)
     }
 }
 
@@ -145,7 +146,7 @@ where
 
     /// How many are known to hang, each of which keeps a thread.
     pub fn hanging(&self) -> usize {
-        lock(&self.shared.late).values().filter(|late| late.since.is_some()).count()
+        lock(&self.shared.late).values().filter(|late| late.is_under_way).count()
     }
 
     /// How many threads there are.
@@ -162,21 +163,16 @@ where
         patience: Patience,
     ) -> Option<Asked<A>> {
         let late = known.get_mut(question)?;
-        if !late.is_of_use() {
-            known.remove(question);
-            return None;
-        }
-        let last = late.last.as_ref().map(|(_, answer)| answer.clone());
-        let Some(since) = late.since else {
-            // It has answered: whether it does so quickly again is found out in the background.
-            late.since = Some(Instant::now());
+        let fresh = late.last.as_ref().filter(|(at, _)| at.elapsed() < FRESH);
+        let told = fresh.map_or(Asked::Hangs, |(_, answer)| Asked::Late(answer.clone()));
+        // It has answered: whether it does so quickly again is found out in the background.
+        if !late.is_under_way {
+            late.is_under_way = true;
             if !self.ask_again(question, answerer, patience) {
                 known.remove(question);
             }
-            return last.map(Asked::Late);
-        };
-        // As long as it could still be quick, it does not hang.
-        Some(last.filter(|_| since.elapsed() < patience.silence).map_or(Asked::Hangs, Asked::Late))
+        }
+        Some(told)
     }
 
     /// Asks in the background; `false` if there is no thread for it.
@@ -238,8 +234,8 @@ where
         let mut late = lock(&self.shared.late);
         for (question, outcome) in batch.questions.iter().zip(&progress.outcomes) {
             if matches!(outcome, Asked::Hangs) {
-                late.retain(|_, late| late.is_of_use());
-                late.insert(question.clone(), Late { since: Some(began), last: None });
+                late.retain(|_, late| late.is_to_be_remembered());
+                late.insert(question.clone(), Late { is_under_way: true, last: None });
             }
         }
     }
@@ -250,7 +246,7 @@ impl<Q: Eq + Hash, A> Shared<Q, A> {
     fn came_late(&self, question: &Q, answer: Option<A>) {
         let mut known = lock(&self.late);
         match (known.get_mut(question), answer) {
-            (Some(late), Some(answer)) => *late = Late { since: None, last: Some((Instant::now(), answer)) },
+            (Some(late), Some(answer)) => *late = Late { is_under_way: false, last: Some((Instant::now(), answer)) },
             _ => _ = known.remove(question),
         }
     }
@@ -443,10 +439,10 @@ mod tests {
         while ask() != Asked::Hangs {}
         for number in 0..10 {
             told.recv().unwrap();
-            assert_eq!(ask(), Asked::Hangs);
             answer.send(number).unwrap();
             wait_for_nobody(&questions);
-            assert_eq!(ask(), Asked::Late(number));
+            // The second time, while the next is under way.
+            assert_eq!([ask(), ask()], [Asked::Late(number), Asked::Late(number)]);
         }
         assert_eq!(questions.hanging(), 1);
         drop(answer);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::gathered::Gathered;
-use super::system_bus::{SystemBus, not_understood};
+use super::system_bus::{Background, Service, not_understood};
 use super::{About, Collector, ReadContext, Vocabularies};
 use crate::config::Section;
 use crate::encode::Family;
@@ -11,9 +11,21 @@ use crate::host::dbus::{Bus, Call, Variant};
 use crate::host::{Host, ReadError};
 
 /// `org.freedesktop.login1.Manager`: org.freedesktop.login1(5).
-#[derive(Default)]
 pub(super) struct Logind {
-    bus: SystemBus,
+    sessions: Background<Sessions>,
+}
+
+/// What is asked of it.
+struct Sessions;
+
+impl Service for Sessions {
+    /// The seats, and the sessions.
+    type Told = (Vec<String>, Vec<Session>);
+
+    fn ask(&mut self, bus: &mut Bus, _: Vocabularies, told: &mut Self::Told) -> Result<(), ReadError> {
+        *told = (seats(bus)?, sessions(bus)?);
+        Ok(())
+    }
 }
 
 const SERVICE: &str = "org.freedesktop.login1";
@@ -34,15 +46,14 @@ impl Collector for Logind {
     type Reading = Gathered;
 
     fn new(_: &Host, _: &mut Section<'_>) -> Self {
-        Logind::default()
+        Logind { sessions: Background::new(Sessions) }
     }
 
     fn read(&mut self, cx: &mut ReadContext<'_>, reading: &mut Gathered) -> Result<(), ReadError> {
         reading.clear();
-        let mut bus = self.bus.open(cx.host)?;
-        let mut seats = seats(&mut bus)?;
-        let sessions = sessions(&mut bus)?;
-        self.bus.keep(bus);
+        let mut told = Default::default();
+        self.sessions.read(cx, &mut told)?;
+        let (mut seats, sessions) = told;
         // Sessions from afar have none.
         seats.push(String::new());
         let mut counts: BTreeMap<Session, u64> = BTreeMap::new();

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::kernel::Kernel;
 use super::text::ReadError;
+use crate::ask::Headway;
 use crate::system::{LocalStream, user_id};
 
 /// A call of a method.
@@ -37,10 +38,20 @@ impl<'a> Call<'a> {
 pub struct Bus {
     stream: LocalStream,
     socket: PathBuf,
+    pace: Pace,
     deadline: Instant,
-    patience: Duration,
     serial: u32,
     received: Vec<u8>,
+}
+
+/// How fast a bus has to answer, and who hears of it.
+#[derive(Clone, Debug)]
+pub struct Pace {
+    /// The longest silence before an answer, or before the next piece of a large one. All together may take four times
+    /// as long.
+    pub silence: Duration,
+    /// Is told of each answer.
+    pub headway: Headway,
 }
 
 /// What came back of a call: the service's answer, or the name of its error.
@@ -64,14 +75,15 @@ const DESTINATION: u8 = 6;
 const SIGNATURE: u8 = 8;
 
 impl Bus {
-    /// Connects to the bus whose socket is at `socket`. This and all that is then asked of it may take `patience`.
+    /// Connects to the bus whose socket is at `socket`. It and all that is then asked of it keep this pace.
     ///
     /// # Errors
-    /// [`ReadError::Absent`] if there is no socket, otherwise why the bus does not let us in.
-    pub fn connect(kernel: &dyn Kernel, socket: PathBuf, patience: Duration) -> Result<Bus, ReadError> {
-        let stream = kernel.connect(&socket).map_err(|error| unreachable(&socket, &error))?;
-        let deadline = Instant::now() + patience;
-        let mut bus = Bus { stream, socket, deadline, patience, serial: 0, received: Vec::new() };
+    /// [`ReadError::Absent`] if there is no socket, [`ReadError::Silent`] if there is no answer, otherwise why the bus does
+    /// not let us in.
+    pub fn connect(kernel: &dyn Kernel, socket: PathBuf, pace: Pace) -> Result<Bus, ReadError> {
+        let stream = kernel.connect(&socket, pace.silence).map_err(|error| unreachable(&socket, &error))?;
+        let deadline = pace.deadline();
+        let mut bus = Bus { stream, socket, pace, deadline, serial: 0, received: Vec::new() };
         bus.authenticate().map_err(|error| unreachable(&bus.socket, &error))?;
         const SELF: &str = "org.freedesktop.DBus";
         bus.call(
@@ -81,10 +93,10 @@ impl Bus {
         Ok(bus)
     }
 
-    /// Lets what is asked from now on take `patience`, all together.
-    pub fn allow(&mut self, patience: Duration) {
-        self.deadline = Instant::now() + patience;
-        self.patience = patience;
+    /// Lets what is asked from now on take its time anew.
+    pub fn allow(&mut self, pace: Pace) {
+        self.deadline = pace.deadline();
+        self.pace = pace;
     }
 
     /// "EXTERNAL": the kernel tells the bus who we are.
@@ -92,14 +104,14 @@ impl Bus {
         let uid = user_id().to_string();
         let hex: String = uid.bytes().map(|byte| format!("{byte:02x}")).collect();
         self.send(format!("\0AUTH EXTERNAL {hex}\r\n").as_bytes())?;
-        let mut line = Vec::new();
+        let (mut line, deadline) = (Vec::new(), self.next_deadline());
         while !line.ends_with(b"\r\n") {
             const LONGEST: usize = 512;
             if line.len() > LONGEST {
                 return Err(io::Error::new(ErrorKind::InvalidData, "is no message bus"));
             }
             let mut byte = [0];
-            self.receive(&mut byte)?;
+            self.receive(&mut byte, deadline)?;
             line.extend(byte);
         }
         if !line.starts_with(b"OK ") {
@@ -131,21 +143,15 @@ impl Bus {
     /// Makes `count` calls, several at a time, and hands the answers with their numbers to `each`, as they come.
     ///
     /// # Errors
-    /// That the bus does not answer in time, or not at all. The connection is of no use after that.
+    /// [`ReadError::Silent`] if the bus does not answer in time; that it does not at all. The connection is of no use after
+    /// that.
     pub fn calls<'c>(
         &mut self,
         count: usize,
         call: impl Fn(usize) -> Call<'c>,
         each: impl FnMut(usize, Answer<'_>),
     ) -> Result<(), ReadError> {
-        let result = self.try_calls(count, call, each);
-        result.map_err(|error| match error.kind() {
-            ErrorKind::WouldBlock | ErrorKind::TimedOut => {
-                let patience = humantime::format_duration(self.patience);
-                refused(&self.socket, format!("no answer within {patience}"))
-            }
-            _ => refused(&self.socket, error.to_string()),
-        })
+        self.try_calls(count, call, each).map_err(|error| failed(&self.socket, &error))
     }
 
     fn try_calls<'c>(
@@ -177,6 +183,7 @@ impl Bus {
                     };
                     if number < batch && [METHOD_RETURN, ERROR].contains(&message.kind) {
                         answered += 1;
+                        self.pace.headway.made();
                         each(begun + number, message.answer());
                     }
                     Ok(())
@@ -191,17 +198,25 @@ impl Bus {
 
     /// Receives the next message into `message`.
     fn receive_message(&mut self, message: &mut Vec<u8>) -> io::Result<()> {
+        /// What a bus that is not silent has sent after a while.
+        const PIECE: usize = 64 << 10;
         message.resize(FIXED_HEADER, 0);
-        self.receive(message)?;
+        self.receive(message, self.next_deadline())?;
         let length = message_length(message).filter(|length| *length <= MAX_MESSAGE).ok_or_else(malformed)?;
         message.resize(length, 0);
-        self.receive(&mut message[FIXED_HEADER..])
+        for piece in message[FIXED_HEADER..].chunks_mut(PIECE) {
+            self.receive(piece, self.next_deadline())?;
+            if piece.len() == PIECE {
+                self.pace.headway.made();
+            }
+        }
+        Ok(())
     }
 
-    fn receive(&mut self, bytes: &mut [u8]) -> io::Result<()> {
+    fn receive(&mut self, bytes: &mut [u8], deadline: Instant) -> io::Result<()> {
         let mut filled = 0;
         while filled < bytes.len() {
-            self.stream.set_read_timeout(Some(self.left()?))?;
+            self.stream.set_read_timeout(Some(left(deadline)?))?;
             match self.stream.read(&mut bytes[filled..]) {
                 Ok(0) => return Err(io::Error::new(ErrorKind::UnexpectedEof, "the bus has closed the connection")),
                 Ok(more) => filled += more,
@@ -213,19 +228,38 @@ impl Bus {
     }
 
     fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.stream.set_write_timeout(Some(self.left()?))?;
+        self.stream.set_write_timeout(Some(left(self.next_deadline())?))?;
         self.stream.write_all(bytes)
     }
 
-    fn left(&self) -> io::Result<Duration> {
-        let left = self.deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() { Err(ErrorKind::TimedOut.into()) } else { Ok(left) }
+    /// By when the next answer has to be there.
+    fn next_deadline(&self) -> Instant {
+        self.deadline.min(Instant::now() + self.pace.silence)
     }
+}
+
+impl Pace {
+    fn deadline(&self) -> Instant {
+        const ALL_TOGETHER: u32 = 4;
+        Instant::now() + self.silence * ALL_TOGETHER
+    }
+}
+
+fn left(deadline: Instant) -> io::Result<Duration> {
+    let left = deadline.saturating_duration_since(Instant::now());
+    if left.is_zero() { Err(ErrorKind::TimedOut.into()) } else { Ok(left) }
 }
 
 fn unreachable(socket: &Path, error: &io::Error) -> ReadError {
     match error.kind() {
         ErrorKind::NotFound | ErrorKind::ConnectionRefused => ReadError::Absent(socket.to_owned()),
+        _ => failed(socket, error),
+    }
+}
+
+fn failed(socket: &Path, error: &io::Error) -> ReadError {
+    match error.kind() {
+        ErrorKind::WouldBlock | ErrorKind::TimedOut => ReadError::Silent { what: socket.display().to_string() },
         _ => refused(socket, error.to_string()),
     }
 }

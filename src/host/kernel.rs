@@ -10,7 +10,7 @@ use super::ethtool::Ethtool;
 use super::netlink::Question;
 use super::perf::{Counter, Event};
 use super::timex::Timex;
-use crate::system::LocalStream;
+use crate::system::{LocalStream, connect_within};
 
 /// A moment, in nanoseconds since 1970-01-01 00:00:00 UTC.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -171,12 +171,12 @@ pub trait Kernel: Send + Sync {
         Err(Errno::OPNOTSUPP)
     }
 
-    /// A connection to the socket of a service of the host.
+    /// A connection to the socket of a service of the host, which must take it within `patience`.
     ///
     /// # Errors
-    /// What connect(2) answers.
-    fn connect(&self, socket: &Path) -> io::Result<LocalStream> {
-        LocalStream::connect(socket)
+    /// What connect(2) answers; `WouldBlock` if the service has not taken it.
+    fn connect(&self, socket: &Path, patience: Duration) -> io::Result<LocalStream> {
+        connect_within(socket, patience)
     }
 }
 

@@ -32,6 +32,12 @@ pub enum ReadError {
         /// What stands there in this one, shortened.
         found: String,
     },
+    /// A peer that says nothing. The words stay the same for as long as it does not.
+    #[error("{what}: no answer; it is asked again in the background")]
+    Silent {
+        /// What was asked.
+        what: String,
+    },
     /// A reading that a system call or a peer refused.
     #[error("{what}: {reason}")]
     Refused {

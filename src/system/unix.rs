@@ -3,6 +3,7 @@ use std::future::pending;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
+use std::time::Duration;
 
 use rustix::fs::OFlags;
 
@@ -13,6 +14,28 @@ use super::Asked;
 
 /// A connection to a socket that is a file.
 pub use std::os::unix::net::UnixStream as LocalStream;
+
+/// Connects to a socket that is a file, whose owner must take the connection within `patience`.
+///
+/// # Errors
+/// What connect(2) answers; `WouldBlock` if as many wait already as may, and none was taken.
+pub fn connect_within(socket: &Path, patience: Duration) -> io::Result<LocalStream> {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with, sockopt};
+        let stream = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+        // unix(7): this is for how long connect(2) waits.
+        sockopt::set_socket_timeout(&stream, sockopt::Timeout::Send, Some(patience))?;
+        connect(&stream, &SocketAddrUnix::new(socket)?)?;
+        Ok(stream.into())
+    }
+    // Others do not wait.
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = patience;
+        LocalStream::connect(socket)
+    }
+}
 
 /// Device and inode.
 pub type Identity = (u64, u64);

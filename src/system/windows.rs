@@ -135,15 +135,15 @@ impl Signals {
 #[derive(Debug)]
 pub enum LocalStream {}
 
-impl LocalStream {
-    /// No connection.
-    ///
-    /// # Errors
-    /// That there is no such thing.
-    pub fn connect(_: impl AsRef<Path>) -> io::Result<LocalStream> {
-        Err(ErrorKind::NotFound.into())
-    }
+/// No connection.
+///
+/// # Errors
+/// That there is no such thing.
+pub fn connect_within(_: &Path, _: Duration) -> io::Result<LocalStream> {
+    Err(ErrorKind::NotFound.into())
+}
 
+impl LocalStream {
     /// Bounds how long reading may take.
     ///
     /// # Errors

@@ -350,7 +350,7 @@ impl Kernel for RecordedKernel {
         found.map(|(_, _, count)| Box::new(RecordedCounter(*count)) as Box<dyn Counter>).ok_or(Errno::NOENT)
     }
 
-    fn connect(&self, socket: &Path) -> io::Result<UnixStream> {
+    fn connect(&self, socket: &Path, _: Duration) -> io::Result<UnixStream> {
         assert!(socket.ends_with("run/dbus/system_bus_socket"), "{}", socket.display());
         self.bus.as_ref().map(bus::connect).ok_or_else(|| io::ErrorKind::NotFound.into())
     }

@@ -10,7 +10,7 @@ mod property;
 use self::codes::{ACTIVE, Code, LOAD, SUB};
 use self::kinds::Kinds;
 use self::property::{Asked, Property};
-use super::system_bus::{SystemBus, not_understood};
+use super::system_bus::{Background, Service, not_understood};
 use super::{About, Collector, ReadContext, Reading, Since, Vocabularies};
 use crate::config::{Filter, Globs, Key, Pattern, Section};
 use crate::encode::infos::{concat, infos};
@@ -21,7 +21,11 @@ use crate::host::{Host, ReadError};
 
 /// `org.freedesktop.systemd1.Manager`: org.freedesktop.systemd1(5).
 pub(super) struct Systemd {
-    bus: SystemBus,
+    units: Background<Units>,
+}
+
+/// What is asked of it.
+struct Units {
     wanted: Filter,
     kinds: Kinds,
     is_told: Told,
@@ -61,7 +65,7 @@ const DETAILS: Key<bool> =
     Key::new("details", "false", "Also restarts, memory, the main process and whether the unit is enabled.");
 
 /// What systemd says.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct SystemdReading {
     version: String,
     virtualization: String,
@@ -74,6 +78,7 @@ pub(super) struct SystemdReading {
 }
 
 /// A unit that is shown.
+#[derive(Clone)]
 struct Unit {
     name: Box<str>,
     path: Box<str>,
@@ -125,8 +130,7 @@ impl Collector for Systemd {
     fn new(_: &Host, section: &mut Section<'_>) -> Self {
         let (include, exclude) = (section.get(&UNIT_INCLUDE), section.get(&UNIT_EXCLUDE));
         let mut points = section.table("points");
-        Systemd {
-            bus: SystemBus::default(),
+        let units = Units {
             wanted: Filter::new(Some(include.into_regex()), Some(exclude.into_regex())),
             kinds: Kinds::default(),
             is_told: Told {
@@ -139,22 +143,28 @@ impl Collector for Systemd {
                 unit_type: format!(".{}", points.get(&UNIT_TYPE)),
                 details: points.get(&DETAILS),
             },
-        }
+        };
+        Systemd { units: Background::new(units) }
     }
 
     fn read(&mut self, cx: &mut ReadContext<'_>, reading: &mut SystemdReading) -> Result<(), ReadError> {
         *reading = SystemdReading::default();
-        let mut bus = self.bus.open(cx.host)?;
-        self.read_manager(&mut bus, reading)?;
-        self.read_units(&mut bus, cx.wanted, reading)?;
-        self.kinds.name(&mut bus, &mut reading.units)?;
-        self.read_properties(&mut bus, reading)?;
-        self.bus.keep(bus);
-        Ok(())
+        self.units.read(cx, reading)
     }
 }
 
-impl Systemd {
+impl Service for Units {
+    type Told = SystemdReading;
+
+    fn ask(&mut self, bus: &mut Bus, wanted: Vocabularies, told: &mut SystemdReading) -> Result<(), ReadError> {
+        self.read_manager(bus, told)?;
+        self.read_units(bus, wanted, told)?;
+        self.kinds.name(bus, &mut told.units)?;
+        self.read_properties(bus, told)
+    }
+}
+
+impl Units {
     fn read_manager(&self, bus: &mut Bus, reading: &mut SystemdReading) -> Result<(), ReadError> {
         const PROPERTIES: [&[&str; 2]; 3] =
             [&[MANAGER, "Version"], &[MANAGER, "Virtualization"], &[MANAGER, "SystemState"]];

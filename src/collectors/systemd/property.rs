@@ -98,19 +98,19 @@ impl Property {
 }
 
 /// What was asked of units, in their order, and what they answered.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Asked {
     wanted: Vec<Want>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Want {
     unit: u32,
     property: Property,
     value: Value,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 enum Value {
     /// Also what systemd has no value for: memory that is not accounted for, a limit that is none.
     #[default]
