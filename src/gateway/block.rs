@@ -41,6 +41,7 @@ impl Block {
             scratch.clear();
             push_block(scratch, family, key, hash);
             let block = Block(scratch.as_slice().into());
+            scratch.clear();
             scratch.shrink_to(KEPT);
             block
         })
@@ -68,9 +69,9 @@ impl Block {
         self.length(0)
     }
 
-    /// What it takes of memory, about.
+    /// What it takes of memory.
     pub fn bytes(&self) -> usize {
-        self.0.len()
+        super::room::shared(self.0.len())
     }
 
     fn after_hashes(&self) -> &[u8] {

@@ -8,12 +8,21 @@ use super::block::Block;
 /// The blocks of one family, by the number of their group.
 #[derive(Clone, Debug, Default)]
 pub struct Chunks {
-    chunks: Vec<Arc<Vec<(u32, Block)>>>,
+    chunks: Vec<Arc<Chunk>>,
     length: usize,
+    /// What all chunks take of memory, with their blocks.
+    bytes: usize,
 }
+
+type Chunk = Vec<(u32, Block)>;
 
 /// How many blocks a chunk holds, at the most.
 const CHUNK: usize = 128;
+
+/// What a chunk takes, without its blocks.
+fn room(chunk: &Chunk) -> usize {
+    super::room::shared(size_of::<Chunk>()) + chunk.capacity() * size_of::<(u32, Block)>()
+}
 
 impl Chunks {
     /// How many blocks there are.
@@ -24,6 +33,11 @@ impl Chunks {
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.length == 0
+    }
+
+    /// What they take of memory.
+    pub fn bytes(&self) -> usize {
+        self.bytes + self.chunks.capacity() * size_of::<Arc<Chunk>>()
     }
 
     /// All blocks, by the numbers of their groups.
@@ -40,35 +54,50 @@ impl Chunks {
     /// Puts the block of a group in, and gives back the one that it replaces.
     pub fn insert(&mut self, group: u32, block: Block) -> Option<Block> {
         let index = self.chunk_of(group);
-        let Some(chunk) = self.chunks.get_mut(index) else {
-            self.chunks.push(Arc::new(vec![(group, block)]));
+        self.bytes += block.bytes();
+        let Some(shared) = self.chunks.get_mut(index) else {
+            let chunk = vec![(group, block)];
+            self.bytes += room(&chunk);
+            self.chunks.push(Arc::new(chunk));
             self.length += 1;
             return None;
         };
-        let chunk = Arc::make_mut(chunk);
+        self.bytes -= room(shared);
+        let chunk = Arc::make_mut(shared);
+        let (mut replaced, mut upper) = (None, None);
         match chunk.binary_search_by_key(&group, |(of, _)| *of) {
-            Ok(at) => Some(std::mem::replace(&mut chunk[at].1, block)),
+            Ok(at) => replaced = Some(std::mem::replace(&mut chunk[at].1, block)),
             Err(at) => {
                 chunk.insert(at, (group, block));
                 self.length += 1;
                 if chunk.len() > CHUNK {
-                    let upper = chunk.split_off(CHUNK / 2);
-                    self.chunks.insert(index + 1, Arc::new(upper));
+                    upper = Some(chunk.split_off(CHUNK / 2));
+                    chunk.shrink_to_fit();
                 }
-                None
             }
         }
+        self.bytes += room(chunk) + upper.as_ref().map_or(0, room);
+        self.bytes -= replaced.as_ref().map_or(0, Block::bytes);
+        upper.into_iter().for_each(|upper| self.chunks.insert(index + 1, Arc::new(upper)));
+        replaced
     }
 
     /// Takes the block of a group out.
     pub fn remove(&mut self, group: u32) -> Option<Block> {
         let index = self.chunk_of(group);
-        let chunk = Arc::make_mut(self.chunks.get_mut(index)?);
-        let at = chunk.binary_search_by_key(&group, |(of, _)| *of).ok()?;
+        let shared = self.chunks.get_mut(index)?;
+        let at = shared.binary_search_by_key(&group, |(of, _)| *of).ok()?;
+        self.bytes -= room(shared);
+        let chunk = Arc::make_mut(shared);
         let (_, block) = chunk.remove(at);
+        super::room::shrink(chunk);
         self.length -= 1;
+        self.bytes -= block.bytes();
         if chunk.is_empty() {
             self.chunks.remove(index);
+            super::room::shrink(&mut self.chunks);
+        } else {
+            self.bytes += room(chunk);
         }
         Some(block)
     }
@@ -76,21 +105,35 @@ impl Chunks {
     /// Takes the blocks of these groups out. Chunks that go as a whole are not copied.
     pub fn extract(&mut self, is_wanted: impl Fn(u32) -> bool) -> Chunks {
         let mut extracted = Chunks::default();
-        let keep = |chunk: &mut Arc<Vec<(u32, Block)>>| {
+        let mut before = 0;
+        let mut after = 0;
+        let keep = |chunk: &mut Arc<Chunk>| {
             let wanted = chunk.iter().filter(|(group, _)| is_wanted(*group)).count();
             if wanted == 0 {
                 return true;
             }
+            before += room(chunk);
             let taken = match wanted == chunk.len() {
                 true => std::mem::take(chunk),
-                false => Arc::new(Arc::make_mut(chunk).extract_if(.., |(group, _)| is_wanted(*group)).collect()),
+                false => {
+                    let rest = Arc::make_mut(chunk);
+                    let taken = Arc::new(rest.extract_if(.., |(group, _)| is_wanted(*group)).collect());
+                    super::room::shrink(rest);
+                    after += room(rest);
+                    taken
+                }
             };
+            let blocks: usize = taken.iter().map(|(_, block)| block.bytes()).sum();
+            before += blocks;
+            extracted.bytes += room(&taken) + blocks;
             extracted.length += taken.len();
             extracted.chunks.push(taken);
             !chunk.is_empty()
         };
         self.chunks.retain_mut(keep);
+        super::room::shrink(&mut self.chunks);
         self.length -= extracted.length;
+        self.bytes = self.bytes + after - before;
         extracted
     }
 
@@ -116,6 +159,13 @@ mod tests {
         Block::new(&gauge("a", "", number as f64), &key, &mut |_, _| number)
     }
 
+    /// What they take, counted anew.
+    fn counted(chunks: &Chunks) -> usize {
+        let blocks: usize = chunks.iter().map(|(_, block)| block.bytes()).sum();
+        let rooms: usize = chunks.chunks.iter().map(|chunk| room(chunk)).sum();
+        blocks + rooms + chunks.chunks.capacity() * size_of::<Arc<Chunk>>()
+    }
+
     proptest! {
         #[test]
         fn they_are_a_map(actions in prop::collection::vec((0u32..400, prop::option::of(0u64..9)), 0..600)) {
@@ -124,7 +174,9 @@ mod tests {
                 let snapshot = (chunks.clone(), model.clone());
                 if value == Some(0) {
                     let is_wanted = |number: u32| number / 40 == group / 40;
-                    let taken: Vec<_> = chunks.extract(is_wanted).iter().map(|(number, b)| (number, b.clone())).collect();
+                    let extracted = chunks.extract(is_wanted);
+                    prop_assert_eq!(extracted.bytes(), counted(&extracted));
+                    let taken: Vec<_> = extracted.iter().map(|(number, b)| (number, b.clone())).collect();
                     prop_assert_eq!(taken, model.extract_if(.., |number, _| is_wanted(*number)).collect::<Vec<_>>());
                 }
                 let (was, should) = match value {
@@ -133,6 +185,7 @@ mod tests {
                 };
                 prop_assert_eq!(was, should);
                 prop_assert_eq!(chunks.len(), model.len());
+                prop_assert_eq!(chunks.bytes(), counted(&chunks));
                 prop_assert_eq!(chunks.get(group), model.get(&group));
                 prop_assert!(snapshot.0.iter().eq(snapshot.1.iter().map(|(group, block)| (*group, block))));
             }

@@ -157,6 +157,11 @@ impl Key {
         Labels(&self.0)
     }
 
+    /// The bytes of its text.
+    pub fn length(&self) -> usize {
+        self.0.len()
+    }
+
     /// The value of a label; empty if the key does not have it.
     pub fn get(&self, name: &str) -> &str {
         self.labels().find(|(known, _)| *known == name).map_or("", |(_, value)| value)

@@ -3,55 +3,75 @@
 use axum::http::StatusCode;
 
 use super::answer::Refused;
-use super::change::Change;
-use super::state::State;
+use super::change::{Change, Piece};
+use super::key::Key;
+use super::state::{State, bytes_of, bytes_of_group};
+use crate::encode::parse::model::Exposition;
 
 /// Bounds of what is kept; those of one push are [`crate::encode::parse::Limits`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes of a group, as it is kept.
+    /// Bytes of memory that a group takes, as if it were the only one.
     pub group_bytes: usize,
     /// Series of a group.
     pub group_series: usize,
     /// Groups.
     pub groups: usize,
-    /// Bytes in all groups together.
+    /// Bytes of memory that all groups and points take together.
     pub bytes: usize,
     /// Series in all groups together.
     pub series: usize,
 }
 
 impl Limits {
-    /// Whether there is room for what a change adds. What makes less is always taken.
+    /// Whether there is room for what a change adds; `others` are bytes that are taken beside the groups. What makes less
+    /// is always taken.
     ///
     /// # Errors
     /// 413 for a group that would be too large, 429 for what others may make room for; both name the setting.
-    pub fn check(&self, state: &State, change: &Change) -> Result<(), Refused> {
-        let size = |pieces: &[super::change::Piece]| {
-            pieces
-                .iter()
-                .fold((0, 0), |(bytes, series), piece| (bytes + piece.block.bytes(), series + piece.block.metrics()))
-        };
-        let (removed, added) = (size(&change.removed), size(&change.added));
-        let (more_bytes, more_series) = (added.0 > removed.0, added.1 > removed.1);
-        let kept = state.size_of(&change.key);
-        let group = |is_more: bool, before: usize, removed: usize, added: usize, limit: usize, what, key| {
+    pub fn check(&self, state: &State, change: &Change, others: usize) -> Result<(), Refused> {
+        let alone = |piece: &Piece| bytes_of(&piece.name, &piece.help, &piece.block);
+        let (removed, added) = (size(&change.removed, alone), size(&change.added, alone));
+        let is_new = change.before.is_none();
+        let key = bytes_of_group(&change.key);
+        let (kept, more) = (state.size_of(&change.key), if is_new { key } else { 0 });
+        let group = |before: usize, removed: usize, added: usize, limit: usize, what, setting| {
             let after = before.saturating_sub(removed) + added;
-            if is_more && after > limit { Err(too_large(after, limit, what, key)) } else { Ok(()) }
+            if after > before && after > limit { Err(too_large(after, limit, what, setting)) } else { Ok(()) }
         };
-        group(more_bytes, kept.0, removed.0, added.0, self.group_bytes, "bytes", "max_group_bytes")?;
-        group(more_series, kept.1, removed.1, added.1, self.group_series, "series", "max_group_series")?;
-        if change.before.is_none() && state.groups() >= self.groups {
+        group(kept.0 + key - more, removed.0, added.0 + more, self.group_bytes, "bytes", "max_group_bytes")?;
+        group(kept.1, removed.1, added.1, self.group_series, "series", "max_group_series")?;
+        if is_new && state.groups() >= self.groups {
             return Err(full(self.groups, "groups", "max_groups"));
         }
-        if more_bytes && state.bytes() - removed.0 + added.0 > self.bytes {
-            return Err(full(self.bytes, "bytes", "max_total_bytes"));
-        }
-        if more_series && state.metrics() - removed.1 + added.1 > self.series {
-            return Err(full(self.series, "series", "max_total_series"));
+        let total = |before: usize, removed: usize, added: usize, limit: usize, what, setting| {
+            let is_more = added > removed && (before + added).saturating_sub(removed) > limit;
+            if is_more { Err(full(limit, what, setting)) } else { Ok(()) }
+        };
+        let (gone, come) =
+            (size(&change.removed, |piece| state.more_of(piece)), size(&change.added, |p| state.more_of(p)));
+        let more = more + state.more_seen(change);
+        total(state.bytes() + others, gone.0, come.0 + more, self.bytes, "bytes", "max_total_bytes")?;
+        total(state.metrics(), removed.1, added.1, self.series, "series", "max_total_series")
+    }
+
+    /// Whether a push may be encoded at all: its series with the labels of the group, about.
+    ///
+    /// # Errors
+    /// 413, with the setting.
+    pub fn check_size(&self, key: &Key, pushed: &Exposition<'_>) -> Result<(), Refused> {
+        let series: usize = pushed.families.iter().map(|family| family.metrics.len()).sum();
+        let least = series.saturating_mul(key.length());
+        if least > self.group_bytes {
+            return Err(too_large(least, self.group_bytes, "bytes", "max_group_bytes"));
         }
         Ok(())
     }
+}
+
+/// Bytes, as `bytes` counts them, and series.
+fn size(pieces: &[Piece], bytes: impl Fn(&Piece) -> usize) -> (usize, usize) {
+    pieces.iter().fold((0, 0), |(sum, series), piece| (sum + bytes(piece), series + piece.block.metrics()))
 }
 
 fn too_large(after: usize, limit: usize, what: &str, key: &str) -> Refused {

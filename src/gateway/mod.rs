@@ -25,6 +25,7 @@ pub mod points;
 pub mod push;
 pub mod record;
 pub mod refusal;
+pub mod room;
 pub mod routes;
 pub mod rules;
 pub mod scrape;

@@ -76,12 +76,12 @@ pub struct Gauges {
 }
 
 impl Gauges {
-    /// What there is in `state`.
-    pub fn of(state: &State, point_series: usize) -> Gauges {
+    /// What there is in `state`, and so many series of points, which take so many bytes.
+    pub fn of(state: &State, point_series: usize, point_bytes: usize) -> Gauges {
         Gauges {
             groups: state.groups(),
             metrics: state.metrics(),
-            bytes: state.bytes(),
+            bytes: state.bytes() + point_bytes,
             expired: state.expired().clone(),
             point_series,
         }

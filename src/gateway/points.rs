@@ -3,10 +3,11 @@
 //! Names are influxdb_exporter's: `measurement_field`, or `measurement` for a field called `value`; what a name cannot hold
 //! becomes an underscore. They are kept in memory alone, as whoever writes them writes them again.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::room::{self, Table};
 use super::scrape::Shape;
 use crate::encode::parse::line::{FieldValue, Point};
 use crate::encode::parse::model::Kind;
@@ -21,8 +22,10 @@ pub struct Points {
 #[derive(Default)]
 struct Inner {
     /// Values by their labels as text, by name.
-    families: BTreeMap<String, HashMap<Box<str>, Held>>,
+    families: BTreeMap<String, Table<Box<str>, Held>>,
     series: usize,
+    /// What names, labels and values take of memory.
+    bytes: usize,
     collected: Option<Instant>,
 }
 
@@ -40,6 +43,8 @@ pub struct Terms {
     pub ttl: Duration,
     /// How many series there may be.
     pub most: usize,
+    /// How many bytes of memory all of them may take.
+    pub most_bytes: usize,
     /// Labels of a series.
     pub labels: usize,
 }
@@ -72,29 +77,19 @@ impl Points {
                 return Err(format!("{name} is the name of a family that was pushed or is the gateway's own"));
             }
             let held = Held { value, time, deadline };
-            let is_full = inner.series >= terms.most;
-            if !inner.families.contains_key(&name) {
-                inner.families.insert(name.clone(), HashMap::new());
-            }
-            let Inner { families, series, .. } = &mut *inner;
-            let Some(family) = families.get_mut(&name) else { continue };
-            match family.get_mut(labels.as_str()) {
+            match inner.families.get_mut(&name).and_then(|family| family.get_mut(labels.as_str())) {
                 // One that is older than what is there comes too late.
                 Some(known) if known.time > time => known.deadline = deadline,
                 Some(known) => *known = held,
-                None if is_full => {
-                    return Err(format!(
-                        "there are {} series of points already: [gateway] max_point_series",
-                        terms.most
-                    ));
-                }
-                None => {
-                    family.insert(labels.clone().into(), held);
-                    *series += 1;
-                }
+                None => inner.add(name, &labels, held, terms)?,
             }
         }
         Ok(())
+    }
+
+    /// What they take of memory.
+    pub fn bytes(&self) -> usize {
+        self.lock().bytes
     }
 
     /// How many series there are.
@@ -110,13 +105,17 @@ impl Points {
             return;
         }
         inner.collected = Some(now);
-        let mut series = 0;
-        inner.families.retain(|_, family| {
+        let (mut series, mut bytes) = (0, 0);
+        inner.families.retain(|name, family| {
             family.retain(|_, held| held.deadline > now);
             series += family.len();
-            !family.is_empty()
+            let is_there = !family.is_empty();
+            if is_there {
+                bytes += of_family(name) + family.bytes() + family.keys().map(|labels| labels.len()).sum::<usize>();
+            }
+            is_there
         });
-        inner.series = series;
+        (inner.series, inner.bytes) = (series, bytes);
     }
 
     /// Writes all families but those whose names `is_taken` by others, a family at a time.
@@ -147,6 +146,34 @@ impl Points {
         }
         out
     }
+}
+
+impl Inner {
+    /// Adds a series.
+    ///
+    /// # Errors
+    /// That there is no room for it.
+    fn add(&mut self, name: String, labels: &str, held: Held, terms: &Terms) -> Result<(), String> {
+        if self.series >= terms.most {
+            return Err(format!("there are {} series of points already: [gateway] max_point_series", terms.most));
+        }
+        let of_new = if self.families.contains_key(&name) { 0 } else { of_family(&name) };
+        let one = size_of::<(Box<str>, Held)>() + labels.len();
+        if self.bytes + of_new + one > terms.most_bytes {
+            return Err("there is no room for more points beside the groups: [gateway] max_total_bytes".to_owned());
+        }
+        let family = self.families.entry(name).or_default();
+        let before = family.bytes();
+        family.insert(labels.into(), held);
+        self.bytes = self.bytes + of_new + labels.len() + family.bytes() - before;
+        self.series += 1;
+        Ok(())
+    }
+}
+
+/// What a family takes beside its series.
+fn of_family(name: &str) -> usize {
+    name.len() + room::in_tree::<String, Table<Box<str>, Held>>()
 }
 
 fn push_message(out: &mut Vec<u8>, name: &str, lines: &[u8]) {
@@ -218,7 +245,7 @@ mod tests {
         String::from_utf8(text).unwrap()
     }
 
-    const TERMS: Terms = Terms { ttl: Duration::from_secs(60), most: 4, labels: 2 };
+    const TERMS: Terms = Terms { ttl: Duration::from_secs(60), most: 4, most_bytes: 10_000, labels: 2 };
 
     fn put(all: &Points, line: &str, time: i64, terms: &Terms) -> Result<(), String> {
         let point = points(line.as_bytes()).next().unwrap().unwrap();
@@ -273,5 +300,9 @@ mod tests {
         }
         assert!(put(&all, "b value=1", 1, &TERMS).unwrap_err().contains("max_point_series"));
         put(&all, "a1 value=2", 1, &TERMS).unwrap();
+        let little = Terms { most: 100, most_bytes: all.bytes() + 100, ..TERMS };
+        put(&all, "a1,l=1 value=2", 1, &Terms { most_bytes: 10_000, ..little }).unwrap();
+        let long = format!("a1,l={} value=2", "x".repeat(200));
+        assert!(put(&all, &long, 1, &little).unwrap_err().contains("max_total_bytes"));
     }
 }

@@ -56,6 +56,8 @@ impl Gateway {
         settings: &Arc<Settings>,
     ) -> Result<Response, Refused> {
         let (now, mut is_repeated, mut kept) = (now(), false, None);
+        settings.kept.check_size(key, &pushed).inspect_err(|_| count(&self.counts.refused))?;
+        let points = self.points.bytes();
         let plan = |state: &State| -> Result<Plan, NotTaken> {
             is_repeated = options.repeats.is_some_and(|push| state.has_seen(key, push));
             if is_repeated {
@@ -69,7 +71,7 @@ impl Gateway {
             };
             let mut change = state.plan(key, &pushed, options.replace, times)?;
             change.seen = options.repeats;
-            settings.kept.check(state, &change).map_err(NotTaken::Limit)?;
+            settings.kept.check(state, &change, points).map_err(NotTaken::Limit)?;
             kept = Some(pushed);
             Ok(Plan::Change(change))
         };
@@ -100,9 +102,10 @@ impl Gateway {
 
     /// Marks the group; one that was never pushed to is made for it, within the limits.
     async fn note_failure(&self, key: &Key, now: f64, settings: &Settings) {
+        let points = self.points.bytes();
         let plan = |state: &State| -> Result<Plan, Refused> {
             let change = state.plan_failure(key, now);
-            settings.kept.check(state, &change)?;
+            settings.kept.check(state, &change, points)?;
             Ok(Plan::Change(change))
         };
         // The push is refused anyway.

@@ -267,8 +267,8 @@ impl Gateway {
 
     /// What the gateway tells of itself.
     fn own_families(&self, shape: Shape) -> Vec<u8> {
-        let series = self.points.series();
-        let gauges = self.core.look(|state| own::Gauges::of(state, series));
+        let (series, bytes) = (self.points.series(), self.points.bytes());
+        let gauges = self.core.look(|state| own::Gauges::of(state, series, bytes));
         let format = match shape {
             Shape::Protobuf => negotiate::Format::Protobuf,
             Shape::Text(_) => negotiate::Format::Text,

@@ -54,12 +54,15 @@ const FORWARD: Key<bool> =
     Key::new("forward", "true", "Whether what is pushed goes on to the push sinks, as points of the time of the push.");
 const MAX_BODY: Key<ByteSize> =
     Key::new("max_body", "\"16MiB\"", "How long a push may be, before and after it is unpacked.");
-const MAX_GROUP_BYTES: Key<ByteSize> =
-    Key::new("max_group_bytes", "\"64MiB\"", "How much memory a group may take, about.");
+const MAX_GROUP_BYTES: Key<ByteSize> = Key::new(
+    "max_group_bytes",
+    "\"64MiB\"",
+    "How much memory a group may take, with its names, help texts and index, about.",
+);
 const MAX_GROUP_SERIES: Key<usize> = Key::new("max_group_series", "200000", "How many metrics a group may have.");
 const MAX_GROUPS: Key<usize> = Key::new("max_groups", "100000", "How many groups there may be.");
 const MAX_TOTAL_BYTES: Key<ByteSize> =
-    Key::new("max_total_bytes", "\"2GiB\"", "How much memory all groups together may take, about.");
+    Key::new("max_total_bytes", "\"2GiB\"", "How much memory all groups and points together may take, about.");
 const MAX_SERIES: Key<usize> = Key::new("max_series", "100000", "How many series a push may have.");
 const MAX_TOTAL_SERIES: Key<usize> =
     Key::new("max_total_series", "5000000", "How many metrics there may be in all groups together.");

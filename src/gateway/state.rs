@@ -4,7 +4,7 @@
 //! a hash of name and labels. The markers of a group, when it was pushed to and when that failed, are made of its times when
 //! they are asked for; as a key has no empty labels, no two groups can have the same.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
@@ -14,6 +14,7 @@ use super::check::check_family;
 use super::chunks::Chunks;
 use super::key::Key;
 use super::refusal::Refusal;
+use super::room::{self, Table};
 use super::sweep::Expired;
 use crate::encode::parse::model::{Exposition, Family, Kind};
 
@@ -60,16 +61,19 @@ pub struct Snapshot {
 pub struct State {
     pub(super) groups: Vec<Option<Group>>,
     pub(super) free: Vec<u32>,
-    pub(super) by_key: HashMap<Key, u32, foldhash::fast::RandomState>,
+    pub(super) by_key: Table<Key, u32>,
     pub(super) families: BTreeMap<Arc<str>, Held>,
     /// The group that a metric is in, by the hash of its name and labels.
-    pub(super) metrics: HashMap<u64, u32, foldhash::fast::RandomState>,
+    pub(super) metrics: Table<u64, u32>,
     pub(super) hasher: foldhash::fast::RandomState,
+    /// What families and groups take of memory by themselves.
     pub(super) bytes: usize,
     /// Groups that end by themselves.
     pub(super) expiring: usize,
     /// When groups of a job last ended by themselves.
     pub(super) expired: Expired,
+    /// What that takes of memory.
+    pub(super) expired_bytes: usize,
 }
 
 /// A group: what it is called, and what it has.
@@ -99,9 +103,25 @@ pub struct Held {
 }
 
 impl Held {
+    /// What it takes of memory under its name, with all blocks.
+    pub fn bytes(&self, name: &str) -> usize {
+        room::shared(name.len()) + room::shared(self.help.len()) + self.holders.bytes() + A_FAMILY
+    }
+
     /// Its type and help text, without those who have it.
     pub fn clone_head(&self) -> Held {
         Held { kind: self.kind, help: self.help.clone(), holders: Chunks::default() }
+    }
+}
+
+/// What a family takes beside its texts and blocks.
+const A_FAMILY: usize = room::in_tree::<Arc<str>, Held>();
+
+impl Group {
+    /// What it takes of memory by itself, without its place in the lists of groups.
+    pub fn bytes(&self) -> usize {
+        let (name, push) = (size_of::<Arc<str>>(), size_of::<u128>());
+        room::shared(self.key.length()) + self.families.capacity() * name + self.seen.capacity() * push
     }
 }
 
@@ -116,9 +136,10 @@ impl State {
         self.metrics.len() + MARKERS.len() * self.groups()
     }
 
-    /// How many bytes all blocks take together.
+    /// How many bytes of memory everything takes together.
     pub fn bytes(&self) -> usize {
-        self.bytes
+        let lists = self.groups.capacity() * size_of::<Option<Group>>() + self.free.capacity() * size_of::<u32>();
+        self.bytes + self.expired_bytes + lists + self.by_key.bytes() + self.metrics.bytes()
     }
 
     /// Whether any group ends by itself.
@@ -250,11 +271,19 @@ impl State {
     pub(super) fn see(&mut self, key: &Key, push: u128) {
         let number = self.number(key).unwrap_or(u32::MAX);
         if let Some(Some(group)) = self.groups.get_mut(number as usize) {
+            self.bytes -= group.bytes();
             if group.seen.len() >= MOST_SEEN {
                 group.seen.pop_front();
             }
             group.seen.push_back(push);
+            self.bytes += group.bytes();
         }
+    }
+
+    /// How many bytes more a group takes to remember a push.
+    pub fn more_seen(&self, change: &Change) -> usize {
+        let known = self.group(&change.key).map_or(0, |(_, group)| group.seen.len());
+        if change.seen.is_some() && known < MOST_SEEN { 2 * size_of::<u128>() } else { 0 }
     }
 
     /// Whether the group remembers this push.
@@ -262,11 +291,22 @@ impl State {
         self.group(key).is_some_and(|(_, group)| group.seen.contains(&push))
     }
 
-    /// Bytes and metrics of a group, without its markers.
+    /// Bytes and metrics of a group, without its markers; the bytes as if it were the only one.
     pub fn size_of(&self, key: &Key) -> (usize, usize) {
         let Some((number, group)) = self.group(key) else { return (0, 0) };
-        let blocks = group.families.iter().filter_map(|name| self.families.get(name)?.holders.get(number));
-        blocks.fold((0, 0), |(bytes, metrics), block| (bytes + block.bytes(), metrics + block.metrics()))
+        let held = group.families.iter().filter_map(|name| Some((name, self.families.get(name)?)));
+        held.fold((0, 0), |(bytes, metrics), (name, held)| match held.holders.get(number) {
+            Some(block) => (bytes + bytes_of(name, &held.help, block), metrics + block.metrics()),
+            None => (bytes, metrics),
+        })
+    }
+
+    /// How many bytes more a piece takes in the state as it is now: names and help texts that are there are shared.
+    pub fn more_of(&self, piece: &Piece) -> usize {
+        match self.families.get(&piece.name) {
+            Some(held) => of_block(&piece.block) + piece.help.len().saturating_sub(held.help.len()),
+            None => bytes_of(&piece.name, &piece.help, &piece.block),
+        }
     }
 
     /// Undoes what was done last.
@@ -290,10 +330,13 @@ impl State {
             names_change |= !self.put_block(number, piece);
         }
         if names_change && let Some(Some(group)) = self.groups.get_mut(number as usize) {
+            self.bytes -= group.bytes();
             let is_removed = |name: &Arc<str>| removed.binary_search_by(|piece| piece.name.cmp(name)).is_ok();
             group.families.retain(|name| !is_removed(name));
             group.families.extend(added.iter().map(|piece| piece.name.clone()));
             group.families.sort_unstable();
+            room::shrink(&mut group.families);
+            self.bytes += group.bytes();
         }
         self.mark(key, number, times);
     }
@@ -312,6 +355,7 @@ impl State {
                 u32::try_from(self.groups.len() - 1).unwrap_or(u32::MAX)
             }
         };
+        self.bytes += group.bytes();
         self.groups[number as usize] = Some(group);
         self.by_key.insert(key.clone(), number);
         number
@@ -324,8 +368,9 @@ impl State {
         self.expiring = self.expiring + expires(times) - expires(known);
         let Some(times) = times else {
             self.by_key.remove(key);
-            self.groups[number as usize] = None;
+            self.bytes -= self.groups[number as usize].take().map_or(0, |group| group.bytes());
             self.free.push(number);
+            self.forget_numbers();
             return;
         };
         if let Some(group) = &mut self.groups[number as usize] {
@@ -333,21 +378,29 @@ impl State {
         }
     }
 
+    /// Where there is no group, no number is taken.
+    pub(super) fn forget_numbers(&mut self) {
+        if self.by_key.is_empty() {
+            (self.groups, self.free) = (Vec::new(), Vec::new());
+        }
+    }
+
     /// Puts a block in the place of the group's block of that name, and says whether it had one.
     fn put_block(&mut self, number: u32, piece: &Piece) -> bool {
         if !self.families.contains_key(&piece.name) {
             let held = Held { kind: piece.kind, help: piece.help.clone(), holders: Chunks::default() };
+            self.bytes += held.bytes(&piece.name);
             self.families.insert(piece.name.clone(), held);
         }
         let Some(held) = self.families.get_mut(&piece.name) else { return false };
+        self.bytes -= held.bytes(&piece.name);
         held.kind = piece.kind;
         if !Arc::ptr_eq(&held.help, &piece.help) {
             held.help = piece.help.clone();
         }
-        self.bytes += piece.block.bytes();
         let before = held.holders.insert(number, piece.block.clone());
+        self.bytes += held.bytes(&piece.name);
         if let Some(before) = &before {
-            self.bytes -= before.bytes();
             if before.has_metrics_of(&piece.block) {
                 return true;
             }
@@ -369,13 +422,36 @@ impl State {
 
     fn remove_block(&mut self, name: &str, number: u32) {
         let Some(held) = self.families.get_mut(name) else { return };
+        let bytes = held.bytes(name);
         let Some(block) = held.holders.remove(number) else { return };
+        self.bytes -= bytes;
         if held.holders.is_empty() {
             self.families.remove(name);
+        } else {
+            self.bytes += held.bytes(name);
         }
-        self.bytes -= block.bytes();
         self.forget_block(number, &block);
     }
+}
+
+/// What a family of a group takes of memory, if no other group has it.
+pub fn bytes_of(name: &str, help: &str, block: &Block) -> usize {
+    /// The chunk that it is in, with the list of chunks, and its name in the list of the group.
+    const ALONE: usize = 128;
+    room::shared(name.len()) + room::shared(help.len()) + A_FAMILY + ALONE + of_block(block)
+}
+
+/// What a group takes without its families.
+pub fn bytes_of_group(key: &Key) -> usize {
+    /// Of lists and tables of groups, a third is free as a rule.
+    const A_PLACE: usize = (size_of::<Option<Group>>() + size_of::<(Key, u32)>()) * 3 / 2;
+    room::shared(key.length()) + A_PLACE
+}
+
+/// A block with its entries in the index, of which a third is free as a rule.
+fn of_block(block: &Block) -> usize {
+    const IN_INDEX: usize = (size_of::<(u64, u32)>() + 1) * 3 / 2;
+    block.bytes() + block.metrics() * IN_INDEX
 }
 
 /// Whether a family tells of groups themselves.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::change::Times;
 use super::chunks::Chunks;
 use super::key::Key;
+use super::room;
 use super::state::{Group, Held, State};
 
 /// Groups by their numbers.
@@ -110,14 +111,17 @@ impl State {
             self.tell_expired(jobs.into_iter());
         }
         if selection.keys.is_none() {
-            let told = std::mem::replace(&mut self.expired, expired);
-            let empty = State { hasher: self.hasher.clone(), expired: told, ..State::default() };
+            let mut empty = State { hasher: self.hasher.clone(), ..State::default() };
+            empty.set_expired(std::mem::replace(&mut self.expired, expired.clone()));
+            self.set_expired(expired);
             return Swept::All(Box::new(std::mem::replace(self, empty)));
         }
         let mut families = Vec::new();
         self.families.retain(|name, held| {
+            let before = held.bytes(name);
             let swept = take(&mut held.holders, selection);
-            self.bytes -= swept.iter().map(|(_, block)| block.bytes()).sum::<usize>();
+            let after = if held.holders.is_empty() { 0 } else { held.bytes(name) };
+            self.bytes = self.bytes + after - before;
             if !swept.is_empty() {
                 families.push((name.clone(), Held { holders: swept, ..held.clone_head() }));
             }
@@ -130,10 +134,12 @@ impl State {
             if let Some(group) = selection.has(number).then(|| slot.take()).flatten() {
                 self.by_key.remove(&group.key);
                 self.expiring -= usize::from(group.times.expires.is_some());
+                self.bytes -= group.bytes();
                 self.free.push(number);
                 groups.push((number, group));
             }
         }
+        self.forget_numbers();
         Swept::Some { groups, families, expired }
     }
 
@@ -145,13 +151,20 @@ impl State {
 
     /// Adds to what is known of ends; of many jobs, the latest are told of.
     pub(super) fn tell_expired(&mut self, jobs: impl Iterator<Item = (String, f64)>) {
-        let expired = Arc::make_mut(&mut self.expired);
+        let mut all = self.expired.clone();
+        let expired = Arc::make_mut(&mut all);
         expired.extend(jobs);
         while expired.len() > MOST_EXPIRED {
             let earliest = expired.iter().min_by(|(_, one), (_, other)| one.total_cmp(other));
             let Some(job) = earliest.map(|(job, _)| job.clone()) else { break };
             expired.remove(&job);
         }
+        self.set_expired(all);
+    }
+
+    fn set_expired(&mut self, expired: Expired) {
+        self.expired_bytes = expired.keys().map(|job| job.capacity() + room::in_tree::<String, f64>()).sum();
+        self.expired = expired;
     }
 
     /// Takes the metrics of the groups off the index.
@@ -160,7 +173,7 @@ impl State {
         const A_SEARCH: usize = 8;
         let blocks = || swept.iter().flat_map(|(_, held)| held.holders.iter());
         let count: usize = blocks().map(|(_, block)| block.metrics()).sum();
-        if count > self.metrics.capacity() / A_SEARCH {
+        if count > self.metrics.len() / A_SEARCH {
             self.metrics.retain(|_, number| !selection.has(*number));
             return;
         }
@@ -174,24 +187,34 @@ impl State {
         let (groups, families) = match swept {
             Swept::All(before) => return *self = *before,
             Swept::Some { groups, families, expired } => {
-                self.expired = expired;
+                self.set_expired(expired);
                 (groups, families)
             }
         };
-        // Their numbers were the last to become free.
-        self.free.truncate(self.free.len() - groups.len());
         for (number, group) in groups {
             self.by_key.insert(group.key.clone(), number);
             self.expiring += usize::from(group.times.expires.is_some());
+            self.bytes += group.bytes();
+            // Where it was the last, its number was forgotten.
+            let places = self.groups.len().max(number as usize + 1);
+            self.groups.resize_with(places, || None);
             self.groups[number as usize] = Some(group);
         }
+        let numbers = (0..).zip(&self.groups);
+        self.free = numbers.filter(|(_, group)| group.is_none()).map(|(number, _)| number).collect();
         for (name, swept) in families {
             for (number, block) in swept.holders.iter() {
-                self.bytes += block.bytes();
-                self.metrics.extend(block.hashes().map(|hash| (hash, number)));
+                block.hashes().for_each(|hash| _ = self.metrics.insert(hash, number));
             }
-            let held = self.families.entry(name).or_insert_with(|| swept.clone_head());
+            if !self.families.contains_key(&name) {
+                let head = swept.clone_head();
+                self.bytes += head.bytes(&name);
+                self.families.insert(name.clone(), head);
+            }
+            let Some(held) = self.families.get_mut(&name) else { continue };
+            self.bytes -= held.bytes(&name);
             swept.holders.iter().for_each(|(number, block)| drop(held.holders.insert(number, block.clone())));
+            self.bytes += held.bytes(&name);
         }
     }
 }

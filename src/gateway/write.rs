@@ -10,6 +10,7 @@ use super::base::{Gateway, json_answer, now};
 use super::own::count_by;
 use super::points::Terms;
 use super::push::read_body;
+use super::state::State;
 use crate::encode::parse::line::points;
 
 /// Which InfluxDB is spoken to.
@@ -65,7 +66,12 @@ impl Gateway {
             Ok(body) => body,
             Err(Refused(status, message)) => return Ok(version.error(status, &message)),
         };
-        let terms = Terms { ttl: settings.point_ttl, most: settings.max_point_series, labels: settings.limits.labels };
+        let terms = Terms {
+            ttl: settings.point_ttl,
+            most: settings.max_point_series,
+            most_bytes: settings.kept.bytes.saturating_sub(self.core.look(State::bytes)),
+            labels: settings.limits.labels,
+        };
         let now = (now() * 1e9) as i64;
         let is_taken = |name: &str| self.is_taken(name);
         let (mut taken, mut dropped, mut first) = (0, 0, None);

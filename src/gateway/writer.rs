@@ -36,8 +36,9 @@ struct Pause {
 }
 
 impl Pause {
-    const FIRST: Duration = Duration::from_secs(10);
-    const LONGEST: Duration = Duration::from_secs(3600);
+    /// Tests do not wait for long.
+    const FIRST: Duration = if cfg!(test) { Duration::from_millis(1) } else { Duration::from_secs(10) };
+    const LONGEST: Duration = if cfg!(test) { Self::FIRST } else { Duration::from_secs(3600) };
 
     fn none() -> Pause {
         Pause { until: Instant::now(), next: Self::FIRST }
@@ -96,11 +97,11 @@ impl Writer {
             if let Some(ended) = inner.snapshot_ended.take() {
                 self.end_snapshot(ended);
             }
+            if inner.is_closed && inner.batch.is_empty() {
+                return None;
+            }
             if !inner.batch.is_empty() || self.is_due() {
                 break;
-            }
-            if inner.is_closed {
-                return None;
             }
             inner = match self.pause.until.checked_duration_since(Instant::now()) {
                 Some(pause) if self.is_wanted() => {

@@ -114,8 +114,8 @@ fn groups_end_when_their_time_is_over_and_that_is_told() {
 #[test]
 fn what_is_too_much_is_refused_by_the_name_of_its_limit() {
     let gateway = Own::start(
-        "max_body = \"1KiB\"\nmax_series = 5\nmax_labels = 3\nmax_group_series = 6\nmax_group_bytes = \"2KiB\"\n\
-         max_groups = 3\nmax_total_bytes = \"3800B\"\nmax_total_series = 16\n",
+        "max_body = \"1KiB\"\nmax_series = 5\nmax_labels = 3\nmax_group_series = 6\nmax_group_bytes = \"3600B\"\n\
+         max_groups = 3\nmax_total_bytes = \"7400B\"\nmax_total_series = 16\n",
     );
     let long = format!("x 1\n# {}\n", "y".repeat(2000));
     let series = |prefix: &str, count: usize| (0..count).map(|n| format!("{prefix}{n} 1\n")).collect::<String>();
@@ -293,4 +293,42 @@ fn with_prometheus_that_pulls_what_was_pushed() {
     assert_eq!(prometheus.promql("U__rows_2e_new{job='x',U__a_2e_b='c'}"), [4.0]);
     assert!(prometheus.promql("push_time_seconds{job='backup'}")[0] > 1.5e9);
     assert_eq!(prometheus.promql("taffrail_gateway_groups{job='gateway'}"), [2.0]);
+}
+
+#[test]
+fn long_help_texts_names_and_keys_count_and_nothing_acknowledged_is_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    let gateway = Own::keeping(folder.path(), "[gateway]\nmax_group_bytes = \"12MiB\"\nmax_total_bytes = \"40MiB\"\n");
+    let help = "x".repeat(3 << 20);
+    let push = |gateway: &Own, job: &str, number: usize| {
+        let body = format!("# HELP {job}{number} {help}\n# TYPE {job}{number} gauge\n{job}{number} 1\n");
+        gateway.post(&format!("/metrics/job/{job}"), &body)
+    };
+    let mut taken = 0;
+    let refused = loop {
+        let reply = push(&gateway, "long", taken);
+        if reply.status != 200 {
+            break reply;
+        }
+        taken += 1;
+    };
+    assert_eq!(taken, 3, "three of 3 MiB each fit into 12 MiB beside what they take otherwise");
+    assert!(refused.status == 413 && refused.body.contains("max_group_bytes"), "{refused:?}");
+    let exposition = |gateway: &Own| request("GET", "/metrics", "").send(&gateway.address()).body;
+    let bytes = super::harness::sample(&exposition(&gateway), "taffrail_gateway_bytes").unwrap();
+    assert!(bytes >= 9e6, "{bytes}");
+    let more: Vec<u16> = (0..13).map(|number| push(&gateway, &format!("j{number}"), 0).status).collect();
+    let (fit, rest) = more.split_at(10);
+    assert!(fit.iter().all(|status| *status == 200) && rest.iter().all(|status| *status == 429), "{more:?}");
+    // A key is repeated in each series.
+    let long_key = format!("/metrics/job/key/l/{}", "k".repeat(4000));
+    let series = (0..4000).map(|number| format!("x{{n=\"{number}\"}} 1\n")).collect::<String>();
+    let refused = gateway.put(&long_key, &series);
+    assert!(refused.status == 413 && refused.body.contains("max_group_bytes"), "{refused:?}");
+    gateway.signal(rustix::process::Signal::KILL);
+    drop(gateway);
+    let again = Own::keeping(folder.path(), "");
+    let exposition = exposition(&again);
+    let families = exposition.lines().filter(|line| line.starts_with("long") || line.starts_with('j'));
+    assert_eq!(families.count(), 3 + 10);
 }
