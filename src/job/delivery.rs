@@ -144,20 +144,20 @@ impl<'d> Earlier<'d> {
         Earlier { delivery, own_group, denied: HashSet::new(), elsewhere: BTreeMap::new(), last_pushes: None }
     }
 
+    /// The push in a file, and its group; nothing if it is none that is sent from here, which is reported.
+    fn read(&mut self, path: &Path) -> Option<(Kept, Key)> {
+        let read = spool::read(path).map_err(NotOurs::Wrong);
+        match read.and_then(|push| Ok((self.delivery.address.group_of(&push)?, push))) {
+            Ok((group, push)) => return Some((push, group)),
+            Err(NotOurs::Elsewhere(gateway)) => *self.elsewhere.entry(gateway).or_default() += 1,
+            Err(NotOurs::Wrong(reason)) => set_aside(path, &reason),
+        }
+        None
+    }
+
     /// Sends one. An error says that the gateway cannot be reached now; what is wrong with the push itself is reported.
     async fn send(&mut self, path: &PathBuf) -> Result<(), String> {
-        let push = match spool::read(path) {
-            Ok(push) => push,
-            Err(reason) => return Ok(set_aside(path, &reason)),
-        };
-        let group = match self.delivery.address.group_of(&push) {
-            Ok(group) => group,
-            Err(NotOurs::Elsewhere(gateway)) => {
-                *self.elsewhere.entry(gateway).or_default() += 1;
-                return Ok(());
-            }
-            Err(NotOurs::Wrong(reason)) => return Ok(set_aside(path, &reason)),
-        };
+        let Some((push, group)) = self.read(path) else { return Ok(()) };
         if self.denied.contains(&group) || self.is_left_to_another(&group, &push) {
             return Ok(());
         }

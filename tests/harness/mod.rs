@@ -202,9 +202,14 @@ impl Taffrail {
     /// Takes another configuration, and waits until the log tells what became of it.
     pub fn reload(&self, config: &str) {
         let before = self.logged("reloaded");
-        std::fs::write(&self.config, config).unwrap();
+        self.configure(config);
         self.signal(Signal::HUP);
         wait_until("the reload", || (self.logged("reloaded") > before).then_some(()));
+    }
+
+    /// Writes another configuration, and says nothing of it.
+    pub fn configure(&self, config: &str) {
+        std::fs::write(&self.config, config).unwrap();
     }
 
     pub fn signal(&self, signal: Signal) {
