@@ -8,6 +8,7 @@ use std::collections::HashSet;
 use super::block::shown_labels;
 use super::change::{Change, Piece};
 use super::key::Key;
+use super::names::{Clash, clash, is_taken};
 use super::refusal::Refusal;
 use super::state::State;
 use crate::encode::parse::model::{Exposition, Family, Kind};
@@ -49,23 +50,10 @@ impl State {
             let own = change.added(name).map(|other| (change.key.clone(), other.kind));
             own.or_else(|| stays(name))
         };
-        let refusal = |part: &str, whole: &str, other: Key| {
-            Err(Refusal::Suffix { part: part.to_owned(), whole: whole.to_owned(), other })
-        };
-        for suffix in ["_count", "_sum", "_bucket"] {
-            if has_part(piece.kind, suffix) {
-                let part = format!("{}{suffix}", piece.name);
-                if let Some((other, _)) = kind_of(&part) {
-                    return refusal(&part, &piece.name, other);
-                }
-            }
-            if let Some(whole) = piece.name.strip_suffix(suffix)
-                && let Some((other, _)) = kind_of(whole).filter(|(_, kind)| has_part(*kind, suffix))
-            {
-                return refusal(&piece.name, whole, other);
-            }
+        match clash(&piece.name, piece.kind, &kind_of) {
+            Some(Clash { part, whole, other }) => Err(Refusal::Suffix { part, whole, other }),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     fn check_metrics(&self, change: &Change, pushed: &Exposition<'_>, group: Option<u32>) -> Result<(), Refusal> {
@@ -92,18 +80,9 @@ impl State {
     }
 }
 
-/// Whether a family of this type has samples with this suffix.
-fn has_part(kind: Kind, suffix: &str) -> bool {
-    match kind {
-        Kind::Summary => suffix != "_bucket",
-        Kind::Histogram | Kind::GaugeHistogram => true,
-        _ => false,
-    }
-}
-
 /// What holds of a family by itself.
 pub(super) fn check_family(family: &Family<'_>, key: &Key) -> Result<(), Refusal> {
-    if super::own::FAMILIES.iter().any(|own| own.name == family.name) {
+    if is_taken(&family.name, family.kind, &super::own::kind_of) {
         return Err(Refusal::Own(family.name.to_string()));
     }
     let series = |index: usize| described(family, index, key);

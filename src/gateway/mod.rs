@@ -18,6 +18,7 @@ pub mod key;
 pub mod limits;
 pub mod matcher;
 pub mod merge;
+mod names;
 pub mod options;
 pub mod own;
 pub mod page;

@@ -4,7 +4,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::state::State;
 use super::sweep::Expired;
-use crate::encode::family::FamilyInfo;
+use crate::encode::family::{self, FamilyInfo};
+use crate::encode::parse::model::Kind;
 use crate::encode::{Family, FamilyWriter};
 
 /// What was counted since the start.
@@ -52,9 +53,30 @@ const PUSHES: Family<1> = Family::counter(
     ["outcome"],
 );
 
-/// The families that the gateway tells of itself.
-pub const FAMILIES: &[FamilyInfo] =
-    &[BYTES.info(), DELETED.info(), EXPIRED.info(), EXPIRY_TIME.info(), GROUPS.info(), METRICS.info(), PUSHES.info()];
+/// The families that the gateway tells of itself: all that [`write`] writes.
+pub const FAMILIES: &[FamilyInfo] = &[
+    BYTES.info(),
+    DELETED.info(),
+    EXPIRED.info(),
+    EXPIRY_TIME.info(),
+    GROUPS.info(),
+    METRICS.info(),
+    POINT_SERIES.info(),
+    POINTS.info(),
+    PUSHES.info(),
+];
+
+/// The type of the family of this name that the gateway tells of itself.
+pub fn kind_of(name: &str) -> Option<Kind> {
+    let own = FAMILIES.iter().find(|own| own.name == name)?;
+    Some(match own.kind {
+        family::Kind::Counter => Kind::Counter,
+        family::Kind::Gauge => Kind::Gauge,
+        family::Kind::Untyped => Kind::Untyped,
+        family::Kind::Histogram => Kind::Histogram,
+        family::Kind::Summary => Kind::Summary,
+    })
+}
 
 /// Counts one more.
 pub fn count(counter: &AtomicU64) {
@@ -120,4 +142,22 @@ fn write_points(out: &mut FamilyWriter<'_>, counts: &Counts) {
     let mut points = out.family(&POINTS);
     points.sample(["dropped"], get(&counts.points_dropped));
     points.sample(["taken"], get(&counts.points));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sinks::negotiate::Format;
+    use crate::sinks::render;
+
+    #[test]
+    fn all_that_is_written_is_known_to_be_the_gateways_own() {
+        let expired = Expired::new([("backup".to_owned(), 1.0)].into());
+        let gauges = Gauges { expired, ..Gauges::of(&State::default(), 0, 0) };
+        let written = render::whole(Format::Text, 0, |out| write(out, &Counts::default(), &gauges));
+        let written = String::from_utf8(written).unwrap();
+        let heads = written.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());
+        let known: Vec<&str> = FAMILIES.iter().map(|family| family.name).collect();
+        assert_eq!(heads.collect::<Vec<_>>(), known);
+    }
 }

@@ -16,13 +16,15 @@ use super::base::{Gateway, json_answer, text_of};
 use super::change::{Plan, Times};
 use super::json;
 use super::key::Key;
+use super::names;
 use super::own;
 use super::page;
 use super::refusal::Refusal;
 use super::scrape::{self, Shape};
-use super::state::{State, is_marker};
+use super::state::State;
 use super::sweep::Selection;
 use super::write::{self, Version};
+use crate::encode::parse::model::Kind;
 use crate::encode::pushed::Names;
 use crate::http::access::{Right, Viewer};
 use crate::sinks::negotiate::{self, accepts_gzip};
@@ -245,9 +247,7 @@ impl Gateway {
         let gateway = self.clone();
         let produce = move |drain: &mut dyn FnMut(&mut Vec<u8>)| {
             let mut rest = scrape::families(&all, shape, drain);
-            let has = |name: &str| {
-                is_marker(name) || all.families.binary_search_by(|(known, _)| known.as_ref().cmp(name)).is_ok()
-            };
+            let has = |name: &str| names::is_taken(name, Kind::Untyped, &|name| all.kind_of(name));
             drain(&mut rest);
             rest.extend(gateway.points.write(shape, &has, drain));
             rest.extend(gateway.own_families(shape));

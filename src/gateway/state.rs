@@ -163,9 +163,9 @@ impl State {
         groups.filter_map(|(number, group)| group.as_ref().map(|group| (number as u32, group)))
     }
 
-    /// Whether there is a family of this name.
-    pub fn has_family(&self, name: &str) -> bool {
-        self.families.contains_key(name) || is_marker(name)
+    /// The type of the family of this name.
+    pub fn kind_of(&self, name: &str) -> Option<Kind> {
+        self.families.get(name).map(|held| held.kind).or_else(|| marker_kind(name))
     }
 
     /// Everything as it is now. It stays so, whatever is pushed meanwhile.
@@ -452,6 +452,18 @@ pub fn bytes_of_group(key: &Key) -> usize {
 fn of_block(block: &Block) -> usize {
     const IN_INDEX: usize = (size_of::<(u64, u32)>() + 1) * 3 / 2;
     block.bytes() + block.metrics() * IN_INDEX
+}
+
+impl Snapshot {
+    /// The type of the family of this name.
+    pub fn kind_of(&self, name: &str) -> Option<Kind> {
+        let held = self.families.binary_search_by(|(known, _)| known.as_ref().cmp(name)).ok();
+        held.map(|at| self.families[at].1.kind).or_else(|| marker_kind(name))
+    }
+}
+
+fn marker_kind(name: &str) -> Option<Kind> {
+    is_marker(name).then_some(Kind::Gauge)
 }
 
 /// Whether a family tells of groups themselves.

@@ -7,11 +7,13 @@ use serde_json::{Value, json};
 
 use super::answer::Refused;
 use super::base::{Gateway, json_answer, now};
-use super::own::count_by;
+use super::names;
+use super::own::{self, count_by};
 use super::points::Terms;
 use super::push::read_body;
 use super::state::State;
 use crate::encode::parse::line::points;
+use crate::encode::parse::model::Kind;
 
 /// Which InfluxDB is spoken to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,9 +101,10 @@ impl Gateway {
         })
     }
 
-    /// Whether a name is that of what was pushed, or of what the gateway tells of itself.
+    /// Whether a point's name is that of a sample that was pushed, or of what the gateway tells of itself.
     pub(super) fn is_taken(&self, name: &str) -> bool {
-        super::own::FAMILIES.iter().any(|own| own.name == name) || self.core.look(|state| state.has_family(name))
+        let is_taken = |kind_of: &dyn Fn(&str) -> Option<Kind>| names::is_taken(name, Kind::Untyped, kind_of);
+        is_taken(&own::kind_of) || self.core.look(|state| is_taken(&|name| state.kind_of(name)))
     }
 }
 

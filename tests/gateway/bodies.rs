@@ -118,3 +118,46 @@ fn a_dot_is_a_value_like_any_other() {
         }
     }
 }
+
+#[test]
+fn what_the_gateway_tells_of_itself_cannot_be_pushed() {
+    let gateway = Own::start("");
+    let exposition = gateway.exposition();
+    let families = exposition.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
+    let own: Vec<&str> = families.map(|(name, _)| name).filter(|name| name.starts_with("taffrail_")).collect();
+    assert!(
+        own.contains(&"taffrail_gateway_points_total") && own.contains(&"taffrail_gateway_point_series"),
+        "{own:?}"
+    );
+    for name in own {
+        for kind in ["counter", "gauge", "untyped", "histogram"] {
+            let reply = gateway.put("/metrics/job/a", &format!("# TYPE {name} {kind}\n{name} 1\n"));
+            let expected = format!("{name} is what the gateway tells of itself; choose another name");
+            assert!(reply.status == 400 && reply.body.contains(&expected), "{kind}: {reply:?}");
+        }
+        let point = gateway.post("/write", &format!("{name} value=1\n"));
+        assert!(point.status == 400 && point.body.contains("the gateway's own"), "{point:?}");
+    }
+}
+
+#[test]
+fn a_point_and_a_part_of_what_was_pushed_cannot_meet() {
+    let gateway = Own::start("");
+    let summary = "# TYPE s summary\ns_sum 1\ns_count 1\n";
+    let histogram = "# TYPE h histogram\nh_bucket{le=\"1\"} 1\nh_sum 1\nh_count 1\n";
+    assert_eq!(gateway.put("/metrics/job/a", &[summary, histogram].concat()).status, 200);
+    for measurement in ["s", "h"] {
+        for (field, status) in [("value", 400), ("count", 400), ("sum", 400), ("total", 204)] {
+            let reply = gateway.post("/write", &format!("{measurement} {field}=7\n"));
+            assert_eq!(reply.status, status, "{measurement} {field}: {reply:?}");
+        }
+    }
+    assert_eq!(gateway.post("/write", "h_bucket,le=2 value=7\n").status, 400);
+    assert_eq!(gateway.post("/write", "s_bucket,le=2 value=7\n").status, 204, "a summary has no buckets");
+    // A push is taken whatever points there are, which are not shown then.
+    assert_eq!(gateway.post("/write", "t count=7,sum=7,value=7,max=7\n").status, 204);
+    assert_eq!(gateway.put("/metrics/job/b", "# TYPE t summary\nt_sum 1\nt_count 1\n").status, 200);
+    let exposition = gateway.exposition();
+    let lines: Vec<&str> = exposition.lines().filter(|line| line.starts_with("t_") || line.starts_with("t ")).collect();
+    assert_eq!(lines, ["t_sum{instance=\"\",job=\"b\"} 1", "t_count{instance=\"\",job=\"b\"} 1", "t_max 7"]);
+}
