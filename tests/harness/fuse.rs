@@ -9,7 +9,7 @@ use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::thread;
 
@@ -84,7 +84,7 @@ impl Drop for FuseMount {
     fn drop(&mut self) {
         // What still waits is answered, so that no thread is left in the kernel.
         self.answer();
-        let path = c_path(&self.folder.path().to_owned());
+        let path = c_path(self.folder.path());
         // SAFETY: a valid C string; the call touches no memory of ours.
         #[allow(unsafe_code)]
         unsafe {
@@ -93,13 +93,13 @@ impl Drop for FuseMount {
     }
 }
 
-fn c_path(path: &PathBuf) -> CString {
+fn c_path(path: &Path) -> CString {
     CString::new(path.as_os_str().as_bytes()).unwrap()
 }
 
 fn mount(folder: &Path, device: &File) {
     let options = format!("fd={},rootmode=40000,user_id=0,group_id=0,allow_other", device.as_raw_fd());
-    let (options, path) = (CString::new(options).unwrap(), c_path(&folder.to_owned()));
+    let (options, path) = (CString::new(options).unwrap(), c_path(folder));
     // SAFETY: all pointers are to C strings that outlive the call.
     #[allow(unsafe_code)]
     let mounted = unsafe {
