@@ -1,12 +1,15 @@
 use std::fs::{DirBuilder, File, FileType, Metadata, OpenOptions};
 use std::future::pending;
 use std::io;
+use std::os::fd::AsFd;
 use std::os::unix::fs::{DirBuilderExt, FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::Duration;
 
 use rustix::fs::OFlags;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -136,6 +139,23 @@ pub fn raise_descriptor_limit() {
             return;
         }
     }
+}
+
+/// Whether the process, or the system, has no descriptors or no memory left for a connection: accept(2).
+pub fn is_lack_of_room(error: &io::Error) -> bool {
+    let lacks = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
+    Errno::from_io_error(error).is_some_and(|error| lacks.contains(&error))
+}
+
+/// Whether a connection waits to be accepted.
+pub fn is_somebody_waiting(listener: &impl AsFd) -> bool {
+    let mut asked = [PollFd::new(listener, PollFlags::IN)];
+    poll(&mut asked, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })) != Ok(0)
+}
+
+/// A descriptor to be given up when another one is wanted badly.
+pub fn spare_descriptor() -> Option<File> {
+    File::open("/dev/null").ok()
 }
 
 /// Whether a limit is above another; nothing is no limit.
