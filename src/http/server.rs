@@ -80,10 +80,7 @@ impl Server {
     /// That an address cannot be bound, or that certificates or users cannot be had; everything is as before then.
     pub async fn apply(&mut self, settings: &Settings) -> Result<(), ApplyError> {
         let before = self.rules.load_full();
-        let guard = match *before.guard.origin() == settings.protection {
-            true => before.guard.clone(),
-            false => Arc::new(Guard::new(settings.protection.clone()).map_err(ApplyError::Protection)?),
-        };
+        let guard = before.guard.renewed(settings.protection.clone()).await.map_err(ApplyError::Protection)?;
         let is_unwanted = |open: &SocketAddr| !settings.listen.contains(open);
         let is_missing = |address: &&SocketAddr| !self.listeners.contains_key(*address);
         let missing: BTreeSet<SocketAddr> = settings.listen.iter().filter(is_missing).copied().collect();

@@ -173,6 +173,8 @@ pub struct Signals {
     hangup: Signal,
     terminate: Signal,
     interrupt: Signal,
+    /// Whoever writes beyond a limit on files' sizes gets an error, instead of the process an end.
+    _file_size: Signal,
 }
 
 impl Signals {
@@ -185,6 +187,7 @@ impl Signals {
             hangup: signal(SignalKind::hangup())?,
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
+            _file_size: signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?,
         })
     }
 
