@@ -29,7 +29,6 @@ use taffrail::log;
 use taffrail::manager;
 use taffrail::say;
 use taffrail::settings::Overrides;
-use taffrail::sinks::connection::Prepared;
 use taffrail::sinks::negotiate::Format;
 use taffrail::sinks::prometheus::Exposition;
 use taffrail::sinks::push::read_points;
@@ -224,7 +223,7 @@ impl Check {
     fn execute(&self) -> Result<(), Failure> {
         let settings = self.configuration.origin().load_without_credentials()?;
         for sink in &settings.sinks {
-            Prepared::new(sink.clone())?;
+            taffrail::sinks::sender::Sink::check(sink)?;
         }
         Guard::new(settings.http.protection.clone())?;
         if self.quiet {

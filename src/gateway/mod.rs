@@ -4,6 +4,7 @@
 //! answered once it is on disk ([`crate::store`]). What Prometheus pulls is copied from blocks that were encoded when they
 //! were pushed ([`block`], [`scrape`]).
 
+pub mod address;
 pub mod answer;
 pub mod base;
 pub mod block;
@@ -20,6 +21,7 @@ pub mod matcher;
 pub mod merge;
 mod names;
 pub mod options;
+pub mod origin;
 pub mod own;
 pub mod page;
 pub mod points;

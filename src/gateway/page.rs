@@ -1,6 +1,11 @@
 //! The page for people: groups, a page at a time, to be searched and deleted.
 
+use std::sync::LazyLock;
+
+use axum::http::header;
 use axum::response::{Html, IntoResponse, Response};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 
 use super::change::{Piece, Times};
 use super::core::Core;
@@ -40,8 +45,23 @@ pub fn page(core: &Core, query: &str, viewer: &Viewer) -> Response {
         .replace("{{total}}", &total.to_string())
         .replace("{{rows}}", &rows)
         .replace("{{pages}}", &pages(&search, number, total));
-    Html(html).into_response()
+    ([(header::CONTENT_SECURITY_POLICY, POLICY.as_str())], Html(html)).into_response()
 }
+
+/// What the page may do in a browser: run its own script, which asks the gateway, and nothing else.
+static POLICY: LazyLock<String> = LazyLock::new(|| {
+    let hash = |tag: &str| {
+        let inside = include_str!("page.html").split_once(&format!("<{tag}>")).unwrap_or_default().1;
+        let inside = inside.split_once(&format!("</{tag}>")).unwrap_or_default().0;
+        STANDARD.encode(ring::digest::digest(&ring::digest::SHA256, inside.as_bytes()))
+    };
+    format!(
+        "default-src 'none'; script-src 'sha256-{}'; style-src 'sha256-{}'; connect-src 'self'; img-src data:; \
+         form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+        hash("script"),
+        hash("style"),
+    )
+});
 
 fn row(key: &Key, times: Times, pieces: &[Piece], viewer: &Viewer) -> String {
     let now = super::base::now();

@@ -17,16 +17,19 @@ use super::change::{Plan, Times};
 use super::json;
 use super::key::Key;
 use super::names;
+use super::origin::Foreign;
 use super::own;
 use super::page;
 use super::refusal::Refusal;
 use super::scrape::{self, Shape};
+use super::settings::Settings;
 use super::state::State;
 use super::sweep::Selection;
 use super::write::{self, Version};
 use crate::encode::parse::model::Kind;
 use crate::encode::pushed::Names;
 use crate::http::access::{Right, Viewer};
+use crate::http::{self, Peer};
 use crate::sinks::negotiate::{self, accepts_gzip};
 use crate::sinks::render;
 
@@ -36,28 +39,60 @@ pub fn router(gateway: Arc<Gateway>) -> Router {
 }
 
 async fn answer(Extract(gateway): Extract<Arc<Gateway>>, request: Request) -> Response {
-    let method = request.method().clone();
-    let answered = route(&gateway, request).await;
+    let (method, settings) = (request.method().clone(), gateway.settings.load_full());
+    let path = request.uri().path().to_owned();
+    let from = origins(request.headers());
+    let is_preflight = http::server::is_preflight(&method, request.headers());
+    // Probes are answered with and without the prefix.
+    let is_probe = http::server::is_probe(&path, settings.prefix.as_str());
+    let below = settings.prefix.below(&path).or(is_probe.then_some(path.as_str()));
+    let answered = match below {
+        None => Err(not_found()),
+        Some("") if matches!(method, Method::GET | Method::HEAD) && !settings.prefix.as_str().is_empty() => {
+            Ok(see(settings.prefix.with_slash().unwrap_or_default()))
+        }
+        Some(_) if is_preflight => Ok(StatusCode::OK.into_response()),
+        Some(below) => match is_probe.then_some(()).ok_or(()).or_else(|()| check_browser(&settings, &request)) {
+            Ok(()) => route(&gateway, below, request).await,
+            Err(foreign) => Err(Refused(foreign.status(), foreign.to_string())),
+        },
+    };
     let mut response = answered.unwrap_or_else(IntoResponse::into_response);
+    let is_public = below.is_some_and(|below| matches!(below, "/api/v1/status" | "/api/v1/metrics"));
+    settings.browsers.let_read(&from, is_public, &mut response);
     if method == Method::HEAD {
         *response.body_mut() = Body::empty();
     }
     response
 }
 
-/// Which endpoint a path is for, and what it takes to ask; slashes that follow each other are one.
-async fn route(gateway: &Arc<Gateway>, request: Request) -> Result<Response, Refused> {
-    let raw = request.uri().path().to_owned();
+fn check_browser(settings: &Settings, request: &Request) -> Result<(), Foreign> {
+    let is_tls = request.extensions().get::<Peer>().is_some_and(|peer| peer.is_tls);
+    settings.browsers.check(request.method(), request.uri(), request.headers(), is_tls)
+}
+
+/// The origins that a request names, which answers are for.
+fn origins(headers: &HeaderMap) -> HeaderMap {
+    headers.get_all(header::ORIGIN).iter().map(|origin| (header::ORIGIN, origin.clone())).collect()
+}
+
+/// Leads a browser to another path.
+fn see(path: String) -> Response {
+    (StatusCode::MOVED_PERMANENTLY, [(header::LOCATION, path)]).into_response()
+}
+
+/// Which endpoint a path is for, and what it takes to ask; slashes that follow each other are one. `raw` is below the
+/// prefix.
+async fn route(gateway: &Arc<Gateway>, raw: &str, request: Request) -> Result<Response, Refused> {
+    let raw = raw.to_owned();
     let parts: Vec<&str> = raw.split('/').filter(|part| !part.is_empty()).collect();
     let method = match request.method() {
         &Method::HEAD => Method::GET,
         other => other.clone(),
     };
     let viewer = request.extensions().get::<Viewer>().cloned().unwrap_or(Viewer::Anybody);
-    if let ["metrics", first, _, ..] = parts.as_slice()
-        && Key::begins_with(first)
-    {
-        let start = raw.find(first).unwrap_or_default();
+    if let ["metrics", "job" | "job@base64", _, ..] = parts.as_slice() {
+        let start = raw.find("job").unwrap_or_default();
         return group(gateway, &raw[start..], &viewer, request).await;
     }
     // Whoever may only push still asks whether somebody is there.
@@ -69,7 +104,9 @@ async fn route(gateway: &Arc<Gateway>, request: Request) -> Result<Response, Ref
     match (parts.as_slice(), method) {
         (["metrics"], Method::GET) => Ok(gateway.scrape(request.headers())),
         (["metrics"], method) => Ok(other_method(&method, "GET, HEAD, OPTIONS")),
-        ([], Method::GET) => Ok(page::page(gateway.core.as_ref(), query, &viewer)),
+        // What the page names is beside it.
+        (["status"], Method::GET) if raw.ends_with('/') => Ok(see("../status".to_owned())),
+        ([] | ["status"], Method::GET) => Ok(page::page(gateway.core.as_ref(), query, &viewer)),
         (["-", "healthy" | "ready"], Method::GET) => Ok("OK".into_response()),
         (["write"], Method::POST) => gateway.write_points(Version::One, &viewer, request).await,
         (["api", "v2", "write"], Method::POST) => gateway.write_points(Version::Two, &viewer, request).await,
@@ -78,9 +115,9 @@ async fn route(gateway: &Arc<Gateway>, request: Request) -> Result<Response, Ref
         (["api", "v2", "query"], Method::POST) => Ok(StatusCode::OK.into_response()),
         (["health"], Method::GET) => Ok(write::health()),
         (["-", "quit"], method) => gateway.quit(&method, &viewer),
-        (["api", "v1", ..], Method::OPTIONS) => Ok(with_cors(StatusCode::OK.into_response())),
-        (["api", "v1", "status"], Method::GET) => Ok(with_cors(gateway.status().into_response())),
-        (["api", "v1", "metrics"], Method::GET) => Ok(with_cors(gateway.metrics().into_response())),
+        (["api", "v1", ..], Method::OPTIONS) => Ok(StatusCode::OK.into_response()),
+        (["api", "v1", "status"], Method::GET) => Ok(gateway.status()),
+        (["api", "v1", "metrics"], Method::GET) => Ok(gateway.metrics()),
         (["api", "v1", "admin", "wipe"], method) if gateway.settings.load().admin_api => {
             gateway.wipe(&method, &viewer).await
         }
@@ -89,7 +126,7 @@ async fn route(gateway: &Arc<Gateway>, request: Request) -> Result<Response, Ref
             gateway.delete_matching(query).await
         }
         (["api", "v1", "status" | "metrics"], method) => Ok(other_method(&method, "GET, HEAD, OPTIONS")),
-        (["-", "healthy" | "ready"] | [], method) => Ok(other_method(&method, "GET, HEAD, OPTIONS")),
+        (["-", "healthy" | "ready"] | [] | ["status"], method) => Ok(other_method(&method, "GET, HEAD, OPTIONS")),
         _ => Err(not_found()),
     }
 }
@@ -102,19 +139,6 @@ fn not_found() -> Refused {
 fn other_method(method: &Method, allowed: &'static str) -> Response {
     let status = if *method == Method::OPTIONS { StatusCode::OK } else { StatusCode::METHOD_NOT_ALLOWED };
     (status, [(header::ALLOW, allowed)]).into_response()
-}
-
-fn with_cors(mut response: Response) -> Response {
-    for (name, value) in [
-        ("access-control-allow-headers", "Accept, Authorization, Content-Type, Origin"),
-        ("access-control-allow-methods", "GET, POST, DELETE, OPTIONS"),
-        ("access-control-allow-origin", "*"),
-        ("access-control-expose-headers", "Date"),
-        ("cache-control", "no-cache, no-store, must-revalidate"),
-    ] {
-        response.headers_mut().insert(name, HeaderValue::from_static(value));
-    }
-    response
 }
 
 /// The endpoints of one group.
@@ -163,7 +187,7 @@ impl Gateway {
         }
         viewer.may(Right::Admin)?;
         self.end(|state| state.select(|_, _| true)).await?;
-        Ok(with_cors(StatusCode::ACCEPTED.into_response()))
+        Ok(StatusCode::ACCEPTED.into_response())
     }
 
     /// Ends the groups that `select` selects, and says how many they were.

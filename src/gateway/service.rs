@@ -5,8 +5,6 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::spawn_blocking;
-
 use super::base::Gateway;
 use super::core::Core;
 use super::forward::Forward;
@@ -46,15 +44,13 @@ impl Service {
     ) -> Result<Service, StartError> {
         /// How late a group may end.
         const EVERY: Duration = Duration::from_secs(1);
-        let folder = settings.state.clone();
-        let opened = spawn_blocking(move || Core::open(folder.as_deref())).await;
-        let core = opened.unwrap_or_else(|failed| std::panic::resume_unwind(failed.into_panic()))?;
+        let core = Core::open(settings.state.as_deref())?;
         let groups = core.look(|state| state.groups());
         match &settings.state {
             Some(folder) => tracing::info!("the gateway keeps {groups} groups in {}", folder.display()),
             None => tracing::warn!("the gateway keeps groups in memory alone; [gateway] state = DIRECTORY keeps them"),
         }
-        let listeners = http::Settings { listen: settings.listen.clone(), ..http.clone() };
+        let listeners = listeners(&settings, http);
         let gateway = Gateway::new(core, settings);
         let mut server = Server::new(&listeners, router(gateway.clone()), handed);
         server.apply(&listeners).await.inspect_err(|_| gateway.close())?;
@@ -80,7 +76,7 @@ impl Service {
     /// That it cannot listen so; then everything is as before.
     pub async fn reload(&mut self, settings: Settings, http: &http::Settings) -> Result<(), ApplyError> {
         let before: Vec<SocketAddr> = self.server.addresses().collect();
-        let listeners = http::Settings { listen: settings.listen.clone(), ..http.clone() };
+        let listeners = listeners(&settings, http);
         self.server.apply(&listeners).await?;
         for address in self.server.addresses().filter(|address| !before.contains(address)) {
             tracing::info!("the gateway listens on {}://{address}", self.server.scheme());
@@ -108,4 +104,8 @@ impl Service {
         self.server.drain().await;
         self.gateway.close();
     }
+}
+
+fn listeners(settings: &Settings, http: &http::Settings) -> http::Settings {
+    http::Settings { listen: settings.listen.clone(), prefix: settings.prefix.as_str().to_owned(), ..http.clone() }
 }

@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::address::{ExternalUrl, Prefix};
 use super::limits::Limits;
+use super::origin::{Allowed, Browsers};
 use super::rules::Rule;
 use crate::config::setting::ByteSize;
 use crate::config::{Key, KeyInfo, Section};
@@ -17,6 +19,10 @@ pub struct Settings {
     pub listen: Vec<SocketAddr>,
     /// Where groups are kept; nothing: in memory alone.
     pub state: Option<PathBuf>,
+    /// Below which path everything is.
+    pub prefix: Prefix,
+    /// What is asked of requests that come from browsers.
+    pub browsers: Browsers,
     /// Whether everything may be wiped at one go.
     pub admin_api: bool,
     /// Whether the process may be ended by a request.
@@ -44,6 +50,24 @@ const LISTEN: Key<Vec<SocketAddr>> = Key::new(
 );
 const STATE: Key<PathBuf> =
     Key::optional("state", "The folder that keeps what was pushed; without it, groups are lost when Taffrail ends.");
+const EXTERNAL_URL: Key<ExternalUrl> = Key::optional(
+    "external_url",
+    "The URL under which browsers reach the gateway, if that is a proxy's, such as \"https://example.org/pushgateway/\".",
+);
+const ROUTE_PREFIX: Key<Prefix> = Key::optional(
+    "route_prefix",
+    "The path below which everything is answered, such as \"/pushgateway\"; by default the path of external_url. \"/\" where a proxy takes the path away.",
+);
+const ALLOWED_ORIGINS: Key<Vec<Allowed>> = Key::new(
+    "allowed_origins",
+    "[]",
+    "The origins whose pages may push and delete from a browser, such as \"https://grafana.example\"; the gateway's own always may.",
+);
+const ALLOWED_HOSTS: Key<Vec<String>> = Key::new(
+    "allowed_hosts",
+    "[]",
+    "The names by which the gateway may be asked, such as \"gateway.example\"; by any, if there are none. Addresses and localhost always may.",
+);
 const ADMIN_API: Key<bool> = Key::new(
     "admin_api",
     "false",
@@ -80,6 +104,10 @@ const MAX_POINT_SERIES: Key<usize> =
 pub const KEYS: &[KeyInfo] = &[
     LISTEN.info(),
     STATE.info(),
+    EXTERNAL_URL.info(),
+    ROUTE_PREFIX.info(),
+    ALLOWED_ORIGINS.info(),
+    ALLOWED_HOSTS.info(),
     ADMIN_API.info(),
     LIFECYCLE.info(),
     FORWARD.info(),
@@ -98,9 +126,14 @@ pub const KEYS: &[KeyInfo] = &[
 impl Settings {
     /// The settings in `section`.
     pub fn new(section: &mut Section<'_>) -> Self {
+        let external = section.optional(&EXTERNAL_URL);
+        let prefix = section.optional(&ROUTE_PREFIX);
+        let browsers = browsers(section, external.as_ref());
         Settings {
             listen: section.get(&LISTEN),
             state: section.optional(&STATE),
+            prefix: prefix.or(external.map(|external| external.prefix)).unwrap_or_default(),
+            browsers,
             admin_api: section.get(&ADMIN_API),
             lifecycle: section.get(&LIFECYCLE),
             max_body: section.get(&MAX_BODY).0,
@@ -122,4 +155,22 @@ impl Settings {
             },
         }
     }
+}
+
+fn browsers(section: &mut Section<'_>, external: Option<&ExternalUrl>) -> Browsers {
+    let mut allowed = section.get(&ALLOWED_ORIGINS);
+    allowed.extend(external.map(|external| Allowed::One(external.origin.clone())));
+    let mut hosts: Vec<String> = section.get(&ALLOWED_HOSTS).iter().map(|host| host.to_ascii_lowercase()).collect();
+    if let Some(wrong) = hosts.iter().find(|host| !is_name(host)) {
+        section.wrong("allowed_hosts", format!("expected names of hosts without ports, found {wrong:?}"));
+    }
+    if !hosts.is_empty() {
+        hosts.extend(external.map(|external| external.origin.host().to_owned()));
+    }
+    Browsers { allowed, hosts }
+}
+
+/// Whether this can be the name of a host.
+fn is_name(host: &str) -> bool {
+    !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte))
 }

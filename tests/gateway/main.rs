@@ -4,6 +4,7 @@
 mod harness;
 
 mod bodies;
+mod browsers;
 mod clients;
 mod contract;
 mod durability;
