@@ -11,6 +11,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -101,6 +102,9 @@ impl Headway {
 struct Shared<Q, A> {
     late: Mutex<HashMap<Q, Late<A>>>,
     threads: Arc<Threads>,
+    /// How many of them ask, and may.
+    asking: AtomicUsize,
+    most: usize,
 }
 
 /// What did not answer in time.
@@ -121,10 +125,10 @@ where
     Q: Clone + Eq + Hash + Send + Sync + 'static,
     A: Clone + Send + 'static,
 {
-    /// Questions that are asked by threads of this name, `most` at a time.
-    pub fn new(name: &'static str, most: usize) -> Self {
-        let threads = Threads { name, most, crew: Mutex::default(), work: Condvar::new() };
-        Questions { shared: Arc::new(Shared { late: Mutex::default(), threads: Arc::new(threads) }) }
+    /// Questions that are asked by these threads, `most` at a time.
+    pub fn new(threads: Arc<Threads>, most: usize) -> Self {
+        let asking = AtomicUsize::new(0);
+        Questions { shared: Arc::new(Shared { late: Mutex::default(), threads, asking, most }) }
     }
 
     /// Asks all `questions`, which are different ones, and waits for all together. Nobody is waited for who is known to
@@ -149,9 +153,9 @@ where
         lock(&self.shared.late).values().filter(|late| late.is_under_way).count()
     }
 
-    /// How many threads there are.
-    pub fn threads(&self) -> usize {
-        lock(&self.shared.threads.crew).all
+    /// How many threads ask at the moment, in vain or not.
+    pub fn asking(&self) -> usize {
+        self.shared.asking.load(Relaxed)
     }
 
     /// What is to be said without waiting, if the question did not answer in time before.
@@ -178,12 +182,30 @@ where
     /// Asks in the background; `false` if there is no thread for it.
     fn ask_again(&self, question: &Q, answerer: &Answerer<Q, A>, patience: Patience) -> bool {
         let (shared, question, answerer) = (self.shared.clone(), question.clone(), answerer.clone());
-        self.shared.threads.run(Box::new(move || {
+        self.run(move || {
             let (began, headway) = (Instant::now(), Headway::begin());
             let answer = catch_unwind(AssertUnwindSafe(|| answerer(&question, &headway))).ok();
             let is_quick = headway.longest_silence() < patience.silence && began.elapsed() < patience.whole;
             shared.came_late(&question, answer.filter(|_| !is_quick));
-        }))
+        })
+    }
+
+    /// Has a thread do this; `false` if there is none for it.
+    fn run(&self, job: impl FnOnce() + Send + 'static) -> bool {
+        let shared = self.shared.clone();
+        let more = |asking: usize| (asking < shared.most).then_some(asking + 1);
+        if shared.asking.fetch_update(Relaxed, Relaxed, more).is_err() {
+            return false;
+        }
+        let done = self.shared.clone();
+        let is_run = shared.threads.run(Box::new(move || {
+            job();
+            done.asking.fetch_sub(1, Relaxed);
+        }));
+        if !is_run {
+            shared.asking.fetch_sub(1, Relaxed);
+        }
+        is_run
     }
 
     fn ask_unknown(&self, questions: Vec<Q>, answerer: &Answerer<Q, A>, patience: Patience) -> Vec<Asked<A>> {
@@ -204,7 +226,7 @@ where
 
     fn start(&self, batch: &Arc<Batch<Q, A>>) -> bool {
         let (batch, shared) = (batch.clone(), self.shared.clone());
-        self.shared.threads.run(Box::new(move || batch.work(&shared)))
+        self.run(move || batch.work(&shared))
     }
 
     /// Waits until all is answered, or patience is over; then what has not answered is known to hang.
@@ -303,45 +325,34 @@ impl<Q: Eq + Hash, A> Batch<Q, A> {
 
 type Job = Box<dyn FnOnce() + Send>;
 
-/// Threads, up to a number. One that has nothing to do is kept for a while.
-struct Threads {
-    name: &'static str,
-    most: usize,
+/// Threads that ask. One that has nothing to do is kept for a while.
+#[derive(Default)]
+pub struct Threads {
     crew: Mutex<Crew>,
     work: Condvar,
 }
 
 #[derive(Default)]
 struct Crew {
-    all: usize,
     idle: usize,
     /// No more than there are idle.
     jobs: VecDeque<Job>,
 }
 
 impl Threads {
-    /// Gives `job` to a thread; `false` if there is none for it.
+    /// Gives `job` to a thread; `false` if the system has none.
     fn run(self: &Arc<Self>, job: Job) -> bool {
         /// Nobody asks from deep down.
-        const STACK: usize = 256 << 10;
+        const STACK: usize = 512 << 10;
         let mut crew = lock(&self.crew);
         if crew.idle > crew.jobs.len() {
             crew.jobs.push_back(job);
             self.work.notify_one();
             return true;
         }
-        if crew.all == self.most {
-            return false;
-        }
-        crew.all += 1;
         drop(crew);
         let threads = self.clone();
-        let started =
-            thread::Builder::new().name(self.name.to_owned()).stack_size(STACK).spawn(move || threads.serve(job));
-        if started.is_err() {
-            lock(&self.crew).all -= 1;
-        }
-        started.is_ok()
+        thread::Builder::new().name("ask".to_owned()).stack_size(STACK).spawn(move || threads.serve(job)).is_ok()
     }
 
     fn serve(&self, first: Job) {
@@ -362,11 +373,7 @@ impl Threads {
             crew = waited.unwrap_or_else(PoisonError::into_inner).0;
             crew.idle -= 1;
         }
-        let job = crew.jobs.pop_front();
-        if job.is_none() {
-            crew.all -= 1;
-        }
-        job
+        crew.jobs.pop_front()
     }
 }
 
@@ -408,7 +415,7 @@ mod tests {
 
     #[test]
     fn what_hangs_is_waited_for_once_and_heard_when_it_answers() {
-        let questions = Questions::new("test", 8);
+        let questions = Questions::new(Arc::default(), 8);
         let (answerer, answer, told) = scripted();
         let ask = |patience: Duration| one(questions.ask(vec!["a"], &answerer, patience.into()));
         answer.send(1).unwrap();
@@ -433,7 +440,7 @@ mod tests {
 
     #[test]
     fn what_is_always_slow_is_always_told_and_never_waited_for() {
-        let questions = Questions::new("test", 8);
+        let questions = Questions::new(Arc::default(), 8);
         let (answerer, answer, told) = scripted();
         let ask = || one(questions.ask(vec!["a"], &answerer, Duration::ZERO.into()));
         while ask() != Asked::Hangs {}
@@ -450,7 +457,7 @@ mod tests {
 
     #[test]
     fn those_behind_one_that_hangs_are_asked_by_others() {
-        let questions = Questions::new("test", 64);
+        let questions = Questions::new(Arc::default(), 64);
         let (open, gate) = channel::<()>();
         let gate = Mutex::new(gate);
         let answerer: Answerer<u32, u32> = Arc::new(move |number: &u32, _: &Headway| {
@@ -470,19 +477,19 @@ mod tests {
 
     #[test]
     fn beyond_the_bound_nothing_is_asked() {
-        let questions = Questions::new("test", 2);
+        let questions = Questions::new(Arc::default(), 2);
         let (answerer, _answer, _told) = scripted();
         let asked = questions.ask(vec!["a", "b", "c", "d"], &answerer, Duration::from_millis(300).into());
         assert_eq!(asked.iter().filter(|asked| **asked == Asked::Hangs).count(), questions.hanging());
         assert!(questions.hanging() <= 2);
         let again = questions.ask(vec!["c", "d", "e"], &answerer, FOR_EVER.into());
         assert!(again.iter().all(|asked| [Asked::Hangs, Asked::NotAsked].contains(asked)), "{again:?}");
-        assert!(questions.threads() <= 2);
+        assert!(questions.asking() <= 2);
     }
 
     #[test]
     fn who_makes_headway_is_waited_for() {
-        let questions = Questions::new("test", 2);
+        let questions = Questions::new(Arc::default(), 2);
         let answerer: Answerer<u32, u32> = Arc::new(|steps: &u32, headway: &Headway| {
             for _ in 0..*steps {
                 thread::sleep(Duration::from_millis(1));
@@ -496,12 +503,12 @@ mod tests {
 
     #[test]
     fn who_panics_is_no_one_who_hangs() {
-        let questions = Questions::new("test", 2);
+        let questions = Questions::new(Arc::default(), 2);
         let answerer: Answerer<u32, u32> = Arc::new(|_: &u32, _: &Headway| panic!("as it should"));
         for _ in 0..10 {
             assert_eq!(one(questions.ask(vec![1], &answerer, FOR_EVER.into())), Asked::NotAsked);
         }
         assert_eq!(questions.hanging(), 0);
-        assert!(questions.threads() <= 2);
+        assert!(questions.asking() <= 2);
     }
 }

@@ -1,11 +1,17 @@
 //! Btrfs file systems: how much of each kind is allocated and used.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use super::filesystem::MountsOfType;
 use super::gathered::{Attribute, Gathered, Unit};
+use super::statfs::Place;
 use super::{About, Collector, ReadContext};
+use crate::ask::{Answerer, Asked};
 use crate::config::Section;
 use crate::encode::Family;
 use crate::host::btrfs::{ERRORS, Volume, VolumeDevice};
+use crate::host::errno::Errno;
 use crate::host::{Device, Devices, Host, ReadError, file};
 
 /// `/sys/fs/btrfs`: fs/btrfs/sysfs.c.
@@ -69,11 +75,18 @@ impl Collector for Btrfs {
 
 /// What file systems tell of their devices, as far as they are mounted where Taffrail sees them.
 fn volumes(cx: &mut ReadContext<'_>, mounts: &mut MountsOfType) -> Vec<Volume> {
-    let mount_points = mounts.look(cx);
+    /// Some that hang are enough: sizes are in files as well.
+    const MOST: usize = 8;
+    const PATIENCE: Duration = Duration::from_millis(200);
+    let places = mounts.look(cx).map(<[Place]>::to_vec);
+    let places = cx.part(places).unwrap_or_default();
+    let kernel = cx.host.kernel.clone();
+    let answerer: Answerer<Place, Result<Volume, Errno>> =
+        Arc::new(move |place: &Place, _: &_| kernel.btrfs(&place.path));
     let mut volumes: Vec<Volume> = Vec::new();
-    for mount_point in cx.part(mount_points).unwrap_or_default() {
+    for asked in cx.host.questions(MOST).ask(places, &answerer, PATIENCE.into()) {
         // Subvolumes are mounted as well; and what cannot be asked has sizes in files.
-        let Ok(volume) = cx.host.kernel.btrfs(mount_point) else { continue };
+        let (Asked::Now(Ok(volume)) | Asked::Late(Ok(volume))) = asked else { continue };
         if volumes.iter().all(|known| known.uuid != volume.uuid) {
             volumes.push(volume);
         }

@@ -114,7 +114,7 @@ impl Collector for Diskstats {
     fn read(&mut self, cx: &mut ReadContext<'_>, reading: &mut DiskstatsReading) -> Result<(), ReadError> {
         reading.disks.clear();
         if let Some(portable) = cx.host.by_sysinfo() {
-            self.fill(cx.wanted, reading, portable.disks());
+            self.fill(cx.wanted, reading, portable.disks(cx.host)?);
             return Ok(());
         }
         for line in self.diskstats.read(cx.buffer)?.lines() {

@@ -163,7 +163,7 @@ impl Collector for Filesystem {
     fn read(&mut self, cx: &mut ReadContext<'_>, reading: &mut FilesystemReading) -> Result<(), ReadError> {
         reading.mounts.clear();
         if let Some(portable) = cx.host.by_sysinfo() {
-            self.fill(cx.wanted, reading, portable.disks());
+            self.fill(cx.wanted, reading, portable.disks(cx.host)?);
             return Ok(());
         }
         self.read_mounts(cx)?;
@@ -280,33 +280,33 @@ impl Behind {
     }
 }
 
-/// Where file systems of one type are mounted, as Taffrail sees them; without those that may be out of reach.
+/// Where file systems of one type are mounted, as Taffrail sees them.
 pub(super) struct MountsOfType {
     file_system: &'static str,
     table: Option<HostFile>,
-    mount_points: Vec<Arc<Path>>,
+    places: Vec<Place>,
 }
 
 impl MountsOfType {
     pub(super) fn new(file_system: &'static str) -> Self {
-        MountsOfType { file_system, table: None, mount_points: Vec::new() }
+        MountsOfType { file_system, table: None, places: Vec::new() }
     }
 
     /// Reads the table of mounts again, if it may be another.
-    pub(super) fn look(&mut self, cx: &mut ReadContext<'_>) -> Result<&[Arc<Path>], ReadError> {
+    pub(super) fn look(&mut self, cx: &mut ReadContext<'_>) -> Result<&[Place], ReadError> {
         if self.table.as_ref().is_none_or(HostFile::may_have_changed) {
             // One that cannot be read is chosen anew.
             let mut table = self.table.take().unwrap_or_else(|| MountTable::of_host(cx).file);
-            let mut behind = Behind::default();
             let mounts = table.read(cx.buffer)?.lines().filter_map(|line| read_mount(line).ok());
-            let reachable = mounts.filter_map(|mut mount| {
+            let of_type = mounts.filter(|mount| mount.file_system == self.file_system);
+            let place = |mut mount: Mount| {
                 mount.find(cx.host);
-                (!behind.has(&mount) && mount.file_system == self.file_system).then_some(mount.place.path)
-            });
-            self.mount_points = reachable.collect();
+                mount.place
+            };
+            self.places = of_type.map(place).collect();
             self.table = Some(table);
         }
-        Ok(&self.mount_points)
+        Ok(&self.places)
     }
 }
 

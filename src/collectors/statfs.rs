@@ -55,7 +55,7 @@ impl Asker {
             let kernel = kernel.clone();
             move |place: &Place, _: &_| kernel.statfs(&place.path)
         };
-        let questions = host.questions(|| Questions::new("statfs", MOST));
+        let questions = host.questions(MOST);
         let late = HashSet::new();
         Asker { kernel, patience: timeout.min(LONGEST), questions, answerer: Arc::new(answerer), late }
     }
@@ -210,7 +210,7 @@ mod tests {
             // The three that hang once, the others each time.
             assert_eq!(kernel.asked.load(SeqCst), 3 + 2 * (round + 1));
             assert_eq!(host.hanging(), 3);
-            assert!(asker.questions.threads() <= 3 + 1, "one for each that hangs, and one for the others");
+            assert!(asker.questions.asking() <= 3 + 1, "one for each that hangs, and one for the others");
             asker = super::tests::asker(&host);
         }
         kernel.open(true);
@@ -239,7 +239,7 @@ mod tests {
         let places: Vec<Place> = (0..1000).map(|number| place(format!("/dead/{number}"))).collect();
         for _ in 0..3 {
             assert_eq!(sizes(&mut asker, &places), [false; 1000]);
-            assert!(asker.questions.threads() <= 64 && host.hanging() <= 64);
+            assert!(asker.questions.asking() <= 64 && host.hanging() <= 64);
         }
         let told = asker.ask(places.iter().map(|place| (place, true)));
         let with = |error: &str| told.iter().filter(|told| told.as_ref().is_err_and(|told| told == error)).count();

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::{ReadContext, Vocabularies};
-use crate::ask::{Answerer, Asked, Headway, Patience, Questions};
+use crate::ask::{Answerer, Asked, Headway, Patience};
 use crate::backoff::Backoff;
 use crate::host::dbus::{Bus, Pace};
 use crate::host::{Kernel, ReadError};
@@ -86,7 +86,7 @@ impl<S: Service> Background<S> {
             let failure = asker.ask(&*kernel, socket, headway, wanted, &mut told).err();
             Answer { number, wanted, told, failure }
         });
-        let questions = cx.host.questions(|| Questions::new("bus", THREADS));
+        let questions = cx.host.questions(THREADS);
         let socket = cx.host.root_path(SOCKET);
         let silent = ReadError::Silent { what: socket.display().to_string() };
         let asked = questions.ask(vec![socket], &answerer, PATIENCE).pop();

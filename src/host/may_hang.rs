@@ -5,11 +5,12 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
-use crate::ask::Questions;
+use crate::ask::{Questions, Threads};
 
 /// Questions of all kinds, by the types of question and answer.
 #[derive(Default)]
 pub(super) struct MayHang {
+    threads: Arc<Threads>,
     kinds: Mutex<HashMap<TypeId, Kind>>,
 }
 
@@ -25,8 +26,8 @@ impl MayHang {
         OF_THE_PROCESS.clone()
     }
 
-    /// Those of one kind, which are made by `make` when they are first wanted.
-    pub(super) fn of_kind<Q, A>(&self, make: impl FnOnce() -> Questions<Q, A>) -> Questions<Q, A>
+    /// Those of one kind, of which `most` may hang.
+    pub(super) fn of_kind<Q, A>(&self, most: usize) -> Questions<Q, A>
     where
         Q: Clone + Eq + Hash + Send + Sync + 'static,
         A: Clone + Send + 'static,
@@ -36,7 +37,7 @@ impl MayHang {
         if let Some(questions) = known {
             return Questions::clone(questions);
         }
-        let questions = make();
+        let questions = Questions::new(self.threads.clone(), most);
         let (kept, counted) = (questions.clone(), questions.clone());
         let kind = Kind { questions: Box::new(kept), hanging: Box::new(move || counted.hanging()) };
         kinds.insert(TypeId::of::<Questions<Q, A>>(), kind);

@@ -116,13 +116,14 @@ impl Host {
         &self.changes
     }
 
-    /// Questions of one kind that may never be answered, the same for all who ask this host; `make` makes the first.
-    pub fn questions<Q, A>(&self, make: impl FnOnce() -> Questions<Q, A>) -> Questions<Q, A>
+    /// Questions of one kind that may never be answered, of which `most` keep a thread. They are the same for all who ask
+    /// this host.
+    pub fn questions<Q, A>(&self, most: usize) -> Questions<Q, A>
     where
         Q: Clone + Eq + Hash + Send + Sync + 'static,
         A: Clone + Send + 'static,
     {
-        self.may_hang.of_kind(make)
+        self.may_hang.of_kind(most)
     }
 
     /// How many mounts and services are known to hang; each keeps a thread.

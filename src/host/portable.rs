@@ -2,8 +2,8 @@
 //! same names. What it does not tell is left out.
 
 use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use sysinfo::{
     Components, CpuRefreshKind, DiskRefreshKind, Disks, MINIMUM_CPU_UPDATE_INTERVAL, MemoryRefreshKind, Networks, Pid,
@@ -11,15 +11,18 @@ use sysinfo::{
 };
 
 use super::kernel::{FsStat, Uname};
+use super::{Host, ReadError};
+use crate::ask::{Answerer, Asked};
 
 /// The host by sysinfo.
 pub struct Portable {
     state: Mutex<State>,
+    /// Apart, as file systems may hang while they are asked.
+    disks: Arc<Mutex<Disks>>,
 }
 
 struct State {
     system: System,
-    disks: Disks,
     networks: Networks,
     components: Components,
     cpus: Vec<CpuTime>,
@@ -117,19 +120,40 @@ pub struct Names {
     pub pretty_name: String,
 }
 
+impl From<&sysinfo::Disk> for Disk {
+    fn from(disk: &sysinfo::Disk) -> Self {
+        let usage = disk.usage();
+        let size = FsStat {
+            block_size: 1,
+            blocks: disk.total_space(),
+            blocks_free: disk.available_space(),
+            blocks_available: disk.available_space(),
+            read_only: disk.is_read_only(),
+            ..FsStat::default()
+        };
+        Disk {
+            name: disk.name().to_string_lossy().into_owned(),
+            mount_point: disk.mount_point().to_owned(),
+            file_system: disk.file_system().to_string_lossy().into_owned(),
+            size,
+            read_bytes: usage.total_read_bytes,
+            written_bytes: usage.total_written_bytes,
+        }
+    }
+}
+
 impl Default for Portable {
     fn default() -> Self {
         let cpus = CpuRefreshKind::nothing().with_cpu_usage();
         let system = System::new_with_specifics(RefreshKind::nothing().with_cpu(cpus));
         let state = State {
             system,
-            disks: Disks::new(),
             networks: Networks::new(),
             components: Components::new(),
             cpus: Vec::new(),
             cpus_at: Instant::now(),
         };
-        Portable { state: Mutex::new(state) }
+        Portable { state: Mutex::new(state), disks: Arc::new(Mutex::new(Disks::new())) }
     }
 }
 
@@ -208,30 +232,22 @@ impl Portable {
         }
     }
 
-    /// The mounted file systems.
-    pub fn disks(&self) -> Vec<Disk> {
-        let disks = &mut self.state().disks;
-        disks.refresh_specifics(true, DiskRefreshKind::everything());
-        let disk = |disk: &sysinfo::Disk| {
-            let usage = disk.usage();
-            let size = FsStat {
-                block_size: 1,
-                blocks: disk.total_space(),
-                blocks_free: disk.available_space(),
-                blocks_available: disk.available_space(),
-                read_only: disk.is_read_only(),
-                ..FsStat::default()
-            };
-            Disk {
-                name: disk.name().to_string_lossy().into_owned(),
-                mount_point: disk.mount_point().to_owned(),
-                file_system: disk.file_system().to_string_lossy().into_owned(),
-                size,
-                read_bytes: usage.total_read_bytes,
-                written_bytes: usage.total_written_bytes,
-            }
-        };
-        disks.list().iter().map(disk).collect()
+    /// The mounted file systems of `host`.
+    ///
+    /// # Errors
+    /// [`ReadError::Silent`] if one of them does not answer: they can only be asked all together.
+    pub fn disks(&self, host: &Host) -> Result<Vec<Disk>, ReadError> {
+        const PATIENCE: Duration = Duration::from_millis(400);
+        let disks = self.disks.clone();
+        let answerer: Answerer<(), Vec<Disk>> = Arc::new(move |(), _: &_| {
+            let mut disks = disks.lock().unwrap_or_else(PoisonError::into_inner);
+            disks.refresh_specifics(true, DiskRefreshKind::everything());
+            disks.list().iter().map(Disk::from).collect()
+        });
+        match host.questions(1).ask(vec![()], &answerer, PATIENCE.into()).pop() {
+            Some(Asked::Now(disks) | Asked::Late(disks)) => Ok(disks),
+            _ => Err(ReadError::Silent { what: "the mounted file systems".to_owned() }),
+        }
     }
 
     /// The network interfaces, in the order of their names.

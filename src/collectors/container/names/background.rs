@@ -1,7 +1,7 @@
 //! Asking the sources in the background: each at its own pace, so that a slow one delays no other.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -15,6 +15,8 @@ use tokio_util::sync::CancellationToken;
 use super::known::Known;
 use super::source::{Answer, Failure, FailureKind, MAX_ENTRIES, MAX_ID, Question, Source};
 
+/// How long the very first reading waits for all sources: less than what the readers take for a stall.
+pub(super) const FIRST_WAIT: Duration = Duration::from_millis(400);
 /// The first pause after a failure; it doubles.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 /// The longest pause after failures.
@@ -80,7 +82,12 @@ pub(super) struct Shared {
     asked: Mutex<Vec<bool>>,
     all_asked: Condvar,
     interval: Duration,
+    /// Where the sources are.
+    places: Vec<String>,
 }
+
+/// Where somebody waited in vain for a source's first answer: after a reload that is not waited for again.
+static SILENT: LazyLock<Mutex<HashSet<String>>> = LazyLock::new(Mutex::default);
 
 #[derive(Default)]
 struct Wanted {
@@ -94,16 +101,18 @@ struct WantedId {
 }
 
 impl Shared {
-    /// What `sources` sources know, which are asked every `interval`.
-    pub(super) fn new(sources: usize, interval: Duration) -> Shared {
+    /// What the sources at these places know, which are asked every `interval`.
+    pub(super) fn new(places: Vec<String>, interval: Duration) -> Shared {
+        let is_silent = |place: &String| lock(&SILENT).contains(place);
         Shared {
             known: ArcSwap::default(),
-            answers: Mutex::new(vec![Answer::default(); sources]),
+            answers: Mutex::new(vec![Answer::default(); places.len()]),
             wanted: Mutex::default(),
             newly_wanted: watch::Sender::new(()),
-            asked: Mutex::new(vec![false; sources]),
+            asked: Mutex::new(places.iter().map(is_silent).collect()),
             all_asked: Condvar::new(),
             interval,
+            places,
         }
     }
 
@@ -114,7 +123,10 @@ impl Shared {
     /// Waits until every source has answered or failed, but no longer than `patience`.
     pub(super) fn wait_for_all(&self, patience: Duration) {
         let is_missing = |asked: &mut Vec<bool>| asked.contains(&false);
-        drop(self.all_asked.wait_timeout_while(lock(&self.asked), patience, is_missing));
+        let waited = self.all_asked.wait_timeout_while(lock(&self.asked), patience, is_missing);
+        let asked = waited.unwrap_or_else(PoisonError::into_inner).0;
+        let missing = self.places.iter().zip(&*asked).filter(|(_, asked)| !**asked);
+        lock(&SILENT).extend(missing.map(|(place, _)| place.clone()));
     }
 
     /// Replaces what is wanted. What a reading leaves out stays wanted for an interval: who knew it first may be the one
@@ -198,7 +210,10 @@ impl Shared {
         }
     }
 
-    fn note_asked(&self, rank: usize) {
+    fn note_asked(&self, rank: usize, is_silent: bool) {
+        if let Some(place) = self.places.get(rank).filter(|_| !is_silent) {
+            lock(&SILENT).remove(place);
+        }
         if let Some(asked) = lock(&self.asked).get_mut(rank) {
             *asked = true;
         }
@@ -218,11 +233,13 @@ async fn keep_asking(mut source: Source, rank: usize, shared: Arc<Shared>) {
     loop {
         newly_wanted.mark_unchanged();
         let question = shared.question(&source, pace.is_regular());
+        let began = Instant::now();
         let asked = source.ask(&question).await;
+        let is_silent = asked.is_err() && began.elapsed() > FIRST_WAIT;
         drop(question);
         condition.follow(&source.place(), asked.as_ref().err());
         let outcome = shared.outcome(rank, asked);
-        shared.note_asked(rank);
+        shared.note_asked(rank, is_silent);
         let pause = pace.pause_after(outcome);
         tokio::select! {
             () = sleep(pause) => {}

@@ -3,21 +3,21 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::task::{JoinHandle, spawn_blocking};
-use tokio::time::timeout;
+use tokio::task::spawn_blocking;
 
 use super::source::{Answer, Failure, TIMEOUT};
 use crate::host::ReadError;
+use crate::system::regular_file::{NotRead, within};
 
 type Walk = dyn FnMut() -> Result<Answer, ReadError> + Send;
 
-/// A folder that tells names. It is walked by a thread of its own, and as long as that hangs, by no other.
+/// A folder that tells names. It is walked by a thread of its own, and as long as that hangs, by no other, also after a
+/// reload.
 pub(super) struct Directory {
     path: PathBuf,
     /// What helps against a refusal.
     remedy: &'static str,
     walk: Arc<Mutex<Walk>>,
-    walking: Option<JoinHandle<Result<Answer, ReadError>>>,
 }
 
 impl Directory {
@@ -26,7 +26,7 @@ impl Directory {
         remedy: &'static str,
         walk: impl FnMut() -> Result<Answer, ReadError> + Send + 'static,
     ) -> Directory {
-        Directory { path, remedy, walk: Arc::new(Mutex::new(walk)), walking: None }
+        Directory { path, remedy, walk: Arc::new(Mutex::new(walk)) }
     }
 
     pub(super) fn place(&self) -> String {
@@ -34,20 +34,15 @@ impl Directory {
     }
 
     pub(super) async fn ask(&mut self) -> Result<Answer, Failure> {
-        let walk = self.walk.clone();
-        let walking = self.walking.get_or_insert_with(|| {
-            spawn_blocking(move || {
-                let mut walk = walk.lock().unwrap_or_else(PoisonError::into_inner);
-                (*walk)()
-            })
-        });
-        let Ok(walked) = timeout(TIMEOUT, walking).await else {
-            return Err(Failure::other("no answer in time; its file system hangs"));
-        };
-        self.walking = None;
+        let (path, walk) = (self.path.clone(), self.walk.clone());
+        let walk = move || (*walk.lock().unwrap_or_else(PoisonError::into_inner))();
+        let walked = spawn_blocking(move || within(&path, TIMEOUT, walk)).await;
         match walked {
-            Ok(answer) => answer.map_err(|error| self.failure(&error)),
-            Err(_) => Err(Failure::other("the walk was broken off")),
+            Ok(Ok(answer)) => answer.map_err(|error| self.failure(&error)),
+            Ok(Err(NotRead::NoAnswer(_) | NotRead::StillNoAnswer)) => {
+                Err(Failure::other("no answer in time; its file system hangs"))
+            }
+            Ok(Err(_)) | Err(_) => Err(Failure::other("the walk was broken off")),
         }
     }
 

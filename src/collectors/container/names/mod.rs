@@ -20,10 +20,10 @@ mod source;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
-use self::background::{Background, Shared};
+use self::background::{Background, FIRST_WAIT, Shared};
 use self::settings::Settings;
+use self::source::Source;
 use crate::config::{KeyInfo, Section};
 use crate::host::{Host, Timestamp};
 
@@ -101,14 +101,12 @@ impl Names {
     }
 
     fn from_settings(settings: Settings) -> Names {
-        Names { shared: Arc::new(Shared::new(0, settings.interval)), settings, background: None }
+        Names { shared: Arc::new(Shared::new(Vec::new(), settings.interval)), settings, background: None }
     }
 
     /// Begins a reading. The first time, this starts the background and waits a moment for every source to have answered
     /// once, so that output that is wanted once has names.
     pub(super) fn begin(&mut self) {
-        /// Less than what the readers take for a stall.
-        const FIRST_WAIT: Duration = Duration::from_millis(400);
         if self.background.is_none() {
             self.start();
             self.shared.wait_for_all(FIRST_WAIT);
@@ -117,7 +115,7 @@ impl Names {
 
     fn start(&mut self) {
         let sources = self.settings.sources();
-        self.shared = Arc::new(Shared::new(sources.len(), self.settings.interval));
+        self.shared = Arc::new(Shared::new(sources.iter().map(Source::place).collect(), self.settings.interval));
         self.background = Some(Background::start(sources, self.shared.clone()));
     }
 

@@ -262,7 +262,7 @@ fn a_folder_that_hangs_is_walked_by_one_thread_and_delays_nobody_else() {
         answer.add("quick", Named { name: "quick".into(), ..Named::default() });
         Ok(answer)
     });
-    let shared = Arc::new(Shared::new(2, Duration::from_millis(1)));
+    let shared = Arc::new(Shared::new(vec!["/dead".into(), "/alive".into()], Duration::from_millis(1)));
     let sources = vec![Source::Directory(hanging), Source::Directory(quick)];
     let background = Background::start(sources, shared.clone());
     until("the other is known", || shared.known().containers.contains_key("quick"));
@@ -343,8 +343,17 @@ fn dropping_ends_the_thread_and_closes_the_connections() {
 }
 
 #[test]
+fn a_source_that_was_waited_for_in_vain_is_not_waited_for_after_a_reload() {
+    let shared = || Shared::new(vec!["a silent socket of this test".into()], Duration::ZERO);
+    shared().wait_for_all(Duration::from_millis(1));
+    for _ in 0..10 {
+        shared().wait_for_all(Duration::from_secs(3600));
+    }
+}
+
+#[test]
 fn what_is_wanted_is_bounded_and_forgotten() {
-    let shared = Shared::new(1, Duration::ZERO);
+    let shared = Shared::new(vec!["/none".into()], Duration::ZERO);
     let ids: Vec<String> = (0..30_000).map(|number| number.to_string()).collect();
     shared.want(ids.iter().map(String::as_str));
     shared.want(ids.iter().rev().map(String::as_str));
