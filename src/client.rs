@@ -52,6 +52,12 @@ pub struct Tls {
 }
 
 impl Tls {
+    /// The files that it names.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let identity = self.identity.iter().flat_map(|(certificate, key)| [certificate, key]);
+        self.ca.iter().chain(identity).cloned().collect()
+    }
+
     /// The client `builder` with it; without `is_needed`, the system's certificates are not loaded for nothing.
     ///
     /// # Errors

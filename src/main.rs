@@ -29,6 +29,7 @@ use taffrail::log;
 use taffrail::manager;
 use taffrail::say;
 use taffrail::settings::Overrides;
+use taffrail::sinks::connection::Prepared;
 use taffrail::sinks::negotiate::Format;
 use taffrail::sinks::prometheus::Exposition;
 use taffrail::sinks::push::read_points;
@@ -223,7 +224,7 @@ impl Check {
     fn execute(&self) -> Result<(), Failure> {
         let settings = self.configuration.origin().load_without_credentials()?;
         for sink in &settings.sinks {
-            taffrail::sinks::sender::Sink::check(sink)?;
+            Prepared::new(sink.clone())?;
         }
         Guard::new(settings.http.protection.clone())?;
         if self.quiet {

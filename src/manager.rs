@@ -1,6 +1,9 @@
 //! The service manager, as systemd speaks it: what it is told (sd_notify(3)), and the sockets that it hands over
 //! (sd_listen_fds(3)). Without one, nothing is told and there are none.
 
+#[cfg(unix)]
+mod teller;
+
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -9,12 +12,14 @@ use std::time::Duration;
 
 use listenfd::ListenFd;
 #[cfg(unix)]
-use sd_notify::{NotifyState, notify, watchdog_enabled};
+use sd_notify::{NotifyState, watchdog_enabled};
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval};
 
 #[cfg(windows)]
-use self::nobody::{NotifyState, notify, watchdog_enabled};
+use self::nobody::{NotifyState, finish, tell, watchdog_enabled};
+#[cfg(unix)]
+use self::teller::{finish, tell};
 
 /// The name of sockets that are the gateway's; all others are pulled from.
 const OF_THE_GATEWAY: &str = "gateway";
@@ -37,10 +42,9 @@ pub fn stopping() {
     tell(&[NotifyState::Stopping, NotifyState::Status("answering what was asked, and sending what waits")]);
 }
 
-fn tell(states: &[NotifyState<'_>]) {
-    if let Err(error) = notify(states) {
-        tracing::debug!("the service manager cannot be told: {error}");
-    }
+/// Waits until everything was told, though not for ever; the process may end then.
+pub fn told() {
+    finish(Duration::from_secs(1));
 }
 
 /// Tells that the process is alive, twice as often as it must, as long as its runtime goes on; nothing if nobody asks.
@@ -114,9 +118,9 @@ mod nobody {
         }
     }
 
-    pub(super) fn notify(_: &[NotifyState<'_>]) -> io::Result<()> {
-        Ok(())
-    }
+    pub(super) fn tell(_: &[NotifyState<'_>]) {}
+
+    pub(super) fn finish(_: Duration) {}
 
     pub(super) fn watchdog_enabled() -> Option<Duration> {
         None

@@ -135,6 +135,7 @@ fn metrics() -> String {
     write_families(&mut out, prometheus::FAMILIES);
     write_families(&mut out, taffrail::descriptors::FAMILIES);
     write_families(&mut out, taffrail::log::FAMILIES);
+    write_families(&mut out, taffrail::http::connections::FAMILIES);
     out.push_str("\n## The gateway about itself\n\nBeside what was pushed, on the gateway's own address. Every group also has `push_time_seconds` and `push_failure_time_seconds`, with its labels.\n");
     write_families(&mut out, taffrail::gateway::own::FAMILIES);
     out.push_str("\n## A job about itself\n\nPushed by `taffrail push -- COMMAND`, with the group's labels.\n");
@@ -298,6 +299,7 @@ fn every_family_has_one_owner_and_a_name_that_both_text_formats_can_tell_apart()
         prometheus::FAMILIES,
         taffrail::descriptors::FAMILIES,
         taffrail::log::FAMILIES,
+        taffrail::http::connections::FAMILIES,
         taffrail::gateway::own::FAMILIES,
         taffrail::job::report::FAMILIES,
     ];

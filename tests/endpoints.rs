@@ -205,6 +205,32 @@ fn scrapes_beyond_the_limit_are_refused() {
 }
 
 #[test]
+fn scrapes_in_flight_keep_their_connections_and_probes_are_answered_beside_them() {
+    let host = HangingHost::new();
+    let config = host.config("[http]\nmax_connections = 2\n").replace("1s", "10m");
+    let taffrail = Taffrail::start(&config);
+    let url = taffrail.url("/metrics");
+    let scrape = |url: String| wait_until("a place", || get(&url, &[]).ok().filter(|answer| answer.status != 503));
+    let in_flight: Vec<_> = [url.clone(), url.clone()].map(|url| thread::spawn(move || scrape(url))).into();
+    let refusal = wait_until("a refusal", || {
+        let answer = get(&url, &[("x-prometheus-scrape-timeout-seconds", "0.1")]).ok()?;
+        (answer.status == 503).then_some(answer)
+    });
+    assert!(refusal.text().contains("all connections are being served"), "{}", refusal.text());
+    let _silent: Vec<TcpStream> = (0..50).map(|_| TcpStream::connect(&taffrail.addresses()[0]).unwrap()).collect();
+    for path in ["/-/healthy", "/-/ready"] {
+        assert_eq!(taffrail.get(path).status, 200);
+    }
+    host.release();
+    for scrape in in_flight {
+        assert_eq!(scrape.join().unwrap().status, 200);
+    }
+    let metrics = taffrail.get("/metrics");
+    let refused = format!("taffrail_connections_refused_total{{address=\"{}\"}}", taffrail.addresses()[0]);
+    assert!(metrics.sample(&refused).unwrap() >= 1.0);
+}
+
+#[test]
 fn a_peer_that_is_slow_to_ask_keeps_nobody_else_waiting_and_is_cut_off() {
     let taffrail = Taffrail::start(&format!("{}[http]\nidle_timeout = \"500ms\"\n", recorded_host()));
     let mut slow = TcpStream::connect(&taffrail.addresses()[0]).unwrap();

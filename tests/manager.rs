@@ -35,6 +35,21 @@ fn a_manager_is_told_of_the_beginning_of_reloads_and_of_the_end() {
     assert!(taffrail.wait().success());
 }
 
+#[test]
+fn a_manager_that_does_not_read_holds_nothing_up() {
+    let manager = Manager::new();
+    let environment = [("NOTIFY_SOCKET", manager.path()), ("WATCHDOG_USEC", "2000")];
+    let mut taffrail =
+        Taffrail::start_with_environment("run", &recorded_host(), &["--listen", "127.0.0.1:0"], &environment);
+    taffrail.wait_for_log("listening on");
+    for _ in 0..30 {
+        taffrail.reload(&recorded_host());
+        assert_eq!(taffrail.get("/-/healthy").status, 200);
+    }
+    taffrail.signal(Signal::TERM);
+    assert!(taffrail.wait().success());
+}
+
 /// Taffrail with sockets as systemd hands them over: as descriptors from 3 on.
 struct Activated(Child);
 

@@ -6,8 +6,9 @@ use std::fs::{File, OpenOptions};
 use std::io::{PipeReader, Read, Write, pipe};
 use std::process::{Child, Command, ExitStatus, Stdio};
 
+use harness::fuse::FuseMount;
 use harness::manager::Manager;
-use harness::{Answer, get, recorded_host, wait_until};
+use harness::{Answer, Taffrail, get, recorded_host, wait_until};
 use rustix::process::{Pid, Signal, kill_process};
 
 const DROPPED: &str = "taffrail_log_lines_dropped_total";
@@ -148,4 +149,139 @@ fn a_log_that_nobody_reads_does_not_keep_it_from_ending() {
     fill(&filler);
     drop(filler);
     assert!(Process::start(writer).end().success());
+}
+
+const FIFO: &str = include_str!("process/reload_reads_fifo.toml");
+
+#[test]
+fn reloads_hold_nothing_up_and_end_with_the_process() {
+    let mut taffrail = Taffrail::start(&recorded_host());
+    let fifo = taffrail.folder().join("fifo");
+    rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, rustix::fs::Mode::RUSR, 0).unwrap();
+    let config = recorded_host() + &FIFO.replace("file:fifo", &format!("file:{}", fifo.display()));
+    taffrail.reload(&config);
+    let line = taffrail.wait_for_log("expected a regular file, found a FIFO");
+    assert!(line.contains("tags.a") && line.contains("/fifo"), "{line}");
+    assert!(taffrail.get("/metrics").sample("node_load1").is_some());
+    taffrail.reload(&recorded_host());
+    for _ in 0..50 {
+        taffrail.signal(Signal::HUP);
+    }
+    taffrail.signal(Signal::TERM);
+    assert!(taffrail.wait().success());
+    assert!(taffrail.logged("SIGTERM: shutting down") == 1, "{:?}", taffrail.log());
+}
+
+#[test]
+fn reloads_that_are_asked_for_meanwhile_are_one_and_the_last_word_counts() {
+    let taffrail = Taffrail::start(&recorded_host());
+    for number in 0..20 {
+        taffrail.write_config(&format!("{}[collectors.loadavg]\nunknown{number} = 1\n", recorded_host()));
+        taffrail.signal(Signal::HUP);
+    }
+    taffrail.wait_for_log("unknown19");
+    taffrail.reload(&recorded_host());
+    assert!(taffrail.get("/metrics").sample("node_load1").is_some());
+}
+
+#[test]
+#[ignore = "needs root, and mounts: tests/run"]
+fn with_mount_that_hangs_a_reload_holds_nothing_up() {
+    let dead = FuseMount::mount();
+    dead.hang();
+    let manager = Manager::new();
+    let environment = [("NOTIFY_SOCKET", manager.path())];
+    let mut taffrail =
+        Taffrail::start_with_environment("run", &recorded_host(), &["--listen", "127.0.0.1:0"], &environment);
+    manager.address();
+    taffrail.wait_for_log("listening on");
+    taffrail.write_config(&format!("{}[tags]\na = \"${{file:{}/a}}\"\n", recorded_host(), dead.path().display()));
+    taffrail.signal(Signal::HUP);
+    assert!(manager.next().starts_with("RELOADING=1"));
+    // It waits for the file for seconds; meanwhile all goes on, and a second reload waits for the first.
+    taffrail.signal(Signal::HUP);
+    for _ in 0..20 {
+        assert_eq!(taffrail.get("/-/healthy").status, 200);
+        assert!(taffrail.get("/metrics").sample("node_load1").is_some());
+    }
+    assert_eq!(taffrail.logged("reloaded"), 0, "{:?}", taffrail.log());
+    assert!(manager.next().starts_with("READY=1"));
+    assert!(manager.next().starts_with("RELOADING=1"));
+    assert!(manager.next().starts_with("READY=1"));
+    dead.answer();
+    wait_until("the answer", || {
+        taffrail.reload(&std::fs::read_to_string(taffrail.config()).unwrap());
+        (taffrail.logged("Function not implemented") > 0).then_some(())
+    });
+    dead.hang();
+    let before = taffrail.logged("not reloaded");
+    taffrail.signal(Signal::HUP);
+    taffrail.signal(Signal::TERM);
+    taffrail.wait_for_log("SIGTERM: shutting down");
+    while !manager.next().starts_with("STOPPING=1") {}
+    wait_until("the end of its listener", || get(&taffrail.url("/-/healthy"), &[]).is_err().then_some(()));
+    assert_eq!(taffrail.logged("not reloaded"), before, "it was not waited for: {:?}", taffrail.log());
+    // The kernel ends no process of which a thread waits for such a mount.
+    dead.answer();
+    assert!(taffrail.wait().success());
+}
+
+#[test]
+#[ignore = "needs root, and mounts: tests/run"]
+fn with_mount_that_hangs_a_start_names_the_file_and_can_be_ended() {
+    let dead = FuseMount::mount();
+    dead.hang();
+    let config =
+        |name: &str| format!("{}[tags]\na = \"${{file:{}/{name}}}\"\n", recorded_host(), dead.path().display());
+    let mut hanging = Taffrail::start_with(&config("a"), &["--listen", "127.0.0.1:0"]);
+    hanging.wait_for_log("/a: not read within 5 s");
+    let mut ended = Taffrail::start_with(&config("b"), &["--listen", "127.0.0.1:0"]);
+    wait_until("a thread that reads the file", || (ended.threads() > 3).then_some(()));
+    ended.signal(Signal::TERM);
+    ended.wait_for_log("SIGTERM: ended before it was started");
+    // The kernel ends no process of which a thread waits for such a mount.
+    dead.answer();
+    assert!(ended.wait().success());
+    assert_eq!(hanging.wait().code(), Some(1));
+}
+
+#[test]
+fn a_log_beyond_a_limit_on_files_ends_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let (config, log) = (folder.path().join("taffrail.toml"), folder.path().join("log"));
+    std::fs::write(&config, recorded_host()).unwrap();
+    let manager = Manager::new();
+    let mut command = Command::new("bash");
+    // In blocks of 1024 bytes.
+    command.args(["-c", "ulimit -f 1; exec \"$0\" run --listen 127.0.0.1:0 --config \"$1\" 2> \"$2\""]);
+    command.arg(env!("CARGO_BIN_EXE_taffrail")).arg(&config).arg(&log);
+    command.env("NOTIFY_SOCKET", manager.path()).stdout(Stdio::null());
+    let child = command.spawn().unwrap();
+    let process = Process { child, address: manager.address(), config, _folder: folder };
+    wait_until("lines that are dropped", || {
+        process.signal(Signal::HUP);
+        Some(process.dropped()).filter(|dropped| *dropped > 0.0)
+    });
+    assert!(process.end().success());
+}
+
+#[test]
+fn what_is_printed_into_a_pipe_that_is_closed_is_no_failure() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("taffrail.toml");
+    std::fs::write(&config, recorded_host()).unwrap();
+    let run = |command: &str, stdout: Stdio, stderr: Stdio| {
+        let mut taffrail = Command::new(env!("CARGO_BIN_EXE_taffrail"));
+        taffrail.arg(command).arg("--config").arg(&config).stdout(stdout).stderr(stderr).status().unwrap().code()
+    };
+    let closed = || {
+        let (reader, writer) = pipe().unwrap();
+        drop(reader);
+        Stdio::from(writer)
+    };
+    let full = || Stdio::from(OpenOptions::new().write(true).open("/dev/full").unwrap());
+    for command in ["print", "check", "collectors"] {
+        assert_eq!(run(command, closed(), closed()), Some(0), "{command}");
+        assert_eq!(run(command, full(), full()), Some(1), "{command}");
+    }
 }

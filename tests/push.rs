@@ -4,6 +4,8 @@ mod harness;
 
 use std::collections::BTreeSet;
 use std::net::TcpListener;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
@@ -538,6 +540,64 @@ fn tls_trusts_the_given_certificates_and_no_others() {
     let careless = Taffrail::start(&sink("insecure_skip_verify = true\n"));
     wait_until("a write", || (server.posts().len() > before).then_some(()));
     drop(careless);
+}
+
+/// A sink whose `tls_ca` is a link to the wrong authority, and says so in the log.
+fn distrusting(tls: &harness::tls::Certificates, server: &harness::tls::TlsServer) -> (Taffrail, String, PathBuf) {
+    let link = tls.folder().join("link.pem");
+    symlink(tls.other_authority(), &link).unwrap();
+    let sink = format!("urls = [\"https://{}\"]\ndatabase = \"d\"\ntls_ca = \"{}\"\n", server.address, link.display());
+    // A failed write is not tried again within the time of a test, but for what the test does.
+    let config = config(&sink).replace("\"50ms\"", "\"1h\"").replace("\"100ms\"", "\"1h\"");
+    let taffrail = Taffrail::start(&config);
+    let line = taffrail.wait_for_log("a write failed");
+    assert!(line.to_lowercase().contains("certificate"), "{line}");
+    (taffrail, config, link)
+}
+
+/// Lets the link point to the right authority at one go.
+fn replace(link: &Path, tls: &harness::tls::Certificates) {
+    let next = tls.folder().join("next.pem");
+    symlink(tls.authority(), &next).unwrap();
+    std::fs::rename(&next, link).unwrap();
+}
+
+#[test]
+fn a_reload_reads_the_files_that_a_sink_names_though_its_settings_are_the_same() {
+    let tls = harness::tls::Certificates::make();
+    let server = harness::tls::server(&tls);
+    let (taffrail, config, link) = distrusting(&tls, &server);
+    replace(&link, &tls);
+    taffrail.reload(&config);
+    wait_until("a write", || (!server.posts().is_empty()).then_some(()));
+    taffrail.wait_for_log("the server takes writes again");
+    assert_eq!(taffrail.logged("not reloaded"), 0);
+    // A file that is broken is no reason to let go of what was read.
+    std::fs::remove_file(&link).unwrap();
+    std::fs::write(&link, "broken").unwrap();
+    taffrail.reload(&config);
+    taffrail.wait_for_log("not reloaded");
+    let before = server.posts().len();
+    wait_until("another write", || (server.posts().len() > before).then_some(()));
+}
+
+#[test]
+fn a_sinks_certificates_are_read_again_when_they_change() {
+    let tls = harness::tls::Certificates::make();
+    let server = harness::tls::server(&tls);
+    let (taffrail, _, link) = distrusting(&tls, &server);
+    replace(&link, &tls);
+    wait_until("a write", || (!server.posts().is_empty()).then_some(()));
+    taffrail.wait_for_log("certificates were read again");
+    std::fs::remove_file(&link).unwrap();
+    std::fs::write(&link, "broken").unwrap();
+    taffrail.wait_for_log("certificates stay as they were");
+    let before = server.posts().len();
+    wait_until("another write", || (server.posts().len() > before).then_some(()));
+    std::fs::remove_file(&link).unwrap();
+    symlink(tls.authority(), &link).unwrap();
+    wait_until("the certificates", || (taffrail.logged("certificates were read again") == 2).then_some(()));
+    assert_eq!(taffrail.logged("certificates stay as they were"), 1);
 }
 
 #[test]

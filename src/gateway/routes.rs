@@ -29,7 +29,7 @@ use super::write::{self, Version};
 use crate::encode::parse::model::Kind;
 use crate::encode::pushed::Names;
 use crate::http::access::{Right, Viewer};
-use crate::http::{self, Peer};
+use crate::http::{self, Asked};
 use crate::sinks::negotiate::{self, accepts_gzip};
 use crate::sinks::render;
 
@@ -43,8 +43,7 @@ async fn answer(Extract(gateway): Extract<Arc<Gateway>>, request: Request) -> Re
     let path = request.uri().path().to_owned();
     let from = origins(request.headers());
     let is_preflight = http::server::is_preflight(&method, request.headers());
-    // Probes are answered with and without the prefix.
-    let is_probe = http::server::is_probe(&path, settings.prefix.as_str());
+    let is_probe = request.extensions().get::<Asked>().is_some_and(|asked| asked.is_probe);
     let below = settings.prefix.below(&path).or(is_probe.then_some(path.as_str()));
     let answered = match below {
         None => Err(not_found()),
@@ -67,7 +66,7 @@ async fn answer(Extract(gateway): Extract<Arc<Gateway>>, request: Request) -> Re
 }
 
 fn check_browser(settings: &Settings, request: &Request) -> Result<(), Foreign> {
-    let is_tls = request.extensions().get::<Peer>().is_some_and(|peer| peer.is_tls);
+    let is_tls = request.extensions().get::<Asked>().is_some_and(|asked| asked.is_tls);
     settings.browsers.check(request.method(), request.uri(), request.headers(), is_tls)
 }
 

@@ -5,6 +5,8 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::task::spawn_blocking;
+
 use super::base::Gateway;
 use super::core::Core;
 use super::forward::Forward;
@@ -44,7 +46,9 @@ impl Service {
     ) -> Result<Service, StartError> {
         /// How late a group may end.
         const EVERY: Duration = Duration::from_secs(1);
-        let core = Core::open(settings.state.as_deref())?;
+        let folder = settings.state.clone();
+        let opened = spawn_blocking(move || Core::open(folder.as_deref())).await;
+        let core = opened.unwrap_or_else(|failed| std::panic::resume_unwind(failed.into_panic()))?;
         let groups = core.look(|state| state.groups());
         match &settings.state {
             Some(folder) => tracing::info!("the gateway keeps {groups} groups in {}", folder.display()),

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use hyper::HeaderMap;
 use rustls::ServerConfig;
+use tokio::task::spawn_blocking;
 
 use super::access::Access;
 use super::protection::{Origin, Protection, Rate};
@@ -104,9 +105,19 @@ impl Guard {
         Guard { kept: Arc::new(Kept::new(Origin::Own(Box::default()), in_force, Vec::new())) }
     }
 
-    /// Where it stands.
-    pub fn origin(&self) -> &Origin {
-        &self.kept.origin
+    /// What `origin` asks for: this one, if it stands there, with its files read again, whether they seem to have changed or
+    /// not; or another. They are read off the thread that serves.
+    ///
+    /// # Errors
+    /// As [`Guard::new`].
+    pub async fn renewed(self: &Arc<Guard>, origin: Origin) -> Result<Arc<Guard>, String> {
+        let guard = self.clone();
+        let renew = move || match origin == guard.kept.origin {
+            true => guard.kept.read_again().map(|()| guard),
+            false => Guard::new(origin).map(Arc::new),
+        };
+        let renewed = spawn_blocking(renew).await;
+        renewed.unwrap_or_else(|failed| Err(format!("certificates and users cannot be read: {failed}")))
     }
 
     /// What holds now. Files are looked at once a second at most; what is wrong in them is told once, and what was
@@ -184,14 +195,18 @@ impl Kept {
         }
     }
 
+    /// Takes what the files say now.
+    fn read_again(&self) -> Result<(), String> {
+        let (in_force, stamps) = load(&self.origin, Some(&self.in_force.load().access))?;
+        self.in_force.store(Arc::new(in_force));
+        self.watched().stamps = stamps;
+        Ok(())
+    }
+
     /// Takes what the files say now, when they look like `now`.
     fn load(&self, now: Vec<Watch>) {
-        match load(&self.origin, Some(&self.in_force.load().access)) {
-            Ok((in_force, stamps)) => {
-                tracing::info!("certificates and users were read again");
-                self.in_force.store(Arc::new(in_force));
-                self.watched().stamps = stamps;
-            }
+        match self.read_again() {
+            Ok(()) => tracing::info!("certificates and users were read again"),
             Err(error) => {
                 tracing::error!("certificates and users stay as they were: {error}");
                 self.watched().stamps = now;

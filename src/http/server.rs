@@ -1,36 +1,40 @@
 //! The listeners.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use axum::Router;
-use axum::response::{AppendHeaders, IntoResponse};
-use hyper::body::Incoming;
+use axum::response::{AppendHeaders, IntoResponse, Response};
+use hyper::body::{Body, Incoming};
 use hyper::header::{
-    ACCESS_CONTROL_REQUEST_METHOD, CONTENT_SECURITY_POLICY, HeaderName, HeaderValue, ORIGIN, RETRY_AFTER,
+    ACCESS_CONTROL_REQUEST_METHOD, CONNECTION, CONTENT_SECURITY_POLICY, HeaderName, HeaderValue, ORIGIN, RETRY_AFTER,
     WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use hyper::service::{Service, service_fn};
 use hyper::{HeaderMap, Method, Request, StatusCode};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 use tokio_io_timeout::TimeoutStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
+use super::accept::accept;
 use super::access::{Denied, Viewer};
+use super::connections::{self, Seat, Standing, Taken};
 use super::guard::{Guard, InForce};
+use super::host;
 use super::settings::Settings;
-use super::timed::Timed;
+use super::stream::Stream;
+use super::timed::{Answered, Timed};
 
 /// The listeners that are open, each with its task.
 pub struct Server {
@@ -42,13 +46,15 @@ pub struct Server {
     handed: BTreeMap<SocketAddr, std::net::TcpListener>,
 }
 
-/// Who is at the other end of the connection that a request came over.
+/// How a request came; it goes with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Peer {
-    /// Its address; a proxy's, if there is one in between.
-    pub address: SocketAddr,
-    /// Whether TLS is spoken.
+pub struct Asked {
+    /// The other end of its connection, if that is still there; a proxy, if there is one in between.
+    pub peer: Option<SocketAddr>,
+    /// Whether it came over TLS.
     pub is_tls: bool,
+    /// Whether it asks if Taffrail is well: this tells nothing of anybody, and probes have no passwords.
+    pub is_probe: bool,
 }
 
 /// What holds for a connection.
@@ -88,10 +94,7 @@ impl Server {
     /// That an address cannot be bound, or that certificates or users cannot be had; everything is as before then.
     pub async fn apply(&mut self, settings: &Settings) -> Result<(), ApplyError> {
         let before = self.rules.load_full();
-        let guard = match *before.guard.origin() == settings.protection {
-            true => before.guard.clone(),
-            false => Arc::new(Guard::new(settings.protection.clone()).map_err(ApplyError::Protection)?),
-        };
+        let guard = before.guard.renewed(settings.protection.clone()).await.map_err(ApplyError::Protection)?;
         let is_unwanted = |open: &SocketAddr| !settings.listen.contains(open);
         let is_missing = |address: &&SocketAddr| !self.listeners.contains_key(*address);
         let missing: BTreeSet<SocketAddr> = settings.listen.iter().filter(is_missing).copied().collect();
@@ -118,7 +121,15 @@ impl Server {
 
     fn open(&mut self, asked: SocketAddr, address: SocketAddr, listener: TcpListener) {
         let stop = CancellationToken::new();
-        let accepting = tokio::spawn(accept(listener, self.rules.clone(), self.router.clone(), stop.clone()));
+        let (rules, router) = (self.rules.clone(), self.router.clone());
+        let limit = {
+            let rules = rules.clone();
+            move || rules.load().settings.max_connections
+        };
+        let door = connections::OF_THE_PROCESS.open(address, limit());
+        let of_them = stop.clone();
+        let attend = move |stream, taken| attend(stream, taken, rules.load_full(), router.clone(), of_them.clone());
+        let accepting = tokio::spawn(accept(listener, door, stop.clone(), limit, attend));
         self.listeners.insert(asked, Listener { address, stop, accepting });
     }
 
@@ -188,42 +199,47 @@ async fn wait_for_all(mut tasks: JoinSet<()>) {
     while tasks.join_next().await.is_some() {}
 }
 
-async fn accept(
-    listener: TcpListener,
-    rules: Arc<ArcSwap<Rules>>,
-    router: Router,
-    stop: CancellationToken,
-) -> JoinSet<()> {
-    let mut connections = JoinSet::new();
-    loop {
-        let rules = rules.load_full();
-        let has_room = connections.len() < rules.settings.max_connections;
-        tokio::select! {
-            accepted = listener.accept(), if has_room => match accepted {
-                Ok((stream, address)) => {
-                    connections.spawn(begin(stream, address, rules, router.clone(), stop.clone()));
-                }
-                Err(error) => {
-                    // Out of descriptors, as a rule: it passes when a connection ends.
-                    tracing::warn!("cannot accept a connection: {error}");
-                    tokio::time::sleep(Duration::from_millis(100)).await;
-                }
-            },
-            Some(_) = connections.join_next() => {}
-            () = stop.cancelled() => return connections,
-        }
+/// Attends to a connection until it ends, or is to make way.
+async fn attend(stream: TcpStream, taken: Taken, rules: Arc<Rules>, router: Router, stop: CancellationToken) {
+    let seat = taken.seat.clone();
+    tokio::select! {
+        biased;
+        () = seat.told_to_leave() => {}
+        () = begin(stream, &seat, rules, router, stop) => {}
     }
 }
 
-/// Shakes hands, if TLS is spoken, and answers requests.
-async fn begin(stream: TcpStream, address: SocketAddr, rules: Arc<Rules>, router: Router, stop: CancellationToken) {
+/// Waits for the first byte, shakes hands, if TLS is spoken, and answers requests.
+async fn begin(stream: TcpStream, seat: &Arc<Seat>, rules: Arc<Rules>, router: Router, stop: CancellationToken) {
     let _ = stream.set_nodelay(true);
-    let limits = &rules.settings;
+    let waits = rules.settings.waits();
+    let by = Instant::now() + waits.head;
+    // For whoever says nothing, nothing is set up.
+    let first_byte = tokio::select! {
+        first_byte = timeout_at(by, stream.readable()) => first_byte,
+        () = stop.cancelled() => return,
+    };
+    if matches!(first_byte, Ok(Ok(()))) {
+        Box::pin(speak(stream, seat, by, rules, router, stop)).await;
+    }
+}
+
+async fn speak(
+    stream: TcpStream,
+    seat: &Arc<Seat>,
+    by: Instant,
+    rules: Arc<Rules>,
+    router: Router,
+    stop: CancellationToken,
+) {
+    let waits = rules.settings.waits();
     let tls = rules.guard.in_force().tls.clone();
+    let over = Asked { peer: stream.peer_addr().ok(), is_tls: tls.is_some(), is_probe: false };
     let mut stream = Box::pin(TimeoutStream::new(stream));
-    stream.as_mut().set_write_timeout_pinned(Some(limits.write_timeout));
-    let peer = Peer { address, is_tls: tls.is_some() };
-    let Some(tls) = tls else { return serve(stream, peer, rules, router, stop).await };
+    stream.as_mut().set_write_timeout_pinned(Some(rules.settings.write_timeout));
+    let Some(tls) = tls else {
+        return serve(Stream::new(stream, seat.clone(), waits, by), seat, over, rules, router, stop).await;
+    };
     let handshake = async {
         let mut first = [0];
         let read = stream.get_ref().peek(&mut first).await;
@@ -236,9 +252,11 @@ async fn begin(stream: TcpStream, address: SocketAddr, rules: Arc<Rules>, router
     // Whoever does not shake hands, or shows no certificate, is not answered.
     let stopped = stop.cancelled();
     tokio::select! {
-        shaken = timeout(limits.idle_timeout, handshake) => {
+        shaken = timeout_at(by, handshake) => {
             if let Ok(Some(stream)) = shaken {
-                serve(stream, peer, rules.clone(), router, stop.clone()).await;
+                let by = Instant::now() + waits.head;
+                let stream = Stream::new(stream, seat.clone(), waits, by);
+                serve(stream, seat, over, rules.clone(), router, stop.clone()).await;
             }
         }
         () = stopped => {}
@@ -250,24 +268,38 @@ const HANDSHAKE: u8 = 22;
 const NOT_TLS: &[u8] = b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-type: text/plain\r\n\r\n\
     TLS is spoken here: the address begins with https://\n";
 
-async fn serve<S>(stream: S, peer: Peer, rules: Arc<Rules>, router: Router, stop: CancellationToken)
-where
+async fn serve<S>(
+    stream: Stream<S>,
+    seat: &Arc<Seat>,
+    over: Asked,
+    rules: Arc<Rules>,
+    router: Router,
+    stop: CancellationToken,
+) where
     S: AsyncRead + AsyncWrite + Unpin,
 {
+    /// The longest head: the longest target that the parser takes, and as much again.
+    const LONGEST_HEAD: usize = 128 << 10;
     let was_asked = AtomicBool::new(false);
     let router = TowerToHyperService::new(router);
     let limits = &rules.settings;
     let service = service_fn(|request: Request<Incoming>| {
         was_asked.store(true, Ordering::Relaxed);
+        let asked = seat.ask(request.body().is_end_stream());
         let (in_force, router) = (rules.guard.in_force(), router.clone());
-        let mut request = request.map(|body| Timed::within(limits.idle_timeout, body));
-        request.extensions_mut().insert(peer);
-        let rules = rules.clone();
-        async move { answer(request, &rules.settings.prefix, &in_force, router).await }
+        let mut request = request.map(|body| Timed::within(limits.idle_timeout, body, seat, asked));
+        let is_probe = is_probe(request.uri().path(), &limits.prefix);
+        request.extensions_mut().insert(Asked { is_probe, ..over });
+        async move {
+            let answer = answer(request, seat, &in_force, router).await?;
+            seat.stand(Standing::Awaited);
+            Ok::<_, Infallible>(answer.map(|body| Answered::new(body, seat)))
+        }
     });
     let connection = hyper::server::conn::http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(limits.idle_timeout)
+        // The stream knows better when the time for a head is over.
+        .header_read_timeout(None)
+        .max_buf_size(LONGEST_HEAD)
         .serve_connection(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection);
     // An error here is the peer's: it went away, or sent what is not HTTP.
@@ -297,12 +329,15 @@ const FOR_BROWSERS: [(HeaderName, HeaderValue); 3] = [
 
 /// Answers, with the headers that every answer has.
 async fn answer(
-    request: Request<axum::body::Body>,
-    prefix: &str,
+    mut request: Request<axum::body::Body>,
+    seat: &Seat,
     in_force: &InForce,
     router: TowerToHyperService<Router>,
-) -> Result<axum::response::Response, std::convert::Infallible> {
-    let mut response = answer_viewer(request, prefix, in_force, router).await?;
+) -> Result<Response, Infallible> {
+    let mut response = match host::settle(&mut request) {
+        Ok(()) => answer_in(seat, request, in_force, router).await?,
+        Err(wrong) => (StatusCode::BAD_REQUEST, wrong).into_response(),
+    };
     for (name, value) in FOR_BROWSERS {
         response.headers_mut().entry(name).or_insert(value);
     }
@@ -312,20 +347,54 @@ async fn answer(
     Ok(response)
 }
 
+/// Answers a request in an extra seat, of which probes alone are answered, and everybody else's.
+async fn answer_in(
+    seat: &Seat,
+    request: Request<axum::body::Body>,
+    in_force: &InForce,
+    router: TowerToHyperService<Router>,
+) -> Result<Response, Infallible> {
+    if !seat.is_extra {
+        return answer_viewer(request, in_force, router).await;
+    }
+    let mut response = if is_open(&request) {
+        answer_viewer(request, in_force, router).await?
+    } else {
+        seat.refuse();
+        (StatusCode::SERVICE_UNAVAILABLE, "all connections are being served; try again later\n").into_response()
+    };
+    // The seat is for the next probe.
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    Ok(response)
+}
+
+/// Whether anybody is answered.
+fn is_open<B>(request: &Request<B>) -> bool {
+    request.extensions().get::<Asked>().is_some_and(|asked| asked.is_probe)
+}
+
+/// Whether a path asks if Taffrail is well; probes are answered with and without the prefix.
+fn is_probe(path: &str, prefix: &str) -> bool {
+    let asks = |path: &str| matches!(path, "/-/healthy" | "/-/ready");
+    asks(path) || path.strip_prefix(prefix).is_some_and(asks)
+}
+
+/// Whether a browser asks whether a page may ask: it asks without a password whether it may ask with one.
+pub fn is_preflight(method: &Method, headers: &HeaderMap) -> bool {
+    *method == Method::OPTIONS && headers.contains_key(ORIGIN) && headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
+}
+
 /// Answers those who may ask; who they are goes with the request.
 async fn answer_viewer(
     mut request: Request<axum::body::Body>,
-    prefix: &str,
     in_force: &InForce,
     router: TowerToHyperService<Router>,
-) -> Result<axum::response::Response, std::convert::Infallible> {
-    // Whether Taffrail is well tells nothing of anybody, and probes have no passwords.
-    let is_probe = is_probe(request.uri().path(), prefix);
-    if !is_probe && !in_force.has_room() {
+) -> Result<Response, Infallible> {
+    let is_open = is_open(&request);
+    if !is_open && !in_force.has_room() {
         return Ok((StatusCode::TOO_MANY_REQUESTS, "too many requests; try again later\n").into_response());
     }
-    // Browsers ask without a password whether they may ask with one.
-    let viewer = if is_probe || is_preflight(request.method(), request.headers()) {
+    let viewer = if is_open || is_preflight(request.method(), request.headers()) {
         Ok(Viewer::Anybody)
     } else {
         in_force.access.viewer(request.headers()).await
@@ -342,15 +411,4 @@ async fn answer_viewer(
     };
     request.extensions_mut().insert(viewer);
     router.call(request).await
-}
-
-/// Whether a path asks whether Taffrail is well.
-pub fn is_probe(path: &str, prefix: &str) -> bool {
-    let asks = |path: &str| matches!(path, "/-/healthy" | "/-/ready");
-    asks(path) || path.strip_prefix(prefix).is_some_and(asks)
-}
-
-/// Whether a browser asks whether a page may ask.
-pub fn is_preflight(method: &Method, headers: &HeaderMap) -> bool {
-    *method == Method::OPTIONS && headers.contains_key(ORIGIN) && headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::access::User;
 use super::protection::{Origin, Protection};
+use super::stream::Waits;
 use super::tls::Tls;
 use crate::config::{Key, KeyInfo, Section};
 
@@ -16,7 +17,7 @@ pub struct Settings {
     pub listen: Vec<SocketAddr>,
     /// Scrapes in flight; more are refused with 503.
     pub max_requests: usize,
-    /// Connections; more wait to be accepted.
+    /// Connections to each address; for more, idle ones make way.
     pub max_connections: usize,
     /// How long a connection may be idle, or take to send a request's head.
     pub idle_timeout: Duration,
@@ -32,12 +33,15 @@ const LISTEN: Key<Vec<SocketAddr>> =
     Key::new("listen", "[\"0.0.0.0:9100\"]", "The addresses to listen on; none with an empty list.");
 const MAX_REQUESTS: Key<usize> =
     Key::new("max_requests", "40", "Scrapes in flight, at the most; more are refused with status 503.");
-const MAX_CONNECTIONS: Key<usize> =
-    Key::new("max_connections", "512", "Connections to each address, at the most; more wait to be accepted.");
+const MAX_CONNECTIONS: Key<usize> = Key::new(
+    "max_connections",
+    "512",
+    "Connections to each address, at the most; for more, those that have been idle longest make way.",
+);
 const IDLE_TIMEOUT: Key<Duration> = Key::new(
     "idle_timeout",
     "\"2m\"",
-    "How long a connection may wait for its next request to be complete before it is closed.",
+    "How long a connection may wait for its next request to be complete before it is closed; for its first one, and for the rest of a head that has begun, it is 10 s at the most.",
 );
 const WRITE_TIMEOUT: Key<Duration> =
     Key::new("write_timeout", "\"30s\"", "How long a peer may take nothing of its answer before it is cut off.");
@@ -57,6 +61,13 @@ pub const KEYS: &[KeyInfo] = &[
 ];
 
 impl Settings {
+    /// How long those who ask nothing are waited for.
+    pub(super) fn waits(&self) -> Waits {
+        /// Seconds, as a head is sent at once; not minutes, as whoever sends none takes the place of others.
+        const HEAD: Duration = Duration::from_secs(10);
+        Waits { head: HEAD.min(self.idle_timeout), idle: self.idle_timeout }
+    }
+
     /// The settings in `section`; `listen` takes the place of the setting of that name unless it is empty.
     pub fn new(section: &mut Section<'_>, listen: &[SocketAddr]) -> Self {
         let configured = section.get(&LISTEN);

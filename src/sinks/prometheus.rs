@@ -23,6 +23,7 @@ use crate::descriptors;
 use crate::encode::family::FamilyInfo;
 use crate::encode::{Family, FamilyWriter};
 use crate::http::access::{Right, Viewer};
+use crate::http::connections;
 use crate::log;
 
 /// What the endpoints answer from. It outlives reloads; what a reload changes is swapped in.
@@ -69,6 +70,7 @@ impl Exposition {
         self.readers.load().write_families(out);
         state::write_families(&self.sinks.load(), out);
         descriptors::write_families(out);
+        connections::write_families(out);
         let refused = self.refused_samples.fetch_add(out.refused(), Ordering::Relaxed) + out.refused();
         out.value(&REFUSED_SAMPLES, refused);
         log::write_families(out);
@@ -117,7 +119,7 @@ async fn metrics(
     if let Some(Err(forbidden)) = viewer.map(|Extension(viewer)| viewer.may(Right::Read)) {
         return (StatusCode::FORBIDDEN, format!("{forbidden}\n")).into_response();
     }
-    let Some(in_flight) = InFlight::enter(&exposition) else {
+    let Some(_in_flight) = InFlight::enter(&exposition) else {
         let limit = exposition.max_requests.load(Ordering::Relaxed);
         let message = format!("there are {limit} scrapes in flight already, the limit of [http] max_requests\n");
         return (StatusCode::SERVICE_UNAVAILABLE, message).into_response();
@@ -142,8 +144,8 @@ async fn metrics(
     if exposition.body_size.load(Ordering::Relaxed) > LARGE {
         let written = exposition.clone();
         let write = move |out: &mut FamilyWriter<'_>| written.write(&answers, out);
-        // The scrape is in flight until the last byte is written.
-        let done = move |size| in_flight.0.body_size.store(size, Ordering::Relaxed);
+        // How long it takes to send is whoever asked's, and no reason to refuse others.
+        let done = move |size| exposition.body_size.store(size, Ordering::Relaxed);
         return ([content_type, vary], Body::new(render::streamed(render::families(wanted, write), done)))
             .into_response();
     }

@@ -11,17 +11,15 @@ use tokio_util::sync::CancellationToken;
 use super::answer::Answer;
 #[cfg(feature = "cloudwatch")]
 use super::cloudwatch;
+use super::connection::{Connection, Prepared};
 use super::cutting::Cutting;
 use super::delivery::Delivery;
-use super::http::ClientError;
 use super::prometheus::Exposition;
 use super::push::gather;
-use super::remote_write;
+use super::renewal::{Renewal, watch};
 use super::settings::{Settings, Target};
 use super::state::{Prepare, SinkState};
-use super::{elasticsearch, file, influxdb};
 use crate::backoff::{Backoff, random_up_to};
-use crate::encode::point::Lines;
 use crate::spool::{Bounds, Lane, Queue};
 
 /// How long a reading is waited for when its sink stops. A sound one takes milliseconds; one that hangs is left out.
@@ -33,6 +31,9 @@ pub struct Sink {
     pub settings: Settings,
     /// What it holds and counts. At a reload it is left to the sink that takes this one's place.
     pub state: Arc<SinkState>,
+    renewal: Arc<Renewal>,
+    /// Looks at files, if the settings name any.
+    watching: Option<Stoppable>,
     gathering: Stoppable,
     keeping: Stoppable,
     sending: Stoppable,
@@ -60,32 +61,26 @@ impl Stoppable {
 }
 
 impl Sink {
-    /// Checks that a sink with these settings could run.
-    ///
-    /// # Errors
-    /// That its TLS settings cannot be used.
-    pub fn check(settings: &Settings) -> Result<(), ClientError> {
-        Connection::new(settings).map(drop)
-    }
-
-    /// Starts a sink, with what an earlier one of its name has left.
-    ///
-    /// # Errors
-    /// As [`Sink::check`].
-    pub fn start(
-        settings: Settings,
-        exposition: &Arc<Exposition>,
-        left: Option<Arc<SinkState>>,
-    ) -> Result<Sink, ClientError> {
-        let connection = Connection::new(&settings)?;
+    /// Starts a sink, with what an earlier one of its name has left; otherwise with what waits in its folder.
+    pub async fn start(prepared: Prepared, exposition: &Arc<Exposition>, left: Option<Arc<SinkState>>) -> Sink {
+        let Prepared { settings, connection, files } = prepared;
         let delivery = settings.delivery.clone();
-        let state = left.unwrap_or_else(|| Arc::new(SinkState::new(queue(&delivery))));
+        let state = match left {
+            Some(left) => left,
+            None => Arc::new(SinkState::new(open_queue(&delivery).await)),
+        };
         state.queue.set_bounds(bounds(&delivery));
         state.prepare_with(preparation(&settings));
         let schedule = delivery.schedule.clone();
         let form = settings.form();
         let gathering = Stoppable::start(|stop| gather(schedule, exposition.clone(), state.clone(), form, stop));
         let keeping = Stoppable::start(|stop| keep(state.clone(), stop));
+        let is_watched = !files.is_empty();
+        let renewal = Arc::new(Renewal::new(files));
+        let watching = is_watched.then(|| {
+            let watch = watch(settings.clone(), renewal.clone());
+            Stoppable::start(|stop| async move { _ = stop.run_until_cancelled(watch).await })
+        });
         let sender = Sender {
             cutting: Cutting::new(delivery.schedule.metric_batch_size, delivery.schedule.flush_interval),
             backoff: Backoff::new(delivery.retry_min, delivery.retry_max),
@@ -93,17 +88,28 @@ impl Sink {
             takes_any_order: settings.takes_any_order(),
             cut_offs: 0,
             connection,
+            renewal: renewal.clone(),
             sink: state.clone(),
             told: Told::Fine,
             told_of_drop: String::new(),
         };
         let sending = Stoppable::start(|stop| sender.run(stop));
-        Ok(Sink { settings, state, gathering, keeping, sending })
+        Sink { settings, state, renewal, watching, gathering, keeping, sending }
+    }
+
+    /// Takes what the files that its settings name hold now, if that has changed. Says whether it has.
+    ///
+    /// `prepared` must be of the settings that the sink has.
+    pub fn renew(&self, prepared: Prepared) -> bool {
+        self.renewal.renew(prepared)
     }
 
     /// Stops reading, sends what waits as long as the server takes it, but no longer than `time`, and leaves the rest on
     /// disk, as far as that is there. Says how many points are in memory alone then.
     pub async fn stop(self, time: Duration) -> (Arc<SinkState>, usize) {
+        if let Some(watching) = self.watching {
+            watching.stop_within(Duration::ZERO).await;
+        }
         // In this order, so that what was read last is sent too.
         self.gathering.stop_within(LAST_READING).await;
         self.sending.stop_within(time).await;
@@ -124,11 +130,21 @@ fn bounds(delivery: &Delivery) -> Bounds {
     Bounds { memory: delivery.buffer_size, bytes: spool.size, age: spool.age }
 }
 
-fn queue(delivery: &Delivery) -> Queue {
-    match delivery.schedule.spool.folder_of(&delivery.name) {
-        Some(folder) => Queue::on_disk(&folder, bounds(delivery)),
-        None => Queue::in_memory(bounds(delivery)),
-    }
+async fn open_queue(delivery: &Delivery) -> Queue {
+    /// A disk under load takes a second or two for a full spool.
+    const PATIENCE: Duration = Duration::from_secs(10);
+    let bounds = bounds(delivery);
+    let Some(folder) = delivery.schedule.spool.folder_of(&delivery.name) else { return Queue::in_memory(bounds) };
+    let named = folder.clone();
+    let opening = off_the_thread(move || Queue::on_disk(&folder, bounds));
+    timeout(PATIENCE, opening).await.unwrap_or_else(|_| {
+        let (sink, folder) = (&delivery.name, named.display());
+        tracing::error!(
+            sink,
+            "points are kept in memory alone until the next start: the spool {folder} does not answer"
+        );
+        Queue::in_memory(bounds)
+    })
 }
 
 /// Puts on disk whatever comes.
@@ -149,7 +165,11 @@ async fn blocking<T: Send + 'static>(sink: &Arc<SinkState>, work: impl FnOnce(&S
         return work(sink);
     }
     let sink = sink.clone();
-    match spawn_blocking(move || work(&sink)).await {
+    off_the_thread(move || work(&sink)).await
+}
+
+async fn off_the_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match spawn_blocking(work).await {
         Ok(done) => done,
         Err(failed) => std::panic::resume_unwind(failed.into_panic()),
     }
@@ -177,45 +197,11 @@ fn preparation(settings: &Settings) -> Option<Prepare> {
     }))
 }
 
-/// What sends to a sink's target.
-enum Connection {
-    InfluxDb(influxdb::Connection),
-    RemoteWrite(remote_write::Connection),
-    Elasticsearch(elasticsearch::Connection),
-    File(file::Connection),
-    #[cfg(feature = "cloudwatch")]
-    CloudWatch(Box<cloudwatch::Connection>),
-}
-
-impl Connection {
-    fn new(settings: &Settings) -> Result<Connection, ClientError> {
-        Ok(match &settings.target {
-            Target::InfluxDb(settings) => Connection::InfluxDb(influxdb::Connection::new(settings)?),
-            Target::RemoteWrite(settings) => Connection::RemoteWrite(remote_write::Connection::new(settings)?),
-            Target::Elasticsearch(settings) => Connection::Elasticsearch(elasticsearch::Connection::new(settings)?),
-            Target::File(settings) => Connection::File(file::Connection::new(settings)),
-            #[cfg(feature = "cloudwatch")]
-            Target::CloudWatch(settings) => Connection::CloudWatch(Box::new(cloudwatch::Connection::new(settings))),
-        })
-    }
-
-    /// Sends points, or as many of the first as go into one request, and says how many the answer is about.
-    async fn write(&mut self, lines: &Lines) -> (usize, Answer) {
-        match self {
-            Connection::InfluxDb(connection) => connection.write(lines).await,
-            Connection::RemoteWrite(connection) => connection.write(lines).await,
-            Connection::Elasticsearch(connection) => (lines.count(), connection.write(lines).await),
-            Connection::File(connection) => (lines.count(), connection.write(lines).await),
-            #[cfg(feature = "cloudwatch")]
-            Connection::CloudWatch(connection) => connection.write(lines).await,
-        }
-    }
-}
-
 struct Sender {
     delivery: Delivery,
     takes_any_order: bool,
     connection: Connection,
+    renewal: Arc<Renewal>,
     sink: Arc<SinkState>,
     /// How many points the next write has; fewer than the setting while large or wrong batches are cut up.
     cutting: Cutting,
@@ -258,6 +244,8 @@ impl Sender {
                     }
                     continue;
                 }
+                // It may be what the server was waiting for.
+                () = self.renewal.came() => {}
                 () = stop.cancelled() => break,
             }
             let was_well = self.told == Told::Fine;
@@ -314,6 +302,9 @@ impl Sender {
         let Some(batch) = blocking(&self.sink, move |sink| sink.queue.front(lane, size)).await else {
             return Sent::Nothing;
         };
+        if let Some(connection) = self.renewal.take() {
+            self.connection = connection;
+        }
         let begun = Instant::now();
         let (count, answer) = self.connection.write(&batch.lines).await;
         self.sink.wrote_in(begun.elapsed());

@@ -1,5 +1,7 @@
 //! `[sinks]`: where points are pushed.
 
+use std::path::PathBuf;
+
 #[cfg(feature = "cloudwatch")]
 use super::cloudwatch;
 use super::delivery::Delivery;
@@ -76,6 +78,19 @@ impl Settings {
                 has_metadata_always: true,
             }),
             _ => Form::Points(CommonTags::new(&self.delivery.schedule.tags)),
+        }
+    }
+
+    /// The files that are read to connect to its server: certificates and keys.
+    pub fn files(&self) -> Vec<PathBuf> {
+        match &self.target {
+            Target::InfluxDb(settings) => settings.http.tls.files(),
+            Target::RemoteWrite(settings) => settings.http.tls.files(),
+            Target::Elasticsearch(settings) => settings.http.tls.files(),
+            Target::File(_) => Vec::new(),
+            // Amazon's SDK has files of its own, and reads them again when credentials run out.
+            #[cfg(feature = "cloudwatch")]
+            Target::CloudWatch(_) => Vec::new(),
         }
     }
 

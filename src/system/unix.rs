@@ -1,12 +1,15 @@
 use std::fs::{DirBuilder, File, FileType, Metadata, OpenOptions};
 use std::future::pending;
 use std::io;
+use std::os::fd::AsFd;
 use std::os::unix::fs::{DirBuilderExt, FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::Duration;
 
 use rustix::fs::OFlags;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -138,6 +141,23 @@ pub fn raise_descriptor_limit() {
     }
 }
 
+/// Whether the process, or the system, has no descriptors or no memory left for a connection: accept(2).
+pub fn is_lack_of_room(error: &io::Error) -> bool {
+    let lacks = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
+    Errno::from_io_error(error).is_some_and(|error| lacks.contains(&error))
+}
+
+/// Whether a connection waits to be accepted.
+pub fn is_somebody_waiting(listener: &impl AsFd) -> bool {
+    let mut asked = [PollFd::new(listener, PollFlags::IN)];
+    poll(&mut asked, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })) != Ok(0)
+}
+
+/// A descriptor to be given up when another one is wanted badly.
+pub fn spare_descriptor() -> Option<File> {
+    File::open("/dev/null").ok()
+}
+
 /// Whether a limit is above another; nothing is no limit.
 fn is_more(limit: Option<u64>, than: Option<u64>) -> bool {
     than.is_some_and(|than| limit.is_none_or(|limit| limit > than))
@@ -153,6 +173,8 @@ pub struct Signals {
     hangup: Signal,
     terminate: Signal,
     interrupt: Signal,
+    /// Whoever writes beyond a limit on files' sizes gets an error, instead of the process an end.
+    _file_size: Signal,
 }
 
 impl Signals {
@@ -165,6 +187,7 @@ impl Signals {
             hangup: signal(SignalKind::hangup())?,
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
+            _file_size: signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?,
         })
     }
 

@@ -97,6 +97,21 @@ pub fn descriptor_limit() -> usize {
 /// Nothing: there is no limit.
 pub fn raise_descriptor_limit() {}
 
+/// Nobody lacks room.
+pub fn is_lack_of_room(_: &io::Error) -> bool {
+    false
+}
+
+/// Perhaps somebody is.
+pub fn is_somebody_waiting<L>(_: &L) -> bool {
+    true
+}
+
+/// Nothing: there is no limit.
+pub fn spare_descriptor() -> Option<File> {
+    None
+}
+
 /// Who we are, as far as there are numbers for that.
 pub fn user_id() -> u32 {
     0

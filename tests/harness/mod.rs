@@ -199,6 +199,16 @@ impl Taffrail {
         get(&self.url(path), headers).unwrap_or_else(|error| panic!("{path}: {error}"))
     }
 
+    /// The file that the configuration is in.
+    pub fn config(&self) -> &Path {
+        &self.config
+    }
+
+    /// Writes another configuration, of which Taffrail is not told.
+    pub fn write_config(&self, config: &str) {
+        std::fs::write(&self.config, config).unwrap();
+    }
+
     /// Takes another configuration, and waits until the log tells what became of it.
     pub fn reload(&self, config: &str) {
         let before = self.logged("reloaded");

@@ -1,0 +1,213 @@
+//! What runs: servers, collectors, sinks.
+
+use std::collections::BTreeMap;
+use std::future::pending;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use tokio::task::{JoinSet, spawn_blocking};
+use tokio::time::timeout;
+
+use super::load::Loaded;
+use crate::collectors::readers::Readers;
+use crate::collectors::settings::Configured;
+use crate::gateway;
+use crate::gateway::forward::Forward;
+use crate::gateway::service::{Service, StartError};
+use crate::host::Host;
+use crate::http::{self, ApplyError, Server};
+use crate::manager::Sockets;
+use crate::settings::Measured;
+use crate::sinks::connection::Prepared;
+use crate::sinks::prometheus::{Exposition, router};
+use crate::sinks::sender::Sink;
+
+/// How long requests in flight and last batches may take when the process ends.
+const DRAIN: Duration = Duration::from_secs(10);
+/// How long sinks may take in all, where the disk does not take what the server did not.
+const DRAIN_TO_DISK: Duration = Duration::from_secs(25);
+
+pub(super) struct Agent {
+    exposition: Arc<Exposition>,
+    measured: Measured,
+    server: Server,
+    gateway: Option<Service>,
+    sinks: Vec<Sink>,
+    /// What a reload has ended, and still sends or answers.
+    leaving: JoinSet<()>,
+}
+
+impl Agent {
+    pub(super) async fn start(loaded: Loaded, mut sockets: Sockets) -> Result<Agent, Box<dyn std::error::Error>> {
+        let Loaded { settings, sinks } = loaded;
+        if settings.http.listen.is_empty() {
+            // A process that is a gateway alone has whatever sockets there are.
+            sockets.gateway.append(&mut sockets.http);
+        }
+        let readers = Arc::new(Readers::new(settings.host, settings.collectors));
+        let exposition = Arc::new(Exposition::new(readers, settings.http.max_requests));
+        let mut server = Server::new(&settings.http, router(exposition.clone()), sockets.http);
+        listen(&mut server, &settings.http).await?;
+        let gateway = match settings.gateway.listen.is_empty() {
+            true => None,
+            false => Some(Service::start(settings.gateway, &settings.http, sockets.gateway).await?),
+        };
+        let (measured, leaving) = (settings.measured, JoinSet::new());
+        let mut agent = Agent { exposition, measured, server, gateway, sinks: Vec::new(), leaving };
+        for sink in sinks {
+            agent.sinks.push(Sink::start(sink, &agent.exposition, None).await);
+        }
+        agent.publish_sinks();
+        if agent.sinks.is_empty() && settings.http.listen.is_empty() && agent.gateway.is_none() {
+            tracing::warn!("nothing to do: [http] listen is empty, and there is neither a sink nor a gateway");
+        }
+        Ok(agent)
+    }
+
+    /// Takes another configuration. If it cannot be listened as it says, everything stays as it was.
+    pub(super) async fn apply(&mut self, loaded: Loaded) {
+        let Loaded { settings, sinks } = loaded;
+        if let Err(error) = listen(&mut self.server, &settings.http).await {
+            tracing::error!("the configuration was not reloaded; the one before stays in force: {error}");
+            return;
+        }
+        // What left at the last reload may still have the folder that is now wanted.
+        let _ = timeout(DRAIN_TO_DISK, async { while self.leaving.join_next().await.is_some() {} }).await;
+        if let Err(error) = self.replace_gateway(settings.gateway, &settings.http).await {
+            tracing::error!("the gateway was not reloaded; it goes on as before: {error}");
+        }
+        self.exposition.max_requests.store(settings.http.max_requests, Relaxed);
+        if settings.measured != self.measured {
+            self.measured = settings.measured;
+            self.replace_readers(settings.host, settings.collectors).await;
+        } else {
+            // They were made to be checked, and may take their time to go.
+            spawn_blocking(move || drop(settings.collectors));
+        }
+        self.replace_sinks(sinks).await;
+        tracing::info!("the configuration was reloaded");
+    }
+
+    async fn replace_gateway(
+        &mut self,
+        settings: gateway::settings::Settings,
+        http: &http::Settings,
+    ) -> Result<(), StartError> {
+        match &mut self.gateway {
+            Some(_) if settings.listen.is_empty() => {
+                self.leaving.extend(self.gateway.take().map(Service::drain));
+            }
+            Some(gateway) => gateway.reload(settings, http).await?,
+            None if settings.listen.is_empty() => {}
+            None => self.gateway = Some(Service::start(settings, http, BTreeMap::new()).await?),
+        }
+        Ok(())
+    }
+
+    async fn replace_readers(&mut self, host: Host, collectors: Vec<Configured>) {
+        let exposition = self.exposition.clone();
+        let replace = move || exposition.readers.store(Arc::new(Readers::new(host, collectors)));
+        if let Err(failed) = spawn_blocking(replace).await {
+            tracing::error!("the collectors stay as they were: {failed}");
+        }
+    }
+
+    /// Sinks whose settings have not changed go on undisturbed; what waits in one that has changed goes on in its successor.
+    async fn replace_sinks(&mut self, wanted: Vec<Prepared>) {
+        let mut running = std::mem::take(&mut self.sinks);
+        for prepared in wanted {
+            let name = &prepared.settings.delivery.name;
+            let same_name = running.iter().position(|sink| sink.settings.delivery.name == *name);
+            let left = match same_name.map(|index| running.swap_remove(index)) {
+                Some(old) if old.settings == prepared.settings => {
+                    old.renew(prepared);
+                    self.sinks.push(old);
+                    continue;
+                }
+                Some(old) => {
+                    let state = old.state.clone();
+                    if timeout(DRAIN, old.hand_over()).await.is_err() {
+                        tracing::error!(sink = name, "the disk does not answer, on which points wait");
+                    }
+                    Some(state)
+                }
+                None => None,
+            };
+            self.sinks.push(Sink::start(prepared, &self.exposition, left).await);
+        }
+        self.leaving.extend(running.into_iter().map(end));
+        self.publish_sinks();
+    }
+
+    fn publish_sinks(&self) {
+        let stats = self.sinks.iter().map(|sink| (sink.settings.delivery.name.clone(), sink.state.clone()));
+        self.exposition.sinks.store(Arc::new(stats.collect()));
+        if let Some(gateway) = &self.gateway {
+            let forward = |sink: &Sink| Forward { form: sink.settings.form(), sink: sink.state.clone() };
+            gateway.forward_to(self.sinks.iter().map(forward).collect());
+        }
+    }
+
+    /// What it does, in a line.
+    pub(super) fn status(&self) -> String {
+        let listens: Vec<String> = self.server.addresses().map(|address| address.to_string()).collect();
+        let listens =
+            if listens.is_empty() { "not pulled".to_owned() } else { format!("pulled at {}", listens.join(", ")) };
+        let gateway = if self.gateway.is_some() { "; a gateway" } else { "" };
+        match self.sinks.len() {
+            0 => format!("{listens}{gateway}"),
+            count => format!("{listens}{gateway}; pushes to {count}"),
+        }
+    }
+
+    pub(super) async fn asked_to_quit(&self) {
+        match &self.gateway {
+            Some(gateway) => gateway.asked_to_quit().await,
+            None => pending().await,
+        }
+    }
+
+    pub(super) async fn drain(self) {
+        self.exposition.draining.store(true, Relaxed);
+        let mut sinks = self.leaving;
+        sinks.extend(self.sinks.into_iter().map(end));
+        let sinks = async { while sinks.join_next().await.is_some() {} };
+        let servers = async {
+            self.server.drain().await;
+            if let Some(gateway) = self.gateway {
+                gateway.drain().await;
+            }
+        };
+        let (requests, sinks) = tokio::join!(timeout(DRAIN, servers), timeout(DRAIN_TO_DISK, sinks));
+        if requests.is_err() {
+            tracing::warn!("not all requests in flight were answered within {} s", DRAIN.as_secs());
+        }
+        if sinks.is_err() {
+            tracing::error!("not all sinks have ended within {} s: a disk does not answer", DRAIN_TO_DISK.as_secs());
+        }
+    }
+}
+
+/// Listens as `settings` say, and tells the log of addresses that are new.
+async fn listen(server: &mut Server, settings: &http::Settings) -> Result<(), ApplyError> {
+    let before: Vec<SocketAddr> = server.addresses().collect();
+    server.apply(settings).await?;
+    for address in server.addresses().filter(|address| !before.contains(address)) {
+        tracing::info!("listening on {}://{address}/metrics", server.scheme());
+    }
+    Ok(())
+}
+
+async fn end(sink: Sink) {
+    let name = sink.settings.delivery.name.clone();
+    let (state, lost) = sink.stop(DRAIN).await;
+    let kept = state.queue.counts().points - lost;
+    if kept > 0 {
+        tracing::info!(sink = name, "{kept} points wait on disk for the next start");
+    }
+    if lost > 0 {
+        tracing::error!(sink = name, "{lost} points could not be sent, and are lost");
+    }
+}
