@@ -2,10 +2,15 @@
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use reqwest::{Certificate, Client, ClientBuilder, Identity};
+use reqwest::{Client, ClientBuilder, Identity};
+use rustls::ClientConfig;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::system::regular_file::read_pem;
+use crate::trust::ServerVerifier;
 
 /// A client that is to be completed: it goes straight to its server, and follows nobody elsewhere.
 pub fn builder() -> ClientBuilder {
@@ -64,36 +69,59 @@ impl Tls {
     /// Which file is wrong, and how, after the name that its setting has: one of `names`, of the authority and of the
     /// certificate.
     pub fn apply(&self, builder: ClientBuilder, is_needed: bool, names: [&str; 2]) -> Result<ClientBuilder, String> {
-        let mut builder = builder.tls_danger_accept_invalid_certs(self.trusts_any);
-        if let Some(path) = &self.ca {
-            let trusted = certificates(path).map_err(|reason| format!("{}: {}: {reason}", names[0], path.display()))?;
-            builder = builder.tls_certs_only(trusted);
-        } else if !is_needed {
-            builder = builder.tls_certs_only([]);
+        let builder = builder.tls_danger_accept_invalid_certs(self.trusts_any);
+        match &self.ca {
+            Some(path) if !self.trusts_any => Ok(builder.tls_backend_preconfigured(self.trusting(path, names)?)),
+            _ => {
+                let builder = if is_needed { builder } else { builder.tls_certs_only([]) };
+                let Some((pem, files)) = self.pem_of_identity(names)? else { return Ok(builder) };
+                Ok(builder.identity(Identity::from_pem(&pem).map_err(|error| format!("{files}: {}", reason(&error)))?))
+            }
         }
-        if let Some((certificate, key)) = &self.identity {
-            let read = |path: &Path| read_pem(path).map_err(|error| format!("{}: {error}", names[1]));
-            let pem = [read(certificate)?, read(key)?].concat();
-            let wrong =
-                |error| format!("{}: {}, {}: {}", names[1], certificate.display(), key.display(), reason(&error));
-            builder = builder.identity(Identity::from_pem(&pem).map_err(wrong)?);
+    }
+
+    /// TLS that trusts the certificates in `path` alone.
+    fn trusting(&self, path: &Path, names: [&str; 2]) -> Result<ClientConfig, String> {
+        let wrong = |reason: String| format!("{}: {}: {reason}", names[0], path.display());
+        let pem = read_pem(path).map_err(|error| wrong(error.reason.to_string()))?;
+        let trusted = CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>();
+        let trusted = trusted.map_err(|error| wrong(format!("expected certificates in PEM form: {error}")))?;
+        if trusted.is_empty() {
+            return Err(wrong(NO_CERTIFICATES.to_owned()));
         }
-        Ok(builder)
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let verifier = ServerVerifier::new(trusted, provider.clone()).map_err(wrong)?;
+        let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+        let config = config.map_err(|error| error.to_string())?;
+        let config = config.dangerous().with_custom_certificate_verifier(Arc::new(verifier));
+        let mut config = match self.pem_of_identity(names)? {
+            None => config.with_no_client_auth(),
+            Some((pem, files)) => {
+                let wrong = |reason: String| format!("{files}: {reason}");
+                let chain = CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>();
+                let chain = chain.map_err(|error| wrong(error.to_string()))?;
+                let key = PrivateKeyDer::from_pem_slice(&pem).map_err(|error| wrong(error.to_string()))?;
+                if chain.is_empty() {
+                    return Err(wrong(NO_CERTIFICATES.to_owned()));
+                }
+                config.with_client_auth_cert(chain, key).map_err(|error| wrong(error.to_string()))?
+            }
+        };
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(config)
+    }
+
+    /// The certificate to show and its key, and how the files are called in messages.
+    fn pem_of_identity(&self, names: [&str; 2]) -> Result<Option<(Vec<u8>, String)>, String> {
+        let Some((certificate, key)) = &self.identity else { return Ok(None) };
+        let read = |path: &Path| read_pem(path).map_err(|error| format!("{}: {error}", names[1]));
+        // Whichever file lacks the line end that the other one needs.
+        let pem = [read(certificate)?, b"\n".to_vec(), read(key)?].concat();
+        Ok(Some((pem, format!("{}: {}, {}", names[1], certificate.display(), key.display()))))
     }
 }
 
-/// The certificates in the PEM file at `path`.
-///
-/// # Errors
-/// Why there are none, without the path.
-pub fn certificates(path: &Path) -> Result<Vec<Certificate>, String> {
-    let pem = read_pem(path).map_err(|error| error.reason.to_string())?;
-    let certificates = Certificate::from_pem_bundle(&pem).map_err(|error| reason(&error))?;
-    if certificates.is_empty() {
-        return Err("expected certificates in PEM form, found none".to_owned());
-    }
-    Ok(certificates)
-}
+const NO_CERTIFICATES: &str = "expected certificates in PEM form, found none";
 
 /// What went wrong, with its causes, and without the URL: it is long, and the same each time.
 pub fn reason(error: &reqwest::Error) -> String {

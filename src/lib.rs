@@ -27,3 +27,4 @@ pub mod sinks;
 pub mod spool;
 pub mod store;
 pub mod system;
+pub mod trust;

@@ -9,7 +9,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use harness::gateway::{Gateway, Own, Pushgateway};
 use harness::http::{Reply, Request, request};
-use harness::tls::Certificates;
+use harness::tls::{Certificates, own_authority};
 use harness::{Taffrail, printed, recorded_host, taffrail, wait_until};
 
 /// The bcrypt hash of `password`, at the lowest cost.
@@ -73,6 +73,17 @@ fn clients_show_certificates_where_that_is_asked_for() {
     let gateway = Own::start_with(&config("client_auth = \"VerifyClientCertIfGiven\"\n"), &[]);
     assert_eq!(asks(&gateway, None), Some(200));
     assert_eq!(asks(&gateway, Some(strangers.client("a.example"))), None);
+
+    // A client's certificate that is its own authority, and another one of the same subject.
+    let (own, key, pem) = own_authority("a.example");
+    let path = certificates.folder().join("own.pem");
+    fs::write(&path, pem).unwrap();
+    let trusted = format!("client_ca_file = \"{}\"\nclient_auth = \"RequireAndVerifyClientCert\"\n", path.display());
+    let gateway = Own::start_with(&format!("{}{trusted}", tls_section(certificates.folder())), &[]);
+    assert_eq!(asks(&gateway, Some((own, key))), Some(200));
+    let (other, key, _) = own_authority("a.example");
+    assert_eq!(asks(&gateway, Some((other, key))), None);
+    assert_eq!(asks(&gateway, Some(certificates.client("a.example"))), None);
 
     let any = format!("{}client_auth = \"RequireAnyClientCert\"\n", tls_section(certificates.folder()));
     let gateway = Own::start_with(&any, &[]);

@@ -600,6 +600,28 @@ fn a_sinks_certificates_are_read_again_when_they_change() {
     assert_eq!(taffrail.logged("certificates stay as they were"), 1);
 }
 
+/// As InfluxDB's own instructions make it.
+#[test]
+fn a_servers_certificate_that_is_its_own_authority_is_trusted_when_it_is_given() {
+    let (certificate, key, pem) = harness::tls::own_authority("127.0.0.1");
+    let server = harness::tls::server_with(certificate, key);
+    let folder = tempfile::tempdir().unwrap();
+    let sink = |pem: &str| {
+        let path = folder.path().join("ca.pem");
+        std::fs::write(&path, pem).unwrap();
+        let (address, path) = (server.address, path.display());
+        config(&format!("urls = [\"https://{address}\"]\ndatabase = \"d\"\ntls_ca = \"{path}\"\n"))
+    };
+    let (.., other) = harness::tls::own_authority("127.0.0.1");
+    let distrusting = Taffrail::start(&sink(&other));
+    let line = distrusting.wait_for_log("a write failed");
+    assert!(line.to_lowercase().contains("certificate"), "{line}");
+    drop(distrusting);
+    assert!(server.posts().is_empty());
+    let _trusting = Taffrail::start(&sink(&format!("{other}{pem}")));
+    wait_until("a write", || (!server.posts().is_empty()).then_some(()));
+}
+
 #[test]
 fn a_file_of_certificates_that_is_none_is_said() {
     let folder = tempfile::tempdir().unwrap();

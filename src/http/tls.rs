@@ -16,6 +16,7 @@ use rustls::{
 
 use crate::config::{Key, KeyInfo, Section};
 use crate::system::regular_file::read_pem;
+use crate::trust::{Shower, is_its_own_authority};
 
 /// A certificate or key: in a file, or as it is.
 #[derive(Clone, PartialEq, Eq)]
@@ -249,17 +250,19 @@ impl Tls {
         if self.client_auth == ClientAuth::No {
             return Ok(None);
         }
-        let mut authority = None;
+        let (mut authority, mut trusted) = (None, Vec::new());
         if let Some(ca) = self.client_ca.as_ref().filter(|_| self.client_auth.verifies()) {
             let mut roots = RootCertStore::empty();
-            for certificate in certificates(ca)? {
-                roots.add(certificate).map_err(|error| format!("{ca:?}: {error}"))?;
+            trusted = certificates(ca)?;
+            for certificate in &trusted {
+                roots.add(certificate.clone()).map_err(|error| format!("{ca:?}: {error}"))?;
             }
             let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone()).build();
             authority = Some(verifier.map_err(|error| format!("{ca:?}: {error}"))?);
         }
         Ok(Some(Arc::new(Verifier {
             authority,
+            trusted,
             is_mandatory: matches!(self.client_auth, ClientAuth::Require | ClientAuth::RequireAny),
             names: self.client_names.clone(),
             algorithms: provider.signature_verification_algorithms,
@@ -311,6 +314,8 @@ fn certificates(pem: &Pem) -> Result<Vec<CertificateDer<'static>>, String> {
 struct Verifier {
     /// What verifies who signed them; nothing if that is not asked for.
     authority: Option<Arc<dyn ClientCertVerifier>>,
+    /// The authorities' certificates, of which a client may show one as its own.
+    trusted: Vec<CertificateDer<'static>>,
     is_mandatory: bool,
     names: Vec<String>,
     algorithms: WebPkiSupportedAlgorithms,
@@ -332,7 +337,10 @@ impl ClientCertVerifier for Verifier {
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
         if let Some(authority) = &self.authority {
-            authority.verify_client_cert(end_entity, intermediates, now)?;
+            let verified = authority.verify_client_cert(end_entity, intermediates, now);
+            if verified.is_err() && !is_its_own_authority(end_entity, &self.trusted, now, Shower::Client) {
+                return verified;
+            }
         }
         if !self.names.is_empty() && !is_for_one_of(end_entity, &self.names) {
             return Err(Error::InvalidCertificate(CertificateError::NotValidForName));

@@ -78,6 +78,15 @@ impl Certificates {
     }
 }
 
+/// A certificate that is its own authority, as `openssl req -x509` makes it, with its key; and in PEM form.
+pub fn own_authority(name: &str) -> (CertificateDer<'static>, PrivateKeyDer<'static>, String) {
+    let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let key = KeyPair::generate().unwrap();
+    let certificate = params.self_signed(&key).unwrap();
+    (certificate.der().clone(), PrivateKeyDer::try_from(key.serialize_der()).unwrap(), certificate.pem())
+}
+
 fn authority() -> CertifiedIssuer<'static, KeyPair> {
     let mut params = CertificateParams::default();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -98,12 +107,17 @@ impl TlsServer {
 
 /// Starts a server that has the certificate.
 pub fn server(certificates: &Certificates) -> TlsServer {
+    server_with(certificates.certificate.clone(), certificates.key.clone_key())
+}
+
+/// The same with this certificate.
+pub fn server_with(certificate: CertificateDer<'static>, key: PrivateKeyDer<'static>) -> TlsServer {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_no_client_auth()
-        .with_single_cert(vec![certificates.certificate.clone()], certificates.key.clone_key())
+        .with_single_cert(vec![certificate], key)
         .unwrap();
     let config = Arc::new(config);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -68,9 +68,8 @@ impl Kubernetes {
         } else if self.settings.url.scheme() == "http" {
             builder = builder.tls_certs_only([]);
         } else if let Some(path) = ca_file {
-            let certificates = client::certificates(path);
-            let failed = |reason| Failure::other(format!("kubernetes_ca_file: {}: {reason}", path.display()));
-            builder = builder.tls_certs_only(certificates.map_err(failed)?);
+            let tls = client::Tls { ca: Some(path.to_owned()), ..client::Tls::default() };
+            builder = tls.apply(builder, true, ["kubernetes_ca_file", ""]).map_err(Failure::other)?;
         }
         Http::new(builder, self.base().to_owned())
     }
