@@ -1,5 +1,7 @@
 //! What every client of an HTTP server has in common.
 
+mod renewing;
+
 use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,6 +11,7 @@ use rustls::ClientConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
+pub use self::renewing::Renewing;
 use crate::system::regular_file::read_pem;
 use crate::trust::ServerVerifier;
 

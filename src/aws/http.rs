@@ -1,5 +1,6 @@
 //! What the SDK's requests go through: the client that everything here goes through, instead of one of the SDK's own.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sdk_cloudwatch::config::{RuntimeComponents, SharedHttpClient};
@@ -11,8 +12,9 @@ use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::http::{Response, StatusCode};
 use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::byte_stream::ByteStream;
+use reqwest::header;
 
-use crate::client;
+use crate::client::{self, Renewing};
 
 /// What requests go through; its connections belong to the runtime that it is used in.
 pub type HttpClient = SharedHttpClient;
@@ -25,12 +27,15 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// # Errors
 /// That TLS cannot be set up.
 pub fn http_client() -> Result<HttpClient, String> {
-    let client = client::builder_with_proxies().connect_timeout(CONNECT_TIMEOUT).build();
-    Ok(SharedHttpClient::new(Http(client.map_err(|error| client::reason(&error))?)))
+    let make = || {
+        let client = client::builder_with_proxies().connect_timeout(CONNECT_TIMEOUT).build();
+        client.map_err(|error| client::reason(&error))
+    };
+    Ok(SharedHttpClient::new(Http(Arc::new(Renewing::new(make)?))))
 }
 
 #[derive(Clone, Debug)]
-struct Http(reqwest::Client);
+struct Http(Arc<Renewing>);
 
 impl SdkClient for Http {
     fn http_connector(&self, _: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
@@ -41,7 +46,10 @@ impl SdkClient for Http {
 impl HttpConnector for Http {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let client = self.0.clone();
-        HttpConnectorFuture::new(async move { send(&client, request).await })
+        HttpConnectorFuture::new(async move {
+            let answer = send(&client.client().await, request).await;
+            answer.inspect_err(|_| client.has_failed())
+        })
     }
 }
 
@@ -57,6 +65,12 @@ async fn send(client: &reqwest::Client, mut request: HttpRequest) -> Result<Http
     let status = StatusCode::try_from(incoming.status().as_u16()).map_err(|error| other(error.into()))?;
     let headers = incoming.headers().clone();
     let body = incoming.bytes().await.map_err(failure)?;
+    // The SDK does not read what it does not need, and would take a login form for an answer of AWS.
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    if status.is_success() && (kind.to_ascii_lowercase().contains("html") || is_page(&body)) {
+        let message = format!("status {}: a page, which is no answer of AWS", status.as_u16());
+        return Err(other(message.into()));
+    }
     let mut response = Response::new(status, SdkBody::from(body));
     for (name, value) in &headers {
         if let Ok(value) = value.to_str() {
@@ -64,6 +78,13 @@ async fn send(client: &reqwest::Client, mut request: HttpRequest) -> Result<Http
         }
     }
     Ok(response)
+}
+
+fn is_page(body: &[u8]) -> bool {
+    let start = body.trim_ascii_start();
+    [b"<!doctype".as_slice(), b"<html"]
+        .iter()
+        .any(|tag| start.get(..tag.len()).is_some_and(|start| start.eq_ignore_ascii_case(tag)))
 }
 
 fn failure(error: reqwest::Error) -> ConnectorError {

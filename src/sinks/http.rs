@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use flate2::Compression;
@@ -11,7 +12,7 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Proxy, RequestBuilder, Url, header};
 
 use super::answer::{Answer, parse_retry_after, read_start, shorten};
-use crate::client::{self, Tls};
+use crate::client::{self, Renewing, Tls};
 use crate::config::{Key, KeyInfo, Secret, Section};
 
 /// How a sink speaks to its servers.
@@ -86,6 +87,15 @@ impl Settings {
         }
     }
 
+    /// A client for the server at `url` that is made anew now and then.
+    ///
+    /// # Errors
+    /// As [`Settings::client`].
+    pub fn renewing(&self, url: &Url) -> Result<Renewing, ClientError> {
+        let (settings, url) = (self.clone(), url.clone());
+        Renewing::new(move || settings.client(&url).map_err(|error| error.to_string())).map_err(ClientError)
+    }
+
     /// A client for the server at `url`; that of a unix socket is `unix:///PATH`.
     ///
     /// # Errors
@@ -122,7 +132,7 @@ pub(super) fn base(url: &Url) -> Url {
 /// The servers of a sink: when one does not answer, the next is asked.
 pub(super) struct Servers {
     /// Clients with their servers.
-    all: Vec<(Client, Url)>,
+    all: Vec<(Arc<Renewing>, Url)>,
     /// The server that is tried first: the last one that answered.
     preferred: usize,
 }
@@ -130,7 +140,7 @@ pub(super) struct Servers {
 impl Servers {
     /// The servers at `urls`.
     pub(super) fn new(settings: &Settings, urls: &[Url]) -> Result<Servers, ClientError> {
-        let server = |url: &Url| Ok((settings.client(url)?, url.clone()));
+        let server = |url: &Url| Ok((Arc::new(settings.renewing(url)?), url.clone()));
         Ok(Servers { all: urls.iter().map(server).collect::<Result<_, _>>()?, preferred: 0 })
     }
 
@@ -146,8 +156,9 @@ impl Servers {
     /// Whether a server's answer is one about the points, so that no other is asked; it is the first from here on then.
     pub(super) fn has_answered(&mut self, server: &Server, answer: &Answer) -> bool {
         let has_answered = !matches!(answer, Answer::Later { .. } | Answer::Refused { .. });
-        if has_answered {
-            self.prefer(server);
+        match has_answered {
+            true => self.prefer(server),
+            false => server.client.has_failed(),
         }
         has_answered
     }
@@ -161,7 +172,7 @@ impl Servers {
 /// One of a sink's servers.
 pub(super) struct Server {
     index: usize,
-    pub(super) client: Client,
+    pub(super) client: Arc<Renewing>,
     pub(super) url: Url,
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use reqwest::{Method, RequestBuilder, StatusCode, Url, header};
+use reqwest::{Client, Method, RequestBuilder, StatusCode, Url, header};
 
 use super::answer::{Outcome, outcomes};
 use super::document::{self, Id};
@@ -25,6 +25,12 @@ pub(in crate::sinks) struct Connection {
 enum Settled {
     Stored,
     Rejected(String),
+}
+
+/// A server, and the client that it is asked by now.
+struct To {
+    client: Client,
+    url: Url,
 }
 
 /// What an answer tells of each point is some 200 bytes; of as many points as a batch may have, it is not more than this.
@@ -118,20 +124,21 @@ impl Connection {
     }
 
     async fn ask_one(&mut self, server: &Server, body: &[u8], count: usize) -> Result<Vec<Outcome>, Answer> {
+        let to = To { client: server.client.client().await, url: server.url.clone() };
         if !self.has_template {
-            self.install_template(server).await?;
+            self.install_template(&to).await?;
             self.has_template = true;
         }
         let path = format!("{}/_bulk", self.settings.data_stream);
         let request = self
-            .request(server, Method::POST, &path, Some("filter_path=errors,items.*.status,items.*.error"))
+            .request(&to, Method::POST, &path, Some("filter_path=errors,items.*.status,items.*.error"))
             .header(header::CONTENT_TYPE, "application/x-ndjson")
             .header(header::CONTENT_ENCODING, "gzip");
         outcomes(&http::send(request.body(body.to_vec()), MOST).await?, count)
     }
 
     /// Sees to it that the server has the index template.
-    async fn install_template(&self, server: &Server) -> Result<(), Answer> {
+    async fn install_template(&self, server: &To) -> Result<(), Answer> {
         let name = &self.settings.data_stream;
         let path = format!("_index_template/{name}");
         let known = http::send(self.request(server, Method::GET, &path, None), http::MESSAGE).await?;
@@ -153,7 +160,7 @@ impl Connection {
         Ok(())
     }
 
-    fn request(&self, server: &Server, method: Method, path: &str, query: Option<&str>) -> RequestBuilder {
+    fn request(&self, server: &To, method: Method, path: &str, query: Option<&str>) -> RequestBuilder {
         let mut url: Url = http::base(&server.url);
         url.set_path(&format!("{}/{path}", url.path().trim_end_matches('/')));
         url.set_query(query);

@@ -41,7 +41,7 @@ impl Connection {
 }
 
 async fn write(is_gzip: bool, target: &Target, Server { client, url, .. }: &Server, body: Vec<u8>) -> Answer {
-    let url = target.write_url(url);
+    let (client, url) = (client.client().await, target.write_url(url));
     let mut request = client.post(url.clone()).header(header::CONTENT_TYPE, "text/plain; charset=utf-8");
     if is_gzip {
         request = request.header(header::CONTENT_ENCODING, "gzip");
@@ -51,7 +51,7 @@ async fn write(is_gzip: bool, target: &Target, Server { client, url, .. }: &Serv
         Err(answer) => return answer,
     };
     let is_unknown = answered.status == 404 && answered.body.contains("database not found");
-    if is_unknown && create_database(target, client, &url).await {
+    if is_unknown && create_database(target, &client, &url).await {
         return Answer::later("the database was created");
     }
     Answer::of_influxdb(&answered)

@@ -3,10 +3,11 @@
 use std::collections::HashSet;
 use std::hash::BuildHasher;
 
-use reqwest::{Client, header};
+use reqwest::header;
 
 use super::answer::{is_of_second, meaning, meaning_of_second};
 use super::settings::{Settings, Version};
+use crate::client::Renewing;
 use crate::encode::point::Lines;
 use crate::encode::remote::first_version;
 use crate::encode::remote::record::Record;
@@ -16,7 +17,7 @@ use crate::sinks::http::{self, Answered, ClientError};
 
 /// Sends series to one server.
 pub(in crate::sinks) struct Connection {
-    client: Client,
+    client: Renewing,
     settings: Settings,
     /// The version that the server understands, as far as that is known.
     version: Version,
@@ -26,7 +27,7 @@ pub(in crate::sinks) struct Connection {
 impl Connection {
     pub(in crate::sinks) fn new(settings: &Settings) -> Result<Self, ClientError> {
         Ok(Connection {
-            client: settings.http.client(&settings.url)?,
+            client: settings.http.renewing(&settings.url)?,
             version: settings.version,
             settings: settings.clone(),
             families: Families::default(),
@@ -62,7 +63,7 @@ impl Connection {
         let body = snap::raw::Encoder::new()
             .compress_vec(body)
             .map_err(|error| Answer::TooLarge { is_foreign: false, message: error.to_string() })?;
-        let mut request = self.client.post(self.settings.url.clone());
+        let mut request = self.client.client().await.post(self.settings.url.clone());
         request = match (&self.settings.user, &self.settings.token) {
             (Some((name, password)), _) => request.basic_auth(name, Some(password.reveal())),
             (None, Some(token)) => request.bearer_auth(token.reveal()),
@@ -76,7 +77,11 @@ impl Connection {
             .header(header::CONTENT_TYPE, content_type)
             .header(header::CONTENT_ENCODING, "snappy")
             .header("x-prometheus-remote-write-version", number);
-        http::send(request.body(body), http::MESSAGE).await
+        let answered = http::send(request.body(body), http::MESSAGE).await;
+        if !answered.as_ref().is_ok_and(|answered| answered.status < 300) {
+            self.client.has_failed();
+        }
+        answered
     }
 }
 
