@@ -623,6 +623,14 @@ fn a_servers_certificate_that_is_its_own_authority_is_trusted_when_it_is_given()
 }
 
 #[test]
+fn what_a_server_says_back_of_a_secret_is_not_told() {
+    let server = FakeInflux::start(|post| reply(400, &format!("what is {}?", post.header("authorization").unwrap())));
+    let taffrail = Taffrail::start(&v1(&server, "username = \"u\"\npassword = \"hunter2\"\n"));
+    let line = taffrail.wait_for_log("the server refuses writes");
+    assert!(line.contains("status 400: what is Basic [secret]?"), "{line}");
+}
+
+#[test]
 fn a_file_of_certificates_that_is_none_is_said() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ca.pem");

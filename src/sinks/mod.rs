@@ -25,3 +25,4 @@ pub mod schedule;
 pub mod sender;
 pub mod settings;
 pub mod state;
+mod telling;

@@ -19,6 +19,7 @@ use super::push::gather;
 use super::renewal::{Renewal, watch};
 use super::settings::{Settings, Target};
 use super::state::{Prepare, SinkState};
+use super::telling::Telling;
 use crate::backoff::{Backoff, random_up_to};
 use crate::spool::{Bounds, Lane, Queue};
 
@@ -90,8 +91,7 @@ impl Sink {
             connection,
             renewal: renewal.clone(),
             sink: state.clone(),
-            told: Told::Fine,
-            told_of_drop: String::new(),
+            telling: Telling::new(&settings),
         };
         let sending = Stoppable::start(|stop| sender.run(stop));
         Sink { settings, state, renewal, watching, gathering, keeping, sending }
@@ -208,17 +208,7 @@ struct Sender {
     backoff: Backoff,
     /// Writes one after the other during which the connection was cut off.
     cut_offs: u32,
-    told: Told,
-    /// Why points were dropped, as the log was last told.
-    told_of_drop: String,
-}
-
-/// What the log was last told of the server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Told {
-    Fine,
-    Failing,
-    Refusing,
+    telling: Telling,
 }
 
 impl Sender {
@@ -248,12 +238,12 @@ impl Sender {
                 () = self.renewal.came() => {}
                 () = stop.cancelled() => break,
             }
-            let was_well = self.told == Told::Fine;
+            let was_well = self.telling.is_well();
             (flush_at, is_pausing) = match self.send_fresh().await {
                 None => (self.next_flush(), false),
                 Some(pause) => (Instant::now() + pause, true),
             };
-            if !was_well && self.told == Told::Fine {
+            if !was_well && self.telling.is_well() {
                 backlog_at = self.beginning_of_backlog();
             }
         }
@@ -286,9 +276,9 @@ impl Sender {
     /// Sends until nothing fresh waits, or the server wants a pause.
     async fn send_fresh(&mut self) -> Option<Duration> {
         loop {
-            let was_well = self.told == Told::Fine;
+            let was_well = self.telling.is_well();
             match self.send_one(Lane::Fresh).await {
-                Sent::Points(_) if !was_well && self.told == Told::Fine => self.set_backlog_apart().await,
+                Sent::Points(_) if !was_well && self.telling.is_well() => self.set_backlog_apart().await,
                 Sent::Points(_) => {}
                 Sent::Nothing => return None,
                 Sent::Pause(pause) => return Some(pause),
@@ -320,7 +310,6 @@ impl Sender {
 
     /// Counts and logs an answer to a batch of `count` points, and says what becomes of the batch.
     fn settle(&mut self, answer: &Answer, count: usize) -> Settled {
-        let sink = self.delivery.name.as_str();
         match answer {
             Answer::Delivered => {
                 self.sink.sent.fetch_add(count as u64, Relaxed);
@@ -331,7 +320,7 @@ impl Sender {
                 let dropped = dropped.unwrap_or(1).min(count as u64);
                 self.sink.sent.fetch_add(count as u64 - dropped, Relaxed);
                 self.sink.dropped_rejected.fetch_add(dropped, Relaxed);
-                self.tell_of_drop(&format!("the server did not take all points: {message}"));
+                self.telling.dropped(&format!("the server did not take all points: {message}"));
                 self.went_well();
                 Settled::DONE
             }
@@ -350,10 +339,7 @@ impl Sender {
                 if self.cut_offs > 1 {
                     self.cutting.halve(count, true);
                 }
-                if self.told == Told::Fine {
-                    tracing::warn!(sink, "a write failed; the points are kept, and it is tried again: {message}");
-                    self.told = Told::Failing;
-                }
+                self.telling.failed(message);
                 Settled::again_in(self.backoff.pause().max(after.unwrap_or_default()))
             }
         }
@@ -362,36 +348,18 @@ impl Sender {
     /// A point alone that the server will never take.
     fn dropped(&mut self, message: &str) -> Settled {
         self.sink.dropped_rejected.fetch_add(1, Relaxed);
-        self.tell_of_drop(&format!("a point was dropped: {message}"));
+        self.telling.dropped(&format!("a point was dropped: {message}"));
         Settled { is_done: true, pause: self.cutting.failed(Instant::now().into_std()) }
     }
 
     fn refused(&mut self, message: &str) -> Settled {
         self.sink.retries.fetch_add(1, Relaxed);
-        if self.told != Told::Refusing {
-            let pause = humantime::format_duration(self.delivery.refused_retry);
-            tracing::error!(
-                sink = self.delivery.name,
-                "the server refuses writes; the points are kept, and it is tried again every {pause}: {message}"
-            );
-            self.told = Told::Refusing;
-        }
+        self.telling.refused(message, self.delivery.refused_retry);
         Settled::again_in(self.delivery.refused_retry)
     }
 
-    /// Tells the log why points were dropped, once for each reason that differs from the last. How many is a metric.
-    fn tell_of_drop(&mut self, reason: &str) {
-        if self.told_of_drop != reason {
-            tracing::warn!(sink = self.delivery.name, "{reason}");
-            reason.clone_into(&mut self.told_of_drop);
-        }
-    }
-
     fn went_well(&mut self) {
-        if self.told != Told::Fine {
-            tracing::info!(sink = self.delivery.name, "the server takes writes again");
-            self.told = Told::Fine;
-        }
+        self.telling.went_well();
         self.backoff.reset();
         self.cut_offs = 0;
         self.cutting.passed();

@@ -211,6 +211,14 @@ impl Target {
         }
     }
 
+    /// The user with the password, and the token.
+    pub(in crate::sinks) fn credentials(&self) -> (Option<&(String, Secret)>, Option<&Secret>) {
+        match self {
+            Target::Database { user, .. } => (user.as_ref(), None),
+            Target::Bucket { token, .. } | Target::Table { token, .. } => (None, token.as_ref()),
+        }
+    }
+
     /// The database's or the bucket's name.
     pub fn name(&self) -> &str {
         match self {
