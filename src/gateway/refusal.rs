@@ -7,7 +7,7 @@ use crate::encode::parse::model::Kind;
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum Refusal {
     /// A family has another type elsewhere.
-    #[error("{name} has the type {} here, and {} in the group {other}", is.name(), elsewhere.name())]
+    #[error("{name} has the type {} here, and {} in the group {other}", is.full_name(), elsewhere.full_name())]
     Kind {
         /// The family.
         name: String,

@@ -33,6 +33,10 @@ fn push(state: &mut State, path: &str, body: &str) -> Result<(), Refusal> {
     Ok(())
 }
 
+fn refused_by(state: &State, path: &str, body: &str) -> String {
+    plan(state, path, body, Replace::Named).unwrap_err().to_string()
+}
+
 fn shown(state: &State) -> String {
     let mut text = Vec::new();
     let shape = Shape::Text(Names::Quoted);
@@ -56,6 +60,11 @@ fn conflicts_name_the_other_group_and_the_series() {
     assert_eq!(refused("job/b", "z 1 1000\n"), "pushed metrics must not have timestamps: z{job=\"b\"} has one");
     assert!(refused("job/b", "s_count 1\n").starts_with("s_count is a part of the summary or histogram s"));
     assert!(refused("job/b", "z{__x=\"1\"} 1\n").contains("reserved name"));
+    push(&mut state, "job/a/l/2", "# TYPE h histogram\nh_count 1\n").unwrap();
+    assert_eq!(
+        refused_by(&state, "job/b", "# TYPE h gaugehistogram\nh_gcount 1\n"),
+        "h has the type gaugehistogram here, and histogram in the group {job=\"a\",l=\"2\"}"
+    );
     // A group may change its own.
     push(&mut state, "job/a", "# TYPE x counter\nx 1\n").unwrap();
 }

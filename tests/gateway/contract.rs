@@ -17,7 +17,7 @@ fn statuses(replies: &[Reply]) -> Vec<u16> {
 
 /// The samples and types of what was pushed, in the order of their text; times that are not 0 are `T`, and numbers are
 /// written in one way.
-fn shown(gateway: &dyn Gateway) -> Option<Vec<String>> {
+pub(crate) fn shown(gateway: &dyn Gateway) -> Option<Vec<String>> {
     let answer = get(&format!("http://{}/metrics", gateway.address()), &[]).unwrap();
     if answer.status != 200 {
         return None;

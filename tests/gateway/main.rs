@@ -11,5 +11,6 @@ mod durability;
 mod more;
 mod page;
 mod points;
+mod random;
 mod soak;
 mod table;

@@ -293,6 +293,48 @@ fn texts() -> Vec<Case> {
         )
         .shows(&["a_total{instance=\"\",job=\"a\"} 1"])
         .unlike("it is read as text 0.0.4, which has no exemplars", &[400]),
+        good("a type of nothing", "# TYPE a\n# HELP a\n# TYPE a gauge\na 1\n"),
+        good("a type of nothing behind samples", "a 1\n# TYPE a\n# HELP a\n# TYPE a \n"),
+        good("comments without a name", "#\n# HELP\n# TYPE\n# TYPE \n# HELP \n#x\na 1\n"),
+        good("a help text that is empty, before another", "# HELP a \n# HELP a x\na 1\n"),
+        good("a help text of a count", "# TYPE s summary\n# HELP s_count x\ns_count 2\ns_sum 1\n")
+            .shows(&["s_count{instance=\"\",job=\"a\"} 2"]),
+        bad("a type of a count", "# TYPE s summary\n# TYPE s_count gauge\ns_count 2\n").says("second TYPE line"),
+        good("numbers as Go has them", "a INF\nb -inFinity\nc nan\nd 0\ne .5e+1\nf 5.\ng +1E5\nh 00012\ni 1e-400\n"),
+        bad("a number that is too large", "a 1e400\n").says("expected float as value, got \"1e400\""),
+        bad("a bound that is too large", "# TYPE h histogram\nh_bucket{le=\"-1e400\"} 1\n"),
+        bad("a hexadecimal number with an exponent", "a 0x1p4\n"),
+        bad("a NaN with a sign", "a +NaN\n"),
+        bad("a name of a label with a colon", "a{a:b=\"1\"} 1\n"),
+        good("a bucket by the histogram's name", "# TYPE h histogram\nh{le=\"1\"} 2\nh_count 3\nh_sum 4\n"),
+        good("a bound that is no number", "# TYPE h histogram\nh_bucket{le=\"NaN\"} 2\nh_bucket{le=\"1\"} 2\nh_count 3\n"),
+        good("a bucket without a bound", "# TYPE h histogram\nh_bucket 2\nh_count 3\n"),
+        good("a count with a bound", "# TYPE h histogram\nh_count{le=\"1\"} 3\n"),
+        good("a histogram of nothing", "# TYPE h histogram\nh 1\n"),
+        good("quotes in a help text", "# HELP a say \\\"q\\\"\na 1\n")
+            .unlike("an unknown escape sequence; newer versions take it", &[400]),
+        good("blanks at ends", "# TYPE a gauge \na 1 \n").unlike("an unknown type, and a timestamp", &[400]),
+        good("a gauge histogram", "# TYPE g gaugehistogram\ng_bucket{le=\"1\"} 2\ng_gcount 3\ng_gsum 4\n")
+            .shows(&[
+                "g_bucket{instance=\"\",job=\"a\",le=\"1\"} 2",
+                "g_count{instance=\"\",job=\"a\"} 3",
+                "g_sum{instance=\"\",job=\"a\"} 4",
+            ])
+            .unlike("an unknown type; newer versions take it", &[400]),
+        bad("a negative count", "# TYPE h histogram\nh_count -1\n")
+            .says("negative count -1 of \"h_count\"")
+            .unlike("it becomes 18446744073709551615; newer versions refuse it", &[200]),
+        Case::new(
+            "OpenMetrics as client libraries write it",
+            &[put(
+                "/metrics/job/a",
+                "# HELP a say \\\"q\\\"\n# TYPE a counter\n# UNIT a seconds\na_total{p=\"C:\\DIR\"} 1\na_created{p=\"C:\\DIR\"} 2\n# EOF",
+            )
+            .header("Content-Type", "application/openmetrics-text; version=1.0.0; charset=utf-8")],
+            &[200],
+        )
+        .shows(&["a_total{instance=\"\",job=\"a\",p=\"C:\\\\DIR\"} 1"])
+        .unlike("it is read as text 0.0.4", &[400]),
         Case::new("a name in quotes", &[put("/metrics/job/a", "{\"a.b\"} 1\n")], &[200])
             .unlike("names were ASCII before 1.11, and are without a flag", &[400]),
     ]
@@ -325,10 +367,34 @@ fn checks() -> Vec<Case> {
     let beside = |name, before: &'static str, body: &'static str| {
         Case::new(name, &[put("/metrics/job/a", before), put("/metrics/job/b", body)], &[200, 400]).says(PREFIX)
     };
+    let twice = |name, body: &'static str, says| {
+        let case = Case::new(name, &[put("/metrics/job/a", body)], &[400]).says(says);
+        case.unlike("the last is taken, or both are shown", &[200])
+    };
     vec![
         bad("a timestamp", "a 1 1000\n").says("pushed metrics must not have timestamps"),
         bad("a series twice", "a{b=\"1\",c=\"2\"} 1\na{c=\"2\",b=\"1\"} 1\n"),
         bad("a reserved label", "a{__b=\"1\"} 1\n"),
+        bad("two series that the group makes one", "a{job=\"b\"} 1\na{job=\"c\"} 1\n"),
+        bad("a series twice, of a counter", "# TYPE c counter\nc 1\nc 1\n"),
+        Case::new(
+            "a series twice, where it is there once",
+            &[put("/metrics/job/a", "c 1\n"), post("/metrics/job/a", "c 1\nc 1\n")],
+            &[200, 400],
+        )
+        .says(PREFIX),
+        twice("a count twice", "# TYPE h histogram\nh_count 1\nh_count 2\n", "h_count{}"),
+        twice("a sum twice", "# TYPE s summary\ns_sum{a=\"1\"} 1\ns_sum{a=\"1\"} 1\n", "s_sum{a=\"1\"}"),
+        twice(
+            "a quantile twice",
+            "# TYPE s summary\ns{quantile=\"0.5\"} 1\ns{quantile=\"0.50\"} 2\n",
+            "s{quantile=\"0.5\"}",
+        ),
+        twice(
+            "a bucket twice",
+            "# TYPE h histogram\nh_bucket{le=\"1\"} 1\nh_bucket{le=\"1.0\"} 1\n",
+            "h_bucket{le=\"1\"}",
+        ),
         beside("another type", "# TYPE a gauge\na 1\n", "# TYPE a counter\na 1\n"),
         beside("a sum beside a histogram", "# TYPE h histogram\nh_sum 1\nh_count 1\n", "h_sum 1\n"),
         beside("a histogram beside a bucket", "h_bucket 1\n", "# TYPE h histogram\nh_sum 1\nh_count 1\n"),

@@ -7,6 +7,7 @@ pub mod line;
 pub mod model;
 mod native;
 mod openmetrics;
+mod parts;
 mod protobuf;
 mod scan;
 mod text;

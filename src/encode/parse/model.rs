@@ -60,6 +60,14 @@ impl Kind {
             Kind::Histogram | Kind::GaugeHistogram => "histogram",
         }
     }
+
+    /// The type's name for people, whom the difference may concern.
+    pub fn full_name(self) -> &'static str {
+        match self {
+            Kind::GaugeHistogram => "gaugehistogram",
+            other => other.name(),
+        }
+    }
 }
 
 /// A metric: one set of labels.

@@ -9,17 +9,17 @@ use super::{Error, Limits, Place};
 pub(super) struct Scanner<'a> {
     rest: &'a str,
     pub(super) line: usize,
-    /// Whether names may be in quotes, and then be anything.
     pub(super) limits: Limits,
+    is_open_metrics: bool,
 }
 
 impl<'a> Scanner<'a> {
-    pub(super) fn new(body: &'a [u8], limits: &Limits) -> Result<Self, Error> {
+    pub(super) fn new(body: &'a [u8], limits: &Limits, is_open_metrics: bool) -> Result<Self, Error> {
         let rest = std::str::from_utf8(body).map_err(|error| {
             let line = memchr::memchr_iter(b'\n', &body[..error.valid_up_to()]).count() + 1;
             Error::Malformed { place: Place::Line(line), message: "invalid UTF-8".to_owned() }
         })?;
-        Ok(Scanner { rest, line: 0, limits: *limits })
+        Ok(Scanner { rest, line: 0, limits: *limits, is_open_metrics })
     }
 
     pub(super) fn place(&self) -> Place {
@@ -30,13 +30,21 @@ impl<'a> Scanner<'a> {
         Err(Error::Malformed { place: self.place(), message: message.into() })
     }
 
-    /// The next line, without its end, which it must have.
+    /// The next line, without its end, which it must have; the last of OpenMetrics need not.
     pub(super) fn next_line(&mut self) -> Result<Option<&'a str>, Error> {
         if self.rest.is_empty() {
             return Ok(None);
         }
         self.line += 1;
         let Some(end) = memchr::memchr(b'\n', self.rest.as_bytes()) else {
+            if self.is_open_metrics && self.rest == super::text::END {
+                return Ok(Some(std::mem::take(&mut self.rest)));
+            }
+            // Blanks are no line.
+            if skip_blanks(self.rest).is_empty() {
+                self.rest = "";
+                return Ok(None);
+            }
             return self
                 .wrong("unexpected end of input stream: the last line has no end, so the body may have been cut off");
         };
@@ -64,30 +72,43 @@ impl<'a> Scanner<'a> {
     /// What stands up to the closing quote, and what follows it; `text` begins behind the opening one.
     fn quoted(&self, text: &'a str) -> Result<(Cow<'a, str>, &'a str), Error> {
         let bytes = text.as_bytes();
-        let Some(first) = memchr::memchr2(b'"', b'\\', bytes) else { return self.wrong("a quote that is not closed") };
-        if bytes[first] == b'"' {
-            return Ok((Cow::Borrowed(&text[..first]), &text[first + 1..]));
-        }
-        let (mut unescaped, mut start, mut at) = (String::new(), 0, first);
+        let mut at = 0;
         loop {
-            unescaped.push_str(&text[start..at]);
-            if bytes[at] == b'"' {
-                return Ok((Cow::Owned(unescaped), &text[at + 1..]));
+            match memchr::memchr2(b'"', b'\\', &bytes[at..]) {
+                None => return self.wrong("a quote that is not closed"),
+                Some(next) if bytes[at + next] == b'"' => {
+                    let (inside, rest) = text.split_at(at + next);
+                    return Ok((self.unescaped(inside)?, &rest[1..]));
+                }
+                // What follows a backslash closes nothing.
+                Some(next) if at + next + 2 <= bytes.len() => at += next + 2,
+                Some(_) => return self.wrong("a quote that is not closed"),
             }
-            unescaped.push(match bytes.get(at + 1) {
-                Some(b'n') => '\n',
-                Some(b'\\') => '\\',
-                Some(b'"') => '"',
+        }
+    }
+
+    /// What a text stands for in which a backslash is followed by n, a quote or a backslash. OpenMetrics has others too,
+    /// each of which stands for itself with its backslash.
+    pub(super) fn unescaped(&self, text: &'a str) -> Result<Cow<'a, str>, Error> {
+        if memchr::memchr(b'\\', text.as_bytes()).is_none() {
+            return Ok(Cow::Borrowed(text));
+        }
+        let (mut unescaped, mut rest) = (String::with_capacity(text.len()), text);
+        while let Some((plain, escaped)) = rest.split_once('\\') {
+            unescaped.push_str(plain);
+            let character = escaped.chars().next();
+            match character {
+                Some('n') => unescaped.push('\n'),
+                Some(special @ ('\\' | '"')) => unescaped.push(special),
+                Some(other) if self.is_open_metrics => unescaped.extend(['\\', other]),
                 _ => {
                     return self.wrong("invalid escape sequence: a backslash is followed by n, a quote or a backslash");
                 }
-            });
-            start = at + 2;
-            match memchr::memchr2(b'"', b'\\', &bytes[start..]) {
-                Some(next) => at = start + next,
-                None => return self.wrong("a quote that is not closed"),
             }
+            rest = &escaped[character.map_or(0, char::len_utf8)..];
         }
+        unescaped.push_str(rest);
+        Ok(Cow::Owned(unescaped))
     }
 
     /// The labels up to the closing brace, and what follows it; `text` begins behind the opening one. A quoted name alone
@@ -146,7 +167,11 @@ impl<'a> Scanner<'a> {
         let is_word = ["inf", "infinity", "nan"].iter().any(|word| digits.eq_ignore_ascii_case(word));
         let is_number = digits.starts_with(|first: char| first.is_ascii_digit() || first == '.');
         let is_nan_with_sign = digits.len() < text.len() && digits.eq_ignore_ascii_case("nan");
-        match text.parse() {
+        match text.parse::<f64>() {
+            // A number that is too large is none, also in Go.
+            Ok(number) if is_number && number.is_infinite() => {
+                self.wrong(format!("expected float as value, got {:?}, which is out of range", shortened(text)))
+            }
             Ok(number) if (is_word || is_number) && !is_nan_with_sign => Ok(number),
             _ => self.wrong(format!("expected float as value, got {:?}", shortened(text))),
         }

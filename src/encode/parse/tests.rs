@@ -55,6 +55,24 @@ fn text_is_read() {
         ("# TYPE h histogram\nh 5\n", "h Histogram {} count 0 sum 0 []"),
         ("a_count 1\n# TYPE a summary\na_sum 2\n", "a_count Untyped {} 1\na Summary {} count 0 sum 2 []"),
         ("# EOF\na 1\n", "a Untyped {} 1"),
+        ("a 1\n \t ", "a Untyped {} 1"),
+        // What is said of nothing, and what says nothing.
+        ("#\n# HELP\n# TYPE \n# HELP a\n# TYPE a\n# TYPE b \t\n# TYPE a gauge\na 1\n", "a Gauge {} 1"),
+        ("# HELP a \n# HELP a x\na 1\n# TYPE a\n# HELP a\n", "a Untyped {} 1"),
+        ("# TYPE s summary\n# HELP s_count x\ns_count 2\n", "s Summary {} count 2 sum 0 []"),
+        ("# HELP a \\\"x\\\"\na 1\n", "a Untyped {} 1"),
+        (
+            "a INF\nb -inFinity\nc nan\nd -0\ne 1e-400\nf .5e+1\ng 5.\n",
+            "a Untyped {} inf\nb Untyped {} -inf\nc Untyped {} NaN\nd Untyped {} -0\ne Untyped {} 0\nf Untyped {} 5\ng Untyped {} 5",
+        ),
+        (
+            "# TYPE g gaugehistogram\ng_bucket{le=\"+Inf\"} 2\ng_gcount 2\ng_gsum -4\n",
+            "g GaugeHistogram {} count 2 sum -4 [(inf, 2.0)]",
+        ),
+        (
+            "# TYPE g GAUGE_HISTOGRAM\ng_bucket{le=\"1\"} 2\ng_count 3\ng_sum 4\n",
+            "g GaugeHistogram {} count 3 sum 4 [(1.0, 2.0)]",
+        ),
         // A bound that is no number says nothing, and one of a count is none of its labels.
         (
             "# TYPE h histogram\nh_bucket{le=\"nan\"} 1\nh_bucket 2\nh{le=\"1\"} 3\nh_count{le=\"1\"} 4\n",
@@ -86,6 +104,28 @@ fn text_that_is_wrong_says_where() {
         ("a{b=\"1\",b=\"2\"} 1\n", "line 1: label \"b\" is there twice"),
         ("a{__name__=\"b\"} 1\n", "line 1: label name \"__name__\" is reserved"),
         ("a 1 # {x=\"1\"} 2\n", "line 1: expected integer as timestamp, got \"#\""),
+        ("# TYPE h histogram\nh_bucket{le=\"1\",l=\"1\",le=\"1\"} 1\n", "line 2: label \"le\" is there twice"),
+        ("a 1\n b", "line 2: unexpected end of input stream"),
+        ("a 1e400\n", "line 1: expected float as value, got \"1e400\", which is out of range"),
+        ("a -1e309\n", "line 1: expected float as value, got \"-1e309\", which is out of range"),
+        ("# TYPE h histogram\nh_bucket{le=\"1e400\"} 1\n", "line 2: expected float as value, got \"1e400\""),
+        ("a 0x1p-2\n", "line 1: expected float as value"),
+        ("a +nan\n", "line 1: expected float as value"),
+        ("a .\n", "line 1: expected float as value"),
+        ("a e5\n", "line 1: expected float as value"),
+        ("a 1e\n", "line 1: expected float as value"),
+        ("a +-1\n", "line 1: expected float as value"),
+        ("a in\n", "line 1: expected float as value"),
+        ("a 1\u{661}\n", "line 1: expected float as value"),
+        ("# HELP a \\t\n", "line 1: invalid escape sequence"),
+        ("# HELP a x\\\n", "line 1: invalid escape sequence"),
+        ("# TYPE 1a gauge\n", "line 1: invalid metric name in comment"),
+        ("# TYPE a{} gauge\n", "line 1: invalid metric name in comment"),
+        ("# TYPE s summary\n# TYPE s_sum gauge\n", "line 2: second TYPE line for metric name \"s\""),
+        ("# TYPE h histogram\nh_count -1\n", "line 2: negative count -1 of \"h_count\""),
+        ("# TYPE h histogram\nh_bucket{le=\"1\"} -1\n", "line 2: negative count -1 of \"h_bucket\""),
+        ("a{b=\"c\\", "line 1: unexpected end of input stream"),
+        ("a{b=\"c\\\n", "line 1: a quote that is not closed"),
         ("a 1 2 3\n", "line 1: spurious string after timestamp"),
     ];
     for (body, expected) in cases {
@@ -115,6 +155,30 @@ fn open_metrics_is_read_as_what_text_would_make_of_it() {
     for (body, expected) in cases {
         assert_eq!(open_metrics(body).as_deref(), Ok(expected), "{body}");
     }
+    let as_the_grammar_has_it = [
+        ("# HELP a say \\\"q\\\"\n# TYPE a gauge\na 1\n# EOF\n", "a Gauge {} 1"),
+        ("# HELP a \\d\\\u{fc}\na{b=\"\\d\\\u{fc}\\n\\\\\\\"\"} 1\n# EOF", "a Untyped {b=\"\\\\d\\\\ü\\n\\\\\\\"\"} 1"),
+        (
+            "# TYPE a_seconds counter\n# UNIT a_seconds seconds\na_seconds_total 1 1e3 # {} 2 1.5\n# EOF",
+            "a_seconds_total Counter {} 1 @1000000",
+        ),
+        ("# TYPE a_total counter\na_total 1\na_created 2\n# EOF\n", "a_total Counter {} 1 since 2"),
+        (
+            "# TYPE a counter\na_total 1\n# TYPE a_created gauge\na_created 2\n# EOF\n",
+            "a_total Counter {} 1\na_created Gauge {} 2",
+        ),
+        ("# TYPE a info\na_info{v=\"1\"} 1\n# EOF", "a_info Info {v=\"1\"} 1"),
+    ];
+    for (body, expected) in as_the_grammar_has_it {
+        assert_eq!(open_metrics(body).as_deref(), Ok(expected), "{body}");
+    }
+    let help = |body: &str| {
+        parse(Format::OpenMetrics, body.as_bytes(), &Limits::default()).unwrap().families[0].help.to_string()
+    };
+    assert_eq!(
+        help("# HELP a say \\\"q\\\" \"r\" \\\\ \\n \\d\\\na 1\n# EOF".replace("\\d\\", "\\d").as_str()),
+        "say \"q\" \"r\" \\ \n \\d"
+    );
     // When counting began may be told after all counts, or before.
     let counts = ["a_total{l=\"1\"} 1\n", "a_total{l=\"2\"} 2\n"];
     let created = ["a_created{l=\"1\"} 3\n", "a_created{l=\"2\"} 4\n"];
@@ -127,6 +191,12 @@ fn open_metrics_is_read_as_what_text_would_make_of_it() {
     }
     assert!(open_metrics("a 1\n").unwrap_err().contains("expected # EOF"));
     assert!(open_metrics("# EOF\na 1\n").unwrap_err().contains("behind # EOF"));
+    assert!(open_metrics("a 1\n# EOF\n\n").unwrap_err().contains("behind # EOF"));
+    assert!(open_metrics("a 1\n# EO").unwrap_err().contains("line 2: unexpected end"));
+    assert!(open_metrics("a 1 2 3\n# EOF\n").unwrap_err().contains("spurious string after timestamp"));
+    assert!(open_metrics("a 1 NaN\n# EOF\n").unwrap_err().contains("expected seconds as timestamp"));
+    assert!(open_metrics("a 1 # {} 1 2 3\n# EOF\n").unwrap_err().contains("spurious string after timestamp"));
+    assert!(open_metrics("a 1 # {} 1e999\n# EOF\n").unwrap_err().contains("out of range"));
     assert!(open_metrics("a 1 # 5\n# EOF\n").unwrap_err().contains("labels of an exemplar"));
 }
 

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 
 use super::model::{Exposition, Family, Kind, Label, Measure, Metric};
+use super::parts::{Part, SUFFIXES, add, put_created};
 use super::scan::{Scanner, shortened, skip_blanks, word};
 use super::{Error, Limits, check_length, complete, is_name, put_in_order, twice_error};
 
@@ -25,6 +26,9 @@ pub(super) struct Builder<'a> {
     series: usize,
 }
 
+/// What OpenMetrics ends with.
+pub(super) const END: &str = "# EOF";
+
 /// What was said of a family so far.
 #[derive(Default)]
 struct Head<'a> {
@@ -40,7 +44,7 @@ impl<'a> Builder<'a> {
     /// A reader of `body`.
     pub(super) fn new(body: &'a [u8], limits: &Limits, is_open_metrics: bool) -> Result<Self, Error> {
         Ok(Builder {
-            scanner: Scanner::new(body, limits)?,
+            scanner: Scanner::new(body, limits, is_open_metrics)?,
             limits: *limits,
             is_open_metrics,
             families: Vec::new(),
@@ -55,7 +59,7 @@ impl<'a> Builder<'a> {
     /// The whole exposition.
     pub(super) fn read(mut self) -> Result<Exposition<'a>, Error> {
         while let Some(line) = self.scanner.next_line()? {
-            if self.is_open_metrics && line == "# EOF" {
+            if self.is_open_metrics && line == END {
                 return match self.scanner.is_at_end() {
                     true => self.finish(),
                     false => self.scanner.wrong("text behind # EOF"),
@@ -90,26 +94,42 @@ impl<'a> Builder<'a> {
     fn comment(&mut self, comment: &'a str) -> Result<(), Error> {
         let (keyword, rest) = word(comment);
         let is_known = keyword == "HELP" || keyword == "TYPE" || (keyword == "UNIT" && self.is_open_metrics);
-        if !is_known {
+        if !is_known || rest.is_empty() {
             return Ok(());
         }
         let (name, rest) = self.scanner.name(rest, true)?;
         if !is_name(&name) || !(rest.is_empty() || rest.starts_with([' ', '\t'])) {
             return self.scanner.wrong(format!("invalid metric name in comment {:?}", shortened(comment)));
         }
-        let index = self.family(name)?;
+        // What says nothing of a name is not what is said of it.
         let rest = skip_blanks(rest);
-        if keyword == "HELP" {
-            if std::mem::replace(&mut self.heads[index].has_help, true) {
-                return self.scanner.wrong(format!("second HELP line for metric name {:?}", self.families[index].name));
+        if rest.is_empty() {
+            return Ok(());
+        }
+        // Whoever tells of a part tells of the whole.
+        let index = match self.compound_of(&name) {
+            Some((index, part)) if part != Part::Created => index,
+            _ => self.family(name)?,
+        };
+        match keyword {
+            "HELP" => self.say_help(index, rest),
+            "UNIT" => {
+                self.families[index].unit = Cow::Borrowed(rest);
+                Ok(())
             }
-            self.families[index].help = self.help(rest)?;
-            return Ok(());
+            _ => self.say_type(index, rest),
         }
-        if keyword == "UNIT" {
-            self.families[index].unit = Cow::Borrowed(rest);
-            return Ok(());
+    }
+
+    fn say_help(&mut self, index: usize, text: &'a str) -> Result<(), Error> {
+        if std::mem::replace(&mut self.heads[index].has_help, true) {
+            return self.scanner.wrong(format!("second HELP line for metric name {:?}", self.families[index].name));
         }
+        self.families[index].help = self.scanner.unescaped(text)?;
+        Ok(())
+    }
+
+    fn say_type(&mut self, index: usize, text: &str) -> Result<(), Error> {
         if self.heads[index].has_type || !self.families[index].metrics.is_empty() {
             let name = &self.families[index].name;
             return self
@@ -117,7 +137,7 @@ impl<'a> Builder<'a> {
                 .wrong(format!("second TYPE line for metric name {name:?}, or TYPE reported after samples"));
         }
         self.heads[index].has_type = true;
-        let kind = self.kind(rest.trim_end_matches([' ', '\t']))?;
+        let kind = self.kind(text.trim_end_matches([' ', '\t']))?;
         self.families[index].kind = kind;
         let suffix = match kind {
             Kind::Counter => "_total",
@@ -152,24 +172,6 @@ impl<'a> Builder<'a> {
             self.by_name.insert(name.clone(), index);
             self.families[index].name = name;
         }
-    }
-
-    fn help(&self, text: &'a str) -> Result<Cow<'a, str>, Error> {
-        if memchr::memchr(b'\\', text.as_bytes()).is_none() {
-            return Ok(Cow::Borrowed(text));
-        }
-        let (mut help, mut rest) = (String::with_capacity(text.len()), text);
-        while let Some((plain, escaped)) = rest.split_once('\\') {
-            help.push_str(plain);
-            match escaped.as_bytes().first() {
-                Some(b'n') => help.push('\n'),
-                Some(b'\\') => help.push('\\'),
-                _ => return self.scanner.wrong("invalid escape sequence in a help text"),
-            }
-            rest = &escaped[1..];
-        }
-        help.push_str(rest);
-        Ok(Cow::Owned(help))
     }
 
     /// The family called `name`, which is made if it is new.
@@ -222,23 +224,33 @@ impl<'a> Builder<'a> {
 
     /// A timestamp of OpenMetrics, in seconds; what follows is an exemplar, which is read and not kept.
     fn seconds(&self, text: &'a str) -> Result<Option<i64>, Error> {
-        let (timestamp, exemplar) = match text.strip_prefix('#') {
-            Some(exemplar) => ("", Some(exemplar)),
-            None => {
-                let (timestamp, rest) = word(text);
-                (timestamp, rest.strip_prefix('#'))
-            }
+        let (text, exemplar) = match text.split_once('#') {
+            Some((timestamp, exemplar)) => (timestamp, Some(exemplar)),
+            None => (text, None),
         };
         if let Some(exemplar) = exemplar {
             let Some(labels) = skip_blanks(exemplar).strip_prefix('{') else {
                 return self.scanner.wrong("expected the labels of an exemplar");
             };
             let rest = self.scanner.labels(labels, &mut Vec::new(), &mut Cow::Borrowed("exemplar"))?;
-            self.scanner.number(word(skip_blanks(rest)).0)?;
+            let (value, rest) = word(skip_blanks(rest));
+            self.scanner.number(value)?;
+            self.timestamp_in_seconds(rest)?;
         }
-        match timestamp {
-            "" => Ok(None),
-            seconds => Ok(Some((self.scanner.number(seconds)? * 1000.0) as i64)),
+        self.timestamp_in_seconds(text)
+    }
+
+    fn timestamp_in_seconds(&self, text: &str) -> Result<Option<i64>, Error> {
+        let (timestamp, rest) = word(text);
+        if !rest.is_empty() {
+            return self.scanner.wrong(format!("spurious string after timestamp: {:?}", shortened(rest)));
+        }
+        if timestamp.is_empty() {
+            return Ok(None);
+        }
+        match self.scanner.number(timestamp)? {
+            seconds if seconds.is_finite() => Ok(Some((seconds * 1000.0) as i64)),
+            _ => self.scanner.wrong(format!("expected seconds as timestamp, got {timestamp:?}")),
         }
     }
 
@@ -271,6 +283,9 @@ impl<'a> Builder<'a> {
         let bound_label = if kind == Kind::Summary { "quantile" } else { "le" };
         let at = labels.iter().position(|(label, _)| label == bound_label);
         let bound = at.map(|at| self.scanner.number(&labels.remove(at).1)).transpose()?;
+        if bound.is_some() && labels.iter().any(|(label, _)| label == bound_label) {
+            return self.scanner.wrong(format!("label {bound_label:?} is there twice"));
+        }
         put_in_order(&mut labels, place, &self.limits)?;
         let number = self.compound_metric(index, labels);
         let (Family { name, metrics, .. }, head) = (&mut self.families[index], &mut self.heads[index]);
@@ -283,6 +298,10 @@ impl<'a> Builder<'a> {
         metric.timestamp = timestamp.or(metric.timestamp);
         match part {
             Part::Created => metric.created = Some(value),
+            Part::Count | Part::Bucket if value < 0.0 => {
+                let series = format!("{name}{}", part.suffix());
+                return self.scanner.wrong(format!("negative count {value} of {series:?}"));
+            }
             // A bound that is no number is none.
             _ => add(&mut metric.measure, part, bound.filter(|bound| !bound.is_nan()), value),
         }
@@ -291,26 +310,24 @@ impl<'a> Builder<'a> {
 
     /// The summary or histogram that a sample with a suffix belongs to.
     fn compound_of(&self, name: &str) -> Option<(usize, Part)> {
-        let parts = [
-            ("_count", Part::Count),
-            ("_sum", Part::Sum),
-            ("_bucket", Part::Bucket),
-            ("_gcount", Part::Count),
-            ("_gsum", Part::Sum),
-            ("_created", Part::Created),
-        ];
         if self.by_name.contains_key(name) {
             return None;
         }
-        parts.into_iter().find_map(|(suffix, part)| {
-            let index = *self.by_name.get(name.strip_suffix(suffix)?)?;
+        SUFFIXES.into_iter().find_map(|(suffix, part)| {
+            let stem = name.strip_suffix(suffix)?;
+            let index = match self.by_name.get(stem) {
+                Some(index) => *index,
+                // A counter may be called as its samples are.
+                None if part == Part::Created => *self.by_name.get(format!("{stem}_total").as_str())?,
+                None => return None,
+            };
             let is_of_gauge = suffix.starts_with("_g");
             let fits = match (self.families[index].kind, part) {
                 (Kind::Summary | Kind::Histogram | Kind::Counter, Part::Created) => self.is_open_metrics,
                 (_, Part::Created) => false,
                 (Kind::Summary, _) => part != Part::Bucket && !is_of_gauge,
                 (Kind::Histogram, _) => !is_of_gauge,
-                (Kind::GaugeHistogram, _) => !is_of_gauge || self.is_open_metrics,
+                (Kind::GaugeHistogram, _) => true,
                 _ => false,
             };
             fits.then_some((index, part))
@@ -338,68 +355,5 @@ impl<'a> Builder<'a> {
         let metrics = &mut self.families[family].metrics;
         metrics.push(Metric { labels, measure, timestamp: None, created: None });
         metrics.len() - 1
-    }
-}
-
-/// What a sample is of its summary or histogram.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Part {
-    Itself,
-    Count,
-    Sum,
-    Bucket,
-    /// When counting began.
-    Created,
-}
-
-impl Part {
-    /// The bit by which a part is known that there is once; 0 for others.
-    fn once(self) -> u8 {
-        match self {
-            Part::Count => 1,
-            Part::Sum => 2,
-            Part::Created => 4,
-            Part::Itself | Part::Bucket => 0,
-        }
-    }
-
-    fn suffix(self) -> &'static str {
-        match self {
-            Part::Itself => "",
-            Part::Count => "_count",
-            Part::Sum => "_sum",
-            Part::Bucket => "_bucket",
-            Part::Created => "_created",
-        }
-    }
-}
-
-/// Gives counters the times at which their counting began.
-fn put_created<'a>(family: &mut Family<'a>, created: Vec<(Vec<Label<'a>>, f64)>) -> Result<(), Error> {
-    if created.is_empty() {
-        return Ok(());
-    }
-    let mut places: HashMap<&[Label<'a>], &mut Option<f64>, foldhash::fast::RandomState> = HashMap::default();
-    places.extend(family.metrics.iter_mut().map(|metric| (metric.labels.as_slice(), &mut metric.created)));
-    for (labels, time) in &created {
-        // One without a counter says nothing.
-        let Some(place) = places.get_mut(labels.as_slice()) else { continue };
-        if place.replace(*time).is_some() {
-            return Err(twice_error(family.name.trim_end_matches("_total"), "_created", labels, None));
-        }
-    }
-    Ok(())
-}
-
-fn add(measure: &mut Measure, part: Part, bound: Option<f64>, value: f64) {
-    match (measure, part) {
-        (Measure::Summary { count, .. }, Part::Count) => *count = value,
-        (Measure::Summary { sum, .. }, Part::Sum) => *sum = value,
-        (Measure::Summary { quantiles, .. }, _) => quantiles.extend(bound.map(|quantile| (quantile, value))),
-        (Measure::Histogram(histogram), Part::Count) => histogram.count = value,
-        (Measure::Histogram(histogram), Part::Sum) => histogram.sum = value,
-        // A sample by the histogram's own name is one of its buckets too, if it has a bound.
-        (Measure::Histogram(histogram), _) => histogram.buckets.extend(bound.map(|bound| (bound, value))),
-        (Measure::Number(_), _) => {}
     }
 }
