@@ -18,6 +18,7 @@ use super::points::Points;
 use super::refusal::Refusal;
 use super::settings::Settings;
 use super::state::State;
+use super::told::Refusals;
 
 /// What the endpoints answer from.
 pub struct Gateway {
@@ -31,6 +32,8 @@ pub struct Gateway {
     pub(super) points: Points,
     /// The sinks that pushes go on to.
     pub forwards: ArcSwap<Vec<Forward>>,
+    /// What was refused, for the log.
+    pub(super) refusals: Refusals,
 }
 
 impl Gateway {
@@ -44,6 +47,7 @@ impl Gateway {
             counts: Counts::default(),
             points: Points::default(),
             forwards: ArcSwap::default(),
+            refusals: Refusals::default(),
         })
     }
 
@@ -57,9 +61,10 @@ impl Gateway {
         self.core.close();
     }
 
-    /// Ends the groups whose time has come, and says how many.
+    /// What is to be done every second: ends the groups whose time has come, and says how many.
     pub async fn expire(&self) -> usize {
         self.points.collect(Instant::now());
+        self.refusals.tell_rest();
         if !self.core.look(State::is_any_expiring) {
             return 0;
         }

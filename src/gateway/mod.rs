@@ -36,6 +36,7 @@ pub mod service;
 pub mod settings;
 pub mod state;
 pub mod sweep;
+pub mod told;
 pub mod write;
 mod writer;
 

@@ -43,7 +43,8 @@ async fn answer(Extract(gateway): Extract<Arc<Gateway>>, request: Request) -> Re
     let path = request.uri().path().to_owned();
     let from = origins(request.headers());
     let is_preflight = http::server::is_preflight(&method, request.headers());
-    let is_probe = request.extensions().get::<Asked>().is_some_and(|asked| asked.is_probe);
+    let asked = request.extensions().get::<Asked>().copied();
+    let is_probe = asked.is_some_and(|asked| asked.is_probe);
     let below = settings.prefix.below(&path).or(is_probe.then_some(path.as_str()));
     let answered = match below {
         None => Err(not_found()),
@@ -56,6 +57,12 @@ async fn answer(Extract(gateway): Extract<Arc<Gateway>>, request: Request) -> Re
             Err(foreign) => Err(Refused(foreign.status(), foreign.to_string())),
         },
     };
+    if !matches!(method, Method::GET | Method::HEAD | Method::OPTIONS)
+        && let Some((status, reason)) = refusal(&answered)
+    {
+        let peer = asked.and_then(|asked| asked.peer);
+        gateway.refusals.tell(peer, &method, &path, status, &reason);
+    }
     let mut response = answered.unwrap_or_else(IntoResponse::into_response);
     let is_public = below.is_some_and(|below| matches!(below, "/api/v1/status" | "/api/v1/metrics"));
     settings.browsers.let_read(&from, is_public, &mut response);
@@ -63,6 +70,19 @@ async fn answer(Extract(gateway): Extract<Arc<Gateway>>, request: Request) -> Re
         *response.body_mut() = Body::empty();
     }
     response
+}
+
+/// Why a request was refused, if it was.
+fn refusal(answered: &Result<Response, Refused>) -> Option<(StatusCode, String)> {
+    match answered {
+        Err(Refused(status, reason)) => Some((*status, reason.clone())),
+        Ok(response) if response.status().as_u16() < 400 => None,
+        Ok(response) => {
+            let told = response.headers().get(write::ERROR).and_then(|reason| reason.to_str().ok());
+            let reason = told.or(response.status().canonical_reason()).unwrap_or_default();
+            Some((response.status(), reason.to_owned()))
+        }
+    }
 }
 
 fn check_browser(settings: &Settings, request: &Request) -> Result<(), Foreign> {

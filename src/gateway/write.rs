@@ -24,6 +24,9 @@ pub enum Version {
     Two,
 }
 
+/// Where InfluxDB says what is wrong, beside the body.
+pub const ERROR: &str = "x-influxdb-error";
+
 impl Version {
     fn error(self, status: StatusCode, message: &str) -> Response {
         let code = match status {
@@ -35,7 +38,7 @@ impl Version {
             Version::Two => json!({"code": code, "message": message}),
         };
         let header = HeaderValue::from_str(&message.replace(|c: char| c.is_control() || !c.is_ascii(), " "));
-        let named = header.map(|value| [("x-influxdb-error", value)]).ok();
+        let named = header.map(|value| [(ERROR, value)]).ok();
         (status, named.map(axum::response::AppendHeaders), json_answer(&body)).into_response()
     }
 }
@@ -66,7 +69,10 @@ impl Gateway {
         };
         let body = match read_body(request, settings.max_body).await {
             Ok(body) => body,
-            Err(Refused(status, message)) => return Ok(version.error(status, &message)),
+            Err(unread) => {
+                let Refused(status, message) = unread.into();
+                return Ok(version.error(status, &message));
+            }
         };
         let terms = Terms {
             ttl: settings.point_ttl,

@@ -80,10 +80,28 @@ fn json(replies: &[Reply]) -> Option<Value> {
     Some(value)
 }
 
+/// The lines without the markers of groups to which nothing but what cannot be read was pushed, of which Pushgateway says
+/// nothing.
+fn without_refused(lines: Vec<String>, theirs: &[String]) -> Vec<String> {
+    let never = |line: &String| line.strip_prefix("push_time_seconds")?.strip_suffix(" 0").map(str::to_owned);
+    let is_theirs = |labels: &String| theirs.iter().any(|line| line.contains(labels.as_str()));
+    let refused: Vec<String> = lines.iter().filter_map(never).filter(|labels| !is_theirs(labels)).collect();
+    let is_refused = |line: &String| {
+        let marker = ["push_time_seconds", "push_failure_time_seconds"].iter().find_map(|name| line.strip_prefix(name));
+        marker.is_some_and(|rest| refused.iter().any(|labels| rest.starts_with(labels.as_str())))
+    };
+    let mut left: Vec<String> = lines.into_iter().filter(|line| !is_refused(line)).collect();
+    if !refused.is_empty() && !left.iter().any(|line| line.starts_with("push_time_seconds{")) {
+        left.retain(|line| !line.starts_with("# TYPE push_"));
+    }
+    left
+}
+
 /// What is not as the table says, in a line.
 fn compare(case: &Case, ours: &dyn Gateway, theirs: &dyn Gateway) -> Result<(), String> {
     let (our_replies, their_replies) = (answers(case, ours), answers(case, theirs));
     let (our_lines, their_lines) = (shown(ours), shown(theirs));
+    let our_lines = our_lines.map(|lines| without_refused(lines, their_lines.as_deref().unwrap_or_default()));
     let says = |wrong: bool, what: String| if wrong { Err(format!("{}: {what}", case.name)) } else { Ok(()) };
     let bodies = |replies: &[Reply]| replies.iter().map(|reply| reply.body.clone()).collect::<Vec<_>>();
     let their_statuses = statuses(&their_replies);

@@ -211,6 +211,98 @@ fn a_disk_that_is_full_refuses_pushes_and_nothing_else() {
     assert_eq!(groups(&again.exposition()), refused_at + 1);
 }
 
+/// A folder with a group of several parts that a gateway has kept, and its exposition.
+fn kept(folder: &Path) -> String {
+    let gateway = Own::keeping(folder, "");
+    let big: String =
+        (0..900).map(|number| format!("big{{n=\"{number}\",l=\"{}\"}} 1\n", "y".repeat(10_000))).collect();
+    assert_eq!(gateway.put("/metrics/job/big", &big).status, 200);
+    assert_eq!(gateway.put("/metrics/job/small", "x 1\n").status, 200);
+    pushed(&super::harness::http::request("GET", "/metrics", "").send(&gateway.address()).body)
+}
+
+fn pushed(exposition: &str) -> String {
+    let lines = exposition.lines().filter(|line| line.contains("job="));
+    lines.map(|line| format!("{line}\n")).collect()
+}
+
+fn now_pushed(gateway: &impl Gateway) -> String {
+    pushed(&super::harness::http::request("GET", "/metrics", "").send(&gateway.address()).body)
+}
+
+#[test]
+fn a_gateway_starts_on_a_full_disk_and_goes_on_when_there_is_room() {
+    let folder = tempfile::tempdir().unwrap();
+    let before = kept(folder.path());
+    // Files may not have a single byte.
+    let gateway = Shelled::start(Command::new("sh"), "trap '' XFSZ; ulimit -S -f 0", folder.path());
+    assert_eq!(now_pushed(&gateway), before);
+    let refused = gateway.put("/metrics/job/more", "x 1\n");
+    assert!(refused.status == 503 && refused.body.contains("cannot be kept on disk"), "{refused:?}");
+    assert!(refused.body.contains("make room on the gateway's disk"), "{refused:?}");
+    assert_eq!(gateway.delete("/metrics/job/small").status, 503);
+    assert_eq!(now_pushed(&gateway), before);
+    let pid = rustix::process::Pid::from_child(&gateway.child);
+    let limit = rustix::process::Rlimit { current: None, maximum: None };
+    rustix::process::prlimit(Some(pid), rustix::process::Resource::Fsize, limit).unwrap();
+    assert_eq!(gateway.put("/metrics/job/more", "x 1\n").status, 200);
+    let after = now_pushed(&gateway);
+    drop(gateway);
+    assert_eq!(now_pushed(&Own::keeping(folder.path(), "")), after);
+}
+
+#[test]
+#[ignore = "mounts a file system, as root: tests/run"]
+fn with_mount_a_gateway_starts_on_a_read_only_disk_and_goes_on_when_it_can_write() {
+    let folder = tempfile::tempdir().unwrap();
+    let before = kept(folder.path());
+    // What is cut off cannot be put in order there.
+    let torn = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path());
+    let torn = torn.filter(|path| path.extension().is_some_and(|extension| extension == "log")).max().unwrap();
+    std::fs::OpenOptions::new().append(true).open(torn).unwrap().write_all(b"\x99\0\0\0torn").unwrap();
+    let gateway = on_a_mount("mount --bind \"$1\" \"$1\"; mount -o remount,bind,ro \"$1\"", folder.path());
+    assert_eq!(now_pushed(&gateway), before);
+    let refused = gateway.put("/metrics/job/more", "x 1\n");
+    assert!(refused.status == 503 && refused.body.contains("read-only file system"), "{refused:?}");
+    assert!(refused.body.contains("mount the gateway's disk for writing"), "{refused:?}");
+    let mut remount = Command::new("nsenter");
+    let target = format!("--target={}", gateway.child.id());
+    succeeds(remount.arg(target).args(["--mount", "mount", "-o", "remount,bind,rw"]).arg(folder.path()));
+    assert_eq!(gateway.put("/metrics/job/more", "x 1\n").status, 200);
+    let after = now_pushed(&gateway);
+    drop(gateway);
+    let again = Own::keeping(folder.path(), "");
+    assert_eq!(now_pushed(&again), after);
+    assert!(!again.log().join("\n").contains("damaged"), "{:?}", again.log());
+}
+
+#[test]
+fn what_earlier_runs_wrote_is_shortened_and_nothing_that_was_begun_is_left() {
+    let folder = tempfile::tempdir().unwrap();
+    let bytes = || -> u64 {
+        std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().metadata().unwrap().len()).sum()
+    };
+    let body: String = (0..2000).map(|number| format!("m{{l=\"{}{number}\"}} 1\n", "z".repeat(400))).collect();
+    let mut largest = 0;
+    for _ in 0..8 {
+        std::fs::write(folder.path().join("0000000001.unfinished"), "x").unwrap();
+        let gateway = Own::keeping(folder.path(), "");
+        assert!(!folder.path().join("0000000001.unfinished").exists());
+        for _ in 0..6 {
+            assert_eq!(gateway.put("/metrics/job/one", &body).status, 200);
+        }
+        // It ends when it has written everything, a snapshot that was begun too.
+        let mut gateway = gateway;
+        gateway.signal(Signal::TERM);
+        assert!(gateway.process().wait().success());
+        largest = largest.max(bytes());
+    }
+    // One run writes more than 5 MB of one group of 0.9 MB.
+    assert!(largest < 20_000_000, "{largest} bytes for one group");
+    let gateway = Own::keeping(folder.path(), "");
+    assert_eq!(gateway.exposition().matches("m{").count(), 2000);
+}
+
 /// Starts a gateway in a mount namespace of its own, on a file system that `mount` makes.
 fn on_a_mount(mount: &str, folder: &Path) -> Shelled {
     let mut command = Command::new("unshare");

@@ -12,5 +12,6 @@ mod more;
 mod page;
 mod points;
 mod random;
+mod refused;
 mod soak;
 mod table;
