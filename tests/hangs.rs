@@ -8,13 +8,25 @@ use std::fs;
 use std::io::Write;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use harness::fuse::FuseMount;
 use harness::{Answer, Taffrail, wait_until};
 use taffrail::system::connect_within;
+
+/// Sysinfo asks every mount of the machine, also those of another test.
+static MOUNTS: Mutex<()> = Mutex::new(());
+
+/// Has mounts answer when a test ends, however it does: who waits for them in the kernel cannot be ended.
+struct AnswersAtLast<'m>(&'m [FuseMount]);
+
+impl Drop for AnswersAtLast<'_> {
+    fn drop(&mut self) {
+        self.0.iter().for_each(FuseMount::answer);
+    }
+}
 
 /// A configuration of a host that has these mounts beside its root.
 fn config(tree: &Path, mounts: &[FuseMount], more: &str) -> String {
@@ -54,11 +66,13 @@ fn askers(taffrail: &Taffrail) -> usize {
 #[ignore = "needs root, to mount file systems that hang: tests/run"]
 fn with_mount_dead_mounts_cost_their_own_samples_alone_until_they_answer() {
     const DEAD: usize = 10;
+    let _alone = MOUNTS.lock().unwrap_or_else(PoisonError::into_inner);
     let tree = tempfile::tempdir().unwrap();
     let mounts: Vec<FuseMount> = (0..=DEAD).map(|_| FuseMount::mount()).collect();
     let (alive, dead) = mounts.split_last().unwrap();
     dead.iter().for_each(FuseMount::hang);
     let taffrail = Taffrail::start(&config(tree.path(), &mounts, ""));
+    let _answers_at_last = AnswersAtLast(&mounts);
     for round in 0..20 {
         let answer = scrape(&taffrail);
         assert_eq!(answer.sample("node_scrape_collector_success{collector=\"filesystem\"}"), Some(1.0));
@@ -88,6 +102,32 @@ fn with_mount_dead_mounts_cost_their_own_samples_alone_until_they_answer() {
         assert_eq!(of_mount(&answer, "size_bytes", mount.path(), ""), Some(4_096_000.0), "{}", answer.text());
         assert_eq!(of_mount(&answer, "device_error", mount.path(), ""), Some(0.0));
     }
+}
+
+#[test]
+#[ignore = "needs root, to mount file systems that hang: tests/run"]
+fn with_mount_a_dead_mount_holds_up_nothing_else_that_sysinfo_tells() {
+    let _alone = MOUNTS.lock().unwrap_or_else(PoisonError::into_inner);
+    let mounts = [FuseMount::mount()];
+    let mount = &mounts[0];
+    mount.hang();
+    let taffrail = Taffrail::start(
+        "[host]\nbackend = \"portable\"\n[collectors]\ndefault = false\nenable = [\"cpu\", \"filesystem\", \"meminfo\", \"netdev\"]\n",
+    );
+    let _answers_at_last = AnswersAtLast(&mounts);
+    for _ in 0..20 {
+        let answer = scrape(&taffrail);
+        for (collector, expected) in [("cpu", 1.0), ("filesystem", 0.0), ("meminfo", 1.0), ("netdev", 1.0)] {
+            assert_eq!(success(&answer, collector), expected, "{collector}: {}", answer.text());
+        }
+    }
+    assert_eq!(mount.asked(), 1);
+    assert_eq!(taffrail.logged("no answer; it is asked again in the background"), 1, "{:#?}", taffrail.log());
+    mount.answer();
+    wait_until("the sizes", || (success(&scrape(&taffrail), "filesystem") == 1.0).then_some(()));
+    let answer = scrape(&taffrail);
+    let place = mount.path().display().to_string();
+    assert!(answer.text().lines().any(|line| line.starts_with("node_filesystem_size_bytes{") && line.contains(&place)));
 }
 
 /// A message bus that is as silent as a test wants it.
