@@ -39,7 +39,7 @@ const LEFT_OUT: Family<1> = Family::gauge(
 impl Readers {
     /// Names as families what is true of the collectors at this moment, whoever asks.
     pub fn write_families(&self, out: &mut FamilyWriter<'_>) {
-        out.value(&HUNG, self.shared.step(|state, now| state.hung(now)) as u64);
+        out.value(&HUNG, self.shared.step(|state, _| state.hung()) as u64);
     }
 }
 

@@ -20,6 +20,8 @@ mod turn;
 mod worker;
 
 #[cfg(test)]
+mod model;
+#[cfg(test)]
 mod tests;
 
 use std::sync::Arc;

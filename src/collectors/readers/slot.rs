@@ -83,8 +83,8 @@ impl Slot {
     }
 
     /// Whether it hangs.
-    pub(super) fn hangs(&self, now: Instant) -> bool {
-        self.reading().is_some_and(|reading| reading.hangs(now))
+    pub(super) fn hangs(&self) -> bool {
+        self.reading().is_some_and(|reading| reading.hangs)
     }
 
     /// Until when `ask` waits for this collector; nothing if it does not, or no longer.
@@ -169,6 +169,8 @@ pub(super) struct Reading {
     progress: Option<Progress>,
     /// When the worker was last known to move.
     moved: Instant,
+    /// Whether it waits, and for nothing that comes.
+    pub(super) hangs: bool,
     /// When its time began to run: when it began, or when it moved again after it had hung.
     clock: Instant,
     /// Asks with this number or a higher one came when it was known to hang, or to be late.
@@ -177,21 +179,26 @@ pub(super) struct Reading {
 
 impl Reading {
     pub(super) fn new(number: u64, began: Instant, before: u64, watch: Arc<Watch>) -> Self {
-        Reading { number, began, before, watch, progress: None, moved: began, clock: began, refused_from: None }
+        Reading {
+            number,
+            began,
+            before,
+            watch,
+            progress: None,
+            moved: began,
+            hangs: false,
+            clock: began,
+            refused_from: None,
+        }
     }
 
     pub(super) fn age(&self, now: Instant) -> Duration {
         now.saturating_duration_since(self.began)
     }
 
-    /// Whether its worker waits, and for nothing that comes.
-    fn hangs(&self, now: Instant) -> bool {
-        now.saturating_duration_since(self.moved) >= HANG
-    }
-
     /// Whether one who comes now would wait in vain.
     fn is_hopeless(&self, timeout: Duration, now: Instant) -> bool {
-        self.hangs(now) || now.saturating_duration_since(self.clock) >= timeout
+        self.hangs || now.saturating_duration_since(self.clock) >= timeout
     }
 
     fn is_refused_by(&self, ask: &Ask, timeout: Duration, now: Instant) -> bool {
@@ -209,19 +216,23 @@ impl Reading {
         times.into_iter().find(|time| *time > now).unwrap_or(now + STALL)
     }
 
-    /// Takes note of what the watch says.
-    pub(super) fn observe(&mut self, progress: Progress, now: Instant) {
+    /// Takes note of what the watch said at this moment.
+    pub(super) fn observe(&mut self, progress: Progress, at: Instant) {
         let moves = match (self.progress, progress) {
             (_, Progress::Runs) | (Some(Progress::Runs), Progress::Waits(_)) => true,
             (Some(Progress::Waits(before)), Progress::Waits(after)) => before != after,
             (None | Some(Progress::Unknown), Progress::Waits(_)) | (_, Progress::Unknown) => false,
         };
         if moves {
-            if self.hangs(now) {
-                self.clock = now;
+            if self.hangs {
+                self.clock = self.clock.max(at);
             }
-            self.moved = now;
+            self.moved = self.moved.max(at);
+        } else if self.progress.is_none() && progress != Progress::Unknown {
+            // Whether it waits for one thing only is seen at the second look.
+            self.moved = self.moved.max(at.checked_sub(HANG - STALL).unwrap_or(at));
         }
+        self.hangs = at.saturating_duration_since(self.moved) >= HANG;
         self.progress = Some(progress);
     }
 }

@@ -19,7 +19,7 @@ use crate::system::progress::{Progress, Watch};
 /// What is known of collectors, asks and workers.
 pub(super) struct State {
     pub(super) slots: Vec<Slot>,
-    asks: Vec<Ask>,
+    pub(super) asks: Vec<Ask>,
     pub(super) next_ask: u64,
     pub(super) round: Round,
     pub(super) shared: Option<SharedWorker>,
@@ -161,18 +161,18 @@ impl State {
         readings.filter_map(|(index, reading)| Some((index, reading.number, reading.suspicion(now)?))).collect()
     }
 
-    /// Takes note of how far the worker of a reading has come, unless the reading is over.
-    pub(super) fn observe(&mut self, slot: usize, number: u64, progress: Progress, now: Instant) {
+    /// Takes note of how far the worker of a reading had come at that moment, unless the reading is over.
+    pub(super) fn observe(&mut self, slot: usize, number: u64, progress: Progress, at: Instant) {
         if let Place::Out(reading) = &mut self.slots[slot].place
             && reading.number == number
         {
-            reading.observe(progress, now);
+            reading.observe(progress, at);
         }
     }
 
     /// How many collectors hang.
-    pub(super) fn hung(&self, now: Instant) -> usize {
-        self.slots.iter().filter(|slot| slot.hangs(now)).count()
+    pub(super) fn hung(&self) -> usize {
+        self.slots.iter().filter(|slot| slot.hangs()).count()
     }
 
     fn look(&mut self, now: Instant) {

@@ -58,8 +58,9 @@ impl Shared {
     /// Looks whether the workers move that have read one collector for a while.
     pub(super) fn look(&self) {
         for (slot, reading, watch) in self.step(|state, now| state.suspects(now)) {
+            let at = Instant::now();
             let progress = watch.progress();
-            self.step(|state, now| state.observe(slot, reading, progress, now));
+            self.step(|state, _| state.observe(slot, reading, progress, at));
         }
     }
 
