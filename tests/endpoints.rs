@@ -2,15 +2,12 @@
 
 mod harness;
 
-use std::fs::OpenOptions;
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::path::Path;
-use std::process::Command;
 use std::thread;
-use std::time::Duration;
 
 use flate2::read::GzDecoder;
+use harness::hanging::{HangingFile, copied_host};
 use harness::server::FakeInflux;
 use harness::{Taffrail, get, host_section, recorded_host, wait_until};
 use rustix::process::Signal;
@@ -107,44 +104,28 @@ fn probes_and_people_are_answered() {
     }
 }
 
-/// A copy of the recorded host on which reading `/proc/loadavg` hangs until somebody writes to it.
+/// A copy of the recorded host on which reading `/proc/loadavg` hangs until it is released.
 struct HangingHost {
     folder: tempfile::TempDir,
+    loadavg: HangingFile,
 }
 
 impl HangingHost {
     fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let recorded = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/hosts/debian-12-vm/after/.");
-        run("cp", &["-r", recorded.to_str().unwrap(), folder.path().to_str().unwrap()]);
-        let host = HangingHost { folder };
-        std::fs::remove_file(host.loadavg()).unwrap();
-        run("mkfifo", &[host.loadavg().to_str().unwrap()]);
-        host
-    }
-
-    fn loadavg(&self) -> std::path::PathBuf {
-        self.folder.path().join("proc/loadavg")
+        let folder = copied_host();
+        std::fs::write(folder.path().join("proc/loadavg"), "0.5 0.25 0.125 1/2 3\n").unwrap();
+        let loadavg = HangingFile::new(folder.path(), "proc/loadavg");
+        loadavg.hang();
+        HangingHost { folder, loadavg }
     }
 
     fn config(&self, more: &str) -> String {
         format!("{}[collectors.loadavg]\ntimeout = \"1s\"\n{more}", host_section(self.folder.path()))
     }
 
-    /// Lets those go on who hang, and puts a plain file where they hung.
     fn release(&self) {
-        let plain = self.folder.path().join("plain");
-        std::fs::write(&plain, "0.5 0.25 0.125 1/2 3\n").unwrap();
-        let mut pipe = OpenOptions::new().read(true).write(true).open(self.loadavg()).unwrap();
-        std::fs::rename(&plain, self.loadavg()).unwrap();
-        // Whoever hangs in opening the pipe goes on now, and finds that it is no file to read from the start.
-        pipe.write_all(b"0.5 0.25 0.125 1/2 3\n").unwrap();
-        thread::sleep(Duration::from_millis(300));
+        self.loadavg.answer();
     }
-}
-
-fn run(program: &str, arguments: &[&str]) {
-    assert!(Command::new(program).args(arguments).status().unwrap().success(), "{program} {arguments:?}");
 }
 
 const LOADAVG_SUCCESS: &str = "node_scrape_collector_success{collector=\"loadavg\"}";

@@ -10,6 +10,7 @@ pub mod docker;
 pub mod fuse;
 pub mod gateway;
 pub mod golden;
+pub mod hanging;
 pub mod http;
 pub mod manager;
 pub mod python;
