@@ -166,6 +166,8 @@ impl Settings {
         self.http.listen.clear();
         self.collectors.clear();
         self.sinks.clear();
+        // The spool is another process's.
+        self.schedule.spool.folder = None;
         if !listen.is_empty() {
             self.gateway.listen = listen.to_vec();
         } else if self.gateway.listen.is_empty() {

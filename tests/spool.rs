@@ -239,3 +239,93 @@ fn what_waits_is_kept_when_the_spool_is_removed_or_replaced_while_the_server_is_
     numbers.sort_unstable();
     assert_eq!(numbers, (0..60).collect::<Vec<_>>());
 }
+
+/// The same configuration, of a sink that has no name but that of its place.
+fn nameless(server: &FakeInflux, folder: &Path) -> String {
+    config(server, folder, "").replace("name = \"central\"\n", "")
+}
+
+#[test]
+fn what_waits_for_a_server_goes_to_the_one_that_takes_its_place_at_a_restart_and_a_reload() {
+    let away = FakeInflux::start(|_| reply(503, ""));
+    let also_away = FakeInflux::start(|_| reply(503, ""));
+    let there = FakeInflux::agreeable();
+    let folder = tempfile::tempdir().unwrap();
+    let mut taffrail = Taffrail::start(&nameless(&away, folder.path()));
+    Numbers::of(&taffrail, 0).push(20);
+    wait_until("points on disk", || {
+        let scrape = taffrail.get("/metrics");
+        let of = |family: &str| scrape.sample(&format!("{family}{{sink=\"influxdb:{}/telegraf\"}}", away.address));
+        (of("taffrail_sink_queued_points")? > 20.0 && of("taffrail_sink_unkept_points")? == 0.0).then_some(())
+    });
+    taffrail.signal(Signal::KILL);
+    taffrail.wait();
+    let taffrail = Taffrail::start(&nameless(&also_away, folder.path()));
+    let told = taffrail.wait_for_log("are sent by this one now");
+    assert!(told.contains(&away.address.to_string()) && told.contains(&also_away.address.to_string()), "{told}");
+    Numbers::of(&taffrail, 20).push(20);
+    also_away.wait_for_writes(3);
+    taffrail.reload(&nameless(&there, folder.path()));
+    let stored = wait_until("all numbers", || Some(there.stored()).filter(|stored| numbers(stored).len() >= 40));
+    let mut numbers = numbers(&stored);
+    numbers.sort_unstable();
+    assert_eq!(numbers, (0..40).collect::<Vec<_>>());
+    assert_eq!(taffrail.get("/metrics").sample("taffrail_spool_orphaned_points"), Some(0.0));
+    let folders: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(folders.len(), 1, "{folders:?}");
+}
+
+#[test]
+fn what_waits_moves_with_the_spool_at_a_reload() {
+    let server = FakeInflux::start(|_| reply(503, ""));
+    let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut taffrail = Taffrail::start(&config(&server, folder.path(), ""));
+    Numbers::of(&taffrail, 0).push(20);
+    let waited = wait_for_queued(&taffrail, 20.0);
+    taffrail.reload(&config(&server, other.path(), ""));
+    wait_for_queued(&taffrail, waited);
+    taffrail.signal(Signal::KILL);
+    taffrail.wait();
+    server.answer(|_| reply(204, ""));
+    let _taffrail = Taffrail::start(&config(&server, other.path(), ""));
+    let stored = wait_until("all numbers", || Some(server.stored()).filter(|stored| numbers(stored).len() >= 20));
+    let mut numbers = numbers(&stored);
+    numbers.sort_unstable();
+    assert_eq!(numbers, (0..20).collect::<Vec<_>>());
+}
+
+#[test]
+fn what_waits_is_not_sent_by_a_sink_of_another_kind_and_is_told_and_counted() {
+    let server = FakeInflux::start(|_| reply(503, ""));
+    let folder = tempfile::tempdir().unwrap();
+    let spool = folder.path().join("spool");
+    let mut taffrail = Taffrail::start(&config(&server, &spool, ""));
+    Numbers::of(&taffrail, 0).push(20);
+    wait_for_queued(&taffrail, 20.0);
+    let out = folder.path().join("out.prom");
+    let file =
+        format!("[[sinks.file]]\nname = \"central\"\ndata_format = \"prometheus\"\npath = \"{}\"\n", out.display());
+    let config_of_file = config(&server, &spool, "");
+    let config_of_file = format!("{}{file}", config_of_file.split_once("[[sinks.influxdb]]").unwrap().0);
+    taffrail.reload(&config_of_file);
+    taffrail.wait_for_log("belong to no sink");
+    let orphaned = |taffrail: &Taffrail| taffrail.get("/metrics").sample("taffrail_spool_orphaned_points").unwrap();
+    wait_until("the count", || (orphaned(&taffrail) >= 20.0).then_some(()));
+    let text = wait_until("the file", || std::fs::read_to_string(&out).ok().filter(|text| text.contains("node_load1")));
+    assert!(!text.contains("number="), "{text}");
+    taffrail.signal(Signal::TERM);
+    taffrail.wait();
+    let mut taffrail = Taffrail::start(&config_of_file);
+    let told = taffrail.wait_for_log("which belongs to no sink");
+    assert!(told.contains("spool/central"), "{told}");
+    assert!(orphaned(&taffrail) >= 20.0);
+    taffrail.signal(Signal::TERM);
+    taffrail.wait();
+    // Under its own name and kind it is sent.
+    server.answer(|_| reply(204, ""));
+    let _taffrail = Taffrail::start(&config(&server, &spool, ""));
+    let stored = wait_until("all numbers", || Some(server.stored()).filter(|stored| numbers(stored).len() >= 20));
+    let mut numbers = numbers(&stored);
+    numbers.sort_unstable();
+    assert_eq!(numbers, (0..20).collect::<Vec<_>>());
+}

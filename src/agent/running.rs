@@ -21,8 +21,11 @@ use crate::http::{self, ApplyError, Server};
 use crate::manager::Sockets;
 use crate::settings::Measured;
 use crate::sinks::connection::Prepared;
+use crate::sinks::folders;
 use crate::sinks::prometheus::{Exposition, router};
 use crate::sinks::sender::Sink;
+use crate::spool;
+use crate::spool::owners::{Former, successions};
 
 /// How long requests in flight and last batches may take when the process ends.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -56,10 +59,7 @@ impl Agent {
         };
         let (measured, leaving) = (settings.measured, JoinSet::new());
         let mut agent = Agent { exposition, measured, server, gateway, sinks: Vec::new(), leaving };
-        for sink in sinks {
-            agent.sinks.push(Sink::start(sink, &agent.exposition, None).await);
-        }
-        agent.publish_sinks();
+        agent.replace_sinks(sinks, &settings.schedule.spool).await;
         if agent.sinks.is_empty() && settings.http.listen.is_empty() && agent.gateway.is_none() {
             tracing::warn!("nothing to do: [http] listen is empty, and there is neither a sink nor a gateway");
         }
@@ -86,7 +86,7 @@ impl Agent {
             // They were made to be checked, and may take their time to go.
             spawn_blocking(move || drop(settings.collectors));
         }
-        self.replace_sinks(sinks).await;
+        self.replace_sinks(sinks, &settings.schedule.spool).await;
         tracing::info!("the configuration was reloaded");
     }
 
@@ -115,29 +115,38 @@ impl Agent {
     }
 
     /// Sinks whose settings have not changed go on undisturbed; what waits in one that has changed goes on in its successor.
-    async fn replace_sinks(&mut self, wanted: Vec<Prepared>) {
-        let mut running = std::mem::take(&mut self.sinks);
-        for prepared in wanted {
-            let name = &prepared.settings.delivery.name;
-            let same_name = running.iter().position(|sink| sink.settings.delivery.name == *name);
-            let left = match same_name.map(|index| running.swap_remove(index)) {
-                Some(old) if old.settings == prepared.settings => {
+    async fn replace_sinks(&mut self, wanted: Vec<Prepared>, spool: &spool::Settings) {
+        let mut running: Vec<Option<Sink>> = std::mem::take(&mut self.sinks).into_iter().map(Some).collect();
+        let owners = folders::owners(wanted.iter().map(|prepared| &prepared.settings));
+        let formers: Vec<Former> = running.iter().flatten().map(|sink| Former::from(&sink.owner)).collect();
+        let mut before: Vec<Option<Sink>> = Vec::new();
+        for former in successions(&formers, &owners) {
+            before.push(former.and_then(|index| running[index].take()));
+        }
+        let leave = |sink| end(sink, End::OfSink(self.exposition.clone()));
+        self.leaving.extend(running.into_iter().flatten().map(leave));
+        let runs = before.iter().map(Option::is_some).collect();
+        let (places, orphans) = folders::places(owners, runs, spool).await;
+        self.exposition.orphans.set(&orphans);
+        for ((prepared, place), before) in wanted.into_iter().zip(places).zip(before) {
+            let left = match before {
+                Some(mut old) if old.settings == prepared.settings => {
                     old.renew(prepared);
+                    old.stands(place.owner).await;
                     self.sinks.push(old);
                     continue;
                 }
                 Some(old) => {
                     let state = old.state.clone();
                     if timeout(DRAIN, old.hand_over()).await.is_err() {
-                        tracing::error!(sink = name, "the disk does not answer, on which points wait");
+                        tracing::error!(sink = place.owner.name, "the disk does not answer, on which points wait");
                     }
                     Some(state)
                 }
                 None => None,
             };
-            self.sinks.push(Sink::start(prepared, &self.exposition, left).await);
+            self.sinks.push(Sink::start(prepared, &self.exposition, left, place).await);
         }
-        self.leaving.extend(running.into_iter().map(end));
         self.publish_sinks();
     }
 
@@ -172,7 +181,7 @@ impl Agent {
     pub(super) async fn drain(self) {
         self.exposition.draining.store(true, Relaxed);
         let mut sinks = self.leaving;
-        sinks.extend(self.sinks.into_iter().map(end));
+        sinks.extend(self.sinks.into_iter().map(|sink| end(sink, End::OfProcess)));
         let sinks = async { while sinks.join_next().await.is_some() {} };
         let servers = async {
             self.server.drain().await;
@@ -200,12 +209,28 @@ async fn listen(server: &mut Server, settings: &http::Settings) -> Result<(), Ap
     Ok(())
 }
 
-async fn end(sink: Sink) {
+/// What ends.
+enum End {
+    /// A sink, of which there is none in the new configuration.
+    OfSink(Arc<Exposition>),
+    OfProcess,
+}
+
+async fn end(sink: Sink, what: End) {
     let name = sink.settings.delivery.name.clone();
     let (state, lost) = sink.stop(DRAIN).await;
-    let kept = state.queue.counts().points - lost;
-    if kept > 0 {
-        tracing::info!(sink = name, "{kept} points wait on disk for the next start");
+    let counts = state.queue.counts();
+    let kept = counts.points.saturating_sub(lost);
+    match what {
+        _ if kept == 0 => {}
+        End::OfProcess => tracing::info!(sink = name, "{kept} points wait on disk for the next start"),
+        End::OfSink(exposition) => {
+            exposition.orphans.add(kept, counts.bytes);
+            tracing::warn!(
+                sink = name,
+                "{kept} points wait on disk, and belong to no sink: there is none of this name any more"
+            );
+        }
     }
     if lost > 0 {
         tracing::error!(sink = name, "{lost} points could not be sent, and are lost");

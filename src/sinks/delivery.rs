@@ -10,7 +10,7 @@ use crate::config::{Key, KeyInfo, Section};
 /// How a sink delivers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delivery {
-    /// What the sink is called in metrics and the log. Its waiting points go on under this name after a reload.
+    /// What the sink is called in metrics, the log and the spool.
     pub name: String,
     /// When to read, when to write, and what every point carries.
     pub schedule: Schedule,
@@ -26,8 +26,10 @@ pub struct Delivery {
     pub refused_retry: Duration,
 }
 
-pub(super) const NAME: Key<String> =
-    Key::optional("name", "What the sink is called in metrics and the log; made of where it sends to if absent.");
+pub(super) const NAME: Key<String> = Key::optional(
+    "name",
+    "What the sink is called in metrics, the log and the spool; made of where it sends to if absent.",
+);
 pub(super) const INTERVAL: Key<Duration> =
     Key::optional("interval", "Time between readings for this sink, instead of the agent's.");
 pub(super) const FLUSH_INTERVAL: Key<Duration> =

@@ -9,6 +9,7 @@ pub mod delivery;
 pub mod elasticsearch;
 pub mod file;
 pub mod filter;
+pub mod folders;
 pub mod form;
 pub mod http;
 pub mod influxdb;

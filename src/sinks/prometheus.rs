@@ -32,6 +32,8 @@ pub struct Exposition {
     pub readers: ArcSwap<Readers>,
     /// The push sinks, by name.
     pub sinks: ArcSwap<Vec<(String, Arc<SinkState>)>>,
+    /// What waits in the spool for no sink.
+    pub orphans: state::Orphans,
     /// How many scrapes may be in flight.
     pub max_requests: AtomicUsize,
     /// Whether the process is on its way out.
@@ -48,6 +50,7 @@ impl Exposition {
         Exposition {
             readers: ArcSwap::new(readers),
             sinks: ArcSwap::default(),
+            orphans: state::Orphans::default(),
             max_requests: AtomicUsize::new(max_requests),
             draining: AtomicBool::new(false),
             in_flight: AtomicUsize::new(0),
@@ -69,6 +72,7 @@ impl Exposition {
         write_families(answers, out);
         self.readers.load().write_families(out);
         state::write_families(&self.sinks.load(), out);
+        self.orphans.write_families(out);
         descriptors::write_families(out);
         connections::write_families(out);
         let refused = self.refused_samples.fetch_add(out.refused(), Ordering::Relaxed) + out.refused();

@@ -14,6 +14,7 @@ use super::cloudwatch;
 use super::connection::{Connection, Prepared};
 use super::cutting::Cutting;
 use super::delivery::Delivery;
+use super::folders::{PATIENCE, Place};
 use super::prometheus::Exposition;
 use super::push::gather;
 use super::renewal::{Renewal, watch};
@@ -21,6 +22,7 @@ use super::settings::{Settings, Target};
 use super::state::{Prepare, SinkState};
 use super::telling::Telling;
 use crate::backoff::{Backoff, random_up_to};
+use crate::spool::owners::Owner;
 use crate::spool::{Bounds, Lane, Queue};
 
 /// How long a reading is waited for when its sink stops. A sound one takes milliseconds; one that hangs is left out.
@@ -32,6 +34,8 @@ pub struct Sink {
     pub settings: Settings,
     /// What it holds and counts. At a reload it is left to the sink that takes this one's place.
     pub state: Arc<SinkState>,
+    /// It, as the spool knows it.
+    pub owner: Owner,
     renewal: Arc<Renewal>,
     /// Looks at files, if the settings name any.
     watching: Option<Stoppable>,
@@ -62,15 +66,24 @@ impl Stoppable {
 }
 
 impl Sink {
-    /// Starts a sink, with what an earlier one of its name has left; otherwise with what waits in its folder.
-    pub async fn start(prepared: Prepared, exposition: &Arc<Exposition>, left: Option<Arc<SinkState>>) -> Sink {
+    /// Starts a sink, with what the one before it has left; otherwise with what waits in its place.
+    pub async fn start(
+        prepared: Prepared,
+        exposition: &Arc<Exposition>,
+        left: Option<Arc<SinkState>>,
+        place: Place,
+    ) -> Sink {
         let Prepared { settings, connection, files } = prepared;
         let delivery = settings.delivery.clone();
+        let owner = place.owner.clone();
         let state = match left {
-            Some(left) => left,
-            None => Arc::new(SinkState::new(open_queue(&delivery).await)),
+            Some(left) => {
+                left.queue.set_bounds(bounds(&delivery));
+                move_queue(&left, place).await;
+                left
+            }
+            None => Arc::new(SinkState::new(open_queue(&delivery, place).await)),
         };
-        state.queue.set_bounds(bounds(&delivery));
         state.prepare_with(preparation(&settings));
         let schedule = delivery.schedule.clone();
         let form = settings.form();
@@ -94,7 +107,15 @@ impl Sink {
             telling: Telling::new(&settings),
         };
         let sending = Stoppable::start(|stop| sender.run(stop));
-        Sink { settings, state, renewal, watching, gathering, keeping, sending }
+        Sink { settings, state, owner, renewal, watching, gathering, keeping, sending }
+    }
+
+    /// Stands elsewhere in the configuration from here on.
+    pub async fn stands(&mut self, owner: Owner) {
+        if self.owner != owner {
+            self.owner = owner.clone();
+            move_queue(&self.state, Place { owner, folder: None }).await;
+        }
     }
 
     /// Takes what the files that its settings name hold now, if that has changed. Says whether it has.
@@ -130,13 +151,15 @@ fn bounds(delivery: &Delivery) -> Bounds {
     Bounds { memory: delivery.buffer_size, bytes: spool.size, age: spool.age }
 }
 
-async fn open_queue(delivery: &Delivery) -> Queue {
-    /// A disk under load takes a second or two for a full spool.
-    const PATIENCE: Duration = Duration::from_secs(10);
+async fn open_queue(delivery: &Delivery, Place { owner, folder }: Place) -> Queue {
     let bounds = bounds(delivery);
-    let Some(folder) = delivery.schedule.spool.folder_of(&delivery.name) else { return Queue::in_memory(bounds) };
+    let Some(folder) = folder else { return Queue::in_memory(bounds) };
     let named = folder.clone();
-    let opening = off_the_thread(move || Queue::on_disk(&folder, bounds));
+    let opening = off_the_thread(move || {
+        let queue = Queue::on_disk(&folder, bounds);
+        queue.belongs_to(owner, None);
+        queue
+    });
     timeout(PATIENCE, opening).await.unwrap_or_else(|_| {
         let (sink, folder) = (&delivery.name, named.display());
         tracing::error!(
@@ -145,6 +168,15 @@ async fn open_queue(delivery: &Delivery) -> Queue {
         );
         Queue::in_memory(bounds)
     })
+}
+
+/// Lets what another sink has left wait where this one's points do.
+async fn move_queue(left: &Arc<SinkState>, Place { owner, folder }: Place) {
+    let (sink, left) = (owner.name.clone(), left.clone());
+    let moving = off_the_thread(move || left.queue.belongs_to(owner, folder));
+    if timeout(PATIENCE, moving).await.is_err() {
+        tracing::error!(sink, "the disk does not answer, on which points wait");
+    }
 }
 
 /// Puts on disk whatever comes.

@@ -64,6 +64,18 @@ pub const KINDS: &[KindInfo] = &[
 ];
 
 impl Settings {
+    /// What kind of sink it is, as in `[[sinks.KIND]]`.
+    pub fn kind(&self) -> &'static str {
+        match &self.target {
+            Target::InfluxDb(_) => influxdb::INFO.name,
+            Target::RemoteWrite(_) => remote_write::INFO.name,
+            Target::Elasticsearch(_) => elasticsearch::INFO.name,
+            Target::File(_) => file::INFO.name,
+            #[cfg(feature = "cloudwatch")]
+            Target::CloudWatch(_) => cloudwatch::INFO.name,
+        }
+    }
+
     /// The form of what it sends.
     pub fn form(&self) -> Form {
         match &self.target {

@@ -11,6 +11,7 @@ use crate::encode::family::FamilyInfo;
 use crate::encode::point::Lines;
 use crate::encode::{Family, FamilyWriter};
 use crate::spool::Queue;
+use crate::spool::owners::Orphan;
 
 /// What becomes of points before they wait.
 pub type Prepare = Box<dyn FnMut(Lines) -> Lines + Send>;
@@ -106,8 +107,45 @@ const WRITING: Family<1> = Family::counter(
     ["sink"],
 );
 
+const ORPHANED_POINTS: Family<0> = Family::gauge(
+    "taffrail_spool_orphaned_points",
+    "Points in folders of the spool that belong to no sink, when sinks were started last.",
+    [],
+);
+const ORPHANED_BYTES: Family<0> =
+    Family::gauge("taffrail_spool_orphaned_bytes", "Bytes of these points, when sinks were started last.", []);
+
+/// What waits in the spool for no sink.
+#[derive(Debug, Default)]
+pub struct Orphans {
+    points: AtomicU64,
+    bytes: AtomicU64,
+}
+
+impl Orphans {
+    /// These were found.
+    pub fn set(&self, orphans: &[Orphan]) {
+        self.points.store(orphans.iter().map(|orphan| orphan.points).sum(), Relaxed);
+        self.bytes.store(orphans.iter().map(|orphan| orphan.bytes).sum(), Relaxed);
+    }
+
+    /// A sink ended, and left this.
+    pub fn add(&self, points: usize, bytes: usize) {
+        self.points.fetch_add(points as u64, Relaxed);
+        self.bytes.fetch_add(bytes as u64, Relaxed);
+    }
+
+    /// Names what was found as families.
+    pub fn write_families(&self, out: &mut FamilyWriter<'_>) {
+        out.value(&ORPHANED_POINTS, self.points.load(Relaxed));
+        out.value(&ORPHANED_BYTES, self.bytes.load(Relaxed));
+    }
+}
+
 /// The families that tell of push sinks.
 pub const FAMILIES: &[FamilyInfo] = &[
+    ORPHANED_POINTS.info(),
+    ORPHANED_BYTES.info(),
     SENT.info(),
     DROPPED.info(),
     RETRIES.info(),

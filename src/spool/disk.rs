@@ -260,6 +260,16 @@ impl Disk {
         self.cached = None;
     }
 
+    /// The same, to look into it.
+    pub(super) fn own_folder(&self) -> &OwnFolder {
+        &self.folder
+    }
+
+    /// Gives the folder another path, where nothing may be.
+    pub(super) fn rename(&mut self, path: &Path) -> io::Result<()> {
+        self.folder.rename(path)
+    }
+
     /// Its folder.
     pub(super) fn folder(&self) -> &Path {
         self.folder.path()

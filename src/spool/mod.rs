@@ -51,6 +51,7 @@
 mod age;
 mod disk;
 mod memory;
+pub mod owners;
 mod places;
 mod queue;
 mod segments;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::disk::{Disk, Look, Piece};
 use super::memory::{self, Memory};
+use super::owners::Owner;
 use crate::encode::point::Lines;
 use crate::system::OwnFolder;
 
@@ -37,6 +38,8 @@ pub struct Queue {
     /// Taken before the memory's, where both are.
     disk: Mutex<Keeping>,
     told: Told,
+    /// Whose it is, as its folder says.
+    owner: Mutex<Option<Owner>>,
 }
 
 /// Where points are kept beside memory.
@@ -116,6 +119,7 @@ impl Queue {
             memory: Mutex::new(Memory::new(bounds.memory)),
             disk: Mutex::new(Keeping::None),
             told: Told::default(),
+            owner: Mutex::default(),
         }
     }
 
@@ -127,6 +131,69 @@ impl Queue {
         queue.told.has_folder.store(true, Relaxed);
         queue.open(&mut queue.disk());
         queue
+    }
+
+    /// Says whose it is, and lets it be in `folder` from here on, with all that waits; without one, it stays where it is. May
+    /// take as long as the disk does.
+    pub fn belongs_to(&self, owner: Owner, folder: Option<PathBuf>) {
+        *self.owner.lock().unwrap_or_else(PoisonError::into_inner) = Some(owner);
+        let mut keeping = self.disk();
+        if let Some(folder) = folder {
+            self.told.has_folder.store(true, Relaxed);
+            self.move_to(&mut keeping, folder);
+        }
+        self.mark(&keeping);
+        self.tell(&mut keeping);
+    }
+
+    fn mark(&self, keeping: &Keeping) {
+        let owner = self.owner.lock().unwrap_or_else(PoisonError::into_inner);
+        if let (Keeping::Open(disk, _), Some(owner)) = (keeping, &*owner) {
+            owner.mark(disk.own_folder());
+        }
+    }
+
+    fn move_to(&self, keeping: &mut Keeping, folder: PathBuf) {
+        let place = OwnFolder::place(&folder).unwrap_or_else(|_| folder.clone());
+        match keeping {
+            Keeping::Open(disk, _) => {
+                if disk.folder() != place && disk.rename(&place).is_err() {
+                    self.leave_for(keeping, place);
+                }
+            }
+            Keeping::Closed(closed) if closed.folder == folder => {}
+            Keeping::Closed(_) | Keeping::None => {
+                *keeping = Keeping::Closed(Closed { folder, place: None, told: None });
+                self.keep_up(keeping, false);
+            }
+        }
+    }
+
+    /// Goes on in another folder, which has something in it, or is on another disk.
+    fn leave_for(&self, keeping: &mut Keeping, place: PathBuf) {
+        let Keeping::Open(old, _) = keeping else { return };
+        match Disk::open(&place, self.bounds()) {
+            Err(error) => {
+                tracing::error!("points go on waiting in {}: the spool {error}", old.folder().display());
+            }
+            Ok((mut new, damage)) => {
+                tell_damage(&damage);
+                let (_, left) = old.pour_into(Some(&mut new));
+                self.add_dropped(old);
+                if !left.is_empty() {
+                    tracing::error!(
+                        "points go on waiting in {}: {} takes none",
+                        old.folder().display(),
+                        place.display()
+                    );
+                    return new.be_done();
+                }
+                let old = std::mem::replace(keeping, Keeping::Open(Box::new(new), None));
+                if let Keeping::Open(old, _) = old {
+                    old.be_done();
+                }
+            }
+        }
     }
 
     /// Changes the bounds; what is too much is dropped when points come.
@@ -176,6 +243,7 @@ impl Queue {
                     tracing::info!("the spool {} can be used now", closed.folder.display());
                 }
                 *keeping = Keeping::Open(Box::new(disk), None);
+                self.mark(keeping);
                 self.tell(keeping);
             }
             Err(error) => closed.tell(&error),
@@ -240,6 +308,7 @@ impl Queue {
             Some(new) => Keeping::Open(Box::new(new), None),
             None => Keeping::Closed(closed),
         };
+        self.mark(keeping);
         self.tell(keeping);
     }
 

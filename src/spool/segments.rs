@@ -39,11 +39,19 @@ pub(super) fn name_of(number: u64) -> String {
 
 /// The numbers of the segments in `folder`, in order.
 pub(super) fn numbers(folder: &OwnFolder) -> io::Result<Vec<u64>> {
-    let of = |name: String| name.strip_suffix(EXTENSION)?.strip_suffix('.')?.parse::<u64>().ok();
-    let mut numbers: Vec<u64> = folder.names()?.into_iter().filter_map(of).collect();
+    let mut numbers: Vec<u64> = folder.names()?.iter().filter_map(|name| number_of(name)).collect();
     numbers.sort_unstable();
     numbers.dedup();
     Ok(numbers)
+}
+
+fn number_of(name: &str) -> Option<u64> {
+    name.strip_suffix(EXTENSION)?.strip_suffix('.')?.parse().ok()
+}
+
+/// Whether a segment may be called so.
+pub(super) fn is_name(name: &std::ffi::OsStr) -> bool {
+    name.to_str().and_then(number_of).is_some()
 }
 
 /// What is known of a segment.

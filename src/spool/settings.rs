@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::owners::plain_folder;
 use crate::config::setting::ByteSize;
 use crate::config::{Key, KeyInfo, Section};
 
@@ -55,16 +56,8 @@ impl Settings {
         }
     }
 
-    /// The folder of the sink that is called `name`: what may not be in a file's name is written as `%XX`.
+    /// The folder that is called as the sink of this name.
     pub fn folder_of(&self, name: &str) -> Option<PathBuf> {
-        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-        let mut encoded = String::new();
-        for (index, byte) in name.bytes().enumerate() {
-            match is_plain(byte) && !(index == 0 && byte == b'.') {
-                true => encoded.push(byte.into()),
-                false => encoded.push_str(&format!("%{byte:02X}")),
-            }
-        }
-        self.folder.as_ref().map(|folder| folder.join(encoded))
+        Some(plain_folder(self.folder.as_ref()?, name))
     }
 }

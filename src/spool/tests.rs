@@ -18,6 +18,18 @@ fn points(numbers: impl IntoIterator<Item = u64>) -> Lines {
     lines
 }
 
+/// One series of remote write.
+pub(super) fn series() -> Vec<u8> {
+    use crate::encode::{Family, FamilyWriter};
+    const FAMILY: Family<0> = Family::gauge("m", "", []);
+    let mut lines = Lines::default();
+    let labels = [];
+    let mut encoder =
+        crate::encode::remote::SeriesEncoder::new(&mut lines, &labels, None, crate::host::Timestamp(0), false);
+    FamilyWriter::new(&mut encoder).value(&FAMILY, 1u64);
+    lines.iter().next().unwrap().to_vec()
+}
+
 fn numbers(lines: &Lines) -> Vec<u64> {
     lines.iter().map(|line| std::str::from_utf8(line).unwrap().trim_end().parse().unwrap()).collect()
 }
