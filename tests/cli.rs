@@ -4,16 +4,7 @@ mod harness;
 
 use std::process::Command;
 
-use harness::{printed, recorded_host, taffrail};
-
-/// A configuration file in a folder of its own.
-fn config(text: &str) -> (tempfile::TempDir, String) {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("taffrail.toml");
-    std::fs::write(&path, text).unwrap();
-    let path = path.display().to_string();
-    (folder, path)
-}
+use harness::{config_file as config, printed, recorded_host, taffrail};
 
 #[test]
 fn help_names_every_command_and_version_the_version() {

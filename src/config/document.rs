@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::expand::{Environment, expand};
 use super::problem::{Place, Problem, Problems, Source};
+use super::redact::{Secrets, is_reference, is_secret_name};
 use crate::system::regular_file::{NotRead, PATIENCE, RegularFileError, read_text_or_pipe, read_text_within, within};
 
 /// The most that is read of one file.
@@ -58,6 +60,18 @@ impl Value {
         }
     }
 
+    /// The same without what it says, which may be a secret: where a table is expected, no setting tells.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Value::String(_) => "a string",
+            Value::Integer(_) | Value::Float(_) => "a number",
+            Value::Boolean(_) => "true or false",
+            Value::Datetime => "a date",
+            Value::Array(_) => "a list",
+            Value::Table(_) => "a table",
+        }
+    }
+
     /// Whether both say the same, wherever they stand.
     pub fn same(&self, other: &Value) -> bool {
         match (self, other) {
@@ -84,6 +98,8 @@ pub struct Document {
     pub root: Table,
     /// The files, for showing mistakes.
     pub sources: Vec<Source>,
+    /// What mistakes do not show.
+    pub(super) secrets: Secrets,
 }
 
 impl Document {
@@ -131,7 +147,7 @@ impl Document {
             });
             for file in files {
                 match read(&file) {
-                    Ok(text) => reader.read_text(Source { name: file.display().to_string(), text }),
+                    Ok(text) => reader.read_text(Source::new(file.display().to_string(), text)),
                     Err(message) => reader.cannot_read(message),
                 }
             }
@@ -145,7 +161,7 @@ impl Document {
     /// As [`Document::load`].
     pub fn parse(name: &str, text: &str, environment: Environment<'_>) -> Result<Document, Problems> {
         let mut reader = Reader { environment, found: Problems::default(), root: Table::new() };
-        reader.read_text(Source { name: name.to_owned(), text: text.to_owned() });
+        reader.read_text(Source::new(name, text));
         reader.finish()
     }
 
@@ -174,6 +190,14 @@ fn files_in(path: &Path) -> std::io::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
+/// Where values stand that are being converted: in which source, of this text, below which keys.
+#[derive(Clone, Copy)]
+struct Within<'w> {
+    source: usize,
+    text: &'w str,
+    path: &'w str,
+}
+
 struct Reader<'e> {
     environment: Environment<'e>,
     found: Problems,
@@ -185,43 +209,38 @@ impl Reader<'_> {
         self.found.list.push(Problem { place: None, key: String::new(), message, secret: false });
     }
 
-    fn read_text(&mut self, source: Source) {
+    fn read_text(&mut self, mut source: Source) {
         let index = self.found.sources.len();
         let (parsed, errors) = DeTable::parse_recoverable(&source.text);
+        source.is_broken = !errors.is_empty();
         for error in errors {
             let span = error.span().unwrap_or(0..0);
             let message = error.message().replace('\n', ", ");
             let place = Some(Place { source: index, span });
             self.found.list.push(Problem { place, key: String::new(), message, secret: false });
         }
-        let table = self.convert_table(index, parsed.into_inner(), "");
+        let table = self.convert_table(Within { source: index, text: &source.text, path: "" }, parsed.into_inner());
+        source.understood(&table, &mut self.found.secrets);
         self.found.sources.push(source);
         merge(&mut self.root, table);
     }
 
-    fn convert_table(&mut self, source: usize, table: DeTable<'_>, path: &str) -> Table {
+    fn convert_table(&mut self, within: Within<'_>, table: DeTable<'_>) -> Table {
         let mut converted = Table::new();
         for (key, value) in table {
-            let place = Place { source, span: key.span() };
+            let place = Place { source: within.source, span: key.span() };
             let name = key.into_inner().into_owned();
-            let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
-            let node_place = Place { source, span: value.span() };
-            let value = self.convert(&node_place, value.into_inner(), &path);
-            converted.insert(name, (place, Node { place: node_place, value }));
+            let path = if within.path.is_empty() { name.clone() } else { format!("{}.{name}", within.path) };
+            let node = self.convert(Within { path: &path, ..within }, value);
+            converted.insert(name, (place, node));
         }
         converted
     }
 
-    fn convert(&mut self, place: &Place, value: DeValue<'_>, path: &str) -> Value {
-        match value {
-            DeValue::String(text) => match expand(&text, self.environment) {
-                Ok(expanded) => Value::String(expanded),
-                Err(message) => {
-                    let place = Some(place.clone());
-                    self.found.list.push(Problem { place, key: path.to_owned(), message, secret: false });
-                    Value::String(String::new())
-                }
-            },
+    fn convert(&mut self, within: Within<'_>, value: Spanned<DeValue<'_>>) -> Node {
+        let place = Place { source: within.source, span: value.span() };
+        let value = match value.into_inner() {
+            DeValue::String(text) => Value::String(self.expand(within, &place, &text)),
             DeValue::Integer(number) => {
                 let digits = number.as_str();
                 match i64::from_str_radix(digits, number.radix()) {
@@ -232,22 +251,32 @@ impl Reader<'_> {
             DeValue::Float(number) => Value::Float(number.as_str().parse().unwrap_or(f64::NAN)),
             DeValue::Boolean(flag) => Value::Boolean(flag),
             DeValue::Datetime(_) => Value::Datetime,
-            DeValue::Array(items) => {
-                let convert_item = |item: toml::Spanned<DeValue<'_>>| {
-                    let place = Place { source: place.source, span: item.span() };
-                    let value = self.convert(&place, item.into_inner(), path);
-                    Node { place, value }
-                };
-                Value::Array(items.into_iter().map(convert_item).collect())
-            }
-            DeValue::Table(table) => Value::Table(self.convert_table(place.source, table, path)),
-        }
+            DeValue::Array(items) => Value::Array(items.into_iter().map(|item| self.convert(within, item)).collect()),
+            DeValue::Table(table) => Value::Table(self.convert_table(within, table)),
+        };
+        Node { place, value }
+    }
+
+    /// The text with what it refers to; nothing, if that is not there.
+    fn expand(&mut self, within: Within<'_>, place: &Place, text: &str) -> String {
+        expand(text, self.environment).unwrap_or_else(|message| {
+            // A password may hold what looks like a reference.
+            let is_secret = within.path.split('.').any(is_secret_name);
+            let is_reference = is_reference(within.text.get(place.span.clone()).unwrap_or_default());
+            let message = match is_secret && !is_reference {
+                true => "it refers to what is not there; write $${ for a literal ${".to_owned(),
+                false => message,
+            };
+            let place = Some(place.clone());
+            self.found.list.push(Problem { place, key: within.path.to_owned(), message, secret: false });
+            String::new()
+        })
     }
 
     fn finish(mut self) -> Result<Document, Problems> {
         self.found.sort();
         if self.found.list.is_empty() {
-            Ok(Document { root: self.root, sources: self.found.sources })
+            Ok(Document { root: self.root, sources: self.found.sources, secrets: self.found.secrets })
         } else {
             Err(self.found)
         }

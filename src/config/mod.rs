@@ -10,6 +10,7 @@ pub mod filter;
 pub mod globs;
 pub mod pattern;
 pub mod problem;
+mod redact;
 pub mod section;
 pub mod setting;
 pub mod yaml;

@@ -91,7 +91,8 @@ impl<'d> Section<'d> {
         if list.is_empty() {
             return Ok(checked);
         }
-        let mut problems = Problems { sources: document.sources.clone(), list };
+        let secrets = document.secrets.clone();
+        let mut problems = Problems { sources: document.sources.clone(), list, secrets };
         problems.sort();
         Err(problems)
     }
@@ -121,9 +122,7 @@ impl<'d> Section<'d> {
             Ok(setting) => Some(setting),
             Err(reason) => {
                 let because = if reason.is_empty() { String::new() } else { format!(" ({reason})") };
-                let found = if T::SECRET { "something else".to_owned() } else { node.value.describe() };
-                let message = format!("expected {}, found {found}{because}", T::EXPECTED);
-                self.wrong(key.name, message);
+                self.wrong(key.name, format!("expected {}, found {}{because}", T::EXPECTED, found::<T>(&node.value)));
                 None
             }
         }
@@ -150,7 +149,7 @@ impl<'d> Section<'d> {
         for (key, (_, node)) in self.table.into_iter().flatten() {
             match T::from_value(&node.value) {
                 Ok(entry) => drop(entries.insert(key.clone(), entry)),
-                Err(_) => self.wrong(key, format!("expected {}, found {}", T::EXPECTED, node.value.describe())),
+                Err(_) => self.wrong(key, format!("expected {}, found {}", T::EXPECTED, found::<T>(&node.value))),
             }
         }
         entries
@@ -229,7 +228,7 @@ impl<'d> Section<'d> {
             }
             Some((_, node)) => {
                 let message =
-                    format!("expected a list of tables, [[{}]], found {}", self.path_of(name), node.value.describe());
+                    format!("expected a list of tables, [[{}]], found {}", self.path_of(name), node.value.kind());
                 self.report(Some(node.place.clone()), &self.path_of(name), message);
                 Vec::new()
             }
@@ -242,7 +241,7 @@ impl<'d> Section<'d> {
         let table = match node {
             Some(Node { value: Value::Table(table), .. }) => Some(table),
             Some(node) => {
-                let message = format!("expected a table, found {}", node.value.describe());
+                let message = format!("expected a table, found {}", node.value.kind());
                 self.report(Some(node.place.clone()), &path, message);
                 None
             }
@@ -289,6 +288,11 @@ impl Drop for Section<'_> {
             }
         }
     }
+}
+
+/// What was found in the place of a setting, as far as it may be shown.
+fn found<T: Setting>(value: &Value) -> String {
+    if T::SECRET { "something else".to_owned() } else { value.describe() }
 }
 
 /// The known word that `word` is most likely a slip of, if any is close.

@@ -45,7 +45,10 @@ impl Setting for PathBuf {
     const EXPECTED: &'static str = "a path";
 
     fn from_value(value: &Value) -> Result<Self, String> {
-        String::from_value(value).map(PathBuf::from)
+        match String::from_value(value)? {
+            text if text.contains('\n') => Err("it has several lines, as the text of a file has".to_owned()),
+            path => Ok(PathBuf::from(path)),
+        }
     }
 }
 

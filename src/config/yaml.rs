@@ -4,6 +4,7 @@ use saphyr_parser::{Event, Marker, Parser, ScalarStyle};
 
 use super::document::{Document, Node, Table, Value};
 use super::problem::{Place, Problem, Problems, Source};
+use super::redact::Secrets;
 
 /// Reads one YAML text, which must be a mapping or nothing.
 ///
@@ -12,12 +13,17 @@ use super::problem::{Place, Problem, Problems, Source};
 pub fn parse(name: &str, text: &str) -> Result<Document, Problems> {
     let mut reader = Reader { text, events: Parser::new_from_str(text), depth: 0 };
     let root = reader.document();
-    let sources = vec![Source { name: name.to_owned(), text: text.to_owned() }];
+    let mut source = Source::new(name, text);
     match root {
-        Ok(root) => Ok(Document { root, sources }),
+        Ok(root) => {
+            let mut secrets = Secrets::default();
+            source.is_broken = false;
+            source.understood(&root, &mut secrets);
+            Ok(Document { root, sources: vec![source], secrets })
+        }
         Err((place, message)) => {
             let list = vec![Problem { place: Some(place), key: String::new(), message, secret: false }];
-            Err(Problems { sources, list })
+            Err(Problems { sources: vec![source], list, ..Problems::default() })
         }
     }
 }
@@ -41,7 +47,7 @@ impl<'t> Reader<'t> {
                     return match node.value {
                         Value::Table(table) => Ok(table),
                         Value::String(text) if text.is_empty() => Ok(Table::new()),
-                        other => Err((place, format!("expected a mapping, found {}", other.describe()))),
+                        other => Err((place, format!("expected a mapping, found {}", other.kind()))),
                     };
                 }
             }

@@ -58,6 +58,15 @@ pub fn host_section(tree: &Path) -> String {
     )
 }
 
+/// A configuration file in a folder of its own.
+pub fn config_file(text: &str) -> (tempfile::TempDir, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("taffrail.toml");
+    std::fs::write(&path, text).unwrap();
+    let path = path.display().to_string();
+    (folder, path)
+}
+
 /// Runs Taffrail to its end.
 pub fn taffrail(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_taffrail")).args(arguments).output().unwrap()

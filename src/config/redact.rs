@@ -1,0 +1,312 @@
+//! What of a configuration must not be shown in messages about it: passwords, tokens, what they stand in.
+
+use std::ops::Range;
+
+use super::document::{Node, Table, Value};
+
+/// What stands in the place of a secret.
+const HIDDEN: &str = "[secret]";
+/// What stands in the place of a value that a message is not about.
+const OMITTED: &str = "…";
+
+/// Settings whose names hold one of these hold secrets, whether there are such settings or not: a name may be misspelt, or
+/// be somebody's own.
+const SECRET_NAMES: &[&str] = &[
+    "access_key",
+    "api_key",
+    "apikey",
+    "authorization",
+    "bearer",
+    "cookie",
+    "credential",
+    "passphrase",
+    "passw",
+    "private_key",
+    "pwd",
+    "secret",
+    "token",
+];
+/// The same of whole names.
+const SECRET_WORDS: &[&str] = &["auth", "basic_auth", "key", "pass"];
+/// Tables whose values are all secrets.
+const SECRET_TABLES: &[&str] = &["basic_auth_users", "headers", "users"];
+/// Where headers are no secrets, for they are in every answer.
+const OF_ANSWERS: &str = "http_server_config";
+
+/// The values of one source that a message may be about.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Leaves(Vec<Leaf>);
+
+#[derive(Clone, Debug)]
+struct Leaf {
+    span: Range<usize>,
+    /// Whether it is not shown.
+    is_hidden: bool,
+    /// Whether all of it is a secret, or came from elsewhere, which may be one.
+    is_secret: bool,
+}
+
+/// Texts that are secrets, or parts of them.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Secrets(Vec<String>);
+
+/// Whether what is set by this name is a secret.
+pub(super) fn is_secret_name(name: &str) -> bool {
+    let name = name.to_ascii_lowercase().replace('-', "_");
+    let is_file = name.ends_with("_file") || name.ends_with("_path");
+    let is_secret = SECRET_WORDS.contains(&name.as_str()) || SECRET_NAMES.iter().any(|part| name.contains(part));
+    is_secret && !is_file
+}
+
+/// Whether a string of a source, with its quotes, is a reference and nothing else: to a variable, a file or a credential.
+pub(super) fn is_reference(raw: &str) -> bool {
+    let inner = raw.trim_matches(['"', '\'']).strip_prefix("${").and_then(|rest| rest.strip_suffix('}'));
+    inner.is_some_and(|name| !name.contains([':', '$', '{', '}']) || is_named(name))
+}
+
+fn is_named(reference: &str) -> bool {
+    let name = reference.strip_prefix("file:").or_else(|| reference.strip_prefix("credential:"));
+    name.is_some_and(|name| !name.contains(['$', '{', '}']))
+}
+
+/// Walks through all values that stand in one source.
+pub(super) struct Walk<'w> {
+    /// The text of the source.
+    pub(super) text: &'w str,
+    pub(super) leaves: &'w mut Leaves,
+    pub(super) secrets: &'w mut Secrets,
+}
+
+impl Walk<'_> {
+    /// All values in `table`, which has this name.
+    pub(super) fn table(&mut self, table: &Table, of: &str, is_secret: bool) {
+        for (name, (_, node)) in table {
+            let is_table = SECRET_TABLES.contains(&name.as_str()) && of != OF_ANSWERS;
+            // Tables in a list have names of their own, which say more.
+            let is_list = matches!(&node.value, Value::Array(nodes) if nodes.iter().any(is_table_node));
+            self.node(node, name, is_secret || is_secret_name(name) || (is_table && !is_list));
+        }
+    }
+
+    fn node(&mut self, node: &Node, name: &str, is_secret: bool) {
+        match &node.value {
+            Value::Table(table) => self.table(table, name, is_secret),
+            Value::Array(nodes) => nodes.iter().for_each(|node| self.node(node, name, is_secret)),
+            _ => self.leaf(node, is_secret),
+        }
+    }
+
+    fn leaf(&mut self, node: &Node, is_secret: bool) {
+        let span = node.place.span.clone();
+        let raw = self.text.get(span.clone()).unwrap_or_default();
+        let parts = self.secrets.0.len();
+        let is_whole = is_secret || raw.contains("${") || raw.contains("PRIVATE KEY");
+        match &node.value {
+            Value::String(text) if is_whole => {
+                self.secrets.add(text);
+                self.secrets.add_parts_of_url(text);
+                text.lines().for_each(|line| self.secrets.add(line));
+            }
+            Value::String(text) => self.secrets.add_parts_of_url(text),
+            Value::Integer(_) | Value::Float(_) if is_secret => self.secrets.add(raw),
+            _ => {}
+        }
+        let is_hidden = (is_whole || self.secrets.0.len() > parts) && !is_reference(raw);
+        self.leaves.0.push(Leaf { span, is_hidden, is_secret: is_whole });
+    }
+}
+
+fn is_table_node(node: &Node) -> bool {
+    matches!(node.value, Value::Table(_))
+}
+
+impl Secrets {
+    fn add(&mut self, secret: &str) {
+        let secret = secret.trim();
+        if !secret.is_empty() {
+            self.0.push(secret.to_owned());
+        }
+    }
+
+    /// What a URL has before its host and behind its path, whether it is a sound one or not.
+    fn add_parts_of_url(&mut self, text: &str) {
+        let rest = text.split_once("://").map(|(_, rest)| rest);
+        if let Some((user, _)) = rest.unwrap_or(text).rsplit_once('@')
+            && (rest.is_some() || user.contains(':'))
+        {
+            self.add(user);
+            user.split(':').for_each(|part| self.add(part));
+        }
+        if let Some((before, query)) = text.split_once('?')
+            && (before.contains('/') && (rest.is_some() || query.contains('=')))
+        {
+            self.add(query);
+            let values = query.split(['&', '#']).filter_map(|pair| pair.split_once('='));
+            values.for_each(|(_, value)| self.add(value));
+        }
+    }
+
+    /// The message without them.
+    pub(super) fn hide(&self, message: &str) -> String {
+        let mut secrets: Vec<&String> = self.0.iter().collect();
+        // The longest first: the others are parts of them.
+        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+        let mut message = message.to_owned();
+        for secret in secrets {
+            hide(&mut message, secret);
+            let escaped = secret.escape_debug().to_string();
+            if escaped != *secret {
+                hide(&mut message, &escaped);
+            }
+        }
+        message
+    }
+}
+
+/// The message about a secret without what was found, of which a part would be told too much.
+pub(super) fn without_what_was_found(message: &str) -> String {
+    const FOUND: &str = ", found ";
+    let is_value = |found: &str| {
+        let found = found.trim_start_matches("the ");
+        found.starts_with(['"', '-']) || found.starts_with(|c: char| c.is_ascii_digit()) || {
+            ["string ", "integer ", "number "].iter().any(|kind| found.starts_with(kind))
+        }
+    };
+    match message.find(FOUND).map(|at| message.split_at(at + FOUND.len())) {
+        Some((expected, found)) if is_value(found) => format!("{expected}something else"),
+        _ => message.to_owned(),
+    }
+}
+
+/// Hides a secret wherever it is, in capitals or not: some errors are told in lower case.
+fn hide(message: &mut String, secret: &str) {
+    /// One that is shorter is hidden only where it is a word of its own in what is quoted; else it would be told by the
+    /// words of ours that it hides.
+    const LONG: usize = 5;
+    let (mut from, secret) = (0, secret.to_ascii_lowercase());
+    while let Some(at) = message[from..].to_ascii_lowercase().find(&secret).map(|at| at + from) {
+        let end = at + secret.len();
+        let is_within_a_word =
+            message[..at].ends_with(char::is_alphanumeric) || message[end..].starts_with(char::is_alphanumeric);
+        if secret.len() < LONG && (is_within_a_word || !is_quoted(&message[..at])) {
+            from = end;
+            continue;
+        }
+        message.replace_range(at..end, HIDDEN);
+        from = at + HIDDEN.len();
+    }
+}
+
+/// Whether what follows this stands in quotes.
+fn is_quoted(before: &str) -> bool {
+    before.replace("\\\"", "").matches('"').count() % 2 == 1
+}
+
+/// A part of a source that can be shown.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Shown {
+    pub(super) text: String,
+    /// How many characters are before the part that is marked, and how many it has.
+    pub(super) skip: usize,
+    pub(super) width: usize,
+}
+
+impl Leaves {
+    /// Whether there is a secret in this part of the source.
+    pub(super) fn has_secret_in(&self, part: &Range<usize>) -> bool {
+        self.0.iter().any(|leaf| leaf.is_secret && part.start <= leaf.span.start && leaf.span.end <= part.end)
+    }
+
+    /// The part `shown` of a source's `text`, of which `marked` is marked: values that the mark is not on are left out, and
+    /// so are secrets.
+    pub(super) fn show(&self, text: &str, shown: Range<usize>, marked: &Range<usize>) -> Shown {
+        let mut leaves: Vec<&Leaf> =
+            self.0.iter().filter(|leaf| leaf.span.start < shown.end && leaf.span.end > shown.start).collect();
+        leaves.sort_by_key(|leaf| leaf.span.start);
+        let (mut out, mut at, mut skip) = (String::new(), shown.start, None);
+        for leaf in leaves {
+            let is_marked = marked.start <= leaf.span.start && leaf.span.end <= marked.end;
+            if is_marked && !leaf.is_hidden || leaf.span.start < at {
+                continue;
+            }
+            let start = leaf.span.start.max(shown.start);
+            copy(text, at..start, marked.start, &mut skip, &mut out);
+            if start >= marked.start {
+                skip.get_or_insert(out.chars().count());
+            }
+            out.push_str(if leaf.is_hidden { HIDDEN } else { OMITTED });
+            at = leaf.span.end.min(shown.end);
+        }
+        copy(text, at..shown.end, marked.start, &mut skip, &mut out);
+        let all = out.chars().count();
+        let skip = skip.unwrap_or(all);
+        Shown { text: out, skip, width: (all - skip).max(1) }
+    }
+}
+
+/// Copies a part, and notes where the mark begins in the copy, if that is in this part.
+fn copy(text: &str, part: Range<usize>, mark: usize, skip: &mut Option<usize>, out: &mut String) {
+    if skip.is_none() && part.contains(&mark) {
+        out.push_str(text.get(part.start..mark).unwrap_or_default());
+        *skip = Some(out.chars().count());
+        out.push_str(text.get(mark..part.end).unwrap_or_default());
+    } else {
+        out.push_str(text.get(part).unwrap_or_default());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_that_hold_secrets_are_known_by_their_names() {
+        for name in ["password", "Passwd", "api-key", "token_sha256", "aws_secret_access_key", "Authorization", "key"] {
+            assert!(is_secret_name(name), "{name}");
+        }
+        for name in ["password_file", "urls", "tls_key", "client_auth", "author", "database", "keys"] {
+            assert!(!is_secret_name(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn secrets_are_hidden_in_messages_and_nothing_else_is() {
+        let mut secrets = Secrets::default();
+        for secret in ["x", "hunter2", "a \"b\""] {
+            secrets.add(secret);
+        }
+        secrets.add_parts_of_url("http://user:p@ss@127.0.0.1/?q=12345&r=max");
+        let hidden = |message: &str| secrets.hide(message);
+        assert_eq!(hidden("InfluxDB 1.x: found \"x\", HUNTER2"), "InfluxDB 1.x: found \"[secret]\", [secret]");
+        assert_eq!(hidden("found \"a \\\"b\\\"\""), "found \"[secret]\"");
+        assert_eq!(hidden("\"http://user:p@ss@h\" 12345 maximum"), "\"http://[secret]@h\" [secret] maximum");
+    }
+
+    #[test]
+    fn a_reference_alone_is_no_secret() {
+        for raw in ["\"${TOKEN}\"", "'${file:/run/token}'", "\"${credential:token}\""] {
+            assert!(is_reference(raw), "{raw}");
+        }
+        for raw in ["\"${TOKEN:-x}\"", "\"x${TOKEN}\"", "\"${A}${B}\"", "\"TOKEN\"", "\"${a:b}\""] {
+            assert!(!is_reference(raw), "{raw}");
+        }
+    }
+
+    #[test]
+    fn of_a_line_only_what_is_marked_is_shown_and_no_secret() {
+        let text = "s = { password = 'p', colour = 'red', size = 5 }";
+        let leaf = |value: &str, is_secret| {
+            let start = text.find(value).unwrap();
+            Leaf { span: start..start + value.len(), is_hidden: is_secret, is_secret }
+        };
+        let leaves = Leaves(vec![leaf("'p'", true), leaf("'red'", false), leaf("5", false)]);
+        let shown = |marked: Range<usize>| leaves.show(text, 0..marked.end, &marked);
+        let at = text.find("5").unwrap();
+        let size = shown(at..at + 1);
+        assert_eq!(size.text, "s = { password = [secret], colour = …, size = 5");
+        assert_eq!((size.skip, size.width), (46, 1));
+        let table = shown(4..text.len());
+        assert_eq!(table.text, "s = { password = [secret], colour = 'red', size = 5 }");
+        assert_eq!((table.skip, table.width), (4, 49));
+    }
+}
