@@ -40,7 +40,7 @@ fn closed(stream: &mut TcpStream) -> String {
 }
 
 /// As many connections as this process may have, up to 10,000: some silent, some in the middle of a head, some with an
-/// answer.
+/// answer that they have not read.
 fn idle_connections(address: &str) -> Vec<TcpStream> {
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
     let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
@@ -52,7 +52,8 @@ fn idle_connections(address: &str) -> Vec<TcpStream> {
         match number % 3 {
             0 => {}
             1 => stream.write_all(b"GET /metrics HTTP/1.1\r\nHo").unwrap(),
-            _ => assert!(is_well(&mut stream), "{number}"),
+            // The answer comes when it comes: whoever waited for each would make the test slow.
+            _ => stream.write_all(PROBE).unwrap(),
         }
         stream
     };

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
@@ -28,23 +28,25 @@ pub(super) struct Connections {
 #[derive(Default)]
 struct Inner {
     seats: BTreeMap<u64, Arc<Seat>>,
-    doors: BTreeMap<u64, DoorState>,
+    /// Seats of all doors but extra ones, as far as their connections were not told to leave.
+    taken: usize,
     /// Those whose answer is made while it is sent.
     streams: BTreeMap<u64, Arc<Seat>>,
-    next: u64,
-    /// How often a connection was told to make way.
-    made_way: u64,
+    doors: BTreeMap<u64, Arc<DoorState>>,
+    /// The number of the last of any of these.
+    last: u64,
 }
 
 /// What is known of an address that is listened on.
 struct DoorState {
+    id: u64,
     address: SocketAddr,
-    /// Whether connections may still come; afterwards it is forgotten when the last has gone.
-    is_open: bool,
-    limit: usize,
-    made_way: u64,
-    refused: u64,
-    failed: u64,
+    limit: AtomicUsize,
+    /// Usual seats and extra ones that are taken, as far as their connections were not told to leave. Changed under the lock.
+    taken: [AtomicUsize; 2],
+    made_way: AtomicU64,
+    refused: AtomicU64,
+    failed: AtomicU64,
 }
 
 /// The connections of this process.
@@ -63,7 +65,8 @@ pub(super) enum Standing {
 
 /// The place of a connection, until it is dropped.
 pub(super) struct Seat {
-    door: u64,
+    id: u64,
+    door: Arc<DoorState>,
     /// Whether it is beyond the limit: probes alone are answered.
     pub(super) is_extra: bool,
     /// A [`Standing`], and the moment since when: what is lower makes way first.
@@ -86,31 +89,35 @@ impl Connections {
 
     pub(super) const fn new(most: fn() -> usize) -> Connections {
         let inner =
-            Inner { seats: BTreeMap::new(), doors: BTreeMap::new(), streams: BTreeMap::new(), next: 0, made_way: 0 };
+            Inner { seats: BTreeMap::new(), taken: 0, streams: BTreeMap::new(), doors: BTreeMap::new(), last: 0 };
         Connections { most, moments: AtomicU64::new(0), inner: Mutex::new(inner) }
     }
 
     /// From now on, connections come at `address`, of which there may be `limit`.
     pub(super) fn open(&'static self, address: SocketAddr, limit: usize) -> Door {
         let mut inner = self.lock();
-        let id = inner.number();
-        let state = DoorState { address, is_open: true, limit, made_way: 0, refused: 0, failed: 0 };
-        inner.doors.insert(id, state);
-        Door { all: self, id }
+        let state = Arc::new(DoorState {
+            id: inner.number(),
+            address,
+            limit: AtomicUsize::new(limit),
+            taken: [const { AtomicUsize::new(0) }; 2],
+            made_way: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
+        });
+        inner.doors.insert(state.id, state.clone());
+        Door { all: self, state }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn now(&self) -> u64 {
-        self.moments.fetch_add(1, Relaxed)
-    }
-
     fn standing(&self, standing: Standing) -> u64 {
+        let now = || self.moments.fetch_add(1, Relaxed);
         match standing {
-            Standing::Idle => self.now(),
-            Standing::Awaited => KIND | self.now(),
+            Standing::Idle => now(),
+            Standing::Awaited => KIND | now(),
             Standing::Served => SERVED,
         }
     }
@@ -118,12 +125,11 @@ impl Connections {
     /// Tells of all doors.
     pub(super) fn write(&self, out: &mut FamilyWriter<'_>) {
         let inner = self.lock();
-        let mut doors: Vec<_> = inner.doors.iter().filter(|(_, door)| door.is_open).collect();
-        doors.sort_by_key(|(_, door)| door.address);
-        let addresses: Vec<String> = doors.iter().map(|(_, door)| door.address.to_string()).collect();
+        let mut doors: Vec<_> = inner.doors.values().map(|door| (door, door.address.to_string())).collect();
+        doors.sort_by_key(|(door, _)| door.address);
         let mut connections = out.family(&OPEN);
-        for ((id, _), address) in doors.iter().zip(&addresses) {
-            let of_it = || inner.seats.values().filter(|seat| seat.door == **id);
+        for (door, address) in &doors {
+            let of_it = || inner.seats.values().filter(|seat| seat.door.id == door.id);
             let idle = of_it().filter(|seat| seat.is_idle()).count();
             connections.sample([address, "active"], (of_it().count() - idle) as u64);
             connections.sample([address, "idle"], idle as u64);
@@ -132,28 +138,33 @@ impl Connections {
         let most = (self.most)();
         let mut write = |family, count: &dyn Fn(&DoorState) -> u64| {
             let mut samples = out.family(family);
-            for ((_, door), address) in doors.iter().zip(&addresses) {
+            for (door, address) in &doors {
                 samples.sample([address], count(door));
             }
         };
-        write(&LIMIT, &|door| door.limit.min(most) as u64);
-        write(&MADE_WAY, &|door| door.made_way);
-        write(&REFUSED, &|door| door.refused);
-        write(&FAILED, &|door| door.failed);
+        write(&LIMIT, &|door| door.limit.load(Relaxed).min(most) as u64);
+        write(&MADE_WAY, &|door| door.made_way.load(Relaxed));
+        write(&REFUSED, &|door| door.refused.load(Relaxed));
+        write(&FAILED, &|door| door.failed.load(Relaxed));
     }
 }
 
 impl Inner {
     fn number(&mut self) -> u64 {
-        self.next += 1;
-        self.next
+        self.last += 1;
+        self.last
     }
 
-    /// Sees to it that fewer than `most` of the seats `which` are taken. Fails if nobody in them can make way.
-    fn make_room(&mut self, most: usize, which: impl Fn(&Seat) -> bool) -> bool {
-        let is_taken = |seat: &&Arc<Seat>| which(seat) && !seat.is_leaving();
-        while self.seats.values().filter(is_taken).count() >= most {
-            if !self.make_way(&which, SERVED) {
+    /// Has somebody in usual seats make way until fewer than `most` are taken at all, and fewer than `limit` at this door.
+    /// Fails if nobody can.
+    fn make_room(&mut self, door: &DoorState, limit: usize, most: usize) -> bool {
+        while self.taken >= most {
+            if !self.make_way(SERVED, |seat| !seat.is_extra) {
+                return false;
+            }
+        }
+        while door.taken(false) >= limit {
+            if !self.make_way(SERVED, |seat| !seat.is_extra && seat.door.id == door.id) {
                 return false;
             }
         }
@@ -161,31 +172,44 @@ impl Inner {
     }
 
     /// Has the first of the seats `which` whose standing is `below` this make way.
-    fn make_way(&mut self, which: impl Fn(&Seat) -> bool, below: u64) -> bool {
-        let told = dismiss_first(self.seats.values().filter(|seat| which(seat)), below);
-        if let Some(door) = told.and_then(|door| self.doors.get_mut(&door)) {
-            door.made_way += 1;
-            self.made_way += 1;
-        }
-        told.is_some()
+    fn make_way(&mut self, below: u64, which: impl Fn(&Seat) -> bool) -> bool {
+        let first = dismiss_first(self.seats.values().filter(|seat| which(seat)), below).cloned();
+        first.is_some_and(|seat| self.is_dismissed(&seat))
     }
 
-    fn forget(&mut self, door: u64) {
-        let is_over = self.doors.get(&door).is_some_and(|door| !door.is_open);
-        if is_over && !self.seats.values().any(|seat| seat.door == door) {
-            self.doors.remove(&door);
+    /// Counts that a connection was told to leave.
+    fn is_dismissed(&mut self, seat: &Seat) -> bool {
+        seat.door.made_way.fetch_add(1, Relaxed);
+        if self.seats.contains_key(&seat.id) {
+            self.count(seat, usize::wrapping_sub);
+        }
+        true
+    }
+
+    /// Counts a seat, or counts it no more.
+    fn count(&mut self, seat: &Seat, change: fn(usize, usize) -> usize) {
+        let of_the_door = &seat.door.taken[usize::from(seat.is_extra)];
+        of_the_door.store(change(of_the_door.load(Relaxed), 1), Relaxed);
+        if !seat.is_extra {
+            self.taken = change(self.taken, 1);
         }
     }
 }
 
-/// Tells the first of these seats whose standing is `below` this to leave, and says at which door it is.
-fn dismiss_first<'s>(seats: impl Iterator<Item = &'s Arc<Seat>> + Clone, below: u64) -> Option<u64> {
+impl DoorState {
+    fn taken(&self, is_extra: bool) -> usize {
+        self.taken[usize::from(is_extra)].load(Relaxed)
+    }
+}
+
+/// Tells the first of these seats whose standing is `below` this to leave.
+fn dismiss_first<'s>(seats: impl Iterator<Item = &'s Arc<Seat>> + Clone, below: u64) -> Option<&'s Arc<Seat>> {
     let standing = |seat: &&Arc<Seat>| seat.standing.load(Relaxed);
     loop {
         let first = seats.clone().filter(|seat| standing(seat) < below).min_by_key(standing)?;
         // What has come to be served meanwhile stays.
         if first.dismiss(below) {
-            return Some(first.door);
+            return Some(first);
         }
     }
 }
@@ -193,7 +217,7 @@ fn dismiss_first<'s>(seats: impl Iterator<Item = &'s Arc<Seat>> + Clone, below: 
 /// An address that is listened on.
 pub(super) struct Door {
     all: &'static Connections,
-    id: u64,
+    state: Arc<DoorState>,
 }
 
 impl Door {
@@ -201,80 +225,76 @@ impl Door {
     ///
     /// Tells too whether another one makes way for it.
     pub(super) fn enter(&self, limit: usize) -> (Taken, bool) {
-        let mut inner = self.all.lock();
-        if let Some(door) = inner.doors.get_mut(&self.id) {
-            door.limit = limit;
-        }
-        let made_way = inner.made_way;
-        let has_room = inner.make_room((self.all.most)(), |seat| !seat.is_extra)
-            && inner.make_room(limit, |seat| seat.door == self.id && !seat.is_extra);
-        if !has_room {
-            inner.make_room(Connections::EXTRA, |seat| seat.door == self.id && seat.is_extra);
-        }
-        let makes_way = inner.made_way > made_way;
+        let (all, door) = (self.all, &self.state);
+        door.limit.store(limit, Relaxed);
+        let mut inner = all.lock();
+        let before = door.made_way.load(Relaxed);
+        let has_room = inner.make_room(door, limit, (all.most)());
+        // In extra seats nobody is served for long, and so there is always one who makes way.
+        let is_here = |seat: &Seat| seat.is_extra && seat.door.id == door.id;
+        while !has_room && door.taken(true) >= Connections::EXTRA && inner.make_way(SERVED, is_here) {}
         let id = inner.number();
         let seat = Arc::new(Seat {
-            door: self.id,
+            id,
+            door: door.clone(),
             is_extra: !has_room,
-            standing: AtomicU64::new(self.all.standing(Standing::Idle)),
+            standing: AtomicU64::new(all.standing(Standing::Idle)),
             is_answered: AtomicBool::new(false),
             leave: Notify::new(),
-            all: self.all,
+            all,
         });
         inner.seats.insert(id, seat.clone());
-        (Taken { id, seat }, makes_way)
+        inner.count(&seat, usize::wrapping_add);
+        (Taken { seat }, door.made_way.load(Relaxed) > before)
     }
 
     /// Has the connection that has been idle longest, at whatever door, make way for one that cannot be accepted.
     pub(super) fn make_way(&self) -> bool {
-        self.all.lock().make_way(|_| true, KIND)
+        self.all.lock().make_way(KIND, |_| true)
     }
 
     /// A connection could not be accepted.
     pub(super) fn failed(&self) {
-        if let Some(door) = self.all.lock().doors.get_mut(&self.id) {
-            door.failed += 1;
-        }
+        self.state.failed.fetch_add(1, Relaxed);
     }
 }
 
 impl Drop for Door {
     fn drop(&mut self) {
-        let mut inner = self.all.lock();
-        if let Some(door) = inner.doors.get_mut(&self.id) {
-            door.is_open = false;
-        }
-        inner.forget(self.id);
+        self.all.lock().doors.remove(&self.state.id);
     }
 }
 
 /// That a seat is taken; it is free when this is dropped.
 pub(super) struct Taken {
-    id: u64,
     pub(super) seat: Arc<Seat>,
 }
 
 impl Drop for Taken {
     fn drop(&mut self) {
         let mut inner = self.seat.all.lock();
-        inner.seats.remove(&self.id);
-        inner.forget(self.seat.door);
+        if inner.seats.remove(&self.seat.id).is_some_and(|seat| !seat.is_leaving()) {
+            inner.count(&self.seat, usize::wrapping_sub);
+        }
     }
 }
 
 impl Seat {
     /// From now on, this is what the connection does. Fails if it is to leave.
     pub(super) fn stand(&self, standing: Standing) -> bool {
-        let new = self.all.standing(standing);
+        self.stand_at(self.all.standing(standing))
+    }
+
+    fn stand_at(&self, new: u64) -> bool {
         self.standing.fetch_update(Relaxed, Relaxed, |old| (old != LEAVING).then_some(new)).is_ok()
     }
 
     /// A request has come, whose body `is_whole` or is awaited. What comes back tells this awaiting from others.
     pub(super) fn ask(&self, is_whole: bool) -> u64 {
         self.is_answered.store(false, Relaxed);
-        let new = self.all.standing(if is_whole { Standing::Served } else { Standing::Awaited });
-        let _ = self.standing.fetch_update(Relaxed, Relaxed, |old| (old != LEAVING).then_some(new));
-        new
+        let asked = self.all.standing(if is_whole { Standing::Served } else { Standing::Awaited });
+        self.stand_at(asked);
+        asked
     }
 
     /// The body that was awaited since `asked` is there, or nobody waits for it any more.
@@ -315,10 +335,8 @@ impl Seat {
     pub(super) fn stream(self: &Arc<Self>) -> Streaming {
         let mut inner = self.all.lock();
         while inner.streams.values().filter(|seat| !seat.is_leaving()).count() >= Connections::STREAMS {
-            let Some(door) = dismiss_first(inner.streams.values(), SERVED) else { break };
-            if let Some(door) = inner.doors.get_mut(&door) {
-                door.made_way += 1;
-            }
+            let Some(first) = dismiss_first(inner.streams.values(), SERVED).cloned() else { break };
+            inner.is_dismissed(&first);
         }
         let id = inner.number();
         inner.streams.insert(id, self.clone());
@@ -332,9 +350,7 @@ impl Seat {
 
     /// A request was refused, as this is an extra seat.
     pub(super) fn refuse(&self) {
-        if let Some(door) = self.all.lock().doors.get_mut(&self.door) {
-            door.refused += 1;
-        }
+        self.door.refused.fetch_add(1, Relaxed);
     }
 }
 
@@ -519,7 +535,8 @@ mod tests {
                 }
             }
             drop((seats, doors));
-            prop_assert!(all.lock().seats.is_empty() && all.lock().doors.is_empty());
+            let inner = all.lock();
+            prop_assert_eq!((inner.seats.len(), inner.doors.len(), inner.taken), (0, 0, 0));
         }
     }
 

@@ -20,7 +20,7 @@ use hyper::{HeaderMap, Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, timeout_at};
 use tokio_io_timeout::TimeoutStream;
@@ -35,6 +35,7 @@ use super::host;
 use super::settings::Settings;
 use super::stream::Stream;
 use super::timed::{Answered, Timed};
+use crate::system;
 
 /// The listeners that are open, each with its task.
 pub struct Server {
@@ -83,7 +84,7 @@ impl Server {
     async fn bind(&self, address: SocketAddr) -> io::Result<TcpListener> {
         match self.handed.get(&address) {
             Some(socket) => TcpListener::from_std(socket.try_clone()?),
-            None => TcpListener::bind(address).await,
+            None => listen(address),
         }
     }
 
@@ -167,6 +168,17 @@ impl Server {
         let close = |listener: Listener| async { wait_for_all(listener.close().await).await };
         wait_for_all(self.listeners.into_values().map(close).collect()).await;
     }
+}
+
+/// Listens at `address`.
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    /// Connections that wait to be accepted, as far as the system lets as many wait. Those beyond are not told, and come
+    /// again after a second at the earliest: a burst of others must not make a probe wait so long.
+    const BACKLOG: u32 = 4096;
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    system::take_over_address(&socket)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 /// Why settings cannot be applied.

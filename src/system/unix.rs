@@ -11,6 +11,7 @@ use rustix::fs::OFlags;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::net::TcpSocket;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::Asked;
@@ -145,6 +146,14 @@ pub fn raise_descriptor_limit() {
 pub fn is_lack_of_room(error: &io::Error) -> bool {
     let lacks = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
     Errno::from_io_error(error).is_some_and(|error| lacks.contains(&error))
+}
+
+/// Lets a socket have an address at which connections of a process before this one are still closing.
+///
+/// # Errors
+/// What setsockopt(2) answers.
+pub fn take_over_address(socket: &TcpSocket) -> io::Result<()> {
+    socket.set_reuseaddr(true)
 }
 
 /// Whether a connection waits to be accepted.

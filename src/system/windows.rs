@@ -5,6 +5,7 @@ use std::os::windows::fs::{FileExt, MetadataExt};
 use std::path::Path;
 use std::time::Duration;
 
+use tokio::net::TcpSocket;
 use tokio::signal::windows::{CtrlBreak, CtrlC, CtrlClose, CtrlShutdown};
 use tokio::signal::windows::{ctrl_break, ctrl_c, ctrl_close, ctrl_shutdown};
 
@@ -100,6 +101,14 @@ pub fn raise_descriptor_limit() {}
 /// Nobody lacks room.
 pub fn is_lack_of_room(_: &io::Error) -> bool {
     false
+}
+
+/// Nothing: such a socket could take an address that another process listens on.
+///
+/// # Errors
+/// None.
+pub fn take_over_address(_: &TcpSocket) -> io::Result<()> {
+    Ok(())
 }
 
 /// Perhaps somebody is.
