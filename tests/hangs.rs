@@ -83,6 +83,7 @@ fn with_mount_dead_mounts_cost_their_own_samples_alone_until_they_answer() {
             assert_eq!(of_mount(&answer, "size_bytes", mount.path(), ""), None);
             assert_eq!(mount.asked(), 1);
         }
+        assert_eq!(answer.sample("taffrail_threads_hung"), Some(DEAD as f64));
         assert!(askers(&taffrail) <= DEAD + 1, "one for each that hangs, and one for the one that does not");
         if round % 5 == 4 {
             // What is known to hang is known to the new collectors.
@@ -102,6 +103,7 @@ fn with_mount_dead_mounts_cost_their_own_samples_alone_until_they_answer() {
         assert_eq!(of_mount(&answer, "size_bytes", mount.path(), ""), Some(4_096_000.0), "{}", answer.text());
         assert_eq!(of_mount(&answer, "device_error", mount.path(), ""), Some(0.0));
     }
+    assert_eq!(answer.sample("taffrail_threads_hung"), Some(0.0));
 }
 
 #[test]

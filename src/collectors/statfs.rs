@@ -19,7 +19,9 @@ pub(super) type Answer = Result<FsStat, String>;
 
 const HANGS: &str = "mountpoint timeout";
 const NOT_ASKED: &str = "not asked, as others hang";
-/// The longest that a reading waits, all together: less than what the readers take for a stall.
+/// The shortest that a reading waits, in which a thread gets to ask, and the longest, all together: less than what the
+/// readers take for a stall.
+const SHORTEST: Duration = Duration::from_millis(10);
 const LONGEST: Duration = Duration::from_millis(400);
 /// A local file system that has answered so late does not answer from memory.
 const LATE: Duration = Duration::from_millis(200);
@@ -57,7 +59,7 @@ impl Asker {
         };
         let questions = host.questions(MOST);
         let late = HashSet::new();
-        Asker { kernel, patience: timeout.min(LONGEST), questions, answerer: Arc::new(answerer), late }
+        Asker { kernel, patience: timeout.clamp(SHORTEST, LONGEST), questions, answerer: Arc::new(answerer), late }
     }
 
     /// The sizes of the file systems at these places, of which some may hang.

@@ -5,6 +5,7 @@ use super::answer::Answer;
 use crate::collectors::points_by_rule;
 use crate::encode::family::FamilyInfo;
 use crate::encode::{Family, FamilyWriter, PointWriter};
+use crate::system::regular_file;
 
 const DURATION: Family<1> = Family::gauge(
     "node_scrape_collector_duration_seconds",
@@ -26,9 +27,15 @@ const HUNG: Family<0> = Family::gauge(
     "Collectors that hang: each waits for something that does not answer, in a thread of its own.",
     [],
 );
+const WAITING: Family<0> = Family::gauge(
+    "taffrail_threads_hung",
+    "Threads that wait for a mount, a service or a file that does not answer, and for which nobody waits any more.",
+    [],
+);
 
 /// The families that tell of the collectors themselves.
-pub const FAMILIES: &[FamilyInfo] = &[DURATION.info(), SUCCESS.info(), AGE.info(), HUNG.info(), LEFT_OUT.info()];
+pub const FAMILIES: &[FamilyInfo] =
+    &[DURATION.info(), SUCCESS.info(), AGE.info(), HUNG.info(), WAITING.info(), LEFT_OUT.info()];
 
 const LEFT_OUT: Family<1> = Family::gauge(
     "taffrail_collector_series_left_out",
@@ -40,6 +47,7 @@ impl Readers {
     /// Names as families what is true of the collectors at this moment, whoever asks.
     pub fn write_families(&self, out: &mut FamilyWriter<'_>) {
         out.value(&HUNG, self.shared.step(|state, _| state.hung()) as u64);
+        out.value(&WAITING, (self.host().hanging() + regular_file::hung()) as u64);
     }
 }
 
