@@ -46,6 +46,13 @@ pub enum Value {
 /// A table: its entries by key, each with the place of its key.
 pub type Table = BTreeMap<String, (Place, Node)>;
 
+impl Node {
+    /// Whether nothing stands there, as it may in YAML: a setting of nothing is its default.
+    pub fn is_nothing(&self) -> bool {
+        self.place.span.is_empty() && matches!(&self.value, Value::String(text) if text.is_empty())
+    }
+}
+
 impl Value {
     /// The value for an error message: what kind of thing was found.
     pub fn describe(&self) -> String {

@@ -15,7 +15,7 @@ pub mod section;
 pub mod setting;
 pub mod yaml;
 
-pub use document::Document;
+pub use document::{Document, Value};
 pub use expand::Environment;
 pub use filter::Filter;
 pub use globs::Globs;

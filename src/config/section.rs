@@ -117,7 +117,7 @@ impl<'d> Section<'d> {
         if T::SECRET {
             self.secrets.insert(key.name);
         }
-        let (_, node) = self.table?.get(key.name)?;
+        let (_, node) = self.table?.get(key.name).filter(|(_, node)| !node.is_nothing())?;
         match T::from_value(&node.value) {
             Ok(setting) => Some(setting),
             Err(reason) => {
@@ -240,6 +240,7 @@ impl<'d> Section<'d> {
         let path = self.path_of(name);
         let table = match node {
             Some(Node { value: Value::Table(table), .. }) => Some(table),
+            Some(node) if node.is_nothing() => None,
             Some(node) => {
                 let message = format!("expected a table, found {}", node.value.kind());
                 self.report(Some(node.place.clone()), &path, message);

@@ -6,12 +6,13 @@ use super::document::{Document, Node, Table, Value};
 use super::problem::{Place, Problem, Problems, Source};
 use super::redact::Secrets;
 
-/// Reads one YAML text, which must be a mapping or nothing.
+/// Reads one YAML text, which must be a mapping or nothing. Every scalar is the string that it is written as, as whoever
+/// asks knows what it should be: `1` is a header's value, too.
 ///
 /// # Errors
 /// What is wrong with it; aliases, tags and keys that are no strings are not understood.
 pub fn parse(name: &str, text: &str) -> Result<Document, Problems> {
-    let mut reader = Reader { text, events: Parser::new_from_str(text), depth: 0 };
+    let mut reader = Reader { text, known: (0, 0), events: Parser::new_from_str(text), depth: 0 };
     let root = reader.document();
     let mut source = Source::new(name, text);
     match root {
@@ -30,6 +31,8 @@ pub fn parse(name: &str, text: &str) -> Result<Document, Problems> {
 
 struct Reader<'t> {
     text: &'t str,
+    /// A character that is known by its number, and its byte: all that is asked for later stands behind it.
+    known: (usize, usize),
     events: Parser<'t, saphyr_parser::StrInput<'t>>,
     depth: usize,
 }
@@ -57,7 +60,9 @@ impl<'t> Reader<'t> {
     fn next(&mut self) -> Result<(Event<'t>, Place), Wrong> {
         match self.events.next() {
             Some(Ok((event, span))) => {
-                let (start, end) = (self.byte(&span.start), self.byte(&span.end));
+                let start = self.byte(&span.start);
+                self.known = (span.start.index(), start);
+                let end = self.byte(&span.end);
                 Ok((event, Place { source: 0, span: start..end.max(start) }))
             }
             Some(Err(error)) => {
@@ -68,8 +73,15 @@ impl<'t> Reader<'t> {
         }
     }
 
+    /// The byte of a marker, which is a number of characters.
     fn byte(&self, marker: &Marker) -> usize {
-        self.text.char_indices().nth(marker.index()).map_or(self.text.len(), |(at, _)| at)
+        let (character, byte) = self.known;
+        let (skipped, from) = match marker.index().checked_sub(character) {
+            Some(ahead) => (ahead, byte),
+            None => (marker.index(), 0),
+        };
+        let rest = self.text.get(from..).unwrap_or_default();
+        rest.char_indices().nth(skipped).map_or(self.text.len(), |(at, _)| from + at)
     }
 
     fn node(&mut self, event: Event<'t>, place: Place) -> Result<Node, Wrong> {
@@ -79,7 +91,13 @@ impl<'t> Reader<'t> {
             return Err((place, format!("nested deeper than {DEEPEST}")));
         }
         let value = match event {
-            Event::Scalar(text, style, _, None) => scalar(&text, style),
+            Event::Scalar(text, style, _, None) if is_nothing(&text, style) => {
+                self.depth -= 1;
+                let start = place.span.start;
+                let place = Place { span: start..start, ..place };
+                return Ok(Node { place, value: Value::String(String::new()) });
+            }
+            Event::Scalar(text, _, _, None) => Value::String(text.into_owned()),
             Event::SequenceStart(_, None) => Value::Array(self.sequence()?),
             Event::MappingStart(_, None) => Value::Table(self.mapping()?),
             Event::Alias(_) => return Err((place, "aliases are not understood".to_owned())),
@@ -116,17 +134,9 @@ impl<'t> Reader<'t> {
     }
 }
 
-/// YAML 1.2's core schema, as far as settings need it; nothing at all is an empty string.
-fn scalar(text: &str, style: ScalarStyle) -> Value {
-    if style != ScalarStyle::Plain {
-        return Value::String(text.to_owned());
-    }
-    match text {
-        "" | "~" | "null" => Value::String(String::new()),
-        "true" | "True" | "TRUE" => Value::Boolean(true),
-        "false" | "False" | "FALSE" => Value::Boolean(false),
-        other => other.parse().map_or_else(|_| Value::String(other.to_owned()), Value::Integer),
-    }
+/// Whether a scalar is nothing.
+fn is_nothing(text: &str, style: ScalarStyle) -> bool {
+    style == ScalarStyle::Plain && matches!(text, "" | "~" | "null" | "Null" | "NULL")
 }
 
 #[cfg(test)]
@@ -135,21 +145,51 @@ mod tests {
     use crate::config::{Key, Section};
 
     const FILE: Key<String> = Key::optional("file", "");
-    const FLAG: Key<bool> = Key::new("flag", "false", "");
+    const TEXT: Key<String> = Key::new("text", "\"default\"", "");
     const LIST: Key<Vec<String>> = Key::new("list", "[]", "");
 
     #[test]
     fn it_is_a_document_like_any_other() {
-        let text = "# A comment.\ntop:\n  file: a.pem\n  flag: true\n  list: [a, 'b']\n  wrong: 1\n";
+        let text =
+            "# Ein Kommentar für alle.\ntop:\n  file: a.pem\n  text: 007\n  list: [a, 'b', true, 1]\n  wrong: 1\n";
         let document = parse("web.yml", text).unwrap();
         let mut seen = None;
         let problems = Section::check(&document, |root| {
             let mut top = root.table("top");
-            seen = Some((top.optional(&FILE), top.get(&FLAG), top.get(&LIST)));
+            seen = Some((top.optional(&FILE), top.get(&TEXT), top.get(&LIST)));
         });
-        assert_eq!(seen, Some((Some("a.pem".to_owned()), true, vec!["a".to_owned(), "b".to_owned()])));
+        let list = ["a", "b", "true", "1"].map(str::to_owned).to_vec();
+        assert_eq!(seen, Some((Some("a.pem".to_owned()), "007".to_owned(), list)));
         let lines: Vec<String> = problems.unwrap_err().lines().collect();
-        assert_eq!(lines, ["web.yml:6:3: top.wrong: unknown key; expected one of file, flag, list"]);
+        assert_eq!(lines, ["web.yml:6:3: top.wrong: unknown key; expected one of file, list, text"]);
+    }
+
+    #[test]
+    fn what_is_nothing_is_as_if_it_were_not_there() {
+        for nothing in ["", "~", "null", " # nothing"] {
+            let text = format!("top:\n  file: {nothing}\n  text: {nothing}\n  list: {nothing}\nempty: {nothing}\n");
+            let document = parse("web.yml", &text).unwrap();
+            let mut seen = None;
+            let checked = Section::check(&document, |root| {
+                root.table("empty");
+                let mut top = root.table("top");
+                seen = Some((top.optional(&FILE), top.get(&TEXT), top.get(&LIST)));
+            });
+            assert!(checked.is_ok(), "{nothing}");
+            assert_eq!(seen, Some((None, "default".to_owned(), Vec::new())), "{nothing}");
+        }
+        let document = parse("web.yml", "text: ''\nunknown: ~\n").unwrap();
+        let mut text = None;
+        let problems = Section::check(&document, |root| text = root.optional(&TEXT)).unwrap_err();
+        assert_eq!((text, problems.lines().count()), (Some(String::new()), 1));
+    }
+
+    #[test]
+    fn a_large_file_is_read_in_one_go() {
+        let users: String = (0..20_000).map(|user| format!("  ü{user}: 'x'\n")).collect();
+        let document = parse("web.yml", &format!("users:\n{users}")).unwrap();
+        let (_, Node { value: Value::Table(users), .. }) = &document.root["users"] else { panic!("no table") };
+        assert_eq!(users.len(), 20_000);
     }
 
     #[test]

@@ -151,8 +151,11 @@ impl Tls {
             cipher_suites: Vec::new(),
             curves: Vec::new(),
         };
-        if let Err((key, message)) = tls.check() {
+        let checked = tls.check();
+        if let Err((key, message)) = checked {
             section.wrong(key, message);
+        } else if tls.client_auth.verifies() && tls.client_ca.is_none() {
+            section.wrong("client_ca_file", "required: what clients' certificates are verified against");
         }
         Some(tls)
     }
@@ -176,7 +179,7 @@ impl Tls {
                 "a client CA without a client authentication type says nothing; choose one",
             );
         }
-        if self.client_auth.verifies() && self.client_ca.is_none() {
+        if self.client_auth == ClientAuth::Require && self.client_ca.is_none() {
             return wrong("client_ca_file", "required: what clients' certificates are verified against");
         }
         if self.min_version > self.max_version {
@@ -263,6 +266,7 @@ impl Tls {
         Ok(Some(Arc::new(Verifier {
             authority,
             trusted,
+            verifies: self.client_auth.verifies(),
             is_mandatory: matches!(self.client_auth, ClientAuth::Require | ClientAuth::RequireAny),
             names: self.client_names.clone(),
             algorithms: provider.signature_verification_algorithms,
@@ -312,10 +316,12 @@ fn certificates(pem: &Pem) -> Result<Vec<CertificateDer<'static>>, String> {
 /// What looks at clients' certificates.
 #[derive(Debug)]
 struct Verifier {
-    /// What verifies who signed them; nothing if that is not asked for.
+    /// What verifies who signed them; nothing if there is none that could.
     authority: Option<Arc<dyn ClientCertVerifier>>,
     /// The authorities' certificates, of which a client may show one as its own.
     trusted: Vec<CertificateDer<'static>>,
+    /// Whether who signed them matters.
+    verifies: bool,
     is_mandatory: bool,
     names: Vec<String>,
     algorithms: WebPkiSupportedAlgorithms,
@@ -336,6 +342,9 @@ impl ClientCertVerifier for Verifier {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
+        if self.verifies && self.authority.is_none() {
+            return Err(Error::InvalidCertificate(CertificateError::UnknownIssuer));
+        }
         if let Some(authority) = &self.authority {
             let verified = authority.verify_client_cert(end_entity, intermediates, now);
             if verified.is_err() && !is_its_own_authority(end_entity, &self.trusted, now, Shower::Client) {

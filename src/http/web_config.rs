@@ -10,12 +10,12 @@ use super::access::User;
 use super::passwords::Hash;
 use super::protection::{Protection, Rate};
 use super::tls::{ClientAuth, Pem, Tls, go_curve, names, version_of};
-use crate::config::{Key, Problems, Section, yaml};
+use crate::config::{Key, Problems, Secret, Section, Setting, Value, yaml};
 use crate::system::regular_file::{PATIENCE, read_text_within};
 
 const CERT: Key<String> = Key::new("cert", "\"\"", "");
 const CERT_FILE: Key<String> = Key::new("cert_file", "\"\"", "");
-const KEY: Key<String> = Key::new("key", "\"\"", "");
+const KEY: Key<Secret> = Key::new("key", "\"\"", "");
 const KEY_FILE: Key<String> = Key::new("key_file", "\"\"", "");
 const CLIENT_CA: Key<String> = Key::new("client_ca", "\"\"", "");
 const CLIENT_CA_FILE: Key<String> = Key::new("client_ca_file", "\"\"", "");
@@ -24,11 +24,72 @@ const CLIENT_ALLOWED_SANS: Key<Vec<String>> = Key::new("client_allowed_sans", "[
 const MIN_VERSION: Key<String> = Key::new("min_version", "\"TLS12\"", "");
 const MAX_VERSION: Key<String> = Key::new("max_version", "\"TLS13\"", "");
 const CIPHER_SUITES: Key<Vec<String>> = Key::new("cipher_suites", "[]", "");
-const PREFER_SERVER: Key<bool> = Key::new("prefer_server_cipher_suites", "true", "");
+const PREFER_SERVER: Key<Flag> = Key::new("prefer_server_cipher_suites", "true", "");
 const CURVES: Key<Vec<String>> = Key::new("curve_preferences", "[]", "");
-const HTTP2: Key<bool> = Key::new("http2", "true", "");
-const INTERVAL: Key<String> = Key::new("interval", "\"0s\"", "");
-const BURST: Key<usize> = Key::optional("burst", "");
+const HTTP2: Key<Flag> = Key::new("http2", "true", "");
+const INTERVAL: Key<Interval> = Key::new("interval", "\"0s\"", "");
+const BURST: Key<Burst> = Key::optional("burst", "");
+
+/// A boolean, as YAML 1.1 has it.
+struct Flag;
+
+impl Setting for Flag {
+    const EXPECTED: &'static str = "true or false";
+
+    fn from_value(value: &Value) -> Result<Self, String> {
+        const KNOWN: [&str; 8] = ["y", "yes", "true", "on", "n", "no", "false", "off"];
+        match value {
+            Value::Boolean(_) => Ok(Flag),
+            Value::String(text) if KNOWN.iter().any(|known| text.eq_ignore_ascii_case(known)) => Ok(Flag),
+            _ => Err(String::new()),
+        }
+    }
+}
+
+/// A duration as Go has it, such as `1m30s`; a whole number is of nanoseconds.
+struct Interval(Duration);
+
+impl Setting for Interval {
+    const EXPECTED: &'static str = "a duration such as 1s, 500ms or 1m30s";
+
+    fn from_value(value: &Value) -> Result<Self, String> {
+        go_duration(&String::from_value(value)?).map(Interval).ok_or_else(String::new)
+    }
+}
+
+fn go_duration(text: &str) -> Option<Duration> {
+    if let Ok(nanoseconds) = text.parse() {
+        return Some(Duration::from_nanos(nanoseconds));
+    }
+    let (mut sum, mut rest) = (0.0, text);
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
+        let unit = rest[digits..].find(|c: char| c.is_ascii_digit() || c == '.').map_or(rest.len(), |at| digits + at);
+        let seconds = match &rest[digits..unit] {
+            "ns" => 1e-9,
+            "us" | "µs" | "μs" => 1e-6,
+            "ms" => 1e-3,
+            "s" => 1.0,
+            "m" => 60.0,
+            "h" => 3600.0,
+            _ => return None,
+        };
+        sum += rest[..digits].parse::<f64>().ok()? * seconds;
+        rest = &rest[unit..];
+    }
+    Duration::try_from_secs_f64(sum).ok().filter(|_| !text.is_empty())
+}
+
+/// How many at once; none is a number too.
+struct Burst(usize);
+
+impl Setting for Burst {
+    const EXPECTED: &'static str = "a whole number";
+
+    fn from_value(value: &Value) -> Result<Self, String> {
+        String::from_value(value)?.parse().map(Burst).map_err(|_| String::new())
+    }
+}
 
 /// Reads the file at `path`; other paths in it start from its folder.
 ///
@@ -53,14 +114,8 @@ fn parse(name: &str, text: &str, folder: &Path) -> Result<Protection, Problems> 
 }
 
 /// A PEM that is there either as it is or as a file.
-fn pem(
-    section: &mut Section<'_>,
-    text: &Key<String>,
-    file: &Key<String>,
-    names: [&str; 2],
-    folder: &Path,
-) -> Option<Pem> {
-    let (given, path) = (section.get(text), section.get(file));
+fn pem(section: &mut Section<'_>, given: String, file: &Key<String>, names: [&str; 2], folder: &Path) -> Option<Pem> {
+    let path = section.get(file);
     if !given.is_empty() && !path.is_empty() {
         section.wrong(names[1], format!("expected either {} or {}, found both", names[0], names[1]));
     }
@@ -72,9 +127,10 @@ fn pem(
 }
 
 fn tls(section: &mut Section<'_>, folder: &Path) -> Option<Tls> {
-    let certificate = pem(section, &CERT, &CERT_FILE, ["cert", "cert_file"], folder);
-    let key = pem(section, &KEY, &KEY_FILE, ["key", "key_file"], folder);
-    let client_ca = pem(section, &CLIENT_CA, &CLIENT_CA_FILE, ["client_ca", "client_ca_file"], folder);
+    let (certificate, key, client_ca) = (section.get(&CERT), section.get(&KEY), section.get(&CLIENT_CA));
+    let certificate = pem(section, certificate, &CERT_FILE, ["cert", "cert_file"], folder);
+    let key = pem(section, key.reveal().to_owned(), &KEY_FILE, ["key", "key_file"], folder);
+    let client_ca = pem(section, client_ca, &CLIENT_CA_FILE, ["client_ca", "client_ca_file"], folder);
     let asked = section.get(&CLIENT_AUTH_TYPE);
     let client_auth = match asked.as_str() {
         "" => ClientAuth::No,
@@ -188,13 +244,8 @@ fn headers(section: &mut Section<'_>) -> HeaderMap {
 }
 
 fn rate(section: &mut Section<'_>) -> Option<Rate> {
-    let text = section.get(&INTERVAL);
-    let interval = if text.is_empty() || text == "0" { Ok(Duration::ZERO) } else { humantime::parse_duration(&text) };
-    let interval = interval.unwrap_or_else(|error| {
-        section.wrong("interval", format!("expected a duration such as 1s: {error}"));
-        Duration::ZERO
-    });
-    let burst = section.optional(&BURST).unwrap_or(1);
+    let Interval(interval) = section.get(&INTERVAL);
+    let Burst(burst) = section.optional(&BURST).unwrap_or(Burst(1));
     (!interval.is_zero()).then_some(Rate { interval, burst })
 }
 
@@ -227,6 +278,25 @@ mod tests {
         assert_eq!(protection.users[0].name, "alice");
         assert_eq!(protection.rate, Some(Rate { interval: Duration::from_secs(1), burst: 20 }));
         assert_eq!(parse("web.yml", "", Path::new("/etc")).unwrap(), Protection::default());
+    }
+
+    #[test]
+    fn durations_are_those_of_go() {
+        let milliseconds = |text: &str| go_duration(text).map(|duration| duration.as_millis());
+        for (text, expected) in [
+            ("0", 0),
+            ("0s", 0),
+            ("1s", 1000),
+            ("1.5s", 1500),
+            ("1h1m1s1ms", 3_661_001),
+            (".5m", 30_000),
+            ("2000000", 2),
+        ] {
+            assert_eq!(milliseconds(text), Some(expected), "{text}");
+        }
+        for text in ["", "s", "1d", "1 s", "-1s", "1.2.3s", "1s1", "9e99h"] {
+            assert_eq!(go_duration(text), None, "{text}");
+        }
     }
 
     #[test]
