@@ -31,6 +31,13 @@ pub struct Piece {
     pub block: Block,
 }
 
+impl Piece {
+    /// About how many bytes it takes.
+    pub fn bytes(&self) -> usize {
+        self.name.len() + self.help.len() + self.block.bytes()
+    }
+}
+
 /// What a push, or its refusal, does to one group.
 #[derive(Debug)]
 pub struct Change {

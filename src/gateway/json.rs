@@ -1,39 +1,95 @@
 //! `/api/v1`: the groups and the gateway itself as JSON, as Pushgateway has it.
+//!
+//! Groups are written one metric after the other, and handed over in parts: there is never more in memory than one family of
+//! one group.
 
 use serde_json::{Map, Value, json};
 
 use super::change::{Piece, Times};
 use super::key::Key;
 use super::state::PUSH_FAILURE_TIME;
+use crate::encode::drain::CHUNK;
 use crate::encode::parse::model::{Histogram, Kind, Measure, Metric};
 use crate::encode::pushed::go_float;
 
-/// A group: its labels, whether its last push succeeded, and each family under its name.
-pub fn group(key: &Key, times: Times, pieces: &[Piece]) -> Value {
-    let mut object = Map::new();
-    for piece in pieces {
-        object.insert(piece.name.to_string(), family(piece, times));
-    }
-    // A family that is called so cannot take the place of what every group has.
-    let labels: Map<String, Value> = key.labels().map(|(name, value)| (name.to_owned(), Value::from(value))).collect();
-    object.insert("labels".to_owned(), Value::Object(labels));
-    object.insert("last_push_successful".to_owned(), Value::from(times.failed <= times.pushed));
-    Value::Object(object)
+/// Which groups are asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Page {
+    /// How many, at the most; all, if nothing is said.
+    pub limit: Option<usize>,
+    /// Those that come after this one, in the order of keys.
+    pub after: Option<Key>,
 }
 
-fn family(piece: &Piece, times: Times) -> Value {
-    let mut metrics = Vec::new();
-    piece.block.read(&piece.name, piece.kind, &piece.help, &mut |family| {
-        metrics.extend(family.metrics.iter().map(metric));
-    });
-    let mut object = Map::new();
-    object.insert("time_stamp".to_owned(), Value::from(rfc3339(time_of(piece, times))));
-    object.insert("type".to_owned(), Value::from(kind_name(piece.kind)));
-    if !piece.help.is_empty() {
-        object.insert("help".to_owned(), Value::from(&*piece.help));
+impl Page {
+    /// The groups of the page, in order, and whether there are more.
+    pub fn of(&self, mut groups: Vec<(Key, Times)>) -> (Vec<(Key, Times)>, bool) {
+        let by_key = |(one, _): &(Key, Times), (other, _): &(Key, Times)| one.cmp(other);
+        groups.retain(|(key, _)| self.after.as_ref().is_none_or(|after| key > after));
+        let limit = self.limit.unwrap_or(usize::MAX);
+        let has_more = groups.len() > limit;
+        if has_more {
+            groups.select_nth_unstable_by(limit, by_key);
+            groups.truncate(limit);
+        }
+        groups.sort_unstable_by(by_key);
+        (groups, has_more)
     }
-    object.insert("metrics".to_owned(), Value::from(metrics));
-    Value::Object(object)
+}
+
+fn push(out: &mut Vec<u8>, value: &Value) {
+    // Memory takes what is written to it.
+    serde_json::to_writer(out, value).unwrap_or_default();
+}
+
+fn push_text(out: &mut Vec<u8>, text: &str) {
+    serde_json::to_writer(out, text).unwrap_or_default();
+}
+
+/// Appends a group: its labels, whether its last push succeeded, and each family under its name. What has become long is
+/// handed over.
+pub fn write_group(out: &mut Vec<u8>, key: &Key, times: Times, pieces: &[Piece], drain: &mut dyn FnMut(&mut Vec<u8>)) {
+    let labels: Map<String, Value> = key.labels().map(|(name, value)| (name.to_owned(), Value::from(value))).collect();
+    out.extend_from_slice(b"{\"labels\":");
+    push(out, &Value::Object(labels));
+    out.extend_from_slice(b",\"last_push_successful\":");
+    push(out, &Value::from(times.failed <= times.pushed));
+    // A family that is called so cannot take the place of what every group has.
+    let is_own = |piece: &&Piece| matches!(&*piece.name, "labels" | "last_push_successful");
+    for piece in pieces.iter().filter(|piece| !is_own(piece)) {
+        out.push(b',');
+        push_text(out, &piece.name);
+        out.push(b':');
+        write_family(out, piece, times, drain);
+    }
+    out.push(b'}');
+}
+
+fn write_family(out: &mut Vec<u8>, piece: &Piece, times: Times, drain: &mut dyn FnMut(&mut Vec<u8>)) {
+    out.push(b'{');
+    if !piece.help.is_empty() {
+        out.extend_from_slice(b"\"help\":");
+        push_text(out, &piece.help);
+        out.push(b',');
+    }
+    out.extend_from_slice(b"\"metrics\":[");
+    let mut is_first = true;
+    piece.block.read(&piece.name, piece.kind, &piece.help, &mut |family| {
+        for one in &family.metrics {
+            if !std::mem::take(&mut is_first) {
+                out.push(b',');
+            }
+            push(out, &metric(one));
+            if out.len() >= CHUNK {
+                drain(out);
+            }
+        }
+    });
+    out.extend_from_slice(b"],\"time_stamp\":");
+    push_text(out, &rfc3339(time_of(piece, times)));
+    out.extend_from_slice(b",\"type\":");
+    push_text(out, kind_name(piece.kind));
+    out.push(b'}');
 }
 
 fn time_of(piece: &Piece, times: Times) -> f64 {

@@ -30,29 +30,41 @@ impl Limits {
     /// # Errors
     /// 413 for a group that would be too large, 429 for what others may make room for; both name the setting.
     pub fn check(&self, state: &State, change: &Change, others: usize) -> Result<(), Refused> {
+        // A block has no numbers for more.
+        if change.added.iter().any(|piece| u32::try_from(piece.block.bytes()).is_err()) {
+            return Err(Refused(StatusCode::PAYLOAD_TOO_LARGE, "a family would take more than 4 GiB".to_owned()));
+        }
+        self.check_group(state, change)?;
+        self.check_all(state, change, others)
+    }
+
+    fn check_group(&self, state: &State, change: &Change) -> Result<(), Refused> {
         let alone = |piece: &Piece| bytes_of(&piece.name, &piece.help, &piece.block);
         let (removed, added) = (size(&change.removed, alone), size(&change.added, alone));
-        let is_new = change.before.is_none();
-        let key = bytes_of_group(&change.key);
-        let (kept, more) = (state.size_of(&change.key), if is_new { key } else { 0 });
-        let group = |before: usize, removed: usize, added: usize, limit: usize, what, setting| {
+        let (kept, key) = (state.size_of(&change.key), bytes_of_group(&change.key));
+        let (key_before, key_added) = if change.before.is_none() { (0, key) } else { (key, 0) };
+        let check = |before: usize, removed: usize, added: usize, limit: usize, what, setting| {
             let after = before.saturating_sub(removed) + added;
             if after > before && after > limit { Err(too_large(after, limit, what, setting)) } else { Ok(()) }
         };
-        group(kept.0 + key - more, removed.0, added.0 + more, self.group_bytes, "bytes", "max_group_bytes")?;
-        group(kept.1, removed.1, added.1, self.group_series, "series", "max_group_series")?;
+        check(kept.0 + key_before, removed.0, added.0 + key_added, self.group_bytes, "bytes", "max_group_bytes")?;
+        check(kept.1, removed.1, added.1, self.group_series, "series", "max_group_series")
+    }
+
+    fn check_all(&self, state: &State, change: &Change, others: usize) -> Result<(), Refused> {
+        let is_new = change.before.is_none();
         if is_new && state.groups() >= self.groups {
             return Err(full(self.groups, "groups", "max_groups"));
         }
-        let total = |before: usize, removed: usize, added: usize, limit: usize, what, setting| {
+        let beside = |piece: &Piece| state.more_of(piece);
+        let (removed, added) = (size(&change.removed, beside), size(&change.added, beside));
+        let more = state.more_seen(change) + if is_new { bytes_of_group(&change.key) } else { 0 };
+        let check = |before: usize, removed: usize, added: usize, limit: usize, what, setting| {
             let is_more = added > removed && (before + added).saturating_sub(removed) > limit;
             if is_more { Err(full(limit, what, setting)) } else { Ok(()) }
         };
-        let (gone, come) =
-            (size(&change.removed, |piece| state.more_of(piece)), size(&change.added, |p| state.more_of(p)));
-        let more = more + state.more_seen(change);
-        total(state.bytes() + others, gone.0, come.0 + more, self.bytes, "bytes", "max_total_bytes")?;
-        total(state.metrics(), removed.1, added.1, self.series, "series", "max_total_series")
+        check(state.bytes() + others, removed.0, added.0 + more, self.bytes, "bytes", "max_total_bytes")?;
+        check(state.metrics(), removed.1, added.1, self.series, "series", "max_total_series")
     }
 
     /// Whether a push may be encoded at all: its series with the labels of the group, about.

@@ -71,7 +71,7 @@ fn row(key: &Key, times: Times, pieces: &[Piece], viewer: &Viewer) -> String {
         () => "taken",
     };
     let ends = times.expires.map_or_else(|| "–".to_owned(), |expires| seconds(expires - now));
-    let bytes: usize = pieces.iter().map(|piece| piece.block.bytes()).sum();
+    let bytes: usize = pieces.iter().map(Piece::bytes).sum();
     let label = escaped(&key.to_string());
     let path = escaped(&path_of(key.job(), key.labels().filter(|(name, _)| *name != "job")));
     let delete = match viewer.may_push(key.job()) {
@@ -88,16 +88,29 @@ fn row(key: &Key, times: Times, pieces: &[Piece], viewer: &Viewer) -> String {
 /// A group's families, which open to show their values; the rest of long ones is behind the group's link.
 fn values(pieces: &[Piece]) -> String {
     const LINES: usize = 100;
+    const NAMES: usize = 50;
+    /// Lines may be long, and there is a hundred groups on a page.
+    const BYTES: usize = 8 << 10;
     let names: Vec<&str> = pieces.iter().map(|piece| &*piece.name).filter(|name| !is_marker(name)).collect();
     let all = pieces.iter().flat_map(|piece| piece.block.text(Names::Quoted).split_inclusive(|byte| *byte == b'\n'));
-    let mut lines: Vec<_> = all.take(LINES + 1).map(String::from_utf8_lossy).collect();
-    if lines.len() > LINES {
-        lines[LINES] = "…".into();
+    let mut left = BYTES;
+    let fits = |bytes: usize, left: &mut usize| left.checked_sub(bytes).map(|rest| *left = rest).is_some();
+    let mut lines: Vec<_> = all.take_while(|line| fits(line.len(), &mut left)).map(String::from_utf8_lossy).collect();
+    let series: usize = pieces.iter().map(|piece| piece.block.metrics()).sum();
+    if lines.len() > LINES || lines.len() < series {
+        lines.truncate(LINES);
+        lines.push("…".into());
+    }
+    let mut left = BYTES;
+    let shown = names.iter().take(NAMES).take_while(|name| fits(name.len(), &mut left)).copied();
+    let mut shown: Vec<&str> = shown.collect();
+    if shown.len() < names.len() {
+        shown.push("…");
     }
     format!(
         "<details><summary>{} families: {}</summary><pre>{}</pre></details>",
         names.len(),
-        escaped(&names.join(", ")),
+        escaped(&shown.join(", ")),
         escaped(&lines.concat()),
     )
 }

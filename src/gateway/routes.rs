@@ -13,9 +13,9 @@ use serde_json::{Value, json};
 
 use super::answer::Refused;
 use super::base::{Gateway, json_answer, text_of};
-use super::change::{Plan, Times};
-use super::json;
-use super::key::Key;
+use super::change::{Piece, Plan};
+use super::json::{self, Page};
+use super::key::{Key, path_of};
 use super::names;
 use super::origin::Foreign;
 use super::own;
@@ -136,7 +136,7 @@ async fn route(gateway: &Arc<Gateway>, raw: &str, request: Request) -> Result<Re
         (["-", "quit"], method) => gateway.quit(&method, &viewer),
         (["api", "v1", ..], Method::OPTIONS) => Ok(StatusCode::OK.into_response()),
         (["api", "v1", "status"], Method::GET) => Ok(gateway.status()),
-        (["api", "v1", "metrics"], Method::GET) => Ok(gateway.metrics()),
+        (["api", "v1", "metrics"], Method::GET) => gateway.metrics(query),
         (["api", "v1", "admin", "wipe"], method) if gateway.settings.load().admin_api => {
             gateway.wipe(&method, &viewer).await
         }
@@ -197,7 +197,9 @@ impl Gateway {
         let pieces = self.core.look(|state| state.pieces(key));
         let pieces = pieces.ok_or_else(|| Refused(StatusCode::NOT_FOUND, format!("there is no group {key}")))?;
         let content_type = (header::CONTENT_TYPE, Shape::Text(Names::Quoted).content_type());
-        Ok(([content_type], scrape::group(&pieces, Names::Quoted)).into_response())
+        let bytes = pieces.iter().map(Piece::bytes).sum();
+        let produce = move |drain: &mut dyn FnMut(&mut Vec<u8>)| scrape::group(&pieces, Names::Quoted, drain);
+        Ok(([content_type], body(produce, bytes)).into_response())
     }
 
     async fn wipe(&self, method: &Method, viewer: &Viewer) -> Result<Response, Refused> {
@@ -263,16 +265,32 @@ impl Gateway {
         }))
     }
 
-    fn metrics(&self) -> Response {
-        let keys: Vec<(Key, Times)> =
-            self.core.look(|state| state.all().map(|(key, times)| (key.clone(), times)).collect());
-        // A group at a time, so that pushes are not held up; one that has ended meanwhile is left out.
-        let groups = keys.iter().filter_map(|(key, times)| {
-            let pieces = self.core.look(|state| state.pieces(key))?;
-            Some(json::group(key, *times, &pieces))
-        });
-        let groups: Vec<Value> = groups.collect();
-        json_answer(&json!({"status": "success", "data": groups}))
+    /// `GET /api/v1/metrics`; with `limit`, and `after` as the answer before said, a page at a time.
+    fn metrics(self: &Arc<Self>, query: &str) -> Result<Response, Refused> {
+        let page = page_of(query)?;
+        let (keys, bytes) = self
+            .core
+            .look(|state| (state.all().map(|(key, times)| (key.clone(), times)).collect::<Vec<_>>(), state.bytes()));
+        let (groups, has_more) = page.of(keys);
+        let gateway = self.clone();
+        let produce = move |drain: &mut dyn FnMut(&mut Vec<u8>)| {
+            let mut out = b"{\"data\":[".to_vec();
+            let mut separator: &[u8] = b"";
+            // A group at a time, so that pushes are not held up; one that has ended meanwhile is left out.
+            for (key, times) in &groups {
+                let Some(pieces) = gateway.core.look(|state| state.pieces(key)) else { continue };
+                out.extend_from_slice(std::mem::replace(&mut separator, b","));
+                json::write_group(&mut out, key, *times, &pieces, drain);
+            }
+            out.push(b']');
+            if let Some((last, _)) = groups.last().filter(|_| has_more) {
+                out.extend_from_slice(b",\"next\":");
+                out.extend_from_slice(Value::from(path_of_key(last)).to_string().as_bytes());
+            }
+            out.extend_from_slice(b",\"status\":\"success\"}");
+            out
+        };
+        Ok(([(header::CONTENT_TYPE, "application/json")], body(produce, bytes)).into_response())
     }
 
     fn scrape(self: &Arc<Self>, headers: &HeaderMap) -> Response {
@@ -299,12 +317,7 @@ impl Gateway {
         let head = [(header::CONTENT_TYPE, shape.content_type()), (header::VARY, "Accept, Accept-Encoding")];
         let is_gzip = accepts_gzip(text_of(headers, &header::ACCEPT_ENCODING));
         let encoding = is_gzip.then_some((header::CONTENT_ENCODING, HeaderValue::from_static("gzip")));
-        let body = match (is_gzip, bytes < LARGE) {
-            (true, true) => Body::from(render::collected(render::compressed(produce))),
-            (true, false) => Body::new(render::streamed(render::compressed(produce), |_| {})),
-            (false, true) => Body::from(render::collected(produce)),
-            (false, false) => Body::new(render::streamed(produce, |_| {})),
-        };
+        let body = if is_gzip { body(render::compressed(produce), bytes) } else { body(produce, bytes) };
         (head, encoding.into_iter().collect::<HeaderMap>(), body).into_response()
     }
 
@@ -318,6 +331,36 @@ impl Gateway {
         };
         render::whole(format, 0, |out| own::write(out, &self.counts, &gauges))
     }
+}
+
+/// A body that is made of about so many bytes: at once, or while it is sent.
+fn body(produce: impl render::Produce + Send + 'static, bytes: usize) -> Body {
+    match bytes < LARGE {
+        true => Body::from(render::collected(produce)),
+        false => Body::new(render::streamed(produce, |_| {})),
+    }
+}
+
+/// Which groups a query asks for.
+fn page_of(query: &str) -> Result<Page, Refused> {
+    let mut page = Page::default();
+    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+        match name.as_ref() {
+            "limit" => {
+                let limit = value.parse().ok().filter(|limit| *limit > 0);
+                let wrong = || Refused::bad(format!("expected a limit such as limit=100, found {value:?}"));
+                page.limit = Some(limit.ok_or_else(wrong)?);
+            }
+            "after" => page.after = Some(Key::from_path(value.strip_prefix("metrics/").unwrap_or(&value))?),
+            _ => {}
+        }
+    }
+    Ok(page)
+}
+
+/// The path of a group, by which it can be asked for.
+fn path_of_key(key: &Key) -> String {
+    path_of(key.job(), key.labels().filter(|(name, _)| *name != "job"))
 }
 
 /// What a line takes that no block holds, about: a marker's, or a point's.

@@ -104,12 +104,15 @@ fn push_protobuf(out: &mut Vec<u8>, name: &str, held: &Held) {
     pushed::push_family_message(out, name, held.kind, &held.help, &metrics);
 }
 
-/// The families of one group as text.
-pub fn group(pieces: &[Piece], names: Names) -> Vec<u8> {
+/// The families of one group as text, handed over in parts; what is left comes back.
+pub fn group(pieces: &[Piece], names: Names, drain: &mut dyn FnMut(&mut Vec<u8>)) -> Vec<u8> {
     let mut out = Vec::new();
     for piece in pieces {
         pushed::push_head(&mut out, &piece.name, piece.kind, &piece.help, names);
         out.extend_from_slice(piece.block.text(names));
+        if out.len() >= CHUNK {
+            drain(&mut out);
+        }
     }
     out
 }

@@ -207,6 +207,7 @@ pub(super) fn remedy(error: &io::Error) -> &'static str {
         }
         ErrorKind::ReadOnlyFilesystem => "mount the gateway's disk for writing; no restart is needed",
         ErrorKind::PermissionDenied => "let Taffrail's user write the gateway's folder; no restart is needed",
+        ErrorKind::NotFound => "its folder is made again, and what is in memory written to it; push again",
         _ => "see to the gateway's disk",
     }
 }

@@ -1,6 +1,6 @@
 //! The log in a folder: opened, written, and shortened by snapshots.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Metadata};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -10,6 +10,7 @@ use super::lock::{is_unwritable, lock, lock_if_possible};
 use super::output::Output;
 use super::snapshot::{Finished, Snapshot};
 use super::{MAGIC, MAGIC_OF_PARTS, OpenError, Records, Recovery, Segment};
+use crate::system::Stamp;
 
 const SEGMENT: &str = "log";
 
@@ -29,8 +30,10 @@ pub struct Log {
     repairs: Vec<Repair>,
     /// Held as long as the log is open; nothing on a disk that takes not even an empty file.
     lock: Option<File>,
-    /// The files when it was opened without a lock.
+    /// The files when it was opened without a lock, or lost.
     found: Vec<Numbered>,
+    /// Whether what was written has been taken away, and no snapshot holds it yet.
+    is_lost: bool,
 }
 
 #[derive(Debug)]
@@ -64,6 +67,7 @@ impl Log {
             repairs: Vec::new(),
             lock,
             found: Vec::new(),
+            is_lost: false,
         };
         let first = log.read_snapshot(&found, replay, &mut recovery)?;
         let counts = |file: &&Numbered| file.kind == Kind::Segment && file.number >= first;
@@ -116,6 +120,10 @@ impl Log {
 
     /// What is to be done before anything is written.
     fn prepare(&mut self) -> io::Result<()> {
+        if self.lock.is_some() && !self.holds_lock() {
+            let folder = self.folder.clone();
+            return Err(self.lose(&folder));
+        }
         if self.lock.is_none() {
             let lock = lock(&self.folder).map_err(io::Error::other)?;
             if files::list(&self.folder)? != self.found {
@@ -150,7 +158,34 @@ impl Log {
         if self.segment.as_ref().is_some_and(|open| records.has_parts() && !open.takes_parts) {
             self.close_segment()?;
         }
-        self.writable(records.has_parts())?.append(records)
+        let segment = self.writable(records.has_parts())?;
+        segment.append(records)?;
+        let path = path_of(&self.folder, self.number - 1);
+        match self.segment.as_ref().is_some_and(|open| open.segment.is_at(&path)) {
+            true => Ok(()),
+            false => Err(self.lose(&path)),
+        }
+    }
+
+    /// Begins anew, as the folder, or what was written in it, has been taken away: the next snapshot must hold everything.
+    fn lose(&mut self, path: &Path) -> io::Error {
+        self.segment = None;
+        self.repairs.clear();
+        self.earlier.clear();
+        self.snapshot = 0;
+        self.is_lost = true;
+        if !self.holds_lock() {
+            // A log that stands there then is somebody else's.
+            (self.lock, self.found) = (None, Vec::new());
+        }
+        io::Error::new(io::ErrorKind::NotFound, format!("{} was taken away", path.display()))
+    }
+
+    /// Whether the lock that is held is the one that others find.
+    fn holds_lock(&self) -> bool {
+        let identity = |metadata: io::Result<Metadata>| metadata.ok().map(|found| Stamp::from(&found).identity());
+        let held = self.lock.as_ref().and_then(|lock| identity(lock.metadata()));
+        held.is_some() && held == identity(fs::metadata(self.folder.join("lock")))
     }
 
     /// The segment that is written, which is made if it is not there yet.
@@ -194,12 +229,12 @@ impl Log {
         /// Tests have many snapshots of little.
         const AT_LEAST: u64 = if cfg!(test) { 1 << 10 } else { 8 << 20 };
         const MOST_SEGMENTS: usize = 16;
-        self.bytes() > AT_LEAST + 2 * self.snapshot || self.segments() > MOST_SEGMENTS
+        self.is_lost || self.bytes() > AT_LEAST + 2 * self.snapshot || self.segments() > MOST_SEGMENTS
     }
 
     /// Whether a snapshot may be shorter than the segments of which it would take the place.
     pub fn is_longer_than_its_snapshot(&self) -> bool {
-        self.bytes() > self.snapshot
+        self.is_lost || self.bytes() > self.snapshot
     }
 
     /// Begins a snapshot of everything that was written so far: what is written from here on is not part of it.
@@ -217,6 +252,7 @@ impl Log {
     pub fn shortened(&mut self, by: Finished) {
         self.earlier.retain(|(number, _)| *number >= by.number);
         self.snapshot = by.bytes;
+        self.is_lost = false;
         self.number = self.number.max(by.number + 1);
     }
 
@@ -232,4 +268,8 @@ impl Log {
     pub(super) fn segment(&mut self) -> &mut Segment {
         self.writable(false).unwrap()
     }
+}
+
+fn path_of(folder: &Path, number: u64) -> PathBuf {
+    folder.join(format!("{number:010}.{SEGMENT}"))
 }

@@ -30,6 +30,9 @@
 //! What is damaged is kept: the file is copied aside, what is whole before and behind the damage is read, and it is told
 //! what was passed over. A record that was cut off at the end of the last segment is what a crash leaves, and no damage.
 //!
+//! A segment that is not where it was, because the folder or the file was taken away, is noticed before what was written
+//! to it is acknowledged. The log begins anew then, in a folder that is made again, and wants a snapshot of everything.
+//!
 //! On a disk that takes nothing (full, read-only, or no permission) the log is opened and read all the same. What is to be
 //! done to its files waits; [`Log::write`] does it first, and works as soon as the disk takes something.
 

@@ -4,7 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::Path;
 
-use crate::system;
+use crate::system::{self, Stamp};
 
 /// A file that is open to be written.
 #[derive(Debug)]
@@ -77,6 +77,14 @@ impl Output {
     /// What the disk answers.
     pub(crate) fn sync(&self) -> io::Result<()> {
         self.file.sync_data()
+    }
+
+    /// What it is to the file system.
+    ///
+    /// # Errors
+    /// What the disk answers.
+    pub(crate) fn stamp(&self) -> io::Result<Stamp> {
+        self.file.metadata().map(|metadata| Stamp::from(&metadata))
     }
 
     /// For tests that have it fail.

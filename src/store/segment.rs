@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::Records;
 use super::output::Output;
-use crate::system::sync_folder;
+use crate::system::{Stamp, sync_folder};
 
 /// A segment that is written.
 #[derive(Debug)]
@@ -69,6 +69,12 @@ impl Segment {
                 Err(error)
             }
         }
+    }
+
+    /// Whether it is still what `path` leads to: otherwise nobody will find what is written to it.
+    pub fn is_at(&self, path: &Path) -> bool {
+        let found = path.metadata().map(|metadata| Stamp::from(&metadata).identity()).ok();
+        found.is_some() && self.file.stamp().ok().map(|stamp| stamp.identity()) == found
     }
 
     /// Cuts off what a write that failed has left.

@@ -142,6 +142,53 @@ fn what_could_not_be_written_is_not_there() {
     assert_eq!(open(folder.path()).2, [b"first".to_vec(), b"second".to_vec()]);
 }
 
+#[test]
+fn what_is_taken_away_is_noticed_before_anything_is_acknowledged() {
+    let parent = tempfile::tempdir().unwrap();
+    let folder = parent.path().join("state");
+    let (mut log, ..) = open(&folder);
+    log.write(&records(&[b"first"])).unwrap();
+    for (away, is_there) in [("rm", false), ("mv", false), ("segment", true)] {
+        match away {
+            "rm" => fs::remove_dir_all(&folder).unwrap(),
+            "mv" => fs::rename(&folder, parent.path().join("elsewhere")).unwrap(),
+            _ => fs::remove_file(only_segment(&folder)).unwrap(),
+        }
+        assert_eq!(folder.exists(), is_there);
+        let refused = log.write(&records(&[b"refused"])).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::NotFound, "{away}: {refused}");
+        assert!(log.is_long(), "{away}: a snapshot is due");
+        log.write(&records(&[b"meanwhile"])).unwrap();
+        let mut snapshot = log.begin_snapshot().unwrap();
+        snapshot.write(&records(&[b"everything"])).unwrap();
+        let finished = snapshot.finish().unwrap();
+        log.shortened(finished);
+        assert!(!log.is_long());
+        log.write(&records(&[b"later"])).unwrap();
+    }
+    drop(log);
+    assert_eq!(open(&folder).2, [b"everything".to_vec(), b"later".to_vec()]);
+}
+
+#[test]
+fn a_log_that_stands_where_ours_was_is_not_written() {
+    let parent = tempfile::tempdir().unwrap();
+    let folder = parent.path().join("state");
+    let (mut log, ..) = open(&folder);
+    log.write(&records(&[b"ours"])).unwrap();
+    fs::rename(&folder, parent.path().join("elsewhere")).unwrap();
+    let (mut other, ..) = open(&folder);
+    other.write(&records(&[b"theirs"])).unwrap();
+    for _ in 0..3 {
+        assert!(log.write(&records(&[b"refused"])).is_err());
+        assert!(log.begin_snapshot().is_err());
+    }
+    drop(other);
+    assert!(log.write(&records(&[b"refused"])).unwrap_err().to_string().contains("another process"));
+    drop(log);
+    assert_eq!(open(&folder).2, [b"theirs".to_vec()]);
+}
+
 /// What has so many parts.
 fn of_parts(count: usize, fill: u8) -> Vec<u8> {
     vec![fill; (count - 1) * PART + 5]

@@ -277,6 +277,28 @@ fn with_mount_a_gateway_starts_on_a_read_only_disk_and_goes_on_when_it_can_write
 }
 
 #[test]
+fn a_folder_that_is_taken_away_is_made_again_with_what_was_in_it() {
+    let parent = tempfile::tempdir().unwrap();
+    let folder = parent.path().join("state");
+    let gateway = Own::keeping(&folder, "");
+    for number in 0..20 {
+        assert_eq!(gateway.put(&format!("/metrics/job/g{number}"), "x 1\n").status, 200);
+    }
+    std::fs::remove_dir_all(&folder).unwrap();
+    let refused = gateway.put("/metrics/job/later", "x 1\n");
+    assert!(refused.status == 503 && refused.body.contains("taken away"), "{refused:?}");
+    assert_eq!(gateway.put("/metrics/job/later", "x 1\n").status, 200);
+    wait_until("a snapshot", || {
+        let names = std::fs::read_dir(&folder).ok()?.map(|entry| entry.unwrap().path());
+        names.into_iter().any(|path| path.extension().is_some_and(|extension| extension == "snapshot")).then_some(())
+    });
+    let before = now_pushed(&gateway);
+    gateway.signal(Signal::KILL);
+    drop(gateway);
+    assert_eq!(now_pushed(&Own::keeping(&folder, "")), before);
+}
+
+#[test]
 fn what_earlier_runs_wrote_is_shortened_and_nothing_that_was_begun_is_left() {
     let folder = tempfile::tempdir().unwrap();
     let bytes = || -> u64 {

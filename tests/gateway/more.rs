@@ -332,3 +332,58 @@ fn long_help_texts_names_and_keys_count_and_nothing_acknowledged_is_lost() {
     let families = exposition.lines().filter(|line| line.starts_with("long") || line.starts_with('j'));
     assert_eq!(families.count(), 3 + 10);
 }
+
+#[test]
+fn groups_as_json_are_had_a_page_at_a_time() {
+    let gateway = Own::start("");
+    for number in 0..25 {
+        ok(gateway.put(&format!("/metrics/job/a%2Fb/host/h{number:02}"), "x 1\n"));
+    }
+    ok(gateway.put("/metrics/job/labels", "labels 1\nlast_push_successful 2\n"));
+    let get = |query: &str| {
+        let reply = request("GET", &format!("/api/v1/metrics{query}"), "").send(&gateway.address());
+        assert_eq!(reply.status, 200, "{reply:?}");
+        serde_json::from_str::<serde_json::Value>(&reply.body).unwrap()
+    };
+    let whole = get("");
+    assert!(whole["next"].is_null() && whole["data"].as_array().unwrap().len() == 26);
+    let (mut paged, mut query, mut pages) = (Vec::new(), "?limit=10".to_owned(), 0);
+    loop {
+        let page = get(&query);
+        let groups = page["data"].as_array().unwrap();
+        assert!(groups.len() <= 10 && page["status"] == "success");
+        paged.extend(groups.iter().cloned());
+        pages += 1;
+        let Some(next) = page["next"].as_str() else { break };
+        let next: String = form_urlencoded::byte_serialize(next.as_bytes()).collect();
+        query = format!("?limit=10&after={next}");
+        // One that has ended is still a place.
+        gateway.delete("/metrics/job/a%2Fb/host/h00");
+    }
+    assert_eq!((pages, paged.len()), (3, 26));
+    let labels = |groups: &[serde_json::Value]| groups.iter().map(|group| group["labels"].clone()).collect::<Vec<_>>();
+    assert_eq!(labels(&paged), labels(whole["data"].as_array().unwrap()));
+    let named = paged.iter().find(|group| group["labels"]["job"] == "labels").unwrap();
+    assert_eq!((&named["last_push_successful"], named["labels"].as_object().unwrap().len()), (&true.into(), 1));
+    for wrong in ["?limit=0", "?limit=x", "?after=nothing"] {
+        let reply = request("GET", &format!("/api/v1/metrics{wrong}"), "").send(&gateway.address());
+        assert_eq!(reply.status, 400, "{wrong}: {reply:?}");
+    }
+}
+
+#[test]
+fn large_states_are_sent_while_they_are_written() {
+    let gateway = Own::start("");
+    let series = |number: usize| format!("rows{{n=\"{number}\",l=\"{}\"}} {number}\n", "x".repeat(100));
+    let body: String = (0..20_000).map(series).collect();
+    for group in 0..3 {
+        ok(gateway.put(&format!("/metrics/job/large{group}"), &body));
+    }
+    let json = request("GET", "/api/v1/metrics", "").send(&gateway.address());
+    assert!(json.header("content-length").is_none() && json.header("transfer-encoding").is_some(), "{}", json.head);
+    let group = request("GET", "/metrics/job/large1", "").send(&gateway.address());
+    assert!(group.header("content-length").is_none(), "{}", group.head);
+    assert!(json.body.len() > 3_000_000 && group.body.len() > 2_000_000);
+    let page = request("GET", "/", "").send(&gateway.address());
+    assert!(page.body.len() < 100_000, "{} bytes for three groups", page.body.len());
+}
