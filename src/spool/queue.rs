@@ -1,14 +1,17 @@
 //! The queue: what is on disk, and behind it what is in memory alone.
 
+mod moves;
+
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::disk::{Disk, Look, Piece};
+use super::disk::{Disk, Piece};
 use super::memory::{self, Memory};
 use super::owners::Owner;
 use crate::encode::point::Lines;
+use crate::log::Episode;
 use crate::system::OwnFolder;
 
 /// How much may wait, and for how long.
@@ -40,6 +43,16 @@ pub struct Queue {
     told: Told,
     /// Whose it is, as its folder says.
     owner: Mutex<Option<Owner>>,
+    drops: Mutex<Drops>,
+}
+
+/// What the log was told of points that were dropped.
+#[derive(Default)]
+struct Drops {
+    /// How many had been, as there was no room, when this was looked at last.
+    overflow: u64,
+    is_full: Episode<()>,
+    are_old: Episode<()>,
 }
 
 /// Where points are kept beside memory.
@@ -49,7 +62,7 @@ enum Keeping {
     /// In a folder that cannot be used.
     Closed(Closed),
     /// On disk, where there may be trouble, as the log was told.
-    Open(Box<Disk>, Option<String>),
+    Open(Box<Disk>, Episode<String>),
 }
 
 /// A folder that cannot be used.
@@ -120,6 +133,7 @@ impl Queue {
             disk: Mutex::new(Keeping::None),
             told: Told::default(),
             owner: Mutex::default(),
+            drops: Mutex::default(),
         }
     }
 
@@ -131,69 +145,6 @@ impl Queue {
         queue.told.has_folder.store(true, Relaxed);
         queue.open(&mut queue.disk());
         queue
-    }
-
-    /// Says whose it is, and lets it be in `folder` from here on, with all that waits; without one, it stays where it is. May
-    /// take as long as the disk does.
-    pub fn belongs_to(&self, owner: Owner, folder: Option<PathBuf>) {
-        *self.owner.lock().unwrap_or_else(PoisonError::into_inner) = Some(owner);
-        let mut keeping = self.disk();
-        if let Some(folder) = folder {
-            self.told.has_folder.store(true, Relaxed);
-            self.move_to(&mut keeping, folder);
-        }
-        self.mark(&keeping);
-        self.tell(&mut keeping);
-    }
-
-    fn mark(&self, keeping: &Keeping) {
-        let owner = self.owner.lock().unwrap_or_else(PoisonError::into_inner);
-        if let (Keeping::Open(disk, _), Some(owner)) = (keeping, &*owner) {
-            owner.mark(disk.own_folder());
-        }
-    }
-
-    fn move_to(&self, keeping: &mut Keeping, folder: PathBuf) {
-        let place = OwnFolder::place(&folder).unwrap_or_else(|_| folder.clone());
-        match keeping {
-            Keeping::Open(disk, _) => {
-                if disk.folder() != place && disk.rename(&place).is_err() {
-                    self.leave_for(keeping, place);
-                }
-            }
-            Keeping::Closed(closed) if closed.folder == folder => {}
-            Keeping::Closed(_) | Keeping::None => {
-                *keeping = Keeping::Closed(Closed { folder, place: None, told: None });
-                self.keep_up(keeping, false);
-            }
-        }
-    }
-
-    /// Goes on in another folder, which has something in it, or is on another disk.
-    fn leave_for(&self, keeping: &mut Keeping, place: PathBuf) {
-        let Keeping::Open(old, _) = keeping else { return };
-        match Disk::open(&place, self.bounds()) {
-            Err(error) => {
-                tracing::error!("points go on waiting in {}: the spool {error}", old.folder().display());
-            }
-            Ok((mut new, damage)) => {
-                tell_damage(&damage);
-                let (_, left) = old.pour_into(Some(&mut new));
-                self.add_dropped(old);
-                if !left.is_empty() {
-                    tracing::error!(
-                        "points go on waiting in {}: {} takes none",
-                        old.folder().display(),
-                        place.display()
-                    );
-                    return new.be_done();
-                }
-                let old = std::mem::replace(keeping, Keeping::Open(Box::new(new), None));
-                if let Keeping::Open(old, _) = old {
-                    old.be_done();
-                }
-            }
-        }
     }
 
     /// Changes the bounds; what is too much is dropped when points come.
@@ -242,85 +193,11 @@ impl Queue {
                 if closed.told.is_some() {
                     tracing::info!("the spool {} can be used now", closed.folder.display());
                 }
-                *keeping = Keeping::Open(Box::new(disk), None);
+                *keeping = Keeping::Open(Box::new(disk), Episode::default());
                 self.mark(keeping);
                 self.tell(keeping);
             }
             Err(error) => closed.tell(&error),
-        }
-    }
-
-    /// Looks whether the folder is still there. What waited in it is kept elsewhere, as far as it can be read.
-    fn look(&self, keeping: &mut Keeping, closely: bool) {
-        let Keeping::Open(disk, _) = keeping else { return };
-        match disk.look(closely) {
-            Look::Sound => {}
-            Look::Mended { lost, rescued, trouble } => {
-                let folder = disk.folder().display();
-                for trouble in trouble {
-                    tracing::error!("the spool {folder} is damaged: {trouble}");
-                }
-                let kept: usize = rescued.iter().map(Lines::count).sum();
-                if lost > 0 || kept > 0 {
-                    tracing::error!(
-                        "files of the spool {folder} were taken away: {lost} points that waited in them are lost, {kept} are kept"
-                    );
-                }
-                self.put_back(rescued);
-            }
-            Look::Away(what) => self.leave(keeping, &what),
-        }
-    }
-
-    /// Leaves a folder that is not at its path any more.
-    fn leave(&self, keeping: &mut Keeping, what: &str) {
-        let Keeping::Open(mut old, _) = std::mem::replace(keeping, Keeping::None) else { return };
-        let (waited, place) = (old.waiting().0, old.folder().to_owned());
-        let mut closed = Closed { folder: place.clone(), place: Some(place.clone()), told: None };
-        let mut new = match Disk::open(&place, self.bounds()) {
-            Ok((disk, damage)) => {
-                tell_damage(&damage);
-                Some(disk)
-            }
-            Err(error) => {
-                closed.told = Some(error.to_string());
-                None
-            }
-        };
-        let (count, left) = old.pour_into(new.as_mut());
-        let lost = waited.saturating_sub(count);
-        old.dropped.damaged += lost;
-        self.add_dropped(&mut old);
-        let fate = match (waited, &closed.told) {
-            (0, None) => "nothing waited in it, and it is there again".to_owned(),
-            (0, Some(error)) => format!("points are kept in memory, as it cannot be made again: {error}"),
-            (_, None) => {
-                format!("of {waited} points that waited in it {count} are in the new one, and {lost} are lost")
-            }
-            (_, Some(error)) => format!(
-                "of {waited} points that waited in it {count} are kept in memory, and {lost} are lost; it cannot be made again: {error}"
-            ),
-        };
-        tracing::error!("the spool {} {what}: {fate}", place.display());
-        self.put_back(left);
-        old.be_done();
-        *keeping = match new {
-            Some(new) => Keeping::Open(Box::new(new), None),
-            None => Keeping::Closed(closed),
-        };
-        self.mark(keeping);
-        self.tell(keeping);
-    }
-
-    /// Into memory, before what came later.
-    fn put_back(&self, rescued: Vec<Lines>) {
-        let is_in_flight = self.told.memory_in_flight.load(Relaxed);
-        let mut memory = self.memory();
-        for lines in rescued.into_iter().rev() {
-            match is_in_flight {
-                true => memory.push(lines),
-                false => memory.put_before(lines),
-            }
         }
     }
 
@@ -336,19 +213,16 @@ impl Queue {
                     self.memory().remove_first(&batch, usize::MAX);
                 }
                 Err(error) => {
-                    if trouble.is_none() {
-                        tracing::error!(
-                            "points are kept in memory, as the disk takes none: {}: {error}",
-                            disk.folder().display()
-                        );
-                        *trouble = Some(error.to_string());
+                    if trouble.fails(error.to_string()) {
+                        let folder = disk.folder().display();
+                        tracing::error!("points are kept in memory, as the disk takes none: {folder}: {error}");
                     }
                     return;
                 }
             }
         }
-        if is_written && trouble.take().is_some() {
-            tracing::info!("points are kept on disk again: {}", disk.folder().display());
+        if is_written && let Some(over) = trouble.is_well() {
+            tracing::info!("points are kept on disk again {over}: {}", disk.folder().display());
         }
     }
 
@@ -449,18 +323,44 @@ impl Queue {
         set(&self.told.bytes, bytes);
         set(&self.told.oldest_seconds, oldest.as_secs());
         self.told.has_backlog.store(has_backlog, Relaxed);
+        self.tell_of_overflow();
+    }
+
+    fn tell_of_overflow(&self) {
+        let counts = self.counts();
+        let mut drops = self.drops.lock().unwrap_or_else(PoisonError::into_inner);
+        if counts.overflow > std::mem::replace(&mut drops.overflow, counts.overflow) {
+            if drops.is_full.fails(()) {
+                let (sink, points) = (self.sink(), counts.points);
+                tracing::warn!(
+                    sink,
+                    "there is no room for more than {points} points: the oldest are dropped, and counted"
+                );
+            }
+        } else if counts.points == 0 {
+            if let Some(over) = drops.is_full.is_well() {
+                tracing::info!(sink = self.sink(), "there is room for all points again, {over}");
+            }
+            let _ = drops.are_old.is_well();
+        }
+    }
+
+    /// Whose it is, for the log.
+    fn sink(&self) -> String {
+        let owner = self.owner.lock().unwrap_or_else(PoisonError::into_inner);
+        owner.as_ref().map(|owner| owner.name.clone()).unwrap_or_default()
     }
 
     /// Counts what was dropped since this was asked last.
     fn add_dropped(&self, disk: &mut Disk) {
         let dropped = std::mem::take(&mut disk.dropped);
-        if dropped.expired > 0 {
+        let mut drops = self.drops.lock().unwrap_or_else(PoisonError::into_inner);
+        if dropped.expired > 0 && drops.are_old.fails(()) {
             let (count, age) = (dropped.expired, humantime::format_duration(disk.bounds.age));
-            tracing::warn!(
-                "{count} points had waited for more than {age}, and were dropped: {}",
-                disk.folder().display()
-            );
+            let sink = self.sink();
+            tracing::warn!(sink, "{count} points had waited for more than {age}, and were dropped; more are counted");
         }
+        drop(drops);
         self.told.overflow.fetch_add(dropped.overflow, Relaxed);
         self.told.expired.fetch_add(dropped.expired, Relaxed);
         self.told.damaged.fetch_add(dropped.damaged, Relaxed);

@@ -161,6 +161,9 @@ impl OwnFolder {
         if path.symlink_metadata().is_ok() {
             return Err(ErrorKind::AlreadyExists.into());
         }
+        if !matches!(self.standing(), Standing::Same(_)) {
+            return Err(ErrorKind::NotFound.into());
+        }
         fs::rename(&self.path, path)?;
         path.clone_into(&mut self.path);
         Ok(())

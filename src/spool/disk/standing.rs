@@ -1,5 +1,6 @@
 //! What becomes of what waits when somebody takes the folder away, or a file in it.
 
+use std::collections::VecDeque;
 use std::io;
 use std::time::{Duration, SystemTime};
 
@@ -119,23 +120,30 @@ impl Disk {
         }
     }
 
-    /// Writes everything that waits, and can still be read, to `other`, lane by lane. Says how many points that were, and
-    /// gives those that it did not take.
-    pub(in crate::spool) fn pour_into(&mut self, mut other: Option<&mut Disk>) -> (u64, Vec<Lines>) {
-        let (mut count, mut left) = (0, Vec::new());
+    /// Writes everything that waits, and can still be read, to `other`, lane by lane. Gives those that it did not take, of
+    /// them the newest, as many as `most` bytes hold; says how many points that were together.
+    pub(in crate::spool) fn pour_into(&mut self, mut other: Option<&mut Disk>, most: usize) -> (u64, Vec<Lines>) {
+        let (mut count, mut left, mut bytes) = (0, VecDeque::new(), 0);
         for stretch in self.stretches.clone() {
             self.hand_out(stretch, &mut |lines| {
                 count += lines.count() as u64;
                 let is_written = other.as_mut().is_some_and(|other| left.is_empty() && other.append(&lines).is_ok());
                 if !is_written {
-                    left.push(lines);
+                    bytes += lines.bytes().len();
+                    left.push_back(lines);
+                }
+                while bytes > most
+                    && let Some(oldest) = left.pop_front()
+                {
+                    bytes -= oldest.bytes().len();
+                    count -= oldest.count() as u64;
                 }
             });
             if let Some(other) = other.as_mut().filter(|_| stretch.end.is_some()) {
                 other.set_backlog_apart();
             }
         }
-        (count, left)
+        (count, left.into())
     }
 
     /// Nothing in it waits any more: it is elsewhere. Should the folder come back, it is not sent again.

@@ -237,3 +237,23 @@ fn what_was_written_by_a_clock_that_was_wrong_does_not_expire_at_once() {
         assert_eq!(drain(&queue), (0..16).collect::<Vec<_>>());
     }
 }
+
+#[test]
+fn of_more_than_memory_holds_the_newest_are_kept() {
+    let root = tempfile::tempdir().unwrap();
+    let folder = root.path().join("central");
+    let queue = Queue::on_disk(&folder, Bounds { memory: 100_000, ..WIDE });
+    for round in 0..10 {
+        push(&queue, round * 5000..(round + 1) * 5000);
+    }
+    fs::rename(&folder, root.path().join("aside")).unwrap();
+    symlink("/", &folder).unwrap();
+    queue.settle();
+    let counts = queue.counts();
+    assert!(counts.bytes <= 100_000 && counts.points > 10_000 && counts.points == counts.in_memory, "{counts:?}");
+    assert_eq!(counts.points as u64 + counts.damaged, 50_000);
+    let left = drain(&queue);
+    assert_eq!(left, (50_000 - left.len() as u64..50_000).collect::<Vec<_>>());
+    // What is not in memory is where it was.
+    assert_eq!(drain(&Queue::on_disk(&root.path().join("aside"), WIDE)).len(), 50_000);
+}
