@@ -6,7 +6,7 @@ use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use reqwest::{Client, ClientBuilder, Identity};
+use reqwest::{Client, ClientBuilder, Identity, Url};
 use rustls::ClientConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -126,6 +126,18 @@ impl Tls {
 
 const NO_CERTIFICATES: &str = "expected certificates in PEM form, found none";
 
+/// Where a server is, for messages: a URL's user, password and parameters are nobody's business.
+pub fn place(url: &Url) -> String {
+    let path = if url.path() == "/" { "" } else { url.path() };
+    format!("{}://{}{path}", url.scheme(), host(url))
+}
+
+/// The host in a URL, and the port if it is there.
+pub fn host(url: &Url) -> String {
+    let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+    url.host_str().unwrap_or_default().to_owned() + &port
+}
+
 /// What went wrong, with its causes, and without the URL: it is long, and the same each time.
 pub fn reason(error: &reqwest::Error) -> String {
     let mut parts = Vec::new();
@@ -137,5 +149,9 @@ pub fn reason(error: &reqwest::Error) -> String {
         parts.push(inner.to_string());
         cause = inner.source();
     }
-    if parts.is_empty() { error.to_string() } else { parts.join(": ") }
+    if parts.is_empty() {
+        let text = error.to_string();
+        parts.push(text.split(" for url (").next().unwrap_or_default().to_owned());
+    }
+    parts.join(": ")
 }

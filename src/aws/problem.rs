@@ -2,8 +2,10 @@
 
 use std::error::Error;
 use std::fmt;
+use std::sync::LazyLock;
 
 use aws_sdk_cloudwatch::error::{ProvideErrorMetadata, SdkError};
+use regex::Regex;
 
 use super::count::Operation;
 
@@ -53,7 +55,10 @@ impl Problem {
         R: fmt::Debug,
     {
         let name = operation.name();
-        let problem = |kind, message: String| Problem { kind, message: format!("{name} in {region}: {message}") };
+        let problem = |kind, message: String| {
+            let message = without_access_keys(&message);
+            Problem { kind, message: format!("{name} in {region}: {message}") }
+        };
         match error {
             SdkError::ServiceError(_) => {
                 let (code, said) = (error.code().unwrap_or("no code"), error.message().unwrap_or("no message"));
@@ -85,6 +90,14 @@ fn chain(error: &dyn Error) -> Vec<String> {
         next = error.source();
     }
     parts
+}
+
+/// The message without the ids of access keys, which AWS repeats when it refuses a signature.
+fn without_access_keys(message: &str) -> String {
+    static ID: LazyLock<Regex> = LazyLock::new(|| {
+        Regex::new(r"\b(A3T|A[A-Z]IA|AROA)[A-Z0-9]{8,}").unwrap_or_else(|_| unreachable!("an expression"))
+    });
+    ID.replace_all(message, "[access key]").into_owned()
 }
 
 fn kind_of(code: &str) -> Kind {
@@ -139,6 +152,15 @@ mod tests {
         for (code, kind) in cases {
             assert_eq!(kind_of(code), kind, "{code}");
         }
+    }
+
+    #[test]
+    fn access_keys_are_not_shown() {
+        let message = "Credential=AKIAIOSFODNN7EXAMPLE/20260101/eu-west-1, ASIAY34FZKBOKMUTVV7A: AKIA ARIAS";
+        assert_eq!(
+            without_access_keys(message),
+            "Credential=[access key]/20260101/eu-west-1, [access key]: AKIA ARIAS"
+        );
     }
 
     #[test]

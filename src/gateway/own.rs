@@ -8,6 +8,7 @@ use crate::encode::family::{self, FamilyInfo};
 use crate::encode::parse::model::Kind;
 use crate::encode::{Family, FamilyWriter};
 use crate::http::connections;
+use crate::log;
 
 /// What was counted since the start.
 #[derive(Default)]
@@ -54,7 +55,7 @@ const PUSHES: Family<1> = Family::counter(
     ["outcome"],
 );
 
-/// The families that the gateway tells of itself: all that [`write`] writes, with those of connections.
+/// The families that the gateway tells of itself: all that [`write`] writes, with those of connections and of the log.
 pub const FAMILIES: &[FamilyInfo] = &[
     BYTES.info(),
     DELETED.info(),
@@ -69,7 +70,7 @@ pub const FAMILIES: &[FamilyInfo] = &[
 
 /// The type of the family of this name that the gateway tells of itself.
 pub fn kind_of(name: &str) -> Option<Kind> {
-    let own = FAMILIES.iter().chain(connections::FAMILIES).find(|own| own.name == name)?;
+    let own = FAMILIES.iter().chain(connections::FAMILIES).chain(log::FAMILIES).find(|own| own.name == name)?;
     Some(match own.kind {
         family::Kind::Counter => Kind::Counter,
         family::Kind::Gauge => Kind::Gauge,
@@ -118,6 +119,7 @@ fn get(count: &AtomicU64) -> u64 {
 /// Writes all of it.
 pub fn write(out: &mut FamilyWriter<'_>, counts: &Counts, gauges: &Gauges) {
     connections::write_families(out);
+    log::write_families(out);
     out.value(&BYTES, gauges.bytes as u64);
     out.value(&DELETED, get(&counts.deleted));
     out.value(&EXPIRED, get(&counts.expired));

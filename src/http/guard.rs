@@ -15,6 +15,7 @@ use super::access::Access;
 use super::protection::{Origin, Protection, Rate};
 use super::tls::Tls;
 use super::web_config;
+use crate::log::Episode;
 use crate::system::Stamp;
 use crate::system::regular_file::{PATIENCE, RegularFileError, within};
 
@@ -84,8 +85,8 @@ struct Watched {
     /// Whether somebody looks at the files at the moment.
     is_looked_at: bool,
     stamps: Vec<Watch>,
-    /// Whether their file system did not answer last time.
-    hangs: bool,
+    /// Whether their file system does not answer.
+    hanging: Episode<()>,
 }
 
 impl Guard {
@@ -157,7 +158,7 @@ impl Drop for Looking<'_> {
 
 impl Kept {
     fn new(origin: Origin, in_force: InForce, stamps: Vec<Watch>) -> Self {
-        let watched = Watched { looked: Instant::now(), is_looked_at: false, stamps, hangs: false };
+        let watched = Watched { looked: Instant::now(), is_looked_at: false, stamps, hanging: Episode::default() };
         Kept { origin, in_force: ArcSwap::from_pointee(in_force), watched: Mutex::new(watched) }
     }
 
@@ -180,13 +181,15 @@ impl Kept {
     fn look(&self) {
         let before = self.watched().stamps.clone();
         let now: Result<Vec<Watch>, _> = before.iter().map(|(path, _)| stamp(path)).collect();
-        let hung = std::mem::replace(&mut self.watched().hangs, now.is_err());
         match now {
-            Err(error) if !hung => tracing::error!("certificates and users stay as they were: {error}"),
-            Err(_) => {}
+            Err(error) => {
+                if self.watched().hanging.fails(()) {
+                    tracing::error!("certificates and users stay as they were: {error}");
+                }
+            }
             Ok(now) => {
-                if hung {
-                    tracing::info!("certificates and users can be looked at again");
+                if let Some(over) = self.watched().hanging.is_well() {
+                    tracing::info!("certificates and users can be looked at again {over}");
                 }
                 if now != before {
                     self.load(now);

@@ -160,6 +160,29 @@ fn credentials_that_expire_are_said_once_and_their_renewal_too() {
 }
 
 #[test]
+fn an_outage_is_told_once_and_shows_no_access_key() {
+    let plain = account(metrics(&["CPUUtilization"], 1), |_| vec![(now() - 2, 7.0)]);
+    let is_down = Arc::new(AtomicBool::new(true));
+    let down = is_down.clone();
+    let aws = Aws::start(move |call| match down.load(SeqCst) {
+        true => Reply::Error(500, "InternalFailure", "Credential=AKIAIOSFODNN7EXAMPLE/20260101 is not to blame"),
+        false => plain(call),
+    });
+    let taffrail = start(&job(&aws, &format!("{EC2}\ndiscovery_interval = \"1s\"")));
+    // Each is repeated by the SDK.
+    aws.wait_for_calls("ListMetrics", 8);
+    let told = |level: &str| taffrail.log().iter().filter(|line| line.contains(level)).count();
+    taffrail.wait_for_log("is not to blame");
+    assert!((1..=3).contains(&told("WARN")), "a line for each step: {:#?}", taffrail.log());
+    is_down.store(false, SeqCst);
+    assert_eq!(wait_for(&taffrail, &series(0)), 7.0);
+    taffrail.wait_for_log("the list of metrics: all is well again");
+    let log = taffrail.log().join("\n");
+    assert!(!log.contains("AKIA") && !log.contains("credentials are"), "{log}");
+    assert!(taffrail.log().len() <= 8, "{log}");
+}
+
+#[test]
 fn a_region_that_is_down_costs_its_own_data_only_and_no_scrape_waits() {
     let plain = account(metrics(&["CPUUtilization"], 1), |_| vec![(now() - 2, 7.0)]);
     let aws = Aws::start(move |call| match call.region.as_str() {

@@ -275,9 +275,7 @@ impl Runner {
     fn publish(&mut self, came: &mut Came, until: Seconds) {
         let new = std::mem::take(&mut came.new);
         let dropped = self.log.lock().unwrap_or_else(PoisonError::into_inner).push(new);
-        if dropped > 0 {
-            self.told.dropped(dropped);
-        }
+        self.told.dropped(dropped);
         self.published.publish(Snapshot::new(&self.job, &self.store, until), came.is_any_good);
     }
 }

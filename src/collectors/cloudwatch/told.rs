@@ -3,36 +3,47 @@
 use std::collections::HashMap;
 
 use crate::aws::{Kind, Problem};
+use crate::log::Episode;
 
 /// What the log was last told of one job in one place.
 #[derive(Debug)]
 pub(super) struct Told {
     job: String,
-    of: HashMap<&'static str, Kind>,
+    steps: HashMap<&'static str, Episode<Kind>>,
+    dropping: Episode<()>,
 }
 
 impl Told {
     /// Nothing was told yet.
     pub(super) fn new(job: &str) -> Self {
-        Told { job: job.to_owned(), of: HashMap::new() }
+        Told { job: job.to_owned(), steps: HashMap::new(), dropping: Episode::default() }
     }
 
     /// A step failed.
     pub(super) fn failed(&mut self, step: &'static str, problem: &Problem) {
-        if self.of.insert(step, problem.kind) != Some(problem.kind) {
+        if self.steps.entry(step).or_default().fails(problem.kind) {
             tracing::warn!(job = self.job, "cloudwatch: {problem}");
         }
     }
 
     /// A step went well.
     pub(super) fn went_well(&mut self, step: &'static str) {
-        if self.of.remove(step).is_some() {
-            tracing::info!(job = self.job, "cloudwatch: {step}: all is well again");
+        if let Some(over) = self.steps.get_mut(step).and_then(Episode::is_well) {
+            tracing::info!(job = self.job, "cloudwatch: {step}: all is well again {over}");
         }
     }
 
-    /// Datums were dropped that a push sink did not come for.
-    pub(super) fn dropped(&self, datums: usize) {
-        tracing::warn!(job = self.job, "cloudwatch: {datums} datums were dropped, as no sink read them for too long");
+    /// So many datums were dropped that a push sink did not come for; none, as a rule. How many is said when it begins.
+    pub(super) fn dropped(&mut self, datums: usize) {
+        if datums == 0 {
+            if let Some(over) = self.dropping.is_well() {
+                tracing::info!(job = self.job, "cloudwatch: datums are no longer dropped {over}");
+            }
+        } else if self.dropping.fails(()) {
+            tracing::warn!(
+                job = self.job,
+                "cloudwatch: {datums} datums were dropped, as no sink read them for too long"
+            );
+        }
     }
 }

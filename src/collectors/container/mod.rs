@@ -41,6 +41,7 @@ use crate::encode::infos::concat;
 use crate::encode::{FamilyWriter, PointWriter};
 use crate::host::text::Number;
 use crate::host::{Directory, Host, HostFile, ReadError, SharedFile, Timestamp};
+use crate::log::Episode;
 
 pub(super) struct Container {
     sys: PathBuf,
@@ -57,7 +58,7 @@ pub(super) struct Container {
     stat: SharedFile,
     meminfo: HostFile,
     boot_time: Option<u64>,
-    is_over_limit: bool,
+    over_limit: Episode<()>,
 }
 
 const DEPTH: Key<usize> = Key::new("depth", "32", "How far from the root cgroups are looked for.");
@@ -113,7 +114,7 @@ impl Collector for Container {
             stat: host.shared_proc("stat"),
             meminfo: host.proc("meminfo").one_record(),
             boot_time: None,
-            is_over_limit: false,
+            over_limit: Episode::default(),
         }
     }
 
@@ -213,8 +214,11 @@ impl Container {
     }
 
     fn tell_limit(&mut self, left_out: u64) {
-        let is_over = left_out > 0;
-        if is_over && !self.is_over_limit {
+        if left_out == 0 {
+            if let Some(over) = self.over_limit.is_well() {
+                tracing::info!(collector = "container", "all cgroups are shown again {over}");
+            }
+        } else if self.over_limit.fails(()) {
             let limit = self.limit;
             tracing::warn!(
                 collector = "container",
@@ -222,7 +226,6 @@ impl Container {
                 "more than {limit} cgroups: the rest is not shown; see limit"
             );
         }
-        self.is_over_limit = is_over;
     }
 }
 

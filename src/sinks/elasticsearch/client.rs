@@ -8,6 +8,7 @@ use super::answer::{Outcome, outcomes};
 use super::document::{self, Id};
 use super::settings::Settings;
 use super::template;
+use crate::client;
 use crate::encode::point::Lines;
 use crate::sinks::answer::Answer;
 use crate::sinks::http::{self, Answered, ClientError, Server, Servers};
@@ -155,7 +156,7 @@ impl Connection {
             if answered.status != StatusCode::OK {
                 return Err(refused_template(&answered));
             }
-            tracing::info!("the index template {name} was installed at {}", server.url);
+            tracing::info!("the index template {name} was installed at {}", client::place(&server.url));
         }
         Ok(())
     }

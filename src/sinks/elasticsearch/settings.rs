@@ -4,6 +4,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use reqwest::Url;
 
+use crate::client;
 use crate::config::{Key, KeyInfo, Secret, Section};
 use crate::encode::infos::concat;
 use crate::sinks::settings::{KindInfo, Table};
@@ -94,7 +95,7 @@ impl Settings {
         }
         let manages_template = section.get(&MANAGE_TEMPLATE);
         let http = http::Settings::new(section);
-        let host = urls.first().map(|url| url.authority().to_owned()).unwrap_or_default();
+        let host = urls.first().map(client::host).unwrap_or_default();
         let name = format!("elasticsearch:{host}/{data_stream}");
         let user = username.map(|name| (name, password.unwrap_or_default()));
         (Settings { urls, data_stream, manages_template, user, api_key, http }, name)

@@ -3,6 +3,7 @@
 use reqwest::Url;
 
 use super::routing::{self, Routing};
+use crate::client;
 use crate::config::{Key, KeyInfo, Secret, Section};
 use crate::encode::infos::concat;
 use crate::sinks::settings::{KindInfo, Table};
@@ -136,7 +137,7 @@ impl Settings {
         if !["gzip", "identity"].contains(&content_encoding.as_str()) {
             section.wrong("content_encoding", format!("expected gzip or identity, found {content_encoding:?}"));
         }
-        let first_host = urls.first().map(|url| url.authority().to_owned()).unwrap_or_default();
+        let first_host = urls.first().map(client::host).unwrap_or_default();
         let default_name = format!("influxdb:{first_host}/{}", target.name());
         let routing = Routing::new(section, &target);
         let settings =

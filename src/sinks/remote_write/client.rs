@@ -7,6 +7,7 @@ use reqwest::header;
 
 use super::answer::{is_of_second, meaning, meaning_of_second};
 use super::settings::{Settings, Version};
+use crate::client;
 use crate::client::Renewing;
 use crate::encode::point::Lines;
 use crate::encode::remote::first_version;
@@ -53,7 +54,7 @@ impl Connection {
         };
         // What refuses both may be no receiver at all.
         if self.version != Version::First && answer == Answer::Delivered {
-            tracing::info!("{} takes remote write 1.0, and not 2.0", self.settings.url);
+            tracing::info!("{} takes remote write 1.0, and not 2.0", client::place(&self.settings.url));
             self.version = Version::First;
         }
         (count, answer)

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use reqwest::Url;
 
+use crate::client;
 use crate::config::{Key, KeyInfo, Secret, Section};
 use crate::encode::infos::concat;
 use crate::sinks::settings::{KindInfo, Table};
@@ -115,7 +116,7 @@ impl Settings {
                 Version::Any
             }
         };
-        let name = format!("remote_write:{}", url.authority());
+        let name = format!("remote_write:{}", client::host(&url));
         let user = username.map(|name| (name, password.unwrap_or_default()));
         let http = http::Settings::new(section);
         filter::refuse_fields(section);

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::known::Known;
 use super::source::{Answer, Failure, FailureKind, MAX_ENTRIES, MAX_ID, Question, Source};
+use crate::log::Episode;
 
 /// How long the very first reading waits for all sources: less than what the readers take for a stall.
 pub(super) const FIRST_WAIT: Duration = Duration::from_millis(400);
@@ -316,32 +317,26 @@ impl Pace {
 }
 
 /// How a source is, to tell the log when that changes.
-#[derive(Debug, Default, PartialEq, Eq)]
-enum Condition {
-    #[default]
-    Unknown,
-    Answers,
-    Absent,
-    Fails,
-}
+#[derive(Debug, Default)]
+struct Condition(Episode<FailureKind>);
 
 impl Condition {
     fn follow(&mut self, place: &str, failure: Option<&Failure>) {
-        let now = match failure {
-            None => Condition::Answers,
-            Some(Failure { kind: FailureKind::Absent, .. }) => Condition::Absent,
-            Some(_) => Condition::Fails,
-        };
-        if *self == now {
+        let Some(failure) = failure else {
+            let was_absent = self.0.told() == Some(&FailureKind::Absent);
+            if let Some(over) = self.0.is_well()
+                && !was_absent
+            {
+                tracing::info!("names from {place}: it answers again {over}");
+            }
             return;
+        };
+        if self.0.fails(failure.kind) {
+            match failure.kind {
+                FailureKind::Absent => tracing::debug!("names from {place}: {}", failure.message),
+                _ => tracing::warn!("names from {place}: {}", failure.message),
+            }
         }
-        match (failure, &now) {
-            (Some(failure), Condition::Absent) => tracing::debug!("names from {place}: {}", failure.message),
-            (Some(failure), _) => tracing::warn!("names from {place}: {}", failure.message),
-            (None, _) if *self == Condition::Fails => tracing::info!("names from {place}: it answers again"),
-            (None, _) => tracing::debug!("names from {place}: it answers"),
-        }
-        *self = now;
     }
 }
 
