@@ -461,14 +461,14 @@ mod tests {
         let (open, gate) = channel::<()>();
         let gate = Mutex::new(gate);
         let answerer: Answerer<u32, u32> = Arc::new(move |number: &u32, _: &Headway| {
-            if number % 2 == 0 {
+            if number.is_multiple_of(2) {
                 let _ = gate.lock().unwrap().recv();
             }
             *number
         });
         let asked = questions.ask((0..40).collect(), &answerer, Duration::from_secs(2).into());
-        for (number, asked) in (0..).zip(&asked) {
-            let expected = if number % 2 == 0 { Asked::Hangs } else { Asked::Now(number) };
+        for (number, asked) in (0_u32..).zip(&asked) {
+            let expected = if number.is_multiple_of(2) { Asked::Hangs } else { Asked::Now(number) };
             assert_eq!(*asked, expected);
         }
         assert_eq!(questions.hanging(), 20);

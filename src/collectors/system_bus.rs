@@ -3,7 +3,7 @@
 //! A bus may be silent, and so may a service on it. It is asked by another thread ([`crate::ask`]): one that does not
 //! answer is waited for once, and then fails at once until it does.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -126,7 +126,7 @@ impl<S: Service> Asker<S> {
     fn ask(
         &mut self,
         kernel: &dyn Kernel,
-        socket: &PathBuf,
+        socket: &Path,
         headway: &Headway,
         wanted: Vocabularies,
         told: &mut S::Told,
@@ -147,14 +147,14 @@ impl<S: Service> Asker<S> {
     fn try_to_ask(
         &mut self,
         kernel: &dyn Kernel,
-        socket: &PathBuf,
+        socket: &Path,
         pace: Pace,
         wanted: Vocabularies,
         told: &mut S::Told,
     ) -> Result<(), ReadError> {
         let mut bus = match self.kept.take() {
             Some(bus) => bus,
-            None => Bus::connect(kernel, socket.clone(), pace.clone())?,
+            None => Bus::connect(kernel, socket.to_owned(), pace.clone())?,
         };
         bus.allow(pace);
         self.service.ask(&mut bus, wanted, told)?;
