@@ -159,6 +159,8 @@ pub struct About {
     pub on_by_default: Vocabularies,
     /// Whether `[[collectors.NAME]]` is a list of tables, one for each of its jobs; it is on where there is one.
     pub is_list: bool,
+    /// Whether others name its families, who may call them as ours are called.
+    pub is_named_by_others: bool,
     /// Its settings in `[collectors.NAME]`.
     pub keys: &'static [KeyInfo],
     /// Its settings in `[collectors.NAME.points]`, which concern what is pushed.
@@ -195,6 +197,7 @@ impl About {
         needs: "",
         on_by_default: Vocabularies::BOTH,
         is_list: false,
+        is_named_by_others: false,
         keys: &[],
         point_keys: &[],
         tables: &[],

@@ -66,6 +66,9 @@ fn parts(kind: Kind) -> &'static [&'static str] {
     }
 }
 
+/// What makes a name that is reserved another than one that was written.
+const RESERVED: u8 = 0;
+
 /// About how many families and series a plain host has.
 const USUAL_SERIES: usize = 800;
 
@@ -101,9 +104,16 @@ impl<'a> FamilyWriter<'a> {
         self.written
     }
 
+    /// Keeps a name for a family that is yet to be written.
+    pub fn reserve(&mut self, name: &'static str) {
+        let hash = self.written.hasher.hash_one((RESERVED, name));
+        self.written.hashes.insert(hash);
+    }
+
     /// Whether a family of this name and type could not stand beside what was written so far.
     pub fn is_taken(&self, name: &str, kind: Kind) -> bool {
         self.written.has(name)
+            || self.written.hashes.contains(&self.written.hasher.hash_one((RESERVED, name)))
             || parts(kind).iter().any(|part| self.written.has_with(name, part))
             // OpenMetrics calls that one by this name.
             || self.written.has_with(name, "_total")

@@ -69,15 +69,17 @@ impl Exposition {
     }
 
     pub(super) fn write(&self, answers: &[Answer], out: &mut FamilyWriter<'_>) {
-        write_families(answers, out);
+        out.reserve(REFUSED_SAMPLES.name());
         self.readers.load().write_families(out);
         state::write_families(&self.sinks.load(), out);
         self.orphans.write_families(out);
         descriptors::write_families(out);
         connections::write_families(out);
+        log::write_families(out);
+        // After all that is ours, as somebody else may have called his families the same.
+        write_families(answers, out);
         let refused = self.refused_samples.fetch_add(out.refused(), Ordering::Relaxed) + out.refused();
         out.value(&REFUSED_SAMPLES, refused);
-        log::write_families(out);
     }
 }
 

@@ -77,12 +77,13 @@ pub async fn read_points(
     let answers = readers.read(Vocabularies::POINTS, |_| true, schedule.interval).await;
     let mut lines = Lines::default();
     let mut out = PointWriter::new(&mut lines, tags, time);
-    write_points(&answers, previous, &mut out);
     let write_own = |families: &mut FamilyWriter<'_>| {
         readers.write_families(families);
         state::write_families(&exposition.sinks.load(), families);
     };
     points_by_rule(write_own, &mut out);
+    // After all that is ours, as somebody else may have called his families the same.
+    write_points(&answers, previous, &mut out);
     (lines, answers)
 }
 

@@ -51,38 +51,53 @@ impl Readers {
     }
 }
 
-/// Names what was read as families, and how the reading went.
+/// The readings whose families others name, or else those of which we do, with their numbers.
+fn of(answers: &[Answer], are_named_by_others: bool) -> impl Iterator<Item = (usize, &Answer)> {
+    answers.iter().enumerate().filter(move |(_, answer)| answer.about.is_named_by_others == are_named_by_others)
+}
+
+/// Names what was read as families, and how the reading went; last what others name, so that what is ours stays ours.
 pub fn write_families(answers: &[Answer], out: &mut FamilyWriter<'_>) {
-    let mut left_out = Vec::with_capacity(answers.len());
-    for Answer { about, taken, cap, .. } in answers {
+    let mut left_out = vec![0; answers.len()];
+    let mut write = |(number, answer): (usize, &Answer), out: &mut FamilyWriter<'_>| {
+        let Answer { about, taken, cap, .. } = answer;
         out.set_room(cap.most);
         if let Ok(taken) = taken {
             taken.families(out);
         }
         let beyond = out.set_room(usize::MAX);
         cap.report(about, beyond);
-        left_out.push(beyond);
-    }
-    write_own_families(answers, &left_out, out);
+        left_out[number] = beyond;
+    };
+    of(answers, false).for_each(|answer| write(answer, out));
+    write_own_families(answers, out);
+    out.reserve(LEFT_OUT.name());
+    of(answers, true).for_each(|answer| write(answer, out));
+    write_left_out(answers, &left_out, out);
 }
 
-/// Names what was read as points, with differences since the `previous` readings of the same sink.
+/// Names what was read as points, with differences since the `previous` readings of the same sink; in the same order.
 pub fn write_points(answers: &[Answer], previous: &[Answer], out: &mut PointWriter<'_>) {
-    let mut left_out = Vec::with_capacity(answers.len());
-    for answer in answers {
-        left_out.push(0);
-        let Ok(taken) = &answer.taken else { continue };
+    let mut left_out = vec![0; answers.len()];
+    let mut write = |(number, answer): (usize, &Answer), out: &mut PointWriter<'_>| {
+        let Ok(taken) = &answer.taken else { return };
         let same = |other: &&Answer| std::ptr::eq(other.about, answer.about);
         let before = previous.iter().find(same).and_then(|before| before.taken.as_ref().ok());
         let beyond = out.at_most(answer.cap.most, |out| taken.points(before.map(|taken| &**taken), out)) as u64;
         answer.cap.report(answer.about, beyond);
-        left_out.pop();
-        left_out.push(beyond);
-    }
-    points_by_rule(|families| write_own_families(answers, &left_out, families), out);
+        left_out[number] = beyond;
+    };
+    of(answers, false).for_each(|answer| write(answer, out));
+    let write_own = |families: &mut FamilyWriter<'_>| {
+        families.reserve(LEFT_OUT.name());
+        write_own_families(answers, families);
+    };
+    points_by_rule(write_own, out);
+    of(answers, true).for_each(|answer| write(answer, out));
+    points_by_rule(|families| write_left_out(answers, &left_out, families), out);
 }
 
-fn write_own_families(answers: &[Answer], left_out: &[u64], out: &mut FamilyWriter<'_>) {
+fn write_own_families(answers: &[Answer], out: &mut FamilyWriter<'_>) {
     let mut duration = out.family(&DURATION);
     for answer in answers {
         let took = answer.taken.as_ref().map_or(0.0, |taken| taken.took.as_secs_f64());
@@ -101,7 +116,9 @@ fn write_own_families(answers: &[Answer], left_out: &[u64], out: &mut FamilyWrit
             age.sample([answer.about.name], seconds.as_secs_f64());
         }
     }
-    drop(age);
+}
+
+fn write_left_out(answers: &[Answer], left_out: &[u64], out: &mut FamilyWriter<'_>) {
     let mut beyond = out.family(&LEFT_OUT);
     for (answer, count) in answers.iter().zip(left_out).filter(|(answer, _)| answer.cap.most < usize::MAX) {
         beyond.sample([answer.about.name], *count);

@@ -12,6 +12,8 @@ mod protobuf;
 mod scan;
 mod text;
 
+pub use text::name_of_line;
+
 pub use model::{Exposition, Family, Histogram, Kind, Measure, Metric, Native};
 
 /// The format of a body.

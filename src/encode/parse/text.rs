@@ -12,6 +12,31 @@ pub(super) fn parse<'a>(body: &'a [u8], limits: &Limits) -> Result<Exposition<'a
     Builder::new(body, limits, false)?.read()
 }
 
+/// The name that a line of text is about, as far as it can be told; nothing for a line that says nothing. Empty where it
+/// stands inside of braces that are not sound.
+pub fn name_of_line(line: &str) -> Option<Cow<'_, str>> {
+    let line = skip_blanks(line);
+    let of_quotes = |text| {
+        let scanner = Scanner::new(&[], &Limits::default(), false).ok()?;
+        let (mut name, mut labels) = (Cow::Borrowed(""), Vec::new());
+        match line.starts_with('#') {
+            true => name = scanner.name(text, true).ok()?.0,
+            false => drop(scanner.labels(text, &mut labels, &mut name).ok()?),
+        }
+        Some(name)
+    };
+    let name = match line.strip_prefix('#').map(|comment| word(skip_blanks(comment))) {
+        None => line,
+        Some(("HELP" | "TYPE" | "UNIT", rest)) => rest,
+        Some(_) => return None,
+    };
+    match name.as_bytes().first()? {
+        b'"' if name.len() < line.len() => Some(of_quotes(name).unwrap_or_default()),
+        b'{' => Some(of_quotes(&name[1..]).unwrap_or_default()),
+        _ => Some(Cow::Borrowed(&name[..name.find(['{', ' ', '\t']).unwrap_or(name.len())])),
+    }
+}
+
 /// Reads the lines of text, or of OpenMetrics, and puts families together.
 pub(super) struct Builder<'a> {
     scanner: Scanner<'a>,
