@@ -50,7 +50,7 @@ fn configured(about: &'static About, script: impl FnMut() + Send + 'static) -> C
         on: Vocabularies::BOTH,
         interval: None,
         max_series: usize::MAX,
-        timeout: Duration::from_secs(1),
+        timeout: Duration::from_secs(60),
         collector: Box::new(Scripted(script)),
     }
 }
@@ -83,7 +83,8 @@ fn a_hung_collector_costs_its_own_samples_and_one_thread_until_it_answers_again(
         counted.fetch_add(1, SeqCst);
         let _ = gate.recv();
     };
-    let on = vec![configured(&QUICK, || {}), configured(&SLOW, slow), configured(&LAST, || {})];
+    let slow = Configured { timeout: Duration::from_secs(1), ..configured(&SLOW, slow) };
+    let on = vec![configured(&QUICK, || {}), slow, configured(&LAST, || {})];
     let readers = Readers::new(Host::live(Roots::default()), on);
     block_on(async {
         let without_slow = [("quick", true), ("slow", false), ("last", true)];

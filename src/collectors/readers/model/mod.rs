@@ -7,6 +7,7 @@
 
 mod asker;
 mod collector;
+mod endings;
 mod reader;
 mod rules;
 mod world;
@@ -16,21 +17,24 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
-use self::world::World;
+use self::world::{Ground, World};
 
 /// How many schedules are run.
 const SCHEDULES: u64 = 100_000;
 /// Steps of a schedule, before everything comes to its end.
-const STEPS: u32 = 50;
+const STEPS: u32 = 40;
 
 #[test]
 fn under_every_schedule_no_collector_is_lost_and_everybody_is_answered() {
     let number = |name: &str| std::env::var(name).ok().map(|value| value.parse::<u64>().unwrap());
     if let Some(seed) = number("TAFFRAIL_SCHEDULE") {
-        return run(seed);
+        return run(seed, &Ground::new());
     }
     let count = number("TAFFRAIL_SCHEDULES").unwrap_or(SCHEDULES);
-    let half = |first: u64| (first..count).step_by(2).for_each(run);
+    let half = |first: u64| {
+        let ground = Ground::new();
+        (first..count).step_by(2).for_each(|seed| run(seed, &ground));
+    };
     thread::scope(|scope| {
         let other = scope.spawn(move || half(1));
         half(0);
@@ -49,9 +53,9 @@ impl Drop for Told {
     }
 }
 
-fn run(seed: u64) {
+fn run(seed: u64, ground: &Ground) {
     let _told = Told(seed);
-    let mut world = World::new(Rng::with_seed(seed));
+    let mut world = World::new(Rng::with_seed(seed), ground);
     for _ in 0..STEPS {
         world.step();
         world.check();

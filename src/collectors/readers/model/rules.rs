@@ -1,9 +1,10 @@
 //! What must always be true in the model.
 
 use super::super::ask::{Ask, Part};
-use super::super::slot::{HANG, Note, Place, STALL, Slot};
+use super::super::slot::{HANG, Note, STALL, Slot};
 use super::super::turn::Role;
 use super::asker::Asker;
+use super::collector::ABOUTS;
 use super::world::World;
 use crate::collectors::Failure;
 use crate::collectors::readers::answer::Answer;
@@ -11,32 +12,34 @@ use crate::collectors::readers::answer::Answer;
 impl World {
     /// What is true after each step.
     pub(super) fn check(&mut self) {
-        let mut is_out = vec![0; self.state.slots.len()];
-        self.readers.iter().filter_map(|reader| reader.slot()).for_each(|slot| is_out[slot] += 1);
-        for (slot, out) in self.state.slots.iter().zip(&is_out) {
-            let expected = i32::from(matches!(slot.place, Place::Out(_)));
-            assert_eq!(*out, expected, "the collector is in its slot or with one worker");
+        // The collectors that workers have, and whether they are blocked.
+        let mut out = [None; ABOUTS.len()];
+        // One shared, one for each in the background, one for each that takes long.
+        let mut shared = 0;
+        let mut in_background = [0; ABOUTS.len()];
+        for reader in &self.readers {
+            let slot = reader.slot();
+            if let Some(slot) = slot {
+                assert_eq!(out[slot].replace(reader.is_blocked), None, "one worker has the collector");
+            }
+            let reading = slot.and_then(|slot| self.state.slots[slot].reading());
+            match reader.worker.role {
+                Role::Shared => shared += usize::from(reading.is_none_or(|reading| reading.age(self.now) < STALL)),
+                Role::Background(slot) => in_background[slot] += 1,
+            }
         }
-        assert_eq!(self.state.out, is_out.iter().filter(|out| **out > 0).count());
-        let is_blocked = |slot| self.readers.iter().any(|reader| reader.slot() == Some(slot) && reader.is_blocked);
-        for (index, slot) in self.state.slots.iter().enumerate().filter(|(_, slot)| slot.hangs()) {
-            assert!(is_blocked(index), "what moves does not hang");
-            assert!(slot.reading().is_some_and(|reading| reading.age(self.now) >= HANG));
-        }
-        self.check_workers();
-        self.check_bells();
-    }
-
-    /// One shared, one for each in the background, one for each that takes long.
-    fn check_workers(&self) {
-        let takes_long =
-            |slot: usize| self.state.slots[slot].reading().is_some_and(|reading| reading.age(self.now) >= STALL);
-        let of = |role| self.readers.iter().filter(move |reader| reader.worker.role == role);
-        let shared = of(Role::Shared).filter(|reader| !reader.slot().is_some_and(takes_long)).count();
         assert!(shared <= 1, "{shared} shared workers");
+        assert_eq!(self.state.out, out.iter().flatten().count());
         for (index, slot) in self.state.slots.iter().enumerate() {
-            assert!(of(Role::Background(index)).count() <= usize::from(slot.interval.is_some()));
+            assert!(in_background[index] <= usize::from(slot.interval.is_some()), "one worker in the background");
+            let reading = slot.reading();
+            assert_eq!(out[index].is_some(), reading.is_some(), "the collector is in its slot or with one worker");
+            if reading.is_some_and(|reading| reading.hangs) {
+                assert!(reading.is_some_and(|reading| reading.age(self.now) >= HANG));
+                assert_eq!(out[index], Some(true), "what moves does not hang");
+            }
         }
+        self.check_bells();
     }
 
     /// Whose bell rings has everything that he waits for.
@@ -44,6 +47,7 @@ impl World {
         for ask in self.state.asks.iter().filter(|ask| ask.bell.is_none() && !self.rung.contains(&ask.number)) {
             self.check_waits_for_nothing(ask);
         }
+        self.rung.clear();
         self.rung.extend(self.state.asks.iter().filter(|ask| ask.bell.is_none()).map(|ask| ask.number));
     }
 
@@ -77,7 +81,7 @@ impl World {
             let slot = &self.state.slots[index];
             assert!(std::ptr::eq(answer.about, slot.about), "they come in their order");
             if let Ok(taken) = &answer.taken {
-                let (of, began, vocabularies) = self.read[&taken.at.0];
+                let (of, began, vocabularies) = self.read[taken.at.0 as usize];
                 assert_eq!(of, index);
                 let needed = self.on[index].and(asker.wanted);
                 assert_eq!(vocabularies.and(needed), needed, "with his vocabularies");
@@ -89,16 +93,19 @@ impl World {
     /// A failure is logged when it begins, changes or ends, and is the collector's own.
     pub(super) fn check_note(&mut self, note: Note) {
         let (Note::Failed(name, _) | Note::AnswersAgain(name)) = &note else { return };
-        let slot = self.state.slots.iter().find(|slot| slot.about.name == *name).expect("there is such a collector");
+        let is_its = |slot: &Slot| slot.about.name == *name;
+        let index = self.state.slots.iter().position(is_its).expect("there is such a collector");
+        let slot = &self.state.slots[index];
         match &note {
             Note::Failed(_, failure) if !is_panic(failure) => {
                 let limit = slot.timeout.max(slot.interval.unwrap_or_default());
                 assert!(slot.reading().is_some_and(|reading| reading.age(self.now) >= limit), "it is late");
             }
-            Note::AnswersAgain(_) => assert!(matches!(self.logged.get(name), Some(Note::Failed(..)))),
+            Note::AnswersAgain(_) => assert!(matches!(self.logged[index], Some(Note::Failed(..)))),
             _ => {}
         }
-        assert_ne!(self.logged.insert(name, note.clone()), Some(note), "nothing is logged twice");
+        assert_ne!(self.logged[index].as_ref(), Some(&note), "nothing is logged twice");
+        self.logged[index] = Some(note);
     }
 }
 

@@ -1,6 +1,5 @@
 //! A runner in the model, with those around it, and what must always be true of it.
 
-use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
@@ -8,8 +7,8 @@ use std::time::{Duration, Instant};
 use fastrand::Rng;
 
 use super::super::job::Finished;
-use super::super::slot::{HANG, Note, STALL, Slot};
-use super::super::state::{State, Task};
+use super::super::slot::{Note, STALL};
+use super::super::state::State;
 use super::super::turn::{Role, Turn};
 use super::asker::{Asker, Next};
 use super::collector::{self, ABOUTS, Controls};
@@ -28,25 +27,38 @@ pub(super) struct World {
     pub(super) readers: Vec<Reader>,
     pub(super) askers: Vec<Asker>,
     pub(super) on: Vec<Vocabularies>,
-    controls: Arc<Controls>,
-    host: Host,
-    watch: Arc<Watch>,
+    pub(super) controls: Arc<Controls>,
+    ground: Ground,
     /// Whether the shared worker is being woken.
     wakes: bool,
     /// Whether no thread is lacking, and readings neither take time nor panic.
-    is_calm: bool,
+    pub(super) is_calm: bool,
     /// What was read: of which slot, when it began, for whom.
-    pub(super) read: HashMap<i64, (usize, Instant, Vocabularies)>,
+    pub(super) read: Vec<(usize, Instant, Vocabularies)>,
     /// The asks whose bells have rung.
-    pub(super) rung: HashSet<u64>,
+    pub(super) rung: Vec<u64>,
     /// What was answered last.
     pub(super) answers: Vec<Answer>,
     /// What was logged of each collector last.
-    pub(super) logged: HashMap<&'static str, Note>,
+    pub(super) logged: Vec<Option<Note>>,
+}
+
+/// What all worlds stand on.
+#[derive(Clone)]
+pub(super) struct Ground {
+    host: Host,
+    watch: Arc<Watch>,
+}
+
+impl Ground {
+    pub(super) fn new() -> Self {
+        let host = Host::new(Roots::default(), Arc::new(LiveKernel::default()));
+        Ground { host, watch: Arc::new(Watch::this_thread()) }
+    }
 }
 
 impl World {
-    pub(super) fn new(mut rng: Rng) -> Self {
+    pub(super) fn new(mut rng: Rng, ground: &Ground) -> Self {
         let controls = Arc::new(Controls::default());
         let count = [1, 2, 3, 4, 4, 4][rng.usize(..6)];
         let configured: Vec<_> =
@@ -61,14 +73,13 @@ impl World {
             askers: Vec::new(),
             on,
             controls,
-            host: Host::new(Roots::default(), Arc::new(LiveKernel::default())),
-            watch: Arc::new(Watch::this_thread()),
+            ground: ground.clone(),
             wakes: false,
             is_calm: false,
-            read: HashMap::new(),
-            rung: HashSet::new(),
+            read: Vec::new(),
+            rung: Vec::new(),
             answers: Vec::new(),
-            logged: HashMap::new(),
+            logged: vec![None; count],
         }
     }
 
@@ -92,7 +103,7 @@ impl World {
     }
 
     /// A scrape is given up, which happens while it waits.
-    fn asker_goes_away(&mut self) -> bool {
+    pub(super) fn asker_goes_away(&mut self) -> bool {
         let Some(gone) = self.askers.iter().position(|asker| asker.sleeps_until().is_some()) else { return false };
         if let Some((number, _)) = self.askers.swap_remove(gone).asked {
             self.state.forget(number);
@@ -100,7 +111,7 @@ impl World {
         true
     }
 
-    fn wake(&mut self) -> bool {
+    pub(super) fn wake(&mut self) -> bool {
         if std::mem::take(&mut self.wakes) {
             let waits =
                 |reader: &&mut Reader| reader.worker.role == Role::Shared && matches!(reader.doing, Doing::Waits(_));
@@ -112,14 +123,17 @@ impl World {
         false
     }
 
+    /// Any of so many that can do something.
+    fn any(&mut self, count: usize, can: impl Fn(&mut Self, usize) -> bool) -> Option<usize> {
+        let first = self.rng.usize(..count.max(1));
+        (0..count).map(|index| (first + index) % count).find(|index| can(self, *index))
+    }
+
     /// One of the readers that can does a step; says whether there was one.
-    fn reader_step(&mut self) -> bool {
-        let ready: Vec<usize> =
-            (0..self.readers.len()).filter(|index| self.readers[*index].is_ready(self.now)).collect();
-        if ready.is_empty() {
+    pub(super) fn reader_step(&mut self) -> bool {
+        let Some(index) = self.any(self.readers.len(), |world, index| world.readers[index].is_ready(world.now)) else {
             return false;
-        }
-        let index = ready[self.rng.usize(..ready.len())];
+        };
         let reader = &mut self.readers[index];
         let doing = std::mem::replace(&mut reader.doing, Doing::Waits(None));
         let finished = match doing {
@@ -152,22 +166,21 @@ impl World {
 
     fn finish(&mut self, reading: Reading) -> Finished {
         let Reading { job, began, .. } = reading;
-        self.controls.panics.store(!self.is_calm && self.rng.u32(..8) == 0, Relaxed);
+        self.controls.panics.store(!self.is_calm && self.rng.u32(..32) == 0, Relaxed);
         let wanted = job.wanted;
-        let finished = job.read(&self.host, &mut Vec::new());
+        let finished = job.read(&self.ground.host, &mut Vec::new());
         if let Ok(taken) = &finished.taken {
-            self.read.insert(taken.at.0, (finished.slot, began, wanted));
+            assert_eq!(taken.at.0, self.read.len() as i64);
+            self.read.push((finished.slot, began, wanted));
         }
         finished
     }
 
     /// One of the askers that can does a step; says whether there was one.
-    fn asker_step(&mut self) -> bool {
-        let ready: Vec<usize> = (0..self.askers.len()).filter(|index| self.askers[*index].is_ready(self.now)).collect();
-        if ready.is_empty() {
+    pub(super) fn asker_step(&mut self) -> bool {
+        let Some(index) = self.any(self.askers.len(), |world, index| world.askers[index].is_ready(world.now)) else {
             return false;
-        }
-        let index = ready[self.rng.usize(..ready.len())];
+        };
         if let Some(answers) = self.one_asker_step(index) {
             let asker = self.askers.swap_remove(index);
             self.check_answers(&asker, &answers);
@@ -208,7 +221,7 @@ impl World {
             Next::Staffs => match self.state.hire(now) {
                 Some((worker, _)) if !self.is_calm && self.rng.u32(..16) == 0 => Next::Dismisses(worker.role),
                 Some((worker, _)) => {
-                    self.readers.push(Reader::new(worker, self.watch.clone()));
+                    self.readers.push(Reader::new(worker, self.ground.watch.clone()));
                     Next::Staffs
                 }
                 None => Next::Waits,
@@ -245,107 +258,5 @@ impl World {
         for note in effects.notes {
             self.check_note(note);
         }
-    }
-
-    /// All that hangs comes back.
-    pub(super) fn end_hangs(&mut self) {
-        self.is_calm = true;
-        for reader in &mut self.readers {
-            if let Doing::Reads(reading) = &mut reader.doing {
-                reading.ends = self.now;
-            }
-        }
-    }
-
-    /// All that takes time now hangs for good.
-    pub(super) fn hang(&mut self) {
-        self.is_calm = true;
-        for reader in &mut self.readers {
-            if let Doing::Reads(reading) = &mut reader.doing {
-                reading.ends = self.now + Duration::from_secs(3600);
-                (reading.is_blocked, reader.is_blocked) = (true, true);
-            }
-        }
-    }
-
-    /// Goes on until nobody can do anything at this moment.
-    fn settle(&mut self) {
-        for _ in 0..10_000 {
-            if !(self.reader_step() || self.asker_step() || self.wake()) {
-                let is_idle = self.state.shared.as_ref().is_some_and(|shared| shared.task == Task::Waits);
-                assert!(!(is_idle && self.state.has_work()), "somebody waits, and the worker sleeps");
-                return;
-            }
-            self.check();
-        }
-        panic!("it does not come to rest");
-    }
-
-    /// Goes on until nobody waits for an answer.
-    pub(super) fn come_to_rest(&mut self) {
-        self.settle();
-        while let Some(next) = self.askers.iter().filter_map(Asker::sleeps_until).min() {
-            self.now = self.now.max(next);
-            self.settle();
-        }
-        assert!(self.askers.is_empty());
-    }
-
-    /// What is read in the background, and does not hang, is read anew.
-    fn refresh(&mut self) {
-        self.now += Duration::from_secs(3);
-        self.settle();
-    }
-
-    /// Somebody asks for everything, and is answered at this moment. Says of how many collectors he got no reading.
-    pub(super) fn ask_for_everything_at_once(&mut self) -> usize {
-        self.askers.push(Asker::new(Vocabularies::BOTH, vec![true; self.on.len()], Duration::from_secs(60)));
-        self.settle();
-        assert!(self.askers.is_empty(), "he waits where nothing is to be waited for");
-        assert_eq!(self.answers.len(), self.on.len());
-        self.answers.iter().filter(|answer| answer.taken.is_err()).count()
-    }
-
-    /// What hangs is waited for once.
-    pub(super) fn end_with_hangs(&mut self) {
-        self.hang();
-        self.come_to_rest();
-        self.askers.push(Asker::new(Vocabularies::BOTH, vec![true; self.on.len()], HANG * 2));
-        self.come_to_rest();
-        let failed =
-            |slot: &&Slot| slot.reading().is_some() || slot.last.as_ref().is_some_and(|last| last.taken.is_err());
-        let failed = self.state.slots.iter().filter(failed).count();
-        assert!(self.ask_for_everything_at_once() <= failed, "what does not hang is read");
-    }
-
-    /// Once nothing hangs, all is as it was.
-    pub(super) fn end_in_peace(&mut self) {
-        self.end_hangs();
-        self.come_to_rest();
-        self.refresh();
-        assert_eq!(self.ask_for_everything_at_once(), 0, "everything is read");
-        assert_eq!((self.state.out, self.state.hung()), (0, 0));
-        let in_background = self.state.slots.iter().filter(|slot| slot.interval.is_some()).count();
-        assert!(self.readers.len() <= in_background + 1, "no worker is left over");
-    }
-
-    /// Other collectors come in the place of these.
-    pub(super) fn end_by_reload(&mut self) {
-        self.settle();
-        while !self.askers.is_empty() {
-            self.asker_goes_away();
-        }
-        self.state.close();
-        for reader in &mut self.readers {
-            if matches!(reader.doing, Doing::Waits(_)) {
-                reader.doing = Doing::Turns(None);
-            }
-        }
-        self.settle();
-        self.end_hangs();
-        self.settle();
-        assert!(self.readers.is_empty(), "every thread ends");
-        self.state = State::new(Vec::new(), self.now);
-        assert_eq!(Arc::strong_count(&self.controls), 1, "no collector is left");
     }
 }
