@@ -99,8 +99,24 @@ fn read_metric<'a>(message: &mut Reader<'a>, family: &Family<'a>, limits: &Limit
         _ => return start.wrong(format!("a metric of {:?} is no {}", family.name, family.kind.name())),
     };
     put_in_order(&mut metric.labels, start.place(), limits)?;
+    if let Some(reason) = unsound(&metric.measure) {
+        return start.wrong(format!("a metric of {:?} has {reason}", family.name));
+    }
     complete(&family.name, &mut metric)?;
     Ok(metric)
+}
+
+/// What is wrong with a measure that text could not say.
+fn unsound(measure: &Measure) -> Option<&'static str> {
+    let (count, parts, are_counts) = match measure {
+        Measure::Number(_) => return None,
+        Measure::Summary { count, quantiles, .. } => (*count, quantiles, false),
+        Measure::Histogram(histogram) => (histogram.count, &histogram.buckets, true),
+    };
+    if count < 0.0 || (are_counts && parts.iter().any(|(_, count)| *count < 0.0)) {
+        return Some("a negative count");
+    }
+    parts.iter().any(|(bound, _)| bound.is_nan()).then_some("a bound that is no number")
 }
 
 fn read_label<'a>(message: &mut Reader<'a>) -> Result<Label<'a>, Error> {

@@ -258,6 +258,23 @@ fn a_family_of_messages_may_come_in_parts() {
 }
 
 #[test]
+fn messages_say_nothing_that_text_could_not() {
+    let sound = messages(&["# TYPE h histogram\nh_bucket{le=\"7\"} 1.5\nh_count 2.5\n"]);
+    let with = |from: f64, to: f64| {
+        let mut message = sound.clone();
+        let at = message.windows(8).position(|bytes| bytes == from.to_le_bytes());
+        at.map(|at| message[at..at + 8].copy_from_slice(&to.to_le_bytes()));
+        told(Format::Protobuf, &message)
+    };
+    assert!(with(7.0, 7.0).is_ok());
+    assert!(with(7.0, f64::NAN).unwrap_err().ends_with("a metric of \"h\" has a bound that is no number"));
+    // A count that is a float, in field 4: `Histogram` in `Metric` in `MetricFamily`.
+    let negative = [&b"\x12\x0a\x01h\x18\x04\x22\x0b\x3a\x09\x21"[..], &(-1f64).to_le_bytes()].concat();
+    let error = told(Format::Protobuf, &negative).unwrap_err();
+    assert!(error.ends_with("a metric of \"h\" has a negative count"), "{error}");
+}
+
+#[test]
 fn limits_hold() {
     let limits = Limits { series: 2, labels: 1, name_bytes: 4, value_bytes: 3 };
     let refused = |body: &str| match parse(Format::Text, body.as_bytes(), &limits) {
