@@ -492,7 +492,9 @@ mod tests {
                     Step::MakeWay => {
                         let is_idle = |one: &Expected| one.standing.is_some_and(|(standing, _)| standing == Standing::Idle);
                         let expected = first(&seats, is_idle);
-                        expected.map(|index| seats[index].standing = None);
+                        if let Some(index) = expected {
+                            seats[index].standing = None;
+                        }
                         prop_assert_eq!(doors[0].make_way(), expected.is_some());
                     }
                     Step::Ask(which, is_whole) => if let Some(index) = at(which, &seats) {
@@ -512,10 +514,10 @@ mod tests {
                         seats[index].asked = None;
                         seats[index].stands(Standing::Awaited, number);
                     },
-                    Step::Send(which) => if let Some(index) = at(which, &seats) {
-                        if seats[index].taken.seat.sent() {
-                            seats[index].stands(Standing::Idle, number);
-                        }
+                    Step::Send(which) => if let Some(index) = at(which, &seats)
+                        && seats[index].taken.seat.sent()
+                    {
+                        seats[index].stands(Standing::Idle, number);
                     },
                     Step::Leave(which) => if let Some(index) = at(which, &seats) {
                         seats.swap_remove(index);
