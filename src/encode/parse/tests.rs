@@ -262,8 +262,8 @@ fn messages_say_nothing_that_text_could_not() {
     let sound = messages(&["# TYPE h histogram\nh_bucket{le=\"7\"} 1.5\nh_count 2.5\n"]);
     let with = |from: f64, to: f64| {
         let mut message = sound.clone();
-        let at = message.windows(8).position(|bytes| bytes == from.to_le_bytes());
-        at.map(|at| message[at..at + 8].copy_from_slice(&to.to_le_bytes()));
+        let at = message.windows(8).position(|bytes| bytes == from.to_le_bytes()).unwrap();
+        message[at..at + 8].copy_from_slice(&to.to_le_bytes());
         told(Format::Protobuf, &message)
     };
     assert!(with(7.0, 7.0).is_ok());
