@@ -291,7 +291,8 @@ impl<const LABELS: usize> Samples<'_, '_, LABELS> {
         let escaping = self.writer.escaping;
         let is_lossy = matches!(escaping, Escaping::Underscores | Escaping::Dots);
         // Two series may meet when their labels' names are escaped.
-        if !put_as(self, escaping) && !(is_lossy && put_as(self, Escaping::Values)) {
+        let is_put = put_as(self, escaping) || is_lossy && put_as(self, Escaping::Values);
+        if !is_put {
             self.writer.refused += 1;
         }
     }

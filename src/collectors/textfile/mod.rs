@@ -113,10 +113,9 @@ impl Collector for Textfile {
 impl Textfile {
     /// Puts the families of these files together, unless they are the same as before.
     fn merge(&mut self, host: &Host, files: Vec<(PathBuf, Arc<File>)>) {
-        let is_same = |((one, file), (other, before)): (&(PathBuf, Arc<File>), &(PathBuf, Arc<File>))| {
-            one == other && Arc::ptr_eq(file, before)
-        };
-        if files.len() == self.files.len() && files.iter().zip(&self.files).all(is_same) {
+        let mut pairs = files.iter().zip(&self.files);
+        let is_same = pairs.all(|((one, file), (other, before))| one == other && Arc::ptr_eq(file, before));
+        if files.len() == self.files.len() && is_same {
             return;
         }
         let named = files.iter().map(|(path, file)| (Arc::from(name_of(host, path)), file.families.as_slice()));
