@@ -186,8 +186,8 @@ fn hide(message: &mut String, secret: &str) {
     let (mut from, secret) = (0, secret.to_ascii_lowercase());
     while let Some(at) = message[from..].to_ascii_lowercase().find(&secret).map(|at| at + from) {
         let end = at + secret.len();
-        let is_within_a_word =
-            message[..at].ends_with(char::is_alphanumeric) || message[end..].starts_with(char::is_alphanumeric);
+        let is_of_a_word = |c: char| c.is_alphanumeric() || c == '-' || c == '_';
+        let is_within_a_word = message[..at].ends_with(is_of_a_word) || message[end..].starts_with(is_of_a_word);
         if secret.len() < LONG && (is_within_a_word || !is_quoted(&message[..at])) {
             from = end;
             continue;
@@ -278,6 +278,7 @@ mod tests {
         secrets.add_parts_of_url("http://user:p@ss@127.0.0.1/?q=12345&r=max");
         let hidden = |message: &str| secrets.hide(message);
         assert_eq!(hidden("InfluxDB 1.x: found \"x\", HUNTER2"), "InfluxDB 1.x: found \"[secret]\", [secret]");
+        assert_eq!(hidden("found \"x-b\""), "found \"x-b\"");
         assert_eq!(hidden("found \"a \\\"b\\\"\""), "found \"[secret]\"");
         assert_eq!(hidden("\"http://user:p@ss@h\" 12345 maximum"), "\"http://[secret]@h\" [secret] maximum");
     }
