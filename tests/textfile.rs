@@ -7,14 +7,13 @@ use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 
-use harness::{Taffrail, recorded_host, wait_until};
+use harness::{Taffrail, wait_until};
 use rustix::fs::{CWD, Mode, mkfifoat};
 use taffrail::encode::parse::{Format, Limits, parse};
 
 fn start(folder: &Path) -> Taffrail {
     let config = format!(
-        "{}[collectors]\ndefault = false\nenable = [\"loadavg\", \"textfile\"]\n[collectors.textfile]\ndirectory = [\"{}\"]\n",
-        recorded_host(),
+        "[collectors]\ndefault = false\nenable = [\"loadavg\", \"textfile\"]\n[collectors.textfile]\ndirectory = [\"{}\"]\n",
         folder.display()
     );
     Taffrail::start(&config)
@@ -76,13 +75,15 @@ fn names_in_utf8_can_be_read_in_every_format_that_is_asked_for() {
     fs::write(folder.path().join("utf8.prom"), text).unwrap();
     let taffrail = start(folder.path());
     let messages = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited";
-    for format in ["text/plain;version=0.0.4", "text/plain;version=1.0.0", "application/openmetrics-text;version=1.0.0", messages]
+    for format in
+        ["text/plain;version=0.0.4", "text/plain;version=1.0.0", "application/openmetrics-text;version=1.0.0", messages]
     {
         for escaping in ["", ";escaping=allow-utf-8", ";escaping=underscores", ";escaping=dots", ";escaping=values"] {
             let answer = taffrail.get_with("/metrics", &[("Accept", &format!("{format}{escaping}"))]);
             let read = parse(Format::from_content_type(&answer.content_type), &answer.body, &Limits::default());
             let read = read.unwrap_or_else(|error| panic!("{format}{escaping}: {error}"));
-            let values = read.families.iter().flat_map(|family| &family.metrics).map(|metric| format!("{:?}", metric.measure));
+            let values =
+                read.families.iter().flat_map(|family| &family.metrics).map(|metric| format!("{:?}", metric.measure));
             assert!(values.into_iter().any(|value| value == "Number(21.5)"), "{format}{escaping}");
             let plain = read.families.iter().find(|family| family.name == "plain").unwrap();
             assert_eq!(plain.metrics.len(), 2, "{format}{escaping}: {plain:?}");
