@@ -53,13 +53,15 @@ impl Agent {
         let exposition = Arc::new(Exposition::new(readers, settings.http.max_requests));
         let mut server = Server::new(&settings.http, router(exposition.clone()), sockets.http);
         listen(&mut server, &settings.http).await?;
-        let gateway = match settings.gateway.listen.is_empty() {
-            true => None,
-            false => Some(Service::start(settings.gateway, &settings.http, sockets.gateway).await?),
-        };
         let (measured, leaving) = (settings.measured, JoinSet::new());
-        let mut agent = Agent { exposition, measured, server, gateway, sinks: Vec::new(), leaving };
+        let mut agent = Agent { exposition, measured, server, gateway: None, sinks: Vec::new(), leaving };
         agent.replace_sinks(sinks, &settings.schedule.spool).await;
+        // After the sinks: what is pushed before there are any would reach none.
+        if !settings.gateway.listen.is_empty() {
+            let forwards = agent.forwards();
+            let started = Service::start(settings.gateway, &settings.http, sockets.gateway, forwards).await?;
+            agent.gateway = Some(started);
+        }
         if agent.sinks.is_empty() && settings.http.listen.is_empty() && agent.gateway.is_none() {
             tracing::warn!("nothing to do: [http] listen is empty, and there is neither a sink nor a gateway");
         }
@@ -101,7 +103,10 @@ impl Agent {
             }
             Some(gateway) => gateway.reload(settings, http).await?,
             None if settings.listen.is_empty() => {}
-            None => self.gateway = Some(Service::start(settings, http, BTreeMap::new()).await?),
+            None => {
+                let started = Service::start(settings, http, BTreeMap::new(), self.forwards()).await?;
+                self.gateway = Some(started);
+            }
         }
         Ok(())
     }
@@ -154,9 +159,14 @@ impl Agent {
         let stats = self.sinks.iter().map(|sink| (sink.settings.delivery.name.clone(), sink.state.clone()));
         self.exposition.sinks.store(Arc::new(stats.collect()));
         if let Some(gateway) = &self.gateway {
-            let forward = |sink: &Sink| Forward { form: sink.settings.form(), sink: sink.state.clone() };
-            gateway.forward_to(self.sinks.iter().map(forward).collect());
+            gateway.forward_to(self.forwards());
         }
+    }
+
+    /// What jobs push goes on to these.
+    fn forwards(&self) -> Vec<Forward> {
+        let forward = |sink: &Sink| Forward { form: sink.settings.form(), sink: sink.state.clone() };
+        self.sinks.iter().map(forward).collect()
     }
 
     /// What it does, in a line.

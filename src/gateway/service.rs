@@ -35,7 +35,7 @@ pub enum StartError {
 
 impl Service {
     /// Opens the groups that were kept, and listens, on `handed` sockets where their addresses are wanted; connections are
-    /// bounded as `http` says.
+    /// bounded as `http` says. What is pushed goes on to the sinks of `forwards` from the first push on.
     ///
     /// # Errors
     /// Why it cannot be started.
@@ -43,6 +43,7 @@ impl Service {
         settings: Settings,
         http: &http::Settings,
         handed: BTreeMap<SocketAddr, TcpListener>,
+        forwards: Vec<Forward>,
     ) -> Result<Service, StartError> {
         /// How late a group may end.
         const EVERY: Duration = Duration::from_secs(1);
@@ -56,6 +57,7 @@ impl Service {
         }
         let listeners = listeners(&settings, http);
         let gateway = Gateway::new(core, settings);
+        gateway.forwards.store(Arc::new(forwards));
         let mut server = Server::new(&listeners, router(gateway.clone()), handed);
         server.apply(&listeners).await.inspect_err(|_| gateway.close())?;
         for address in server.addresses() {
