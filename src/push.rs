@@ -116,6 +116,8 @@ impl Push {
             return Ok(runtime.block_on(self.guard(job, &path))?);
         }
         if !command.is_empty() {
+            // Standard error may be a pipe that nobody reads, which is to keep no job from ending.
+            let _ = taffrail::log::start(tracing::Level::ERROR);
             let status = runtime.block_on(self.run(&command, path));
             // A file that hangs is not waited for.
             runtime.shutdown_background();

@@ -36,6 +36,12 @@ fn ids(post: &Post) -> Vec<String> {
     actions.filter_map(|action| Some(action["create"]["_id"].as_str()?.to_owned())).collect()
 }
 
+/// That all these documents are stored.
+fn stored(ids: &[String]) -> Reply {
+    let items = vec!["{\"create\":{\"status\":201}}"; ids.len()];
+    reply(200, &format!("{{\"errors\":false,\"items\":[{}]}}", items.join(",")))
+}
+
 /// All documents that were sent.
 fn documents(server: &FakeInflux) -> Vec<Vec<String>> {
     server.writes().iter().filter(|(post, _)| post.target.contains("/_bulk")).map(|(post, _)| ids(post)).collect()
@@ -85,7 +91,7 @@ fn of_a_bulk_every_point_is_settled_by_itself() {
 fn a_template_is_installed_once_and_one_of_others_is_left_alone() {
     let server = FakeInflux::start(|post| match post.target.as_str() {
         "/es/_index_template/metrics-taffrail-default" => reply(404, "").or_ok_if(!post.lines.is_empty()),
-        _ => reply(200, "{\"errors\":false}"),
+        _ => stored(&ids(post)),
     });
     let taffrail = Taffrail::start(&config(&format!("{}/es", server.url()), "api_key = \"id:key\"\n"));
     taffrail.wait_for_log("the index template metrics-taffrail-default was installed");
@@ -97,7 +103,7 @@ fn a_template_is_installed_once_and_one_of_others_is_left_alone() {
     drop(taffrail);
     server.answer(|post| match post.target.contains("_index_template") {
         true => reply(200, "{\"index_templates\":[{\"index_template\":{\"version\":0}}]}"),
-        false => reply(200, "{\"errors\":false}"),
+        false => stored(&ids(post)),
     });
     let before = server.writes().len();
     let _taffrail = Taffrail::start(&config(&server.url(), ""));
@@ -123,14 +129,17 @@ fn a_server_that_refuses_the_template_is_told_of_and_keeps_the_points() {
     let line = taffrail.wait_for_log("manage_template = false");
     assert!(line.contains("no permission"), "{line}");
     assert_eq!(server.writes()[0].0.header("authorization"), Some("Basic dTpw"));
-    server.answer(|_| reply(200, "{\"errors\":false,\"index_templates\":[]}"));
+    server.answer(|post| match post.target.contains("_index_template") {
+        true => reply(200, "{\"index_templates\":[]}"),
+        false => stored(&ids(post)),
+    });
     wait_until("the points", || (sample(&taffrail, "taffrail_sink_points_sent_total", "") > 5.0).then_some(()));
     assert_eq!(sample(&taffrail, "taffrail_sink_points_dropped_total", "reason=\"rejected\","), 0.0);
 }
 
 #[test]
 fn a_bulk_that_is_too_large_is_cut_up() {
-    let server = server(|ids| if ids.len() > 2 { reply(413, "") } else { reply(200, "{\"errors\":false}") });
+    let server = server(|ids| if ids.len() > 2 { reply(413, "") } else { stored(ids) });
     let taffrail = Taffrail::start(&config(&server.url(), "manage_template = false\nflush_interval = \"1s\"\n"));
     wait_until("the points", || (sample(&taffrail, "taffrail_sink_points_sent_total", "") > 5.0).then_some(()));
     assert!(documents(&server).iter().any(|ids| ids.len() > 2));

@@ -373,6 +373,20 @@ fn once_the_job_has_ended_a_signal_is_obeyed_at_once() {
     assert_eq!(kept_in(&spool), 1);
 }
 
+/// Standard error is a pipe that is full and that nobody reads.
+#[test]
+fn what_cannot_be_reported_keeps_no_job_from_ending() {
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    rustix::io::ioctl_fionbio(&writer, true).unwrap();
+    while writer.write(&[b'x'; 4096]).is_ok() {}
+    rustix::io::ioctl_fionbio(&writer, false).unwrap();
+    let mut command = push("127.0.0.1:1", &[&LABELS[..], &["--", "sh", "-c", "exit 6"]].concat());
+    let mut child = command.stderr(writer).spawn().unwrap();
+    drop(command);
+    assert_eq!(wait_until("the end", || child.try_wait().unwrap()).code(), Some(6));
+    drop(reader);
+}
+
 #[test]
 fn a_job_runs_as_long_as_one_of_its_runs_does() {
     let gateway = Own::start("");

@@ -37,9 +37,7 @@ pub(super) fn outcomes(answered: &Answered, count: usize) -> Result<Vec<Outcome>
     let Ok(told) = serde_json::from_str::<Value>(&answered.body) else {
         return Err(Answer::later(&format!("the answer is no JSON: {}", shorten(&answered.body))));
     };
-    if told["errors"] == Value::Bool(false) {
-        return Ok(vec![Outcome::Stored; count]);
-    }
+    // "errors" alone says nothing: what is delivered is said of each document.
     match told["items"].as_array().filter(|items| items.len() == count) {
         Some(items) => Ok(items.iter().map(|item| outcome(&item["create"])).collect()),
         None => Err(Answer::later(&format!("the answer does not tell of every point: {}", shorten(&answered.body)))),
@@ -94,8 +92,8 @@ mod tests {
             Outcome::Rejected("mapper_parsing_exception: no: because".to_owned()),
         ];
         assert_eq!(found, expected);
-        let all = outcomes(&Answered::new(200, &[], r#"{"took":1,"errors":false}"#), 2);
-        assert_eq!(all, Ok(vec![Outcome::Stored; 2]));
+        let body = r#"{"took":1,"errors":false,"items":[{"create":{"status":201}},{"create":{"status":201}}]}"#;
+        assert_eq!(outcomes(&Answered::new(200, &[], body), 2), Ok(vec![Outcome::Stored; 2]));
     }
 
     #[test]
@@ -106,7 +104,13 @@ mod tests {
         assert!(matches!(of(400, body), Answer::Rejected { .. }));
         assert!([401, 403, 404, 302].into_iter().all(|status| matches!(of(status, ""), Answer::Refused { .. })));
         assert!([429, 500, 503].into_iter().all(|status| matches!(of(status, ""), Answer::Later { .. })));
-        for body in ["", "{\"errors\":tr", "{\"errors\":true,\"items\":[]}"] {
+        for body in [
+            "",
+            "{\"errors\":tr",
+            "{\"errors\":true,\"items\":[]}",
+            "{\"errors\":false}",
+            "{\"errors\":false,\"items\":[]}",
+        ] {
             assert!(matches!(of(200, body), Answer::Later { .. }), "{body}");
         }
     }
