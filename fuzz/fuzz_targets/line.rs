@@ -10,7 +10,7 @@ use taffrail::gateway::points::{Points, Terms};
 use taffrail::gateway::scrape::Shape;
 
 fuzz_target!(|body: &[u8]| {
-    let (all, terms) = (Points::default(), Terms { ttl: Duration::from_secs(60), most: 1000, labels: 20 });
+    let (all, terms) = (Points::default(), Terms { ttl: Duration::from_secs(60), most: 1000, most_bytes: 1 << 20, labels: 20 });
     for point in line::points(body).flatten() {
         let _ = all.put(&point, 1, &terms, &|_| false);
     }
