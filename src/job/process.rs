@@ -6,6 +6,7 @@ use std::process::ExitStatus;
 use std::time::Duration;
 
 use nix::sys::resource::{UsageWho, getrusage};
+#[cfg(target_os = "linux")]
 use nix::sys::wait::{Id, WaitPidFlag, waitid, waitpid};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::signal::unix::{SignalKind, signal};
@@ -82,6 +83,7 @@ impl Forwarded {
 
 /// As the first process of a container we inherit those whose parents have ended: they are waited for until `job` ends, so
 /// that they do not stay as zombies. Never comes back.
+#[cfg(target_os = "linux")]
 pub(super) async fn reap(job: Option<u32>) {
     let children = (rustix::process::getpid() == Pid::INIT).then(|| signal(SignalKind::child()).ok()).flatten();
     let Some(mut children) = children else { return std::future::pending().await };
@@ -91,7 +93,14 @@ pub(super) async fn reap(job: Option<u32>) {
     }
 }
 
+/// Elsewhere nobody is the first process of a container. Never comes back.
+#[cfg(not(target_os = "linux"))]
+pub(super) async fn reap(_: Option<u32>) {
+    std::future::pending().await
+}
+
 /// Waits for all that have ended, up to the job: that one is waited for by whoever wants its status.
+#[cfg(target_os = "linux")]
 fn reap_but(job: Option<u32>) {
     let look = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
     while let Some(ended) = waitid(Id::All, look).ok().and_then(|status| status.pid()) {
