@@ -7,9 +7,11 @@ use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::time::Instant;
 
-use taffrail::encode::point::{CommonTags, Lines};
+use taffrail::encode::Timestamp;
+use taffrail::encode::line::LineEncoder;
+use taffrail::encode::lines::Lines;
+use taffrail::encode::tags::CommonTags;
 use taffrail::encode::{Field, Measurement, PointWriter};
-use taffrail::host::Timestamp;
 
 const IDLE: Field<f64> = Field::new("usage_idle", "");
 const USER: Field<f64> = Field::new("usage_user", "");
@@ -62,7 +64,7 @@ fn main() {
         for round in 0..rounds {
             let mut lines = Lines::default();
             let time = Timestamp(1_700_000_000_000_000_000 + round as i64 * 10_000_000_000);
-            fields += tick(&mut PointWriter::new(&mut lines, &tags, time), &names, round);
+            fields += tick(&mut PointWriter::new(&mut LineEncoder::new(&mut lines), &tags, time), &names, round);
             bytes += black_box(lines.bytes()).len();
         }
         fastest = fastest.min(begun.elapsed().as_nanos() as f64 / fields as f64);

@@ -6,8 +6,8 @@
 use std::io::Read;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use taffrail::encode::point::Lines;
-use taffrail::spool::{Bounds, Queue, Settings};
+use taffrail::encode::lines::Lines;
+use taffrail::spool::{Limits, Queue, Settings};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -20,7 +20,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let points: Vec<&str> = text.lines().filter_map(|line| Some(line.rsplit_once(' ')?.0)).collect();
     let settings = Settings { folder: Some(folder.into()), ..Settings::default() };
     let folder = settings.folder_of(name).ok_or("no folder")?;
-    let bounds = Bounds { memory: 64 << 20, bytes: 4 << 30, age: Duration::from_secs(30 * 86_400) };
+    let bounds = Limits { memory: 64 << 20, bytes: 4 << 30, age: Duration::from_secs(30 * 86_400) };
     let queue = Queue::on_disk(&folder, bounds);
     let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
     for tick in 0..ticks {
@@ -28,7 +28,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let mut lines = Lines::default();
         points.iter().for_each(|point| lines.push(format!("{point} {time}\n").as_bytes()));
         queue.push(lines);
-        queue.settle();
+        queue.persist();
     }
     let waiting = queue.counts();
     println!("{} points, {} bytes", waiting.points, waiting.bytes);

@@ -1,9 +1,10 @@
 //! Gets bytes of the kernel and does nothing with them: the floor below a collector's cost, for benches/cgroups,
-//! benches/scrape and benches/growth.
+//! benches/scrape, benches/growth and benches/processes.
 //!
-//! `read_files [--kept] LIST ROUNDS` reads each file that LIST names, a path on each line, ROUNDS times, and tells what CPU
-//! time that took. With --kept files stay open between rounds, and a line may also be `statfs PATH`, which asks a file
-//! system for its size, or `links`, which asks rtnetlink(7) for all network interfaces.
+//! `read_files [--kept] LIST ROUNDS` reads each file that LIST names, a path on each line, ROUNDS times, and prints what CPU
+//! time that took. A line `stat PATH` asks for the attributes of a file. With --kept files stay open between rounds, and a
+//! line may also be `statfs PATH`, which asks a file system for its size, or `links`, which asks rtnetlink(7) for all network
+//! interfaces.
 
 use std::fs::File;
 use std::io::Read;
@@ -31,8 +32,12 @@ fn main() -> std::io::Result<()> {
         for source in &mut sources {
             bytes += source.read(&mut room)?;
         }
-        for path in list.lines().filter(|_| !is_kept) {
-            let mut file = File::open(path)?;
+        for line in list.lines().filter(|_| !is_kept) {
+            if let Some(path) = line.strip_prefix("stat ") {
+                std::fs::metadata(path)?;
+                continue;
+            }
+            let mut file = File::open(line)?;
             // As little as can be: one read, for these files are made at one go.
             bytes += file.read(&mut room)?;
         }

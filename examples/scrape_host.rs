@@ -1,7 +1,7 @@
 //! Reads a recorded host as a scrape does and encodes it, for benches/instructions.
 //!
-//! `scrape_host TREE SCRAPES` reads the host in TREE, as those in `tests/hosts`, with the collectors that are on by default,
-//! SCRAPES times, all in one thread, and tells how many bytes the last exposition has.
+//! `scrape_host TREE SCRAPES` reads the host in TREE, unpacked from an archive of `tests/hosts` (`host_tree`), with the
+//! collectors that are on by default, SCRAPES times, all in one thread, and prints how many bytes the last exposition has.
 
 use std::path::Path;
 use std::time::Instant;
@@ -36,8 +36,8 @@ fn main() {
         let mut writer = FamilyWriter::new(&mut encoder);
         let round = Instant::now();
         for configured in &mut collectors {
-            let taken = configured.collector.take(Vocabularies::FAMILIES, round, &host, &mut Vec::new());
-            taken.families(&mut writer);
+            let collected = configured.collector.collect(Vocabularies::FAMILIES, round, &host, &mut Vec::new());
+            collected.families(&mut writer);
         }
         drop(writer);
         body = encoder.finish();

@@ -1,17 +1,25 @@
-//! One reading by one collector, told in every way.
+//! One reading by one collector, encoded in every way.
 
-use std::path::{Path, PathBuf};
+#[path = "../tests/common/archive.rs"]
+#[allow(dead_code)]
+mod archive;
+
+use std::path::Path;
 use std::time::Instant;
 
 use taffrail::collectors::Vocabularies;
-use taffrail::collectors::settings::{Configured, configure};
+use taffrail::collectors::framework::Configured;
+use taffrail::collectors::settings::configure;
 use taffrail::config::{Document, Section};
 use taffrail::encode::parse::{Format, Limits, parse};
-use taffrail::encode::point::{CommonTags, Lines};
+use taffrail::encode::line::LineEncoder;
+use taffrail::encode::lines::Lines;
+use taffrail::encode::tags::CommonTags;
 use taffrail::encode::protobuf::ProtobufEncoder;
 use taffrail::encode::text::{Dialect, TextEncoder};
 use taffrail::encode::{FamilyWriter, PointWriter};
-use taffrail::host::{Host, Timestamp};
+use taffrail::encode::Timestamp;
+use taffrail::host::Host;
 
 const MORE: &str = "[collectors.cpu]\ninfo = true\ninfo_flags_include = '.*'\n\
     [collectors.sysctl]\ninclude = [\"kernel.threads-max\", \"fs.file-nr:a,b,c\"]\n\
@@ -33,12 +41,12 @@ impl Collectors {
         Collectors { host, all }
     }
 
-    /// Two readings by the collector `name`; what they tell must be readable.
+    /// Two readings by the collector `name`; what they report must be readable.
     pub fn collect(&mut self, name: &str) {
         let host = &self.host;
         let Some(configured) = self.all.iter_mut().find(|configured| configured.about.name == name) else { return };
-        let mut take = || configured.collector.take(Vocabularies::BOTH, Instant::now(), host, &mut Vec::new());
-        let (first, second) = (take(), take());
+        let mut collect = || configured.collector.collect(Vocabularies::BOTH, Instant::now(), host, &mut Vec::new());
+        let (first, second) = (collect(), collect());
         let mut text = TextEncoder::new(Dialect::Plain, Vec::new());
         second.families(&mut FamilyWriter::new(&mut text));
         let text = text.finish();
@@ -51,13 +59,17 @@ impl Collectors {
         second.families(&mut FamilyWriter::new(&mut protobuf));
         let tags = CommonTags::default();
         let mut lines = Lines::default();
-        second.points(Some(&first), &mut PointWriter::new(&mut lines, &tags, Timestamp(1)));
+        second.points(Some(&first), &mut PointWriter::new(&mut LineEncoder::new(&mut lines), &tags, Timestamp(1)));
     }
 }
 
-/// The recorded hosts of the tests.
-pub fn hosts() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/hosts")
+/// Makes `folder` with the recorded host `name` of the tests as it was after.
+pub fn unpack(name: &str, folder: &Path) {
+    let archive = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/hosts").join(name).join("host.tree");
+    let whole = folder.with_extension("whole");
+    archive::Tree::read(&archive).and_then(|tree| tree.unpack(&whole)).unwrap();
+    std::fs::rename(whole.join("after"), folder).unwrap();
+    std::fs::remove_dir_all(&whole).unwrap();
 }
 
 /// Copies a folder over another.

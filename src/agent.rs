@@ -1,52 +1,56 @@
 //! The process: starts what the configuration asks for, reloads it on SIGHUP, drains on SIGTERM and SIGINT.
 
+mod failure;
 mod load;
 mod running;
 
 use std::collections::BTreeMap;
-use std::net::{SocketAddr, TcpListener};
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::pin::pin;
 use std::time::Duration;
 
 use tokio::time::timeout;
 
+pub use self::failure::{exit_status, messages};
 use self::load::{LoadError, Loader};
 use self::running::Agent;
 use crate::config::Problems;
+use crate::http::{Inherited, ListenAddress};
 use crate::manager::{self, Sockets};
 use crate::settings::{Overrides, Settings};
-use crate::system::{Asked, Signals};
+use crate::system::{Control, Signals};
 
-/// Where the configuration comes from; asked again at each reload.
+/// The source of the configuration, read again at each reload.
 #[derive(Clone, Debug)]
 pub struct Origin {
     /// The files and directories.
     pub paths: Vec<PathBuf>,
-    /// What the command line says instead.
+    /// Settings of the command line.
     pub overrides: Overrides,
 }
 
-/// A variable of the environment.
-pub fn variable(name: &str) -> Option<String> {
-    std::env::var(name).ok()
+/// An environment variable.
+pub fn variable(name: &str) -> Option<OsString> {
+    std::env::var_os(name)
 }
 
-/// The same, with credentials that stand for any.
-pub fn variable_without_credentials(name: &str) -> Option<String> {
-    if name.starts_with("credential:") { Some("credential".to_owned()) } else { variable(name) }
+/// Like [`variable`], but any systemd credential resolves to a placeholder.
+pub fn variable_without_credentials(name: &str) -> Option<OsString> {
+    if name.starts_with("credential:") { Some("credential".into()) } else { variable(name) }
 }
 
 impl Origin {
     /// Reads and checks the configuration.
     ///
     /// # Errors
-    /// Every mistake.
+    /// All problems of the configuration.
     pub fn load(&self) -> Result<Settings, Problems> {
         Settings::load(&self.paths, &self.overrides, &variable)
     }
 
-    /// The same, for those who look on: only the service may read its credentials, so that any are taken for good.
+    /// Like [`Origin::load`], for commands other than the service: only the service may read its credentials, so
+    /// placeholders stand for them.
     ///
     /// # Errors
     /// As [`Origin::load`].
@@ -54,10 +58,10 @@ impl Origin {
         Settings::load_once(&self.paths, &self.overrides, &variable_without_credentials)
     }
 
-    /// The same, but for listening on sockets that were handed over, if there are any.
+    /// Listens on sockets passed by the service manager instead, if there are any.
     fn listening_on(&self, sockets: &Sockets) -> Origin {
         let mut origin = self.clone();
-        let addresses = |handed: &BTreeMap<SocketAddr, TcpListener>| handed.keys().copied().collect::<Vec<_>>();
+        let addresses = |handed: &BTreeMap<ListenAddress, Inherited>| handed.keys().cloned().collect::<Vec<_>>();
         let (http, gateway) = (addresses(&sockets.http), addresses(&sockets.gateway));
         if origin.overrides.only_gateway && !(http.is_empty() && gateway.is_empty()) {
             origin.overrides.listen = [http, gateway].concat();
@@ -71,17 +75,17 @@ impl Origin {
     }
 }
 
-/// How long a reload that has begun to change things may go on when the process is to end.
-const LAST_CHANGES: Duration = Duration::from_secs(2);
+/// Time that a reload in progress has to finish when the process must end.
+const RELOAD_GRACE: Duration = Duration::from_secs(2);
 
 const QUIT: Ended = Ended("a request to /-/quit");
 
 /// Runs until SIGTERM or SIGINT.
 ///
 /// # Errors
-/// What keeps it from starting.
+/// Why it cannot start; [`exit_status`] has the process's exit status for it.
 pub async fn run(origin: &Origin) -> Result<(), Box<dyn std::error::Error>> {
-    // Before anything else: a SIGHUP that nobody handles would end the process.
+    // First of all: an unhandled SIGHUP would end the process.
     let requests = Requests { signals: Signals::new()?, is_reload_due: false };
     let sockets = Sockets::take().map_err(|error| format!("a socket of the service manager: {error}"))?;
     let origin = origin.listening_on(&sockets);
@@ -95,34 +99,34 @@ pub async fn run(origin: &Origin) -> Result<(), Box<dyn std::error::Error>> {
     };
     manager::ready(&agent.status());
     let _alive = manager::keep_alive();
-    let Ended(why) = process.attend(&mut agent).await;
+    let Ended(why) = process.serve(&mut agent).await;
     manager::stopping();
     tracing::info!("{why}: shutting down");
     agent.drain().await;
-    manager::told();
+    manager::flush();
     Ok(())
 }
 
-/// What the process is asked from outside.
+/// Requests to the process from outside.
 struct Requests {
     signals: Signals,
-    /// Whether a reload was asked for that has not begun.
+    /// Whether a reload is pending.
     is_reload_due: bool,
 }
 
-/// That the process was asked to end, and by what.
+/// The process must end, for this reason.
 struct Ended(&'static str);
 
 impl Requests {
-    /// Does `work` until it is done, or the process is asked to end. Reloads that are asked for meanwhile are one.
+    /// Runs `work` to its end, unless the process must end first. Reload requests meanwhile are merged into one.
     async fn during<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Ended> {
         let mut work = pin!(work);
         loop {
             tokio::select! {
                 done = &mut work => return Ok(done),
                 asked = self.signals.next() => match asked {
-                    Asked::Reload => self.is_reload_due = true,
-                    Asked::End(name) => return Err(Ended(name)),
+                    Control::Reload => self.is_reload_due = true,
+                    Control::End(name) => return Err(Ended(name)),
                 },
             }
         }
@@ -132,8 +136,8 @@ impl Requests {
     async fn reload_is_due(&mut self) -> Result<(), Ended> {
         while !std::mem::take(&mut self.is_reload_due) {
             match self.signals.next().await {
-                Asked::Reload => self.is_reload_due = true,
-                Asked::End(name) => return Err(Ended(name)),
+                Control::Reload => self.is_reload_due = true,
+                Control::End(name) => return Err(Ended(name)),
             }
         }
         Ok(())
@@ -153,12 +157,12 @@ impl Process {
         self.requests.during(starting).await
     }
 
-    /// Reloads as often as it is asked to, until it is asked to end.
-    async fn attend(&mut self, agent: &mut Agent) -> Ended {
+    /// Reloads on request, until the process must end.
+    async fn serve(&mut self, agent: &mut Agent) -> Ended {
         loop {
             let due = tokio::select! {
                 due = self.requests.reload_is_due() => due,
-                () = agent.asked_to_quit() => Err(QUIT),
+                () = agent.quit_requested() => Err(QUIT),
             };
             if let Err(ended) = due {
                 return ended;
@@ -171,29 +175,29 @@ impl Process {
         }
     }
 
-    /// Takes the configuration as it is now. If anything is wrong with it, everything stays as it was.
+    /// Applies the current configuration. If it is invalid, nothing changes.
     async fn reload(&mut self, agent: &mut Agent) -> Result<(), Ended> {
         let loaded = tokio::select! {
             loaded = self.requests.during(self.loader.load(&self.origin)) => loaded?,
-            () = agent.asked_to_quit() => return Err(QUIT),
+            () = agent.quit_requested() => return Err(QUIT),
         };
         match loaded {
             Ok(loaded) => {
                 let mut applying = pin!(agent.apply(loaded));
                 let applied = self.requests.during(applying.as_mut()).await;
                 if applied.is_err() {
-                    let _ = timeout(LAST_CHANGES, applying).await;
+                    let _ = timeout(RELOAD_GRACE, applying).await;
                 }
                 return applied;
             }
             Err(LoadError::Mistakes(problems)) => {
-                for line in problems.lines() {
+                for line in problems {
                     tracing::error!("{line}");
                 }
-                tracing::error!("the configuration was not reloaded; the one before stays in force");
+                tracing::error!("the configuration was not reloaded; the previous one stays active");
             }
             Err(error) => {
-                tracing::error!("the configuration was not reloaded; the one before stays in force: {error}");
+                tracing::error!("the configuration was not reloaded; the previous one stays active: {error}");
             }
         }
         Ok(())

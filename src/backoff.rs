@@ -1,9 +1,9 @@
-//! Pauses after failures.
+//! Backoff after failures.
 
 use std::time::Duration;
 
-/// Pauses that grow, each by chance between half and the whole of its length, so that many agents that failed together
-/// do not come back together.
+/// Exponential backoff with jitter: each pause is random between half and all of its length, so that agents that
+/// failed together do not retry together.
 #[derive(Debug)]
 pub struct Backoff {
     min: Duration,
@@ -12,27 +12,27 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// Pauses from `min` on, each twice as long as the one before, up to `max`.
+    /// Pauses that start at `min` and double up to `max`.
     pub fn new(min: Duration, max: Duration) -> Self {
         Backoff { min, max: max.max(min), current: min }
     }
 
-    /// The pause after one more failure.
+    /// The pause after another failure.
     pub fn pause(&mut self) -> Duration {
         let pause = self.current;
         self.current = (self.current * 2).min(self.max);
         pause / 2 + random_up_to(pause / 2)
     }
 
-    /// It went well: the next failure is the first again.
+    /// Resets after a success.
     pub fn reset(&mut self) {
         self.current = self.min;
     }
 }
 
-/// A random time up to `most`.
-pub fn random_up_to(most: Duration) -> Duration {
-    most.mul_f64(fastrand::f64())
+/// A random duration up to `max`.
+pub fn random_up_to(max: Duration) -> Duration {
+    max.mul_f64(fastrand::f64())
 }
 
 #[cfg(test)]

@@ -1,6 +1,11 @@
-//! What every client of an HTTP server has in common.
+//! Shared by all HTTP clients.
 
+mod address;
 mod renewing;
+mod response;
+pub mod settings;
+pub mod target;
+pub mod unix;
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -8,69 +13,74 @@ use std::sync::Arc;
 
 use reqwest::{Client, ClientBuilder, Identity, Url};
 use rustls::ClientConfig;
+use rustls::client::danger::ServerCertVerifier;
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-pub use self::renewing::Renewing;
+pub use self::address::{completed, parse_argument, parse_url, with_scheme};
+pub use self::renewing::RenewingClient;
+pub use self::response::{BodyError, MESSAGE, is_page, read_start, read_whole, shorten};
+use crate::pem;
 use crate::system::regular_file::read_pem;
-use crate::trust::ServerVerifier;
+use crate::trust::{ServerVerifier, messages};
 
-/// A client that is to be completed: it goes straight to its server, and follows nobody elsewhere.
+/// A client builder without proxies and redirects.
 pub fn builder() -> ClientBuilder {
     builder_with_proxies().no_proxy()
 }
 
-/// The same by way of the environment's proxies.
+/// A client builder that uses the environment's proxies, without redirects.
 pub fn builder_with_proxies() -> ClientBuilder {
-    // TLS is ring's in the whole process; only the first time has an effect.
+    // The whole process uses ring for TLS; only the first call has an effect.
     let _ = rustls::crypto::ring::default_provider().install_default();
     Client::builder()
         .user_agent(concat!("taffrail/", env!("CARGO_PKG_VERSION")))
-        // A redirected POST would arrive as a GET, and a token at a stranger's.
+        // A redirect would turn a POST into a GET, and send tokens to other hosts.
         .redirect(reqwest::redirect::Policy::none())
 }
 
-/// A client that connects to the socket at `path`, whatever the name in a URL.
+/// Connects to the Unix socket at `path`, regardless of the URL's host.
 ///
 /// # Errors
-/// That this system has no such sockets.
+/// If the system has no Unix sockets.
 #[cfg(unix)]
-pub fn by_socket(builder: ClientBuilder, path: &Path) -> Result<ClientBuilder, String> {
+pub fn over_unix_socket(builder: ClientBuilder, path: &Path) -> Result<ClientBuilder, String> {
     Ok(builder.unix_socket(path))
 }
 
-/// No client: this system has no such sockets.
+/// Always fails: this system has no Unix sockets.
 ///
 /// # Errors
-/// This.
+/// Always.
 #[cfg(windows)]
-pub fn by_socket(_: ClientBuilder, path: &Path) -> Result<ClientBuilder, String> {
+pub fn over_unix_socket(_: ClientBuilder, path: &Path) -> Result<ClientBuilder, String> {
     Err(format!("{}: there are no unix sockets on this system", path.display()))
 }
 
-/// What a connection is made with.
+/// TLS settings of a client.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tls {
-    /// The authority that signed the server's certificate, if it is not one of the system's.
+    /// The CA that signed the server's certificate, if it is not one of the system's.
     pub ca: Option<PathBuf>,
-    /// The certificate to show, and its key.
+    /// The client certificate and its key.
     pub identity: Option<(PathBuf, PathBuf)>,
-    /// Whether any certificate is trusted.
+    /// Whether any server certificate is accepted.
     pub trusts_any: bool,
 }
 
 impl Tls {
-    /// The files that it names.
+    /// The files that the settings name.
     pub fn files(&self) -> Vec<PathBuf> {
         let identity = self.identity.iter().flat_map(|(certificate, key)| [certificate, key]);
         self.ca.iter().chain(identity).cloned().collect()
     }
 
-    /// The client `builder` with it; without `is_needed`, the system's certificates are not loaded for nothing.
+    /// Applies the settings to `builder`. Unless `is_needed`, the system's certificates are not loaded.
     ///
     /// # Errors
-    /// Which file is wrong, and how, after the name that its setting has: one of `names`, of the authority and of the
-    /// certificate.
+    /// Which file is invalid, and why. The message begins with the setting's name, from `names`: of the CA, and of
+    /// the certificate.
     pub fn apply(&self, builder: ClientBuilder, is_needed: bool, names: [&str; 2]) -> Result<ClientBuilder, String> {
         let builder = builder.tls_danger_accept_invalid_certs(self.trusts_any);
         match &self.ca {
@@ -83,70 +93,108 @@ impl Tls {
         }
     }
 
-    /// TLS that trusts the certificates in `path` alone.
+    /// A TLS configuration that trusts only the certificates in `path`.
     fn trusting(&self, path: &Path, names: [&str; 2]) -> Result<ClientConfig, String> {
-        let wrong = |reason: String| format!("{}: {}: {reason}", names[0], path.display());
-        let pem = read_pem(path).map_err(|error| wrong(error.reason.to_string()))?;
-        let trusted = CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>();
-        let trusted = trusted.map_err(|error| wrong(format!("expected certificates in PEM form: {error}")))?;
-        if trusted.is_empty() {
-            return Err(wrong(NO_CERTIFICATES.to_owned()));
-        }
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let verifier = ServerVerifier::new(trusted, provider.clone()).map_err(wrong)?;
-        let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-        let config = config.map_err(|error| error.to_string())?;
-        let config = config.dangerous().with_custom_certificate_verifier(Arc::new(verifier));
-        let mut config = match self.pem_of_identity(names)? {
-            None => config.with_no_client_auth(),
-            Some((pem, files)) => {
-                let wrong = |reason: String| format!("{files}: {reason}");
-                let chain = CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>();
-                let chain = chain.map_err(|error| wrong(error.to_string()))?;
-                let key = PrivateKeyDer::from_pem_slice(&pem).map_err(|error| wrong(error.to_string()))?;
-                if chain.is_empty() {
-                    return Err(wrong(NO_CERTIFICATES.to_owned()));
-                }
-                config.with_client_auth_cert(chain, key).map_err(|error| wrong(error.to_string()))?
-            }
-        };
+        let mut config = self.configuration(Arc::new(trusting_only(path, names[0])?), names)?;
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(config)
     }
 
-    /// The certificate to show and its key, and how the files are called in messages.
+    /// Verifies servers' certificates: by the configured CA, or by those of the system. Reads files.
+    ///
+    /// # Errors
+    /// Which file is invalid, and why; or that the system has no CAs.
+    pub fn verifier(&self, names: [&str; 2]) -> Result<Arc<dyn ServerCertVerifier>, String> {
+        match &self.ca {
+            Some(path) => Ok(Arc::new(trusting_only(path, names[0])?)),
+            None => match rustls_platform_verifier::Verifier::new(provider()) {
+                Ok(verifier) => Ok(Arc::new(verifier)),
+                Err(error) => Err(format!("the system's CA certificates: {error}")),
+            },
+        }
+    }
+
+    /// A TLS configuration with this verifier, and the client certificate if there is one. Reads files.
+    ///
+    /// # Errors
+    /// Which file is invalid, and why.
+    pub fn configuration(
+        &self,
+        verifier: Arc<dyn ServerCertVerifier>,
+        names: [&str; 2],
+    ) -> Result<ClientConfig, String> {
+        let config = ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions();
+        let config = config.map_err(|error| error.to_string())?;
+        let config = config.dangerous().with_custom_certificate_verifier(verifier);
+        match self.pem_of_identity(names)? {
+            None => Ok(config.with_no_client_auth()),
+            Some((pem, files)) => {
+                let wrong = |reason: String| format!("{files}: {reason}");
+                let chain = CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>();
+                let chain = chain.map_err(|error| wrong(pem::reason(&error).to_owned()))?;
+                let key = PrivateKeyDer::from_pem_slice(&pem).map_err(|error| wrong(pem::reason(&error).to_owned()))?;
+                if chain.is_empty() {
+                    return Err(wrong(NO_CERTIFICATES.to_owned()));
+                }
+                config.with_client_auth_cert(chain, key).map_err(|error| wrong(error.to_string()))
+            }
+        }
+    }
+
+    /// The client certificate and key, and the names of their files for messages.
     fn pem_of_identity(&self, names: [&str; 2]) -> Result<Option<(Vec<u8>, String)>, String> {
         let Some((certificate, key)) = &self.identity else { return Ok(None) };
         let read = |path: &Path| read_pem(path).map_err(|error| format!("{}: {error}", names[1]));
-        // Whichever file lacks the line end that the other one needs.
+        // The first file may lack the final newline that the second one needs.
         let pem = [read(certificate)?, b"\n".to_vec(), read(key)?].concat();
         Ok(Some((pem, format!("{}: {}, {}", names[1], certificate.display(), key.display()))))
     }
 }
 
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(rustls::crypto::ring::default_provider())
+}
+
+/// Trusts only the certificates in `path`, which the setting `name` names.
+fn trusting_only(path: &Path, name: &str) -> Result<ServerVerifier, String> {
+    let wrong = |reason: String| format!("{name}: {}: {reason}", path.display());
+    let pem = read_pem(path).map_err(|error| wrong(error.reason.to_string()))?;
+    let trusted = CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>();
+    let trusted =
+        trusted.map_err(|error| wrong(format!("expected certificates in PEM form: {}", pem::reason(&error))))?;
+    if trusted.is_empty() {
+        return Err(wrong(NO_CERTIFICATES.to_owned()));
+    }
+    ServerVerifier::new(trusted, provider()).map_err(wrong)
+}
+
 const NO_CERTIFICATES: &str = "expected certificates in PEM form, found none";
 
-/// Where a server is, for messages: a URL's user, password and parameters are nobody's business.
-pub fn place(url: &Url) -> String {
+/// The server's URL for messages: without user, password and parameters.
+pub fn display_url(url: &Url) -> String {
     let path = if url.path() == "/" { "" } else { url.path() };
     format!("{}://{}{path}", url.scheme(), host(url))
 }
 
-/// The host in a URL, and the port if it is there.
+/// The host in a URL, with its port if given.
 pub fn host(url: &Url) -> String {
     let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
     url.host_str().unwrap_or_default().to_owned() + &port
 }
 
-/// What went wrong, with its causes, and without the URL: it is long, and the same each time.
+/// The error and its causes, without the URL: it is long, and the same each time.
 pub fn reason(error: &reqwest::Error) -> String {
     let mut parts = Vec::new();
     if error.is_timeout() {
-        parts.push("no answer in time".to_owned());
+        add_cause(&mut parts, "no answer in time".to_owned());
     }
     let mut cause = error.source();
     while let Some(inner) = cause {
-        parts.push(inner.to_string());
+        if let Some(message) = messages::describe(inner) {
+            add_cause(&mut parts, message);
+            break;
+        }
+        add_cause(&mut parts, inner.to_string());
         cause = inner.source();
     }
     if parts.is_empty() {
@@ -154,4 +202,34 @@ pub fn reason(error: &reqwest::Error) -> String {
         parts.push(text.split(" for url (").next().unwrap_or_default().to_owned());
     }
     parts.join(": ")
+}
+
+/// Adds a cause to the outer ones, unless one of them includes it. It replaces those that it includes: many errors repeat
+/// their cause in their own text.
+pub fn add_cause(parts: &mut Vec<String>, cause: String) {
+    if !parts.iter().any(|outer| outer.contains(&cause)) {
+        parts.retain(|outer| !cause.contains(outer.as_str()));
+        parts.push(cause);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_cause_is_repeated() {
+        let mut parts = Vec::new();
+        for cause in [
+            "client error (Connect)",
+            "dns error: no such host",
+            "no such host",
+            "no such host",
+            "tcp: refused",
+            "tcp: refused (os error 111)",
+        ] {
+            add_cause(&mut parts, cause.to_owned());
+        }
+        assert_eq!(parts, ["client error (Connect)", "dns error: no such host", "tcp: refused (os error 111)"]);
+    }
 }

@@ -1,7 +1,7 @@
-//! File descriptors, of which a process may have few (`RLIMIT_NOFILE`, getrlimit(2)): who may keep how many of them.
+//! Shares out file descriptors, whose number is limited (`RLIMIT_NOFILE`, getrlimit(2)).
 //!
-//! What lasts as long as the process and grows with the host is kept by a permit alone ([`Kept`]), so that connections,
-//! sinks and files that are open for a moment always have some left.
+//! Long-lived descriptors whose number grows with the host need a permit ([`Permitted`]), so that connections, sinks
+//! and short-lived files always have some left.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -10,151 +10,155 @@ use crate::encode::family::FamilyInfo;
 use crate::encode::{Family, FamilyWriter};
 use crate::system;
 
-/// How many descriptors there are for what, all of them together no more than the process may have.
+/// Numbers of descriptors by purpose. Their sum is at most the process's limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shares {
-    /// Files of the host that stay open between readings: they could be opened each time, at a cost.
+    /// Files of the host kept open between readings, to save the cost of opening them.
     pub files: usize,
-    /// Counters of the CPUs' events, which count only while they are open.
+    /// CPU event counters, which count only while they are open.
     pub counters: usize,
-    /// Connections of those who ask, at all addresses.
+    /// Client connections, at all addresses.
     pub connections: usize,
-    /// The rest: sinks, their spools, the gateway's state, listeners, files that are open for a moment.
-    pub rest: usize,
+    /// Everything else: sinks, spools, the gateway's state, listeners, short-lived files.
+    pub other: usize,
 }
 
 impl Shares {
-    /// What the bound of the files is where there is plenty.
-    const FILES: usize = 640;
-    /// Below this there is nothing to share out.
-    const SMALLEST_REST: usize = 32;
+    /// Maximum share of files.
+    const MAX_FILES: usize = 640;
+    /// Minimum share for everything else.
+    const MIN_OTHER: usize = 32;
+    /// Minimum limit that Taffrail is designed for. It starts with less, and some operations fail then.
+    pub const MIN_LIMIT: usize = 128;
 
-    /// The shares of a process that may have `limit` descriptors.
+    /// The shares for a process with this limit.
     pub const fn of(limit: usize) -> Shares {
         let eighth = limit / 8;
-        let rest = if eighth < Self::SMALLEST_REST { Self::SMALLEST_REST } else { eighth };
-        let (shared, rest) = match limit.checked_sub(rest) {
-            Some(shared) => (shared, rest),
+        let other = if eighth < Self::MIN_OTHER { Self::MIN_OTHER } else { eighth };
+        let (shared, other) = match limit.checked_sub(other) {
+            Some(shared) => (shared, other),
             None => (0, limit),
         };
         let connections = shared * 4 / 7;
         let kept = shared - connections;
         let two_thirds = kept * 2 / 3;
-        let files = if two_thirds < Self::FILES { two_thirds } else { Self::FILES };
-        Shares { files, counters: kept - files, connections, rest }
+        let files = if two_thirds < Self::MAX_FILES { two_thirds } else { Self::MAX_FILES };
+        Shares { files, counters: kept - files, connections, other }
     }
 
-    /// The shares of this process, as they were when they were first asked for.
-    pub fn in_force() -> Shares {
+    /// The shares of this process, fixed at the first call.
+    pub fn current() -> Shares {
         static SHARES: OnceLock<Shares> = OnceLock::new();
-        /// Without a limit; more would be too many to reckon with.
-        const PLENTY: usize = 1 << 24;
-        *SHARES.get_or_init(|| Shares::of(system::descriptor_limit().min(PLENTY)))
+        /// Stands for no limit; avoids overflow in sums.
+        const MAX_LIMIT: usize = 1 << 24;
+        *SHARES.get_or_init(|| Shares::of(system::descriptor_limit().min(MAX_LIMIT)))
     }
 }
 
-/// Lets the process have as many descriptors as it may ask for, as Go's programs do: the soft limit of 1,024 is there for
-/// those that use select(2). To be called before anything asks for its share.
+/// Raises the soft limit to the hard limit, as Go programs do: the default of 1,024 exists for programs that use
+/// select(2). Call this before any share is used.
 pub fn raise_limit() {
     system::raise_descriptor_limit();
+    let limit = system::descriptor_limit();
+    if limit < Shares::MIN_LIMIT {
+        let least = Shares::MIN_LIMIT;
+        tracing::warn!(
+            "{limit} file descriptors may be open, and at least {least} are needed: readings and connections will fail; \
+             raise the hard limit (LimitNOFILE= of the unit, ulimit -Hn)"
+        );
+    }
 }
 
-/// What is kept open, and bounded.
+/// A limit on descriptors of one kind.
 #[derive(Debug)]
-pub struct Purse {
-    most: fn(Shares) -> usize,
-    taken: AtomicUsize,
+pub struct Quota {
+    limit: fn(Shares) -> usize,
+    in_use: AtomicUsize,
 }
 
-/// Files of the host that stay open between readings.
-pub static FILES: Purse = Purse::new(|shares| shares.files);
-/// Counters of the CPUs' events.
-pub static COUNTERS: Purse = Purse::new(|shares| shares.counters);
+/// Files of the host kept open between readings.
+pub static FILES: Quota = Quota::new(|shares| shares.files);
+/// CPU event counters.
+pub static COUNTERS: Quota = Quota::new(|shares| shares.counters);
 
-impl Purse {
-    /// One of which no more than `most` may be taken at a time.
-    pub const fn new(most: fn(Shares) -> usize) -> Purse {
-        Purse { most, taken: AtomicUsize::new(0) }
+impl Quota {
+    /// A quota with the limit from the process's shares.
+    pub const fn new(limit: fn(Shares) -> usize) -> Quota {
+        Quota { limit, in_use: AtomicUsize::new(0) }
     }
 
-    /// How many may be taken at a time.
-    pub fn most(&self) -> usize {
-        (self.most)(Shares::in_force())
+    /// The limit.
+    pub fn limit(&self) -> usize {
+        (self.limit)(Shares::current())
     }
 
-    /// How many are taken.
-    pub fn taken(&self) -> usize {
-        self.taken.load(Relaxed)
+    /// The number in use.
+    pub fn in_use(&self) -> usize {
+        self.in_use.load(Relaxed)
     }
 
-    /// Takes one, if there is one left.
-    pub fn take(&'static self) -> Option<Permit> {
-        let most = self.most();
-        let one_more = |taken: usize| (taken < most).then(|| taken + 1);
-        let before = self.taken.fetch_update(Relaxed, Relaxed, one_more);
-        // Only what was counted may be given back: nothing is made here before it is.
+    /// Acquires a permit, if one is left.
+    pub fn acquire(&'static self) -> Option<Permit> {
+        let limit = self.limit();
+        let one_more = |in_use: usize| (in_use < limit).then(|| in_use + 1);
+        let before = self.in_use.fetch_update(Relaxed, Relaxed, one_more);
+        // Create the permit only after counting it: its drop decrements the count.
         before.ok().map(|_| Permit(self))
     }
 }
 
-/// That one descriptor may be kept; given back when it is dropped.
+/// The right to keep one descriptor open, returned on drop.
 #[derive(Debug)]
-pub struct Permit(&'static Purse);
+pub struct Permit(&'static Quota);
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.0.taken.fetch_sub(1, Relaxed);
+        self.0.in_use.fetch_sub(1, Relaxed);
     }
 }
 
-/// What holds a descriptor, with the permit to keep it.
+/// A value that holds a descriptor, with its permit.
 #[derive(Debug)]
-pub struct Kept<T> {
-    // Closed before the permit is given back.
+pub struct Permitted<T> {
+    // Declared first, so that it is closed before the permit is returned.
     held: T,
     _permit: Permit,
 }
 
-impl<T> Kept<T> {
-    /// Keeps what is open.
-    pub fn new(held: T, permit: Permit) -> Kept<T> {
-        Kept { held, _permit: permit }
+impl<T> Permitted<T> {
+    /// Wraps an open value.
+    pub fn new(held: T, permit: Permit) -> Permitted<T> {
+        Permitted { held, _permit: permit }
     }
 
-    /// What is kept.
+    /// The value.
     pub fn get(&self) -> &T {
         &self.held
     }
 
-    /// The same, to be changed.
+    /// The value, mutably.
     pub fn get_mut(&mut self) -> &mut T {
         &mut self.held
     }
 }
 
-const KEPT: Family<1> = Family::gauge(
-    "taffrail_kept_descriptors",
-    "File descriptors that stay open between readings: files of the host, and counters of the CPUs' events.",
-    ["of"],
-);
-const KEPT_LIMIT: Family<1> = Family::gauge(
-    "taffrail_kept_descriptors_limit",
-    "File descriptors that may stay open between readings: files beyond are opened each time, counters are not there.",
-    ["of"],
-);
+const KEPT: Family<1> =
+    Family::gauge("taffrail_kept_descriptors", "File descriptors kept open between readings", ["of"]);
+const KEPT_LIMIT: Family<1> =
+    Family::gauge("taffrail_kept_descriptors_limit", "Maximum file descriptors kept open between readings", ["of"]);
 
-/// The families that tell of descriptors.
+/// The self-metrics of descriptors.
 pub const FAMILIES: &[FamilyInfo] = &[KEPT.info(), KEPT_LIMIT.info()];
 
-/// Tells what is kept.
+/// Writes the self-metrics.
 pub fn write_families(out: &mut FamilyWriter<'_>) {
     let mut kept = out.family(&KEPT);
-    kept.sample(["counters"], COUNTERS.taken() as u64);
-    kept.sample(["files"], FILES.taken() as u64);
+    kept.sample(["counters"], COUNTERS.in_use() as u64);
+    kept.sample(["files"], FILES.in_use() as u64);
     drop(kept);
     let mut limit = out.family(&KEPT_LIMIT);
-    limit.sample(["counters"], COUNTERS.most() as u64);
-    limit.sample(["files"], FILES.most() as u64);
+    limit.sample(["counters"], COUNTERS.limit() as u64);
+    limit.sample(["files"], FILES.limit() as u64);
 }
 
 #[cfg(test)]
@@ -166,28 +170,28 @@ mod tests {
     proptest! {
         #[test]
         fn shares_are_no_more_than_there_is(limit in 0usize..2_000_000) {
-            let Shares { files, counters, connections, rest } = Shares::of(limit);
-            prop_assert_eq!(files + counters + connections + rest, limit);
-            prop_assert!(files <= 640 && rest >= limit.min(32));
-            // From the smallest limit on with which the process can do anything, everybody has something.
+            let Shares { files, counters, connections, other } = Shares::of(limit);
+            prop_assert_eq!(files + counters + connections + other, limit);
+            prop_assert!(files <= 640 && other >= limit.min(32));
+            // From the smallest usable limit on, every purpose has a share.
             prop_assert!(limit < 48 || connections > 0 && files > 0);
         }
 
-        /// Whatever is taken and given back: as many are taken as permits are held, and never more than there are.
+        /// The number in use always equals the number of permits held, and never exceeds the limit.
         #[test]
         fn as_many_are_taken_as_are_held(steps in proptest::collection::vec((any::<bool>(), any::<prop::sample::Index>()), 0..200)) {
-            const MOST: usize = 7;
-            let purse: &'static Purse = Box::leak(Box::new(Purse::new(|_| MOST)));
+            const LIMIT: usize = 7;
+            let quota: &'static Quota = Box::leak(Box::new(Quota::new(|_| LIMIT)));
             let mut held = Vec::new();
             for (takes, which) in steps {
                 if takes {
-                    let permit = purse.take();
-                    prop_assert_eq!(permit.is_some(), held.len() < MOST);
+                    let permit = quota.acquire();
+                    prop_assert_eq!(permit.is_some(), held.len() < LIMIT);
                     held.extend(permit);
                 } else if !held.is_empty() {
                     held.swap_remove(which.index(held.len()));
                 }
-                prop_assert_eq!(purse.taken(), held.len());
+                prop_assert_eq!(quota.in_use(), held.len());
             }
         }
     }
@@ -196,7 +200,7 @@ mod tests {
     fn the_usual_limits_are_shared_out() {
         let of = |limit| {
             let shares = Shares::of(limit);
-            (shares.files, shares.counters, shares.connections, shares.rest)
+            (shares.files, shares.counters, shares.connections, shares.other)
         };
         assert_eq!(of(64), (9, 5, 18, 32));
         assert_eq!(of(1024), (256, 128, 512, 128));

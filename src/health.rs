@@ -1,24 +1,26 @@
-//! `taffrail health`: asks a running Taffrail whether it is well. For images without a shell, which have no curl.
+//! `taffrail health`: checks that a running Taffrail is healthy, for images without a shell or curl.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use taffrail::client::unix::{UNIX, for_url, request_url};
 use taffrail::client::{self, Tls};
+use taffrail::config::argument;
 
 use crate::Failure;
 
-/// Ask a running Taffrail whether it is well, and end with status 0 if it says so
+/// Check that a running Taffrail is healthy; exit status 0 if it is, 1 if not
 #[derive(Args)]
 pub(crate) struct Health {
-    /// The URL; without a path, /-/healthy is asked
-    #[arg(default_value = "http://127.0.0.1:9100")]
+    /// URL or address, or unix:/PATH of a Unix socket; the default path is /-/healthy
+    #[arg(default_value = "http://127.0.0.1:9100", value_parser = client::parse_argument)]
     url: reqwest::Url,
     /// Trust the certificates in this PEM file, instead of the system's
     #[arg(long, value_name = "FILE")]
     ca_file: Option<PathBuf>,
-    /// How long to wait for the answer
-    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = humantime::parse_duration)]
+    /// Timeout of the request
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = argument::<Duration>)]
     timeout: Duration,
 }
 
@@ -28,13 +30,16 @@ impl Health {
     }
 
     async fn ask(mut self) -> Result<(), Failure> {
+        if self.url.scheme() == UNIX && !self.url.path().contains(":/") {
+            self.url.set_path(&format!("{}:/-/healthy", self.url.path()));
+        }
         if self.url.path() == "/" {
             self.url.set_path("/-/healthy");
         }
         let tls = Tls { ca: self.ca_file.clone(), ..Tls::default() };
-        let builder = client::builder().timeout(self.timeout);
+        let builder = for_url(client::builder().timeout(self.timeout), &self.url)?;
         let client = tls.apply(builder, self.url.scheme() == "https", ["--ca-file", ""])?.build()?;
-        let answer = client.get(self.url.clone()).send().await;
+        let answer = client.get(request_url(self.url.clone())).send().await;
         let answer = answer.map_err(|error| format!("{}: {}", self.url, client::reason(&error)))?;
         if !answer.status().is_success() {
             return Err(format!("{}: answers {}", self.url, answer.status()).into());

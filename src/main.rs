@@ -1,45 +1,68 @@
 //! The command line.
 
-// They panic where nobody reads: say! does not.
+// These macros panic when the reader has gone; say! does not.
 #![cfg_attr(not(test), deny(clippy::print_stderr, clippy::print_stdout))]
 
 #[cfg(feature = "assets")]
 mod assets;
+mod configuration;
+mod drop_in;
 mod health;
+mod migration;
 mod push;
+#[cfg(feature = "nats")]
+mod stream;
 
+use std::ffi::OsString;
 use std::io::{self, Write};
-use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::error::{ContextKind, ContextValue};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use taffrail::agent::{self, Origin};
+use taffrail::collectors::filter::Filter;
 use taffrail::collectors::readers::Readers;
 use taffrail::collectors::settings::unknown;
 use taffrail::collectors::{Vocabularies, list};
 #[cfg(feature = "cloudwatch")]
 use taffrail::config::Document;
+use taffrail::config::argument;
 use taffrail::descriptors;
-use taffrail::encode::point::CommonTags;
-use taffrail::http::guard::Guard;
-use taffrail::log;
+use taffrail::encode::tags::CommonTags;
+use taffrail::http::ListenAddress;
+use taffrail::log::{self, Levels};
 use taffrail::manager;
 use taffrail::say;
 use taffrail::settings::Overrides;
-use taffrail::sinks::connection::Prepared;
+use taffrail::sinks::form::{LineProtocol, PointForm};
 use taffrail::sinks::negotiate::Format;
-use taffrail::sinks::prometheus::Exposition;
+use taffrail::sinks::prometheus::Exporter;
 use taffrail::sinks::push::read_points;
 use taffrail::sinks::schedule::Schedule;
 
-/// Measures this host: Prometheus pulls it, InfluxDB gets it pushed.
+use self::configuration::{Check, Config, Configuration};
+
+/// Exposes host and container metrics to Prometheus, and writes them to InfluxDB and other databases
 ///
-/// Without a command, taffrail runs. It needs no configuration: it then listens on port 9100.
+/// Without a command, taffrail serves /metrics on port 9100, as `taffrail run` does. It needs no configuration.
 #[derive(Parser)]
-#[command(version, args_conflicts_with_subcommands = true)]
+#[command(
+    version,
+    args_conflicts_with_subcommands = true,
+    after_help = "\
+Examples:
+  taffrail                                 serve http://localhost:9100/metrics
+  taffrail check                           check the files in /etc/taffrail
+  taffrail config --section http           print the settings of a table
+  taffrail print --collector cpu loadavg   print metrics of two collectors
+  taffrail push --job backup -- ./backup   run a job and report it
+
+Exit status: 0 success, 1 failure, 2 invalid argument, 69 address or directory in use, 78 invalid
+configuration at the start. `taffrail push -- COMMAND` ends with the command's status."
+)]
 struct CommandLine {
     #[command(subcommand)]
     command: Option<Command>,
@@ -49,46 +72,41 @@ struct CommandLine {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Serve /metrics and push to the configured sinks until SIGTERM or SIGINT; SIGHUP reloads the configuration
+    /// Serve /metrics and write to the configured sinks until SIGTERM or SIGINT; SIGHUP reloads the configuration
     Run(Run),
-    /// Serve as a push gateway and nothing else, on port 9091 unless [gateway] listen says otherwise
+    /// Run only the push gateway, on port 9091 unless [gateway] listen is set
     Gateway(Gateway),
     Push(Box<push::Push>),
-    /// Take one reading and print it
+    /// Read the collectors once and print the metrics; errors go to standard error
     Print(Print),
-    /// Check a configuration, and show every mistake in it
+    /// Check the configuration and report every mistake
     Check(Check),
+    Config(Config),
     Health(health::Health),
-    /// Amazon CloudWatch: what it will cost
+    Migrate(migration::Migrate),
+    /// Estimate the cost of importing from Amazon CloudWatch
     #[cfg(feature = "cloudwatch")]
     Cloudwatch {
         #[command(subcommand)]
         command: Cloudwatch,
     },
-    /// List the collectors: whether they are on, what they read, and what they need
+    /// List the collectors, whether each is enabled, and what it reads and needs
     Collectors(Configuration),
-    /// Write man pages and completions of shells into a folder
+    /// Write man pages and shell completions to a directory
     #[cfg(feature = "assets")]
     #[command(hide = true)]
     Assets {
-        /// The folder
+        /// The directory
         folder: PathBuf,
     },
-}
-
-#[derive(Args)]
-struct Configuration {
-    /// A configuration file, or a directory of *.toml files; may be given several times, later ones win
-    #[arg(long, value_name = "FILE")]
-    config: Vec<PathBuf>,
 }
 
 #[cfg(feature = "cloudwatch")]
 #[derive(Subcommand)]
 enum Cloudwatch {
-    /// Tell what the jobs of a configuration will ask for per hour, what that costs per month, and where it could be cheaper
+    /// Estimate the requests per hour and the cost per month, and suggest how to save
     ///
-    /// AWS is asked which metrics there are, which costs what one discovery costs; with --assume-metrics it is not.
+    /// Lists the metrics in AWS, at the cost of one discovery, unless --assume-metrics is given.
     Plan(Plan),
 }
 
@@ -97,86 +115,147 @@ enum Cloudwatch {
 struct Plan {
     #[command(flatten)]
     configuration: Configuration,
-    /// Do not ask AWS; assume that each job finds this many metrics in each account and region
+    /// Assume this number of metrics per job, account and region instead of listing them in AWS
     #[arg(long, value_name = "NUMBER")]
     assume_metrics: Option<usize>,
-}
-
-#[derive(Args)]
-struct Check {
-    #[command(flatten)]
-    configuration: Configuration,
-    /// Say nothing if it is sound
-    #[arg(long)]
-    quiet: bool,
 }
 
 #[derive(Args)]
 struct Run {
     #[command(flatten)]
     configuration: Configuration,
-    /// Listen here instead of where [http] listen says, such as 127.0.0.1:9100; may be given several times
-    #[arg(long, value_name = "ADDRESS", value_parser = parse_address)]
-    listen: Vec<SocketAddr>,
-    /// How much to log to standard error
-    #[arg(long, value_enum, default_value_t = LogLevel::Info)]
-    log_level: LogLevel,
+    /// Listen on this address instead of [http] listen, such as 127.0.0.1:9100; repeatable
+    #[arg(long, value_name = "ADDRESS", value_parser = argument::<ListenAddress>)]
+    listen: Vec<ListenAddress>,
+    #[command(flatten)]
+    log: LogOptions,
 }
 
 #[derive(Args)]
+#[command(args_conflicts_with_subcommands = true)]
 struct Gateway {
+    #[cfg(feature = "nats")]
+    #[command(subcommand)]
+    command: Option<OfGateway>,
     #[command(flatten)]
     configuration: Configuration,
-    /// Listen here instead of where [gateway] listen says, such as 127.0.0.1:9091; may be given several times
-    #[arg(long, value_name = "ADDRESS", value_parser = parse_address)]
-    listen: Vec<SocketAddr>,
-    /// Keep what is pushed in this folder, instead of where [gateway] state says
+    /// Listen on this address instead of [gateway] listen, such as 127.0.0.1:9091; repeatable
+    #[arg(long, value_name = "ADDRESS", value_parser = argument::<ListenAddress>)]
+    listen: Vec<ListenAddress>,
+    /// Persist pushed metrics in this directory instead of [gateway] state
     #[arg(long, value_name = "DIRECTORY")]
     state: Option<PathBuf>,
-    /// How much to log to standard error
-    #[arg(long, value_enum, default_value_t = LogLevel::Info)]
-    log_level: LogLevel,
+    #[command(flatten)]
+    log: LogOptions,
+}
+
+#[cfg(feature = "nats")]
+#[derive(Subcommand)]
+enum OfGateway {
+    Stream(stream::Stream),
 }
 
 #[derive(Args)]
 struct Print {
     #[command(flatten)]
     configuration: Configuration,
-    /// The format; for influx two readings are taken, [agent] interval apart, so that rates are there
+    /// Output format; influx takes two readings, one [agent] interval apart, to compute rates
     #[arg(long, value_enum, default_value_t = PrintFormat::Prometheus)]
     format: PrintFormat,
-    /// Only these collectors, whether they are on or not; may be given several times
-    #[arg(long, value_name = "NAME", num_args = 1..)]
+    /// Print only these collectors, such as cpu,loadavg, enabled or not; repeatable
+    #[arg(long, value_name = "NAME", num_args = 1.., value_delimiter = ',')]
     collector: Vec<String>,
 }
 
 #[derive(Clone, Copy, PartialEq, ValueEnum)]
 enum PrintFormat {
-    /// Text 0.0.4
+    /// Prometheus text format 0.0.4
     Prometheus,
     /// OpenMetrics 1.0
     Openmetrics,
-    /// Line protocol
+    /// InfluxDB line protocol
     Influx,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
-enum LogLevel {
-    Error,
-    Warn,
-    Info,
-    Debug,
+/// How much to log.
+#[derive(Args)]
+struct LogOptions {
+    /// Log level: error, warn, info or debug, also per module, such as info,gateway=debug [env: TAFFRAIL_LOG_LEVEL] [default:
+    /// [log] level]
+    #[arg(long, value_name = "LEVEL", value_parser = argument::<Levels>)]
+    log_level: Option<Levels>,
+}
+
+impl LogOptions {
+    /// The levels given on the command line or in the environment.
+    fn levels(&self) -> Result<Option<Levels>, String> {
+        const VARIABLE: &str = "TAFFRAIL_LOG_LEVEL";
+        if self.log_level.is_some() {
+            return Ok(self.log_level.clone());
+        }
+        let given = std::env::var_os(VARIABLE).filter(|given| !given.is_empty());
+        let parse = |given: OsString| argument(&given.to_string_lossy());
+        given.map(parse).transpose().map_err(|reason| format!("{VARIABLE}: {reason}"))
+    }
 }
 
 type Failure = Box<dyn std::error::Error>;
 
-/// How long it may take in the end to write what was logged.
-const LAST_LINES: Duration = Duration::from_secs(1);
+/// An argument has the right form for clap, and is invalid.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct InvalidArgument(String);
+
+/// The exit status for it, which is clap's.
+const INVALID_ARGUMENT: u8 = 2;
+
+/// Timeout for writing the remaining log lines at exit.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
-    let status = execute(CommandLine::parse());
-    log::flush(LAST_LINES);
+    let mut arguments = std::env::args_os();
+    let called = arguments.next().unwrap_or_default();
+    let status = match drop_in::DropIn::of(called.as_ref()) {
+        Some(drop_in) => exit_of(drop_in.execute(arguments).map(|()| ExitCode::SUCCESS)),
+        None => match parse() {
+            Ok(line) => execute(line),
+            Err(invalid) => exit_of(Err(invalid.into())),
+        },
+    };
+    log::flush(FLUSH_TIMEOUT);
     status
+}
+
+/// The command line. Ends the process with a message of clap's if it is invalid, unless there is advice.
+fn parse() -> Result<CommandLine, InvalidArgument> {
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    CommandLine::try_parse_from(&arguments).or_else(|mut error| {
+        if arguments.get(1).is_some_and(|command| command == "push") && error.use_stderr() {
+            let push = |arguments: &[OsString]| match CommandLine::try_parse_from(arguments).ok()?.command? {
+                Command::Push(push) => Some(*push),
+                _ => None,
+            };
+            if let Some(advice) = push::advice(&arguments, push) {
+                return Err(InvalidArgument(advice));
+            }
+            // It is to write `-- -c` for an unknown option `-c`, which would run that as a command.
+            error.remove(ContextKind::Suggested);
+        }
+        match misplaced_file(&arguments, &error) {
+            Some(file) => Err(InvalidArgument(format!("expected --config {file}, found {file}"))),
+            None => error.exit(),
+        }
+    })
+}
+
+/// A file in the place of an argument or command that is unknown, if the command reads a configuration.
+fn misplaced_file<'e>(arguments: &[OsString], error: &'e clap::Error) -> Option<&'e str> {
+    let given = error.get(ContextKind::InvalidArg).or(error.get(ContextKind::InvalidSubcommand));
+    let Some(ContextValue::String(file)) = given else { return None };
+    let all = CommandLine::command();
+    let command = arguments.get(1).and_then(|name| all.find_subcommand(name)).unwrap_or(&all);
+    let reads_configuration = command.get_arguments().any(|argument| argument.get_id() == "config");
+    (reads_configuration && !file.starts_with('-') && Path::new(file).exists()).then_some(file)
 }
 
 fn execute(line: CommandLine) -> ExitCode {
@@ -186,7 +265,9 @@ fn execute(line: CommandLine) -> ExitCode {
         Command::Push(push) => return exit_of(push.execute()),
         Command::Print(print) => print.execute(),
         Command::Check(check) => check.execute(),
+        Command::Config(config) => config.execute(),
         Command::Health(health) => health.execute(),
+        Command::Migrate(migrate) => return exit_of(migrate.execute()),
         #[cfg(feature = "cloudwatch")]
         Command::Cloudwatch { command: Cloudwatch::Plan(plan) } => plan.execute(),
         Command::Collectors(configuration) => configuration.list_collectors(),
@@ -201,69 +282,18 @@ fn exit_of(done: Result<ExitCode, Failure>) -> ExitCode {
         Ok(code) => code,
         Err(failure) if is_broken_pipe(&*failure) => ExitCode::SUCCESS,
         Err(failure) => {
-            let text = failure.to_string();
-            let prefix = if text.starts_with("error: ") { "" } else { "error: " };
-            say!("{prefix}{text}");
-            ExitCode::FAILURE
+            agent::messages(&*failure).iter().for_each(|message| log::say_failure(message));
+            ExitCode::from(match failure.is::<InvalidArgument>() {
+                true => INVALID_ARGUMENT,
+                false => agent::exit_status(&*failure),
+            })
         }
     }
 }
 
-/// Whether whoever read our output has seen enough.
+/// Whether the reader of our output has closed it.
 fn is_broken_pipe(failure: &(dyn std::error::Error + 'static)) -> bool {
     failure.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
-}
-
-impl Configuration {
-    fn origin(&self) -> Origin {
-        Origin { paths: self.config.clone(), overrides: Overrides::default() }
-    }
-}
-
-impl Check {
-    fn execute(&self) -> Result<(), Failure> {
-        let settings = self.configuration.origin().load_without_credentials()?;
-        for sink in &settings.sinks {
-            Prepared::new(sink.clone())?;
-        }
-        Guard::new(settings.http.protection.clone())?;
-        if self.quiet {
-            return Ok(());
-        }
-        let listen = settings.http.listen.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-        let sinks = settings.sinks.iter().map(|sink| sink.delivery.name.as_str()).collect::<Vec<_>>().join(", ");
-        let or_none = |text: String| if text.is_empty() { "none".to_owned() } else { text };
-        let mut out = io::stdout().lock();
-        writeln!(out, "The configuration is sound.")?;
-        writeln!(out, "  listens on  {}", or_none(listen))?;
-        writeln!(out, "  pushes to   {}", or_none(sinks))?;
-        writeln!(out, "  collectors  {} on", settings.collectors.len())?;
-        Ok(())
-    }
-}
-
-impl Configuration {
-    fn list_collectors(&self) -> Result<(), Failure> {
-        let mut settings = self.origin().load_without_credentials()?;
-        let mut out = io::stdout().lock();
-        writeln!(out, "{:<12} {:<5} {:<5} READS", "COLLECTOR", "PULL", "PUSH")?;
-        for entry in list::COLLECTORS {
-            let about = entry.about;
-            let mut configured = settings.collectors.iter_mut().find(|configured| configured.about.name == about.name);
-            let on = configured.as_ref().map_or(Vocabularies::NONE, |configured| configured.on);
-            let state = |on: bool| if on { "on" } else { "off" };
-            let reads = about.reads.join(" ");
-            writeln!(out, "{:<12} {:<5} {:<5} {reads}", about.name, state(on.families), state(on.points))?;
-            writeln!(out, "{:24} {}", "", about.summary)?;
-            if !about.needs.is_empty() {
-                writeln!(out, "{:24} needs {}", "", about.needs)?;
-            }
-            for line in configured.iter_mut().flat_map(|configured| configured.collector.report()) {
-                writeln!(out, "{:24} {line}", "")?;
-            }
-        }
-        Ok(())
-    }
 }
 
 #[cfg(feature = "cloudwatch")]
@@ -271,12 +301,12 @@ impl Plan {
     fn execute(&self) -> Result<(), Failure> {
         use taffrail::collectors::cloudwatch::plan::Plans;
         use taffrail::settings::Settings;
-        let document = Document::load_once(&self.configuration.config, &agent::variable_without_credentials)?;
+        let document = Document::load_once(&self.configuration.reported().paths, &agent::variable_without_credentials)?;
         // The whole configuration is checked, not only what is planned.
         Settings::check(&document, &Overrides::default())?;
         let plans = Plans::new(&document)?;
-        let told = runtime()?.block_on(plans.tell(self.assume_metrics, |line| say!("{line}")))?;
-        io::stdout().lock().write_all(told.as_bytes())?;
+        let forecast = runtime()?.block_on(plans.tell(self.assume_metrics, |line| say!("{line}")))?;
+        io::stdout().lock().write_all(forecast.as_bytes())?;
         Ok(())
     }
 }
@@ -286,12 +316,16 @@ impl Run {
         let mut origin = self.configuration.origin();
         origin.overrides.listen.clone_from(&self.listen);
         origin.overrides.state_directory = manager::state_directory();
-        serve(&origin, self.log_level)
+        serve(origin, &self.log)
     }
 }
 
 impl Gateway {
     fn execute(&self) -> Result<(), Failure> {
+        #[cfg(feature = "nats")]
+        if let Some(OfGateway::Stream(stream)) = &self.command {
+            return stream.execute();
+        }
         let mut origin = self.configuration.origin();
         origin.overrides = Overrides {
             listen: self.listen.clone(),
@@ -299,77 +333,79 @@ impl Gateway {
             gateway_state: self.state.clone(),
             ..Overrides::default()
         };
-        serve(&origin, self.log_level)
+        serve(origin, &self.log)
     }
 }
 
-fn serve(origin: &Origin, level: LogLevel) -> Result<(), Failure> {
-    let level = match level {
-        LogLevel::Error => tracing::Level::ERROR,
-        LogLevel::Warn => tracing::Level::WARN,
-        LogLevel::Info => tracing::Level::INFO,
-        LogLevel::Debug => tracing::Level::DEBUG,
-    };
-    log::start(level)?;
-    // Not for `push`: the job that it runs has the limit that its author knows.
+fn serve(mut origin: Origin, log: &LogOptions) -> Result<(), Failure> {
+    origin.overrides.log_levels = log.levels()?;
+    log::start(origin.overrides.log_levels.clone().unwrap_or_default())?;
+    run(&origin)
+}
+
+/// Runs until a signal ends it. The log has been started.
+fn run(origin: &Origin) -> Result<(), Failure> {
+    // Not for `push`: the limit of the job belongs to its author.
     descriptors::raise_limit();
     let runtime = runtime()?;
     let end = runtime.block_on(agent::run(origin));
-    // What hangs, in the kernel or in a pipe that nobody reads, is not waited for.
+    // Do not wait for threads that hang in the kernel or on a pipe that is not read.
     runtime.shutdown_background();
     end
 }
 
-/// How long one reading waits for what comes from far away.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Timeout for remote sources in a single reading.
+const REMOTE_TIMEOUT: Duration = Duration::from_secs(60);
 
 impl Print {
     fn execute(&self) -> Result<(), Failure> {
         for name in &self.collector {
-            list::find(name).ok_or_else(|| unknown(name))?;
+            list::find(name).ok_or_else(|| InvalidArgument(unknown(name)))?;
         }
+        // Reports on standard error what the log of a running Taffrail would.
+        log::start(tracing::Level::WARN)?;
         descriptors::raise_limit();
-        let mut origin = self.configuration.origin();
+        let mut origin = self.configuration.reported();
         origin.overrides.collectors.clone_from(&self.collector);
         let mut settings = origin.load_without_credentials()?;
-        // Of what is pushed, what comes between the two readings is shown.
+        // Pushed points show what changed between the two readings.
         if self.format != PrintFormat::Influx {
             for configured in &mut settings.collectors {
-                configured.collector.begin(PATIENCE);
+                configured.collector.begin(REMOTE_TIMEOUT);
             }
         }
         let readers = Arc::new(Readers::new(settings.host.clone(), settings.collectors));
-        let exposition = Exposition::new(readers.clone(), 1);
+        let exporter = Exporter::new(readers.clone());
         let schedule = settings.schedule;
         let body = runtime()?.block_on(async {
             let format = match self.format {
-                PrintFormat::Influx => return print_points(&exposition, &schedule).await,
+                PrintFormat::Influx => return print_points(&exporter, &schedule).await,
                 PrintFormat::Prometheus => Format::Text,
                 PrintFormat::Openmetrics => Format::OpenMetrics,
             };
-            let answers = readers.read(Vocabularies::FAMILIES, |_| true, Duration::from_secs(3600)).await;
-            exposition.render(&answers, format)
+            let answers = readers.read(Vocabularies::FAMILIES, |_| true, MAX_READING_TIME).await;
+            let body = exporter.render_readings_first(&answers, format);
+            // Names that are Taffrail's own are found while the reading is encoded, and reported by the next one.
+            drop(readers.read(Vocabularies::FAMILIES, |about| about.is_named_by_others, MAX_READING_TIME).await);
+            body
         });
         io::stdout().lock().write_all(&body)?;
         Ok(())
     }
 }
 
-async fn print_points(exposition: &Exposition, schedule: &Schedule) -> Vec<u8> {
-    let tags = CommonTags::new(&schedule.tags);
-    let (_, first) = read_points(exposition, schedule, &tags, &[]).await;
+/// Only the user waits for printed output, and each collector has its own timeout.
+const MAX_READING_TIME: Duration = Duration::from_secs(3600);
+
+async fn print_points(exporter: &Exporter, schedule: &Schedule) -> Vec<u8> {
+    let form = PointForm::new(CommonTags::new(&schedule.tags), &Filter::default(), LineProtocol);
+    let (_, first) = read_points(exporter, schedule, &form, &[], MAX_READING_TIME).await;
     let interval = schedule.interval;
     say!("waiting {} for the second reading", humantime::format_duration(interval));
     tokio::time::sleep(interval).await;
-    read_points(exposition, schedule, &tags, &first).await.0.bytes().to_vec()
+    read_points(exporter, schedule, &form, &first, MAX_READING_TIME).await.0.bytes().to_vec()
 }
 
 fn runtime() -> io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()
-}
-
-fn parse_address(text: &str) -> Result<SocketAddr, String> {
-    use taffrail::config::Setting;
-    use taffrail::config::document::Value;
-    SocketAddr::from_value(&Value::String(text.to_owned())).map_err(|_| format!("expected {}", SocketAddr::EXPECTED))
 }

@@ -1,12 +1,11 @@
-//! The service manager, as systemd speaks it: what it is told (sd_notify(3)), and the sockets that it hands over
-//! (sd_listen_fds(3)). Without one, nothing is told and there are none.
+//! The service manager (systemd): status notifications (sd_notify(3)) and socket activation (sd_listen_fds(3)).
+//! Without one, these functions do nothing.
 
 #[cfg(unix)]
-mod teller;
+mod notifier;
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -17,88 +16,98 @@ use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval};
 
 #[cfg(windows)]
-use self::nobody::{NotifyState, finish, tell, watchdog_enabled};
+use self::no_manager::{NotifyState, finish, notify, watchdog_enabled};
 #[cfg(unix)]
-use self::teller::{finish, tell};
+use self::notifier::{finish, notify};
+use crate::http::{Inherited, ListenAddress};
 
-/// The name of sockets that are the gateway's; all others are pulled from.
-const OF_THE_GATEWAY: &str = "gateway";
+/// Name of the gateway's sockets; all others serve `/metrics`.
+const GATEWAY_SOCKETS: &str = "gateway";
 
-/// Everything is there; `status` is shown by `systemctl status`.
+/// The service is ready; `systemctl status` shows `status`.
 pub fn ready(status: &str) {
-    tell(&[NotifyState::Ready, NotifyState::Status(status)]);
+    notify(&[NotifyState::Ready, NotifyState::Status(status)]);
 }
 
-/// The configuration is being read again; [`ready`] says that it is done.
+/// A reload is in progress, until [`ready`].
 pub fn reloading() {
     match NotifyState::monotonic_usec_now() {
-        Ok(now) => tell(&[NotifyState::Reloading, now]),
+        Ok(now) => notify(&[NotifyState::Reloading, now]),
         Err(error) => tracing::debug!("the service manager is not told, for there is no clock: {error}"),
     }
 }
 
-/// The end has begun.
+/// The service is stopping.
 pub fn stopping() {
-    tell(&[NotifyState::Stopping, NotifyState::Status("answering what was asked, and sending what waits")]);
+    notify(&[NotifyState::Stopping, NotifyState::Status("finishing requests and sending queued points")]);
 }
 
-/// Waits until everything was told, though not for ever; the process may end then.
-pub fn told() {
+/// Waits briefly until all notifications are sent, before the process ends.
+pub fn flush() {
     finish(Duration::from_secs(1));
 }
 
-/// Tells that the process is alive, twice as often as it must, as long as its runtime goes on; nothing if nobody asks.
+/// Sends watchdog notifications at twice the required rate for as long as the runtime works; `None` if no watchdog is
+/// configured.
 pub fn keep_alive() -> Option<JoinHandle<()>> {
-    let every = watchdog_enabled()? / 2;
+    let period = watchdog_enabled()? / 2;
     Some(tokio::spawn(async move {
-        let mut ticks = interval(every.max(Duration::from_millis(1)));
+        let mut ticks = interval(period.max(Duration::from_millis(1)));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            tell(&[NotifyState::Watchdog]);
+            notify(&[NotifyState::Watchdog]);
         }
     }))
 }
 
-/// Sockets that were handed over, by the addresses that they listen on.
+/// Sockets passed by the service manager, by their addresses.
 #[derive(Debug, Default)]
 pub struct Sockets {
-    /// Those that are pulled from.
-    pub http: BTreeMap<SocketAddr, TcpListener>,
+    /// Those that serve `/metrics`.
+    pub http: BTreeMap<ListenAddress, Inherited>,
     /// The gateway's.
-    pub gateway: BTreeMap<SocketAddr, TcpListener>,
+    pub gateway: BTreeMap<ListenAddress, Inherited>,
 }
 
 impl Sockets {
-    /// Takes them over; the next call finds none.
+    /// Takes ownership of the sockets; a second call finds none.
     ///
     /// # Errors
-    /// That one of them is no listening TCP socket.
+    /// If one of them is neither a listening TCP socket nor a Unix socket.
     pub fn take() -> io::Result<Sockets> {
         let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
         let mut names = names.split(':');
-        let (mut handed, mut sockets) = (ListenFd::from_env(), Sockets::default());
-        for index in 0..handed.len() {
+        let (mut passed, mut sockets) = (ListenFd::from_env(), Sockets::default());
+        for index in 0..passed.len() {
             let name = names.next().unwrap_or_default();
-            let Some(listener) = handed.take_tcp_listener(index)? else { continue };
-            listener.set_nonblocking(true)?;
-            let address = listener.local_addr()?;
-            let of = if name == OF_THE_GATEWAY { &mut sockets.gateway } else { &mut sockets.http };
-            of.insert(address, listener);
+            let Some(listener) = take(&mut passed, index)? else { continue };
+            let address = listener.address()?;
+            let group = if name == GATEWAY_SOCKETS { &mut sockets.gateway } else { &mut sockets.http };
+            group.insert(address, listener);
         }
         Ok(sockets)
     }
 }
 
-/// The folder in which the service may keep what it needs: the first of `StateDirectory=`.
+/// Takes the socket at `index`: of TCP, or a Unix socket.
+fn take(passed: &mut ListenFd, index: usize) -> io::Result<Option<Inherited>> {
+    #[cfg(unix)]
+    if let Ok(listener) = passed.take_unix_listener(index) {
+        return Ok(listener.map(Inherited::Unix));
+    }
+    Ok(passed.take_tcp_listener(index)?.map(Inherited::Tcp))
+}
+
+/// The service's state directory: the first of `StateDirectory=`.
 pub fn state_directory() -> Option<PathBuf> {
     let folders = std::env::var_os("STATE_DIRECTORY")?;
     std::env::split_paths(&folders).next().filter(|folder| !folder.as_os_str().is_empty())
 }
 
-/// Where nobody is to be told.
+/// Systems without a service manager.
 #[cfg(windows)]
-mod nobody {
+mod no_manager {
     use std::io;
     use std::time::Duration;
 
@@ -118,7 +127,7 @@ mod nobody {
         }
     }
 
-    pub(super) fn tell(_: &[NotifyState<'_>]) {}
+    pub(super) fn notify(_: &[NotifyState<'_>]) {}
 
     pub(super) fn finish(_: Duration) {}
 

@@ -1,19 +1,21 @@
-//! The whole configuration, checked: what every room says of its own settings, put together.
+//! The whole configuration, assembled from the settings of all modules and checked.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use crate::collectors::settings::{self as collectors, Configured};
+use crate::collectors::filter;
+use crate::collectors::framework::Configured;
+use crate::collectors::settings as collectors;
 use crate::config::Environment;
-use crate::config::document::Value;
-use crate::config::{Document, Key, KeyInfo, Problems, Section, Setting};
+use crate::config::Value;
+use crate::config::{Document, Key, KeyInfo, Problems, Secrets, Section, Setting, Written};
 use crate::gateway;
+use crate::gateway::replication::settings::Nats;
 use crate::host::{Host, Roots};
-use crate::http;
+use crate::http::{self, ListenAddress};
 use crate::sinks::schedule::Schedule;
-use crate::{sinks, spool};
+use crate::{log, sinks, spool};
 
-/// The configuration that holds where none is given; the package installs it too.
+/// The default configuration, which the packages install too: what most people set, all commented.
 pub const BUILT_IN: &str = include_str!("../conf/taffrail.toml");
 
 /// A checked configuration.
@@ -24,56 +26,59 @@ pub struct Settings {
     pub host: Host,
     /// `[http]`.
     pub http: http::Settings,
-    /// `[collectors]`: those that are on.
+    /// `[collectors]`: enabled collectors.
     pub collectors: Vec<Configured>,
     /// `[sinks]`.
     pub sinks: Vec<sinks::settings::Settings>,
-    /// `[gateway]`; it is only one if it listens.
+    /// `[gateway]`; disabled unless it has a listening address.
     pub gateway: gateway::settings::Settings,
-    /// What `[host]` and `[collectors]` say, to know at a reload whether it has changed.
-    pub measured: Measured,
+    /// `[log]`.
+    pub log: log::Settings,
+    /// The files that were read, or the built-in configuration.
+    pub files: Vec<String>,
+    /// The secrets of these files.
+    pub secrets: Secrets,
+    /// The configuration as written, to detect changes at a reload.
+    pub written: Written,
 }
 
-/// What the command line says instead of the configuration.
+/// Settings of the command line and the service manager.
 #[derive(Clone, Debug, Default)]
 pub struct Overrides {
-    /// Where to listen, unless empty.
-    pub listen: Vec<SocketAddr>,
-    /// The collectors that are on, and no others, unless empty.
+    /// Listening addresses; empty: as configured.
+    pub listen: Vec<ListenAddress>,
+    /// Enabled collectors; empty: as configured.
     pub collectors: Vec<String>,
-    /// Whether there is a gateway and nothing else; then `listen` is where it listens.
+    /// Whether to run only a gateway, which listens on `listen`.
     pub only_gateway: bool,
-    /// Where the gateway listens, unless empty.
-    pub gateway_listen: Vec<SocketAddr>,
-    /// Where the gateway keeps its groups.
+    /// Listening addresses of the gateway; empty: as configured.
+    pub gateway_listen: Vec<ListenAddress>,
+    /// Levels of the log; none: as configured.
+    pub log_levels: Option<log::Levels>,
+    /// State folder of the gateway.
     pub gateway_state: Option<PathBuf>,
-    /// Where the service manager lets the process keep what it needs.
+    /// TOML in place of the built-in configuration: the translated flags of another program.
+    pub built_in: Option<String>,
+    /// State directory given by the service manager.
     pub state_directory: Option<PathBuf>,
 }
 
-/// The part of the configuration that decides what is measured.
-#[derive(Clone, Debug)]
-pub struct Measured([Value; 2]);
-
-impl PartialEq for Measured {
-    fn eq(&self, other: &Self) -> bool {
-        self.0.iter().zip(&other.0).all(|(a, b)| a.same(b))
-    }
-}
-
-const PROC: Key<PathBuf> = Key::new("proc", "\"/proc\"", "Where the host's procfs is mounted.");
-const SYS: Key<PathBuf> = Key::new("sys", "\"/sys\"", "Where the host's sysfs is mounted.");
-const ROOT: Key<PathBuf> =
-    Key::new("root", "\"/\"", "Where the host's root file system is mounted; it is taken off mount points.");
-const UDEV: Key<PathBuf> = Key::new("udev", "\"/run/udev/data\"", "Where the host's udev database is.");
+const PROC: Key<PathBuf> = Key::new("proc", "\"/proc\"", "Mount point of the host's procfs.");
+const SYS: Key<PathBuf> = Key::new("sys", "\"/sys\"", "Mount point of the host's sysfs.");
+const ROOT: Key<PathBuf> = Key::new(
+    "root",
+    "\"/\"",
+    "Mount point of the host's root file system; the prefix is removed from reported mount points.",
+);
+const UDEV: Key<PathBuf> = Key::new("udev", "\"/run/udev/data\"", "Directory of the host's udev database.");
 
 const BACKEND: Key<Backend> = Key::new(
     "backend",
     if cfg!(target_os = "linux") { "\"linux\"" } else { "\"portable\"" },
-    "Who tells of the host: its files and its kernel, linux, or the crate sysinfo, portable, which tells less, on every system.",
+    "Source of the host's metrics: \"linux\" reads files and the kernel; \"portable\" uses the crate sysinfo, which provides less but works on every system.",
 );
 
-/// Who tells of the host.
+/// Sources of the host's data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Backend {
     Linux,
@@ -100,19 +105,22 @@ impl Settings {
     /// Reads and checks the files and directories at `paths`, or the built-in configuration if there are none.
     ///
     /// # Errors
-    /// Every mistake.
+    /// All problems of the configuration.
     pub fn load(paths: &[PathBuf], overrides: &Overrides, environment: Environment<'_>) -> Result<Settings, Problems> {
         let document = match paths {
-            [] => Document::parse("the built-in configuration", BUILT_IN, environment)?,
+            [] => match &overrides.built_in {
+                Some(flags) => Document::parse("the settings of the flags", flags, environment)?,
+                None => Document::parse("the built-in configuration", BUILT_IN, environment)?,
+            },
             paths => Document::load(paths, environment)?,
         };
         Settings::check(&document, overrides)
     }
 
-    /// The same for those who read it once: the files at `paths` may be pipes.
+    /// Like [`Settings::load`], for commands that read files once: they may be pipes.
     ///
     /// # Errors
-    /// Every mistake.
+    /// All problems of the configuration.
     pub fn load_once(
         paths: &[PathBuf],
         overrides: &Overrides,
@@ -127,15 +135,17 @@ impl Settings {
     /// Checks a document.
     ///
     /// # Errors
-    /// Every mistake.
+    /// All problems of the configuration.
     pub fn check(document: &Document, overrides: &Overrides) -> Result<Settings, Problems> {
         Section::check(document, |root| {
+            refuse_tables_of_telegraf(root);
             let host = host(&mut root.table("host"));
-            let tags = root.table("tags").strings();
+            let tags = filter::tags(root.table("tags"));
             let spool = spool::Settings::new(&mut root.table("spool"), overrides.state_directory.as_deref());
             let schedule = Schedule::new(&mut root.table("agent"), tags, spool, &host);
             let sinks = sinks::settings::Settings::all(&mut root.table("sinks"), &schedule);
-            let mut gateway = gateway::settings::Settings::new(&mut root.table("gateway"));
+            let nats = Nats::new(root);
+            let mut gateway = gateway::settings::Settings::new(&mut root.table("gateway"), nats);
             if let Some(state) = &overrides.gateway_state {
                 gateway.state = Some(state.clone());
             }
@@ -147,31 +157,66 @@ impl Settings {
                 gateway,
                 http: http::Settings::new(&mut root.table("http"), listen),
                 collectors: collectors::configure(&host, &overrides.collectors, &mut root.table("collectors")),
-                measured: Measured([document.table("host"), document.table("collectors")]),
+                log: log::Settings::new(&mut root.table("log"), overrides.log_levels.as_ref()),
+                files: document.sources.iter().map(|source| source.name.clone()).collect(),
+                secrets: document.secrets().clone(),
+                written: Written::from(document),
                 schedule,
                 host,
                 sinks,
             };
             if overrides.only_gateway {
-                settings.leave_only_the_gateway(&overrides.listen);
+                settings.keep_gateway_only(&overrides.listen);
             }
+            refuse_overlaps(root, &settings, overrides);
             settings
         })
     }
 }
 
 impl Settings {
-    fn leave_only_the_gateway(&mut self, listen: &[SocketAddr]) {
-        const USUAL: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), 9091);
+    fn keep_gateway_only(&mut self, listen: &[ListenAddress]) {
+        const DEFAULT_ADDRESS: ListenAddress = ListenAddress::any(9091);
         self.http.listen.clear();
         self.collectors.clear();
         self.sinks.clear();
-        // The spool is another process's.
+        // The spool belongs to another process.
         self.schedule.spool.folder = None;
         if !listen.is_empty() {
             self.gateway.listen = listen.to_vec();
         } else if self.gateway.listen.is_empty() {
-            self.gateway.listen.push(USUAL);
+            self.gateway.listen.push(DEFAULT_ADDRESS);
+        }
+    }
+}
+
+/// Reports addresses that another one includes, as a process can listen once. Those of the command line and of the
+/// service manager are checked when they are used.
+fn refuse_overlaps(root: &mut Section<'_>, settings: &Settings, overrides: &Overrides) {
+    let http = if overrides.listen.is_empty() { &settings.http.listen[..] } else { &[] };
+    let is_given = !overrides.gateway_listen.is_empty() || overrides.only_gateway && !overrides.listen.is_empty();
+    let gateway = if is_given { &[] } else { &settings.gateway.listen[..] };
+    let mut earlier: Vec<(String, &ListenAddress)> = Vec::new();
+    for (table, addresses) in [("http", http), ("gateway", gateway)] {
+        let mut section = root.table(table);
+        section.open();
+        for (index, address) in addresses.iter().enumerate() {
+            if let Some((name, other)) = earlier.iter().find(|(_, other)| other.overlaps(address)) {
+                let message = format!("{address} is configured twice: {name} is {other}");
+                section.wrong_element("listen", index, message);
+            }
+            earlier.push((format!("{table}.listen[{index}]"), address));
+        }
+    }
+}
+
+/// Reports tables of Telegraf among those of Taffrail.
+fn refuse_tables_of_telegraf(root: &mut Section<'_>) {
+    for (theirs, ours) in [("inputs", "[collectors]"), ("outputs", "[sinks]"), ("global_tags", "[tags]")] {
+        if root.keys().any(|key| key == theirs) {
+            let message =
+                format!("Telegraf's {theirs} are {ours} here; taffrail migrate telegraf translates its files");
+            root.refuse(theirs, message);
         }
     }
 }

@@ -11,11 +11,12 @@ use std::time::{Duration, Instant};
 use taffrail::encode::parse::model::{Buckets, Histogram, Kind, Measure, Metric, Native};
 use taffrail::encode::parse::{Format, Limits, line, parse};
 use taffrail::encode::pushed::{push_family_message, push_metric_message};
-use taffrail::gateway::change::{Replace, Times};
+use taffrail::gateway::groups::change::Replace;
+use taffrail::gateway::groups::merge::{GaugeMode, Mode};
+use taffrail::gateway::groups::state::State;
+use taffrail::gateway::groups::times::Times;
 use taffrail::gateway::key::Key;
-use taffrail::gateway::merge::{Gauges, Mode};
-use taffrail::gateway::points::{Points, Terms};
-use taffrail::gateway::state::State;
+use taffrail::gateway::points::{PointLimits, Points};
 
 /// The system's, which counts what is held.
 struct Counting;
@@ -217,13 +218,21 @@ const SHAPES: &[Shape] = &[
         for number in 0..600 {
             let path = format!("job/added-{}", number % 200);
             let body = histograms(number);
-            Push { mode: Mode::Aggregate(Gauges::Sum), ..Push::text(&path, &body) }.to(state);
+            Push { mode: Mode::Aggregate(GaugeMode::Sum), ..Push::text(&path, &body) }.to(state);
         }
     }),
     ("groups with a time to live and with pushes that they remember", |state| {
         for number in 0..40_000 {
             let path = format!("job/ttl-{}", number % 5000);
             Push { ttl: Some(1e10), seen: Some(number), ..Push::text(&path, "x 1\n") }.to(state);
+        }
+    }),
+    ("groups with the durations of their runs, and some with pushes that they remember", |state| {
+        for number in 0..200_000 {
+            let group = number % 5000;
+            let body = format!("# TYPE job_duration_seconds gauge\njob_duration_seconds {number}\n");
+            let seen = (group % 2 == 0).then_some(number);
+            Push { seen, ..Push::text(&format!("job/run-{group}"), &body) }.to(state);
         }
     }),
     ("groups that are replaced again and again", |state| {
@@ -270,12 +279,12 @@ fn assert_near(what: &str, counted: usize, grown: usize) {
     assert!(difference * 4 <= grown, "{what}: {counted} bytes are counted, and {grown} are held");
 }
 
-/// One after the other in one test, for nobody else may allocate meanwhile.
+/// One after the other in one test: no other may allocate meanwhile.
 #[test]
 fn what_is_counted_is_what_is_held() {
     /// What an empty state may keep.
     const A_LITTLE: usize = 10_000;
-    // Blocks are put together in a place that stays.
+    // Blocks are assembled in a buffer that stays.
     Push::text("job/warm", &series("rows", 90_000)).to(&mut State::default());
     for (what, fill) in SHAPES {
         let before = held();
@@ -313,10 +322,11 @@ fn groups_that_end_one_by_one() {
 fn points() {
     let before = held();
     let (points, now) = (Points::default(), Instant::now());
-    let terms = Terms { ttl: Duration::from_secs(100), most: usize::MAX, most_bytes: usize::MAX, labels: 64 };
+    let limits =
+        PointLimits { ttl: Duration::from_secs(100), max_series: usize::MAX, max_bytes: usize::MAX, max_labels: 64 };
     let put = |line: String| {
         let point = line::points(line.as_bytes()).next().unwrap().unwrap();
-        points.put(&point, 1, &terms, &|_| false).unwrap();
+        points.put(&point, 1, &limits, &|_| false).unwrap();
     };
     for number in 0..20_000 {
         put(format!(
@@ -330,7 +340,7 @@ fn points() {
         put(format!("own_{number} value=1"));
     }
     assert_near("points of names of their own", points.bytes(), held() - before);
-    points.collect(now + Duration::from_secs(1000));
+    points.clean_up(now + Duration::from_secs(1000));
     assert_eq!((points.bytes(), points.series()), (0, 0));
     assert!(held().saturating_sub(before) <= 1000);
 }

@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use taffrail::gateway::body::unpack;
+use taffrail::gateway::request::content_encoding::unpack;
 
 fuzz_target!(|body: &[u8]| {
     for encoding in ["gzip", "snappy", "zstd", "gzip, zstd"] {

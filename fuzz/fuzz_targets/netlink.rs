@@ -1,4 +1,4 @@
-//! Whatever the kernel answers by netlink, and a service by D-Bus, nobody panics.
+//! Whatever the kernel answers by netlink, and a service by D-Bus, nothing panics.
 #![no_main]
 
 #[path = "../collect.rs"]
@@ -16,7 +16,8 @@ use collect::Collectors;
 use libfuzzer_sys::fuzz_target;
 use rustix::io::Errno;
 use taffrail::host::netlink::Question;
-use taffrail::host::{FsStat, Host, Kernel, Roots, Timestamp};
+use taffrail::encode::Timestamp;
+use taffrail::host::{FsStat, Host, Kernel, Roots};
 
 /// What is answered.
 static ANSWER: Mutex<Vec<u8>> = Mutex::new(Vec::new());

@@ -1,4 +1,4 @@
-//! Counting requests as they go out, each attempt by itself.
+//! Counts requests: each attempt separately.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -9,60 +9,74 @@ use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::interceptors::dyn_dispatch_hint;
 use aws_smithy_runtime_api::client::orchestrator::Metadata;
 
-/// What is asked of AWS. Nothing else is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Operation {
-    /// CloudWatch's list of metrics.
-    ListMetrics,
-    /// CloudWatch's data.
-    GetMetricData,
-    /// Data for CloudWatch.
-    PutMetricData,
-    /// The resources with their tags.
-    GetResources,
-    /// A role's credentials.
-    AssumeRole,
-    /// Who asks.
-    GetCallerIdentity,
+/// An enum of operations, each with the action that a policy must allow.
+macro_rules! operations {
+    ($($(#[$doc:meta])+ $name:ident: $action:expr,)+) => {
+        /// The operations used on AWS.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Operation {
+            $($(#[$doc])+ $name,)+
+        }
+
+        impl Operation {
+            /// All operations.
+            pub const ALL: &[Operation] = &[$(Operation::$name),+];
+
+            /// Its name in AWS's APIs.
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Operation::$name => stringify!($name),)+
+                }
+            }
+
+            /// The action that a policy must allow; `None` if none is needed.
+            pub fn action(self) -> Option<&'static str> {
+                match self {
+                    $(Operation::$name => $action,)+
+                }
+            }
+        }
+    };
 }
 
-impl Operation {
-    /// All of them.
-    pub const ALL: [Operation; 6] = [
-        Operation::ListMetrics,
-        Operation::GetMetricData,
-        Operation::PutMetricData,
-        Operation::GetResources,
-        Operation::AssumeRole,
-        Operation::GetCallerIdentity,
-    ];
-
-    /// Its name in AWS's APIs.
-    pub fn name(self) -> &'static str {
-        match self {
-            Operation::ListMetrics => "ListMetrics",
-            Operation::GetMetricData => "GetMetricData",
-            Operation::PutMetricData => "PutMetricData",
-            Operation::GetResources => "GetResources",
-            Operation::AssumeRole => "AssumeRole",
-            Operation::GetCallerIdentity => "GetCallerIdentity",
-        }
-    }
-
-    /// The action that a policy must allow for it; nothing where everybody may.
-    pub fn action(self) -> Option<&'static str> {
-        match self {
-            Operation::ListMetrics => Some("cloudwatch:ListMetrics"),
-            Operation::GetMetricData => Some("cloudwatch:GetMetricData"),
-            Operation::PutMetricData => Some("cloudwatch:PutMetricData"),
-            Operation::GetResources => Some("tag:GetResources"),
-            Operation::AssumeRole => Some("sts:AssumeRole"),
-            Operation::GetCallerIdentity => None,
-        }
-    }
+operations! {
+    /// Lists CloudWatch metrics.
+    ListMetrics: Some("cloudwatch:ListMetrics"),
+    /// Reads CloudWatch data.
+    GetMetricData: Some("cloudwatch:GetMetricData"),
+    /// Lists alarms with their states.
+    DescribeAlarms: Some("cloudwatch:DescribeAlarms"),
+    /// Writes CloudWatch data.
+    PutMetricData: Some("cloudwatch:PutMetricData"),
+    /// Lists resources with their tags.
+    GetResources: Some("tag:GetResources"),
+    /// Gets a role's credentials.
+    AssumeRole: Some("sts:AssumeRole"),
+    /// Gets the caller's identity.
+    GetCallerIdentity: None,
+    /// Gets the account's alias.
+    ListAccountAliases: Some("iam:ListAccountAliases"),
+    /// Lists the REST APIs of API Gateway.
+    GetRestApis: Some("apigateway:GET"),
+    /// Lists Auto Scaling groups.
+    DescribeAutoScalingGroups: Some("autoscaling:DescribeAutoScalingGroups"),
+    /// Lists the replication instances of DMS.
+    DescribeReplicationInstances: Some("dms:DescribeReplicationInstances"),
+    /// Lists the replication tasks of DMS.
+    DescribeReplicationTasks: Some("dms:DescribeReplicationTasks"),
+    /// Lists Spot Fleet requests.
+    DescribeSpotFleetRequests: Some("ec2:DescribeSpotFleetRequests"),
+    /// Lists the attachments of transit gateways.
+    DescribeTransitGatewayAttachments: Some("ec2:DescribeTransitGatewayAttachments"),
+    /// Lists the workspaces of Managed Service for Prometheus.
+    ListWorkspaces: Some("aps:ListWorkspaces"),
+    /// Lists the protections of Shield Advanced.
+    ListProtections: Some("shield:ListProtections"),
+    /// Lists the gateways of Storage Gateway.
+    ListGateways: Some("storagegateway:ListGateways"),
 }
 
-/// How often each operation was asked for, failed, and was throttled.
+/// Requests, failures and throttled requests of each operation.
 #[derive(Debug, Default)]
 pub struct Counts {
     requests: [AtomicU64; Operation::ALL.len()],
@@ -71,17 +85,30 @@ pub struct Counts {
 }
 
 impl Counts {
-    /// Requests, each attempt by itself.
+    /// Requests; each attempt counts.
     pub fn requests(&self, operation: Operation) -> u64 {
         self.requests[operation as usize].load(Relaxed)
     }
 
-    /// Those of them that failed.
+    /// Failed requests.
     pub fn failures(&self, operation: Operation) -> u64 {
         self.failures[operation as usize].load(Relaxed)
     }
 
-    /// Those of them that failed because there were too many.
+    /// Counts a request.
+    pub(super) fn requested(&self, operation: Operation) {
+        self.requests[operation as usize].fetch_add(1, Relaxed);
+    }
+
+    /// Counts a failed request.
+    pub(super) fn failed(&self, operation: Operation, is_throttled: bool) {
+        self.failures[operation as usize].fetch_add(1, Relaxed);
+        if is_throttled {
+            self.throttles[operation as usize].fetch_add(1, Relaxed);
+        }
+    }
+
+    /// Throttled requests.
     pub fn throttles(&self, operation: Operation) -> u64 {
         self.throttles[operation as usize].load(Relaxed)
     }
@@ -98,7 +125,7 @@ impl Counter {
 
 fn operation(bag: &ConfigBag) -> Option<Operation> {
     let name = bag.load::<Metadata>()?.name();
-    Operation::ALL.into_iter().find(|operation| operation.name() == name)
+    Operation::ALL.iter().copied().find(|operation| operation.name() == name)
 }
 
 #[dyn_dispatch_hint]
@@ -114,7 +141,7 @@ impl Intercept for Counter {
         bag: &mut ConfigBag,
     ) -> Result<(), BoxError> {
         if let Some(operation) = operation(bag) {
-            self.0.requests[operation as usize].fetch_add(1, Relaxed);
+            self.0.requested(operation);
         }
         Ok(())
     }
@@ -127,13 +154,11 @@ impl Intercept for Counter {
     ) -> Result<(), BoxError> {
         let has_failed = context.output_or_error().is_none_or(|result| result.is_err());
         let Some(operation) = operation(bag).filter(|_| has_failed) else { return Ok(()) };
-        self.0.failures[operation as usize].fetch_add(1, Relaxed);
-        // The three protocols name the error in different places of the body, and by the same names.
+        // The three protocols have the error name in different places of the body, but the names are the same.
         let body = context.response().and_then(|response| response.body().bytes()).unwrap_or_default();
         let says = |name: &[u8]| memchr::memmem::find(body, name).is_some();
-        if [&b"Throttl"[..], b"RequestLimitExceeded", b"TooManyRequests"].into_iter().any(says) {
-            self.0.throttles[operation as usize].fetch_add(1, Relaxed);
-        }
+        let throttled = [&b"Throttl"[..], b"RequestLimitExceeded", b"TooManyRequests"];
+        self.0.failed(operation, throttled.into_iter().any(says));
         Ok(())
     }
 }

@@ -1,9 +1,9 @@
-//! What the SDK's requests go through: the client that everything here goes through, instead of one of the SDK's own.
+//! The SDK's HTTP client: the one that Taffrail uses everywhere.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_sdk_cloudwatch::config::{RuntimeComponents, SharedHttpClient};
+use aws_sdk_cloudwatch::config::RuntimeComponents;
 use aws_smithy_runtime_api::client::http::{
     HttpClient as SdkClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
 };
@@ -12,48 +12,94 @@ use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::http::{Response, StatusCode};
 use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::byte_stream::ByteStream;
-use reqwest::header;
+use aws_smithy_types::retry::ErrorKind;
+use reqwest::{ClientBuilder, header};
+use tokio::time::timeout;
 
-use crate::client::{self, Renewing};
+use crate::client::{self, BodyError, RenewingClient, read_whole};
 
-/// What requests go through; its connections belong to the runtime that it is used in.
-pub type HttpClient = SharedHttpClient;
+/// The HTTP client; its connections belong to the runtime in which it is used.
+#[derive(Clone, Debug)]
+pub struct HttpClient {
+    client: Arc<RenewingClient>,
+    /// Maximum size of a response body in bytes.
+    max_bytes: usize,
+    /// Timeout of a response, if an API has one of its own.
+    timeout: Option<Duration>,
+}
 
-/// How long a connection may take to come about.
+/// Maximum size of a response body in bytes. 100,800 data points, as many as GetMetricData returns, are less.
+const MAX_BYTES: usize = 16 << 20;
+
+/// What messages say of the page of a proxy, or of a login form.
+pub(super) const PAGE: &str = "a page, which is no answer of AWS";
+
+/// Timeout of one attempt.
+pub(super) const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(30);
+/// Connect timeout.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What requests go through, by way of the environment's proxies.
+/// Creates the HTTP client, which uses the environment's proxies.
 ///
 /// # Errors
-/// That TLS cannot be set up.
+/// If TLS cannot be set up.
 pub fn http_client() -> Result<HttpClient, String> {
-    let make = || {
-        let client = client::builder_with_proxies().connect_timeout(CONNECT_TIMEOUT).build();
+    client_of(client::builder_with_proxies)
+}
+
+/// Creates the HTTP client for services of this host, which are not behind a proxy.
+///
+/// # Errors
+/// If TLS cannot be set up.
+pub fn direct_http_client() -> Result<HttpClient, String> {
+    client_of(client::builder)
+}
+
+fn client_of(builder: fn() -> ClientBuilder) -> Result<HttpClient, String> {
+    let make = move || {
+        let client = builder().connect_timeout(CONNECT_TIMEOUT).build();
         client.map_err(|error| client::reason(&error))
     };
-    Ok(SharedHttpClient::new(Http(Arc::new(Renewing::new(make)?))))
+    Ok(HttpClient { client: Arc::new(RenewingClient::new(make)?), max_bytes: MAX_BYTES, timeout: None })
 }
 
-#[derive(Clone, Debug)]
-struct Http(Arc<Renewing>);
+impl HttpClient {
+    /// The same client, with shorter responses: of at most `max_bytes`.
+    pub(super) fn with_max_bytes(self, max_bytes: usize) -> HttpClient {
+        HttpClient { max_bytes, ..self }
+    }
 
-impl SdkClient for Http {
-    fn http_connector(&self, _: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
-        SharedHttpConnector::new(self.clone())
+    /// Sends a request, and reads the whole response.
+    ///
+    /// # Errors
+    /// If there is no response in time, or it is too long, or a page of a proxy.
+    pub(super) async fn send(&self, request: HttpRequest) -> Result<HttpResponse, ConnectorError> {
+        let answer = timeout(self.timeout.unwrap_or(ATTEMPT_TIMEOUT), async {
+            send(&self.client.client().await, request, self.max_bytes).await
+        });
+        let answer = answer.await.unwrap_or_else(|_| Err(ConnectorError::timeout("no answer in time".into())));
+        answer.inspect_err(|_| self.client.has_failed())
     }
 }
 
-impl HttpConnector for Http {
+impl SdkClient for HttpClient {
+    fn http_connector(&self, settings: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
+        SharedHttpConnector::new(HttpClient { timeout: settings.read_timeout(), ..self.clone() })
+    }
+}
+
+impl HttpConnector for HttpClient {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let client = self.0.clone();
-        HttpConnectorFuture::new(async move {
-            let answer = send(&client.client().await, request).await;
-            answer.inspect_err(|_| client.has_failed())
-        })
+        let client = self.clone();
+        HttpConnectorFuture::new(async move { client.send(request).await })
     }
 }
 
-async fn send(client: &reqwest::Client, mut request: HttpRequest) -> Result<HttpResponse, ConnectorError> {
+async fn send(
+    client: &reqwest::Client,
+    mut request: HttpRequest,
+    max_bytes: usize,
+) -> Result<HttpResponse, ConnectorError> {
     let other = |error: Box<dyn std::error::Error + Send + Sync>| ConnectorError::other(error, None);
     let body = ByteStream::new(request.take_body()).collect().await.map_err(|error| other(error.into()))?;
     let method = request.method().parse::<reqwest::Method>().map_err(|error| other(error.into()))?;
@@ -64,12 +110,17 @@ async fn send(client: &reqwest::Client, mut request: HttpRequest) -> Result<Http
     let incoming = outgoing.send().await.map_err(failure)?;
     let status = StatusCode::try_from(incoming.status().as_u16()).map_err(|error| other(error.into()))?;
     let headers = incoming.headers().clone();
-    let body = incoming.bytes().await.map_err(failure)?;
-    // The SDK does not read what it does not need, and would take a login form for an answer of AWS.
+    let body = read_whole(incoming, max_bytes).await.map_err(|error| match error {
+        BodyError::Failed(error) => failure(error),
+        too_long => other(too_long.to_string().into()),
+    })?;
+    // The SDK ignores bodies that it does not need, and would accept a login page as a response of AWS.
     let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-    if status.is_success() && (kind.to_ascii_lowercase().contains("html") || is_page(&body)) {
-        let message = format!("status {}: a page, which is no answer of AWS", status.as_u16());
-        return Err(other(message.into()));
+    if kind.to_ascii_lowercase().contains("html") || is_page(&body) {
+        let start = start_of(&body);
+        let message = format!("status {}: {PAGE}: {start}", status.as_u16());
+        let retried = status.is_server_error().then_some(ErrorKind::TransientError);
+        return Err(ConnectorError::other(message.into(), retried));
     }
     let mut response = Response::new(status, SdkBody::from(body));
     for (name, value) in &headers {
@@ -78,6 +129,23 @@ async fn send(client: &reqwest::Client, mut request: HttpRequest) -> Result<Http
         }
     }
     Ok(response)
+}
+
+/// The first bytes of a body in one line: as text, or escaped.
+pub(super) fn start_of(body: &[u8]) -> String {
+    const MAX_BYTES: usize = 1024;
+    const MAX_ESCAPED: usize = 64;
+    let start = &body[..body.len().min(MAX_BYTES)];
+    let is_text = match std::str::from_utf8(start) {
+        Ok(text) => text.chars().all(|c| !c.is_control() || c.is_whitespace()),
+        // The last character may be cut.
+        Err(error) => error.error_len().is_none() && error.valid_up_to() > 0,
+    };
+    match start {
+        [] => "an empty response".to_owned(),
+        _ if is_text => client::shorten(&String::from_utf8_lossy(start)),
+        _ => format!("{}", start[..start.len().min(MAX_ESCAPED)].escape_ascii()),
+    }
 }
 
 fn is_page(body: &[u8]) -> bool {

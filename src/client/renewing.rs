@@ -1,4 +1,4 @@
-//! Connections that do not live for ever.
+//! Limits the age of connections.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -8,18 +8,18 @@ use tokio::task::spawn_blocking;
 
 use crate::log::Episode;
 
-/// How long connections are used, and what their names and certificates were taken for.
-const GREATEST_AGE: Duration = Duration::from_secs(300);
-/// The same after a failure. To make a client may cost some reading of certificates.
+/// Maximum age of connections, resolved names and loaded certificates.
+const MAX_AGE: Duration = Duration::from_secs(300);
+/// Maximum age after a failure. Creating a client may mean reading certificates.
 const AGE_AFTER_FAILURE: Duration = Duration::from_secs(10);
 
 type Make = dyn Fn() -> Result<Client, String> + Send + Sync;
 
-/// A client that is made anew now and then, with new connections: a server that has moved is found where its name is now,
-/// though connections that are kept alive still lead to where it was, and certificates are read again.
-pub struct Renewing {
+/// A client that is replaced from time to time, with new connections. Kept-alive connections would still lead to the
+/// old address of a server that has moved; certificates are read again, too.
+pub struct RenewingClient {
     make: std::sync::Arc<Make>,
-    greatest_age: Duration,
+    max_age: Duration,
     state: Mutex<State>,
 }
 
@@ -27,27 +27,27 @@ struct State {
     client: Client,
     made: Instant,
     has_failed: bool,
-    trouble: Episode<String>,
+    failure: Episode<String>,
 }
 
-impl Renewing {
-    /// A client that `make` makes, now and again later; it may read files.
+impl RenewingClient {
+    /// A client created by `make`, which is called again for each replacement and may read files.
     ///
     /// # Errors
-    /// Why it cannot be made now.
-    pub fn new(make: impl Fn() -> Result<Client, String> + Send + Sync + 'static) -> Result<Renewing, String> {
-        Renewing::of_age(GREATEST_AGE, make)
+    /// If the first client cannot be created.
+    pub fn new(make: impl Fn() -> Result<Client, String> + Send + Sync + 'static) -> Result<RenewingClient, String> {
+        RenewingClient::with_max_age(MAX_AGE, make)
     }
 
-    fn of_age(
-        greatest_age: Duration,
+    fn with_max_age(
+        max_age: Duration,
         make: impl Fn() -> Result<Client, String> + Send + Sync + 'static,
-    ) -> Result<Renewing, String> {
-        let state = State { client: make()?, made: Instant::now(), has_failed: false, trouble: Episode::default() };
-        Ok(Renewing { make: std::sync::Arc::new(make), greatest_age, state: Mutex::new(state) })
+    ) -> Result<RenewingClient, String> {
+        let state = State { client: make()?, made: Instant::now(), has_failed: false, failure: Episode::default() };
+        Ok(RenewingClient { make: std::sync::Arc::new(make), max_age, state: Mutex::new(state) })
     }
 
-    /// The client for the next request. One that cannot be made anew is used further.
+    /// The client for the next request. If a replacement cannot be created, the old client stays in use.
     pub async fn client(&self) -> Client {
         if let Some(client) = self.current() {
             return client;
@@ -58,33 +58,33 @@ impl Renewing {
         match made {
             Ok(Ok(client)) => {
                 state.client = client;
-                if let Some(over) = state.trouble.is_well() {
+                if let Some(over) = state.failure.recovered() {
                     tracing::info!("connections are made anew again {over}");
                 }
             }
             Ok(Err(reason)) => {
-                if state.trouble.fails(reason.clone()) {
+                if state.failure.fails(reason.clone()) {
                     tracing::warn!("connections are not made anew, and those that are there are used: {reason}");
                 }
             }
-            // The process ends.
+            // The process is ending.
             Err(_) => {}
         }
         state.client.clone()
     }
 
-    /// The one that is there, unless it is too old: then the caller sees to the next.
+    /// The current client, unless it is too old: the caller then replaces it.
     fn current(&self) -> Option<Client> {
         let mut state = self.state();
-        let bound = if state.has_failed { self.greatest_age.min(AGE_AFTER_FAILURE) } else { self.greatest_age };
-        if state.made.elapsed() < bound {
+        let max_age = if state.has_failed { self.max_age.min(AGE_AFTER_FAILURE) } else { self.max_age };
+        if state.made.elapsed() < max_age {
             return Some(state.client.clone());
         }
         (state.made, state.has_failed) = (Instant::now(), false);
         None
     }
 
-    /// A request failed, or was answered by what may be another server: the next one is sent anew.
+    /// Reports a failed request, or a response that another server may have sent: the client is replaced sooner.
     pub fn has_failed(&self) {
         self.state().has_failed = true;
     }
@@ -94,9 +94,9 @@ impl Renewing {
     }
 }
 
-impl std::fmt::Debug for Renewing {
+impl std::fmt::Debug for RenewingClient {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Renewing").finish_non_exhaustive()
+        f.debug_struct("RenewingClient").finish_non_exhaustive()
     }
 }
 
@@ -131,7 +131,7 @@ mod tests {
         (url, count)
     }
 
-    async fn ask(renewing: &Renewing, url: &str) {
+    async fn send(renewing: &RenewingClient, url: &str) {
         assert_eq!(renewing.client().await.get(url).send().await.unwrap().status(), 204);
     }
 
@@ -142,14 +142,14 @@ mod tests {
     #[tokio::test]
     async fn connections_are_kept_until_they_are_too_old() {
         let (url, count) = server();
-        let young = Renewing::new(make).unwrap();
+        let young = RenewingClient::new(make).unwrap();
         for _ in 0..3 {
-            ask(&young, &url).await;
+            send(&young, &url).await;
         }
         assert_eq!(count.load(SeqCst), 1);
-        let old = Renewing::of_age(Duration::ZERO, make).unwrap();
+        let old = RenewingClient::with_max_age(Duration::ZERO, make).unwrap();
         for _ in 0..3 {
-            ask(&old, &url).await;
+            send(&old, &url).await;
         }
         assert_eq!(count.load(SeqCst), 1 + 3);
     }
@@ -157,14 +157,14 @@ mod tests {
     #[tokio::test]
     async fn after_a_failure_they_are_older_sooner() {
         let (url, count) = server();
-        let renewing = Renewing::new(make).unwrap();
-        ask(&renewing, &url).await;
+        let renewing = RenewingClient::new(make).unwrap();
+        send(&renewing, &url).await;
         renewing.has_failed();
-        ask(&renewing, &url).await;
+        send(&renewing, &url).await;
         assert_eq!(count.load(SeqCst), 1, "not at every failure");
         renewing.state().made -= AGE_AFTER_FAILURE;
-        ask(&renewing, &url).await;
-        ask(&renewing, &url).await;
+        send(&renewing, &url).await;
+        send(&renewing, &url).await;
         assert_eq!(count.load(SeqCst), 2);
     }
 
@@ -173,9 +173,9 @@ mod tests {
         let (url, count) = server();
         let made = AtomicUsize::new(0);
         let once = move || if made.fetch_add(1, SeqCst) == 0 { make() } else { Err("no".to_owned()) };
-        let renewing = Renewing::of_age(Duration::ZERO, once).unwrap();
-        ask(&renewing, &url).await;
-        ask(&renewing, &url).await;
+        let renewing = RenewingClient::with_max_age(Duration::ZERO, once).unwrap();
+        send(&renewing, &url).await;
+        send(&renewing, &url).await;
         assert_eq!(count.load(SeqCst), 1);
     }
 }

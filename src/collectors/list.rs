@@ -1,93 +1,34 @@
-//! Every collector, in the order of the exposition.
+//! The list of all collectors.
 
-use super::Entry;
+use std::sync::LazyLock;
 
-/// Everything that Taffrail can read. What lists collectors, documents them or configures them goes by this list.
-pub static COLLECTORS: &[Entry] = &[
-    Entry::of::<super::arp::Arp>(),
-    Entry::of::<super::bcache::Bcache>(),
-    Entry::of::<super::bcachefs::Bcachefs>(),
-    Entry::of::<super::bonding::Bonding>(),
-    Entry::of::<super::btrfs::Btrfs>(),
-    Entry::of::<super::buddyinfo::Buddyinfo>(),
-    Entry::of::<super::cgroups::Cgroups>(),
+use super::framework::Entry;
+use super::{container, exec, hardware, kernel, memory, network, probe, processor, prometheus, services, storage};
+
+/// All collectors, sorted by name, which is also the order of the exposition. Lists, documentation and configuration
+/// are derived from it.
+pub static COLLECTORS: LazyLock<Vec<Entry>> = LazyLock::new(|| {
+    let folders = [
+        exec::COLLECTORS,
+        hardware::COLLECTORS,
+        kernel::COLLECTORS,
+        memory::COLLECTORS,
+        network::COLLECTORS,
+        processor::COLLECTORS,
+        services::COLLECTORS,
+        storage::COLLECTORS,
+    ];
+    let mut all = folders.concat();
+    all.push(Entry::of::<container::Container>());
+    all.push(Entry::of::<probe::Probe>());
+    all.push(Entry::of::<prometheus::Prometheus>());
     #[cfg(feature = "cloudwatch")]
-    Entry::of::<super::cloudwatch::Cloudwatch>(),
-    Entry::of::<super::conntrack::Conntrack>(),
-    Entry::of::<super::container::Container>(),
-    Entry::of::<super::cpu::Cpu>(),
-    Entry::of::<super::cpu_vulnerabilities::CpuVulnerabilities>(),
-    Entry::of::<super::cpufreq::Cpufreq>(),
-    Entry::of::<super::diskstats::Diskstats>(),
-    Entry::of::<super::dmi::Dmi>(),
-    Entry::of::<super::dmmultipath::Dmmultipath>(),
-    Entry::of::<super::drbd::Drbd>(),
-    Entry::of::<super::drm::Drm>(),
-    Entry::of::<super::edac::Edac>(),
-    Entry::of::<super::entropy::Entropy>(),
-    Entry::of::<super::ethtool::Ethtool>(),
-    Entry::of::<super::fibrechannel::Fibrechannel>(),
-    Entry::of::<super::filefd::Filefd>(),
-    Entry::of::<super::filesystem::Filesystem>(),
-    Entry::of::<super::hwmon::Hwmon>(),
-    Entry::of::<super::infiniband::Infiniband>(),
-    Entry::of::<super::interrupts::Interrupts>(),
-    Entry::of::<super::ipvs::Ipvs>(),
-    Entry::of::<super::kernel_hung::KernelHung>(),
-    Entry::of::<super::ksmd::Ksmd>(),
-    Entry::of::<super::lnstat::Lnstat>(),
-    Entry::of::<super::loadavg::Loadavg>(),
-    Entry::of::<super::logind::Logind>(),
-    Entry::of::<super::machine::Machine>(),
-    Entry::of::<super::mdadm::Mdadm>(),
-    Entry::of::<super::meminfo::Meminfo>(),
-    Entry::of::<super::meminfo_numa::MeminfoNuma>(),
-    Entry::of::<super::mountstats::Mountstats>(),
-    Entry::of::<super::netclass::Netclass>(),
-    Entry::of::<super::netdev::Netdev>(),
-    Entry::of::<super::netstat::Netstat>(),
-    Entry::of::<super::network_route::NetworkRoute>(),
-    Entry::of::<super::nfs::Nfs>(),
-    Entry::of::<super::nfsd::Nfsd>(),
-    Entry::of::<super::nvme::Nvme>(),
-    Entry::of::<super::nvmesubsystem::Nvmesubsystem>(),
-    Entry::of::<super::os::Os>(),
-    Entry::of::<super::pcidevice::Pcidevice>(),
-    Entry::of::<super::perf::Perf>(),
-    Entry::of::<super::powersupplyclass::Powersupplyclass>(),
-    Entry::of::<super::pressure::Pressure>(),
-    Entry::of::<super::process::Process>(),
-    Entry::of::<super::processes::Processes>(),
-    Entry::of::<super::qdisc::Qdisc>(),
-    Entry::of::<super::rapl::Rapl>(),
-    Entry::of::<super::schedstat::Schedstat>(),
-    Entry::of::<super::selinux::Selinux>(),
-    Entry::of::<super::slabinfo::Slabinfo>(),
-    Entry::of::<super::sockstat::Sockstat>(),
-    Entry::of::<super::softirqs::Softirqs>(),
-    Entry::of::<super::softnet::Softnet>(),
-    Entry::of::<super::stat::Stat>(),
-    Entry::of::<super::swap::Swap>(),
-    Entry::of::<super::sysctl::Sysctl>(),
-    Entry::of::<super::systemd::Systemd>(),
-    Entry::of::<super::tapestats::Tapestats>(),
-    Entry::of::<super::tcpstat::Tcpstat>(),
-    Entry::of::<super::textfile::Textfile>(),
-    Entry::of::<super::thermal_zone::ThermalZone>(),
-    Entry::of::<super::time::Time>(),
-    Entry::of::<super::timex::Timex>(),
-    Entry::of::<super::udp_queues::UdpQueues>(),
-    Entry::of::<super::uname::Uname>(),
-    Entry::of::<super::vmstat::Vmstat>(),
-    Entry::of::<super::watchdog::Watchdog>(),
-    Entry::of::<super::wifi::Wifi>(),
-    Entry::of::<super::xfrm::Xfrm>(),
-    Entry::of::<super::xfs::Xfs>(),
-    Entry::of::<super::zfs::Zfs>(),
-    Entry::of::<super::zoneinfo::Zoneinfo>(),
-];
+    all.push(Entry::of::<super::cloudwatch::Cloudwatch>());
+    all.sort_unstable_by_key(|entry| entry.about.name);
+    all
+});
 
-/// The collector of this name.
+/// The collector with this name.
 pub fn find(name: &str) -> Option<&'static Entry> {
     COLLECTORS.iter().find(|entry| entry.about.name == name)
 }
@@ -96,20 +37,3 @@ pub fn find(name: &str) -> Option<&'static Entry> {
 pub fn names() -> impl Iterator<Item = &'static str> {
     COLLECTORS.iter().map(|entry| entry.about.name)
 }
-
-/// Those that the portable backend can tell something of.
-pub const PORTABLE: [&str; 13] = [
-    "cpu",
-    "diskstats",
-    "filesystem",
-    "hwmon",
-    "loadavg",
-    "meminfo",
-    "netdev",
-    "os",
-    "process",
-    "stat",
-    "textfile",
-    "time",
-    "uname",
-];

@@ -1,81 +1,70 @@
-//! `[collectors]`: which are on, and how each is run.
+//! `[collectors]`: which collectors are enabled, and how each runs.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::list::{COLLECTORS, PORTABLE, names};
-use super::{About, AnyCollector, Entry, Vocabularies};
+use super::filter::CollectorPoints;
+use super::framework::{About, Configured, Entry, Vocabularies};
+use super::list::{COLLECTORS, find, names};
 use crate::config::section::closest;
 use crate::config::{Key, KeyInfo, Section};
 use crate::host::Host;
 
-const DEFAULT: Key<bool> = Key::new(
-    "default",
-    "true",
-    "Whether the collectors that are on by default are on; with false, only those that you enable.",
-);
-const ENABLE: Key<Vec<String>> = Key::new("enable", "[]", "Names of collectors to turn on besides.");
-const DISABLE: Key<Vec<String>> = Key::new("disable", "[]", "Names of collectors to turn off.");
+const DEFAULT: Key<bool> =
+    Key::new("default", "true", "Enables the collectors that are on by default; with false, only those in `enable`.");
+const ENABLE: Key<Vec<String>> = Key::new("enable", "[]", "Additional collectors to enable.");
+const DISABLE: Key<Vec<String>> = Key::new("disable", "[]", "Collectors to disable.");
 
-/// The settings of `[collectors]` itself.
+/// Settings of `[collectors]` itself.
 pub const KEYS: &[KeyInfo] = &[DEFAULT.info(), ENABLE.info(), DISABLE.info()];
 
-const ENABLED: Key<bool> = Key::optional("enabled", "Turns this collector on or off, whatever `[collectors]` says.");
+const ENABLED: Key<bool> = Key::optional("enabled", "Enables or disables this collector; overrides `[collectors]`.");
 const INTERVAL: Key<Duration> = Key::optional(
     "interval",
-    "Refresh in the background this often, instead of at each scrape and tick; the last reading is then served, with its age.",
+    "Interval of reading in the background, instead of at each scrape and tick. Scrapes get the last reading with its age, sinks the points of each reading once.",
 );
-const TIMEOUT: Key<Duration> =
-    Key::new("timeout", "\"5s\"", "How long a scrape or tick waits for this collector before it goes on without.");
+const TIMEOUT: Key<Duration> = Key::new("timeout", "\"5s\"", "How long a scrape or tick waits for this collector.");
 
 const MAX_SERIES: Key<usize> = Key::optional(
     "max_series",
-    "Series that the collector may have, and points of a tick; what is beyond is left out, counted and told.",
+    "Maximum number of series, and of points per tick; the others are dropped, counted and logged.",
 );
 
-/// The settings that every `[collectors.NAME]` has.
+/// Settings of every `[collectors.NAME]`.
 pub const COMMON_KEYS: &[KeyInfo] = &[ENABLED.info(), INTERVAL.info(), TIMEOUT.info(), MAX_SERIES.info()];
 
-/// A collector that is on.
-pub struct Configured {
-    /// What it is.
-    pub about: &'static About,
-    /// For which vocabularies it is on.
-    pub on: Vocabularies,
-    /// How often it refreshes in the background; nothing if it is read when needed.
-    pub interval: Option<Duration>,
-    /// How long it is waited for.
-    pub timeout: Duration,
-    /// How many series it may have.
-    pub max_series: usize,
-    /// The collector.
-    pub collector: Box<dyn AnyCollector>,
-}
-
-/// The collectors that `[collectors]` turns on, in the order of the list; only those named in `only`, unless it is empty.
+/// The enabled collectors, in the order of the list. If `only` is not empty, only those named in it.
 pub fn configure(host: &Host, only: &[String], section: &mut Section<'_>) -> Vec<Configured> {
     let default = section.get(&DEFAULT);
     let enable = section.get(&ENABLE);
     let disable = section.get(&DISABLE);
-    let can_read = |name: &str| host.by_sysinfo().is_none() || PORTABLE.contains(&name);
-    for name in enable.iter().filter(|name| names().any(|known| known == **name) && !can_read(name)) {
-        section.wrong("enable", format!("{name} is read of Linux's files, and [host] backend is portable"));
+    let can_read = |name: &str| host.by_sysinfo().is_none() || find(name).is_some_and(|entry| entry.about.is_portable);
+    let is_unreadable = |(_, name): &(usize, &String)| names().any(|known| known == **name) && !can_read(name);
+    for (index, name) in enable.iter().enumerate().filter(is_unreadable) {
+        section.wrong_element(
+            "enable",
+            index,
+            format!("{name} is read of Linux's files, and [host] backend is portable"),
+        );
     }
     for (key, given) in [("enable", &enable), ("disable", &disable)] {
-        for name in given.iter().filter(|given| !names().any(|name| name == **given)) {
-            section.wrong(key, unknown(name));
+        for (index, name) in given.iter().enumerate().filter(|(_, given)| !names().any(|name| name == **given)) {
+            section.wrong_element(key, index, unknown(name));
         }
     }
-    #[cfg(not(feature = "cloudwatch"))]
-    section.has_no_cloudwatch();
+    log_mistaken(&enable, default);
+    refuse_telegraf_tables(section);
+    section.refuse_cloudwatch();
     let mut configured = Vec::new();
-    for entry in COLLECTORS {
+    for entry in COLLECTORS.iter() {
         let about = entry.about;
         if about.is_list {
             configured.extend(configure_list(host, entry, section, is_wanted(only, &disable, about.name)));
             continue;
         }
-        let mut own = section.table(about.name);
-        let on = match own.optional(&ENABLED) {
+        let mut table = section.table(about.name);
+        let on = match table.optional(&ENABLED) {
             _ if !only.is_empty() => {
                 if only.iter().any(|name| name == about.name) {
                     Vocabularies::BOTH
@@ -87,27 +76,38 @@ pub fn configure(host: &Host, only: &[String], section: &mut Section<'_>) -> Vec
             Some(false) => Vocabularies::NONE,
             None if disable.iter().any(|name| name == about.name) => Vocabularies::NONE,
             None if enable.iter().any(|name| name == about.name) => Vocabularies::BOTH,
+            None if can_read(about.name) && is_configured(about, &table) => Vocabularies::BOTH,
             None if default && can_read(about.name) => about.on_by_default,
             None => Vocabularies::NONE,
         };
-        let interval = own.optional(&INTERVAL).filter(|interval| !interval.is_zero());
-        let timeout = own.above_zero(&TIMEOUT);
-        let max_series = own.optional(&MAX_SERIES).unwrap_or(usize::MAX);
-        // Built even when off, so that mistakes in its settings are found.
-        let collector = (entry.build)(host, &mut own);
+        let interval = table.optional(&INTERVAL).filter(|interval| !interval.is_zero());
+        let timeout = table.above_zero(&TIMEOUT);
+        let max_series = table.optional(&MAX_SERIES).unwrap_or(usize::MAX);
+        let points = CollectorPoints::new(&mut table).map(Arc::new);
+        // Built even if disabled, to check its settings.
+        let collector = (entry.build)(host, &mut table);
+        if about.point_keys.is_empty() {
+            // Reports unknown keys, as the collector does not read this table.
+            drop(table.table("points"));
+        }
         if on.any() {
-            configured.push(Configured { about, on, interval, timeout, max_series, collector });
+            configured.push(Configured { about, on, interval, timeout, max_series, points, collector });
         }
     }
     configured
 }
 
-/// Whether a collector is on that is on where it has settings.
+/// Whether a table has an entry of a list, which says what a collector reads.
+fn is_configured(about: &About, table: &Section<'_>) -> bool {
+    about.lists.iter().any(|list| table.keys().any(|key| key == list.name))
+}
+
+/// Whether a collector is enabled that is on if it has settings.
 fn is_wanted(only: &[String], disable: &[String], name: &str) -> bool {
     if only.is_empty() { !disable.iter().any(|other| other == name) } else { only.iter().any(|other| other == name) }
 }
 
-/// A collector whose settings are a list of jobs.
+/// Configures a collector whose settings are a list of jobs.
 fn configure_list(host: &Host, entry: &Entry, section: &mut Section<'_>, is_wanted: bool) -> Option<Configured> {
     let about = entry.about;
     let has_jobs = section.keys().any(|key| key == about.name);
@@ -120,16 +120,56 @@ fn configure_list(host: &Host, entry: &Entry, section: &mut Section<'_>, is_want
         interval: None,
         timeout,
         max_series: usize::MAX,
+        points: None,
         collector,
     })
 }
 
-/// The error for a name that is no collector's.
+/// Logs names in `enable` that are on by default, and are inputs of Telegraf that other collectors have.
+fn log_mistaken(enabled: &[String], default: bool) {
+    for (input, collectors) in telegraf_inputs().filter(|(input, _)| enabled.iter().any(|name| name == input)) {
+        let is_on = find(input).is_some_and(|entry| entry.about.on_by_default == Vocabularies::BOTH);
+        if is_on && !collectors.contains(&input) {
+            let collectors = collectors.join(" and ");
+            let is_on = if default { format!("{input} is on already; ") } else { String::new() };
+            tracing::warn!("[collectors] enable: {is_on}Telegraf's {input} is {collectors} here");
+        }
+    }
+}
+
+/// Reports tables named after inputs of Telegraf.
+fn refuse_telegraf_tables(section: &mut Section<'_>) {
+    let keys: Vec<&str> = section.keys().filter(|key| find(key).is_none()).collect();
+    for (input, _) in telegraf_inputs().filter(|(input, _)| keys.contains(input)) {
+        section.refuse(input, unknown(input));
+    }
+}
+
+/// The inputs of Telegraf, with the collectors whose points they have. The name of an input is that of its measurement
+/// or else the part of it before an underscore: `docker_container_cpu`.
+fn telegraf_inputs() -> impl Iterator<Item = (&'static str, Vec<&'static str>)> {
+    type Inputs = BTreeMap<&'static str, Vec<&'static str>>;
+    let (mut inputs, mut prefixes) = (Inputs::new(), Inputs::new());
+    for about in COLLECTORS.iter().map(|entry| entry.about) {
+        for measurement in about.measurements.iter().map(|measurement| measurement.name) {
+            inputs.entry(measurement).or_default().push(about.name);
+            prefixes.entry(measurement.split('_').next().unwrap_or(measurement)).or_default().push(about.name);
+        }
+    }
+    for (prefix, collectors) in prefixes {
+        inputs.entry(prefix).or_insert(collectors);
+    }
+    inputs.values_mut().for_each(Vec::dedup);
+    inputs.into_iter()
+}
+
+/// The error for an unknown collector name.
 pub fn unknown(name: &str) -> String {
-    let hint = match closest(name, names()) {
-        Some(close) => format!("did you mean {close}? "),
-        None => String::new(),
+    let input = telegraf_inputs().find(|(input, _)| *input == name);
+    let hint = match (input, closest(name, names())) {
+        (Some((_, collectors)), _) => format!("; Telegraf's {name} is {} here", collectors.join(" and ")),
+        (None, Some(close)) => format!("; did you mean {close}?"),
+        (None, None) => "; taffrail collectors lists all".to_owned(),
     };
-    let names = names().collect::<Vec<_>>().join(", ");
-    format!("there is no collector {name:?}; {hint}there are {names}")
+    format!("there is no collector {name:?}{hint}")
 }

@@ -1,6 +1,5 @@
-//! Reading and merging TOML files, with the place of every value kept.
+//! Reads and merges TOML files, with the position of every value.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -8,117 +7,41 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::expand::{Environment, expand};
-use super::problem::{Place, Problem, Problems, Source};
+use super::foreign::foreign;
+use super::problem::{Problem, Problems, Source};
 use super::redact::{Secrets, is_reference, is_secret_name};
-use crate::system::regular_file::{NotRead, PATIENCE, RegularFileError, read_text_or_pipe, read_text_within, within};
+use super::syntax::{Repaired, SyntaxError, without_errors};
+use super::value::{Node, Position, Table, Value};
+use crate::system::regular_file::{
+    READ_TIMEOUT, ReadFailure, RegularFileError, read_text_or_pipe, read_text_within, within,
+};
 
-/// The most that is read of one file.
-const MOST_BYTES: u64 = 4 << 20;
+/// Maximum size of a file.
+const MAX_BYTES: u64 = 4 << 20;
 
-/// A value with its place.
-#[derive(Clone, Debug)]
-pub struct Node {
-    /// Where it stands.
-    pub place: Place,
-    /// What it is.
-    pub value: Value,
-}
-
-/// What a TOML value is.
-#[derive(Clone, Debug)]
-pub enum Value {
-    /// A string, with the environment's values put in.
-    String(String),
-    /// An integer.
-    Integer(i64),
-    /// A float.
-    Float(f64),
-    /// `true` or `false`.
-    Boolean(bool),
-    /// A date or time: no setting takes one.
-    Datetime,
-    /// A list.
-    Array(Vec<Node>),
-    /// A table.
-    Table(Table),
-}
-
-/// A table: its entries by key, each with the place of its key.
-pub type Table = BTreeMap<String, (Place, Node)>;
-
-impl Node {
-    /// Whether nothing stands there, as it may in YAML: a setting of nothing is its default.
-    pub fn is_nothing(&self) -> bool {
-        self.place.span.is_empty() && matches!(&self.value, Value::String(text) if text.is_empty())
-    }
-}
-
-impl Value {
-    /// The value for an error message: what kind of thing was found.
-    pub fn describe(&self) -> String {
-        match self {
-            Value::String(text) => format!("the string {text:?}"),
-            Value::Integer(number) => format!("the integer {number}"),
-            Value::Float(number) => format!("the number {number}"),
-            Value::Boolean(flag) => format!("{flag}"),
-            Value::Datetime => "a date".to_owned(),
-            Value::Array(_) => "a list".to_owned(),
-            Value::Table(_) => "a table".to_owned(),
-        }
-    }
-
-    /// The same without what it says, which may be a secret: where a table is expected, no setting tells.
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Value::String(_) => "a string",
-            Value::Integer(_) | Value::Float(_) => "a number",
-            Value::Boolean(_) => "true or false",
-            Value::Datetime => "a date",
-            Value::Array(_) => "a list",
-            Value::Table(_) => "a table",
-        }
-    }
-
-    /// Whether both say the same, wherever they stand.
-    pub fn same(&self, other: &Value) -> bool {
-        match (self, other) {
-            (Value::String(a), Value::String(b)) => a == b,
-            (Value::Integer(a), Value::Integer(b)) => a == b,
-            (Value::Float(a), Value::Float(b)) => a == b,
-            (Value::Boolean(a), Value::Boolean(b)) => a == b,
-            (Value::Datetime, Value::Datetime) => true,
-            (Value::Array(a), Value::Array(b)) => {
-                a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.value.same(&b.value))
-            }
-            (Value::Table(a), Value::Table(b)) => {
-                a.len() == b.len() && a.iter().zip(b).all(|((k, a), (l, b))| k == l && a.1.value.same(&b.1.value))
-            }
-            _ => false,
-        }
-    }
-}
-
-/// The merged configuration, not yet checked.
+/// The merged configuration, unchecked.
 #[derive(Clone, Debug)]
 pub struct Document {
-    /// Everything that was said.
+    /// All values.
     pub root: Table,
-    /// The files, for showing mistakes.
+    /// The files, for error messages.
     pub sources: Vec<Source>,
-    /// What mistakes do not show.
+    /// Tables and keys that a file has twice. A check reports them with its own errors, as no value is missing.
+    pub(super) duplicates: Vec<Problem>,
+    /// Secrets that messages hide.
     pub(super) secrets: Secrets,
 }
 
 impl Document {
     /// Reads `paths` in order and merges them: later values win, lists of tables append. A directory stands for its
-    /// `*.toml` files in the order of their names. All are regular files, for they are read again at a reload.
+    /// `*.toml` files in name order. All must be regular files, as a reload reads them again.
     ///
     /// # Errors
-    /// Every file that cannot be read, every mistake of syntax and every unset variable, together.
+    /// All unreadable files, syntax errors other than duplicates, and unset variables.
     pub fn load(paths: &[PathBuf], environment: Environment<'_>) -> Result<Document, Problems> {
         Document::read(paths, environment, |path| {
-            read_text_within(path, MOST_BYTES, PATIENCE).map_err(|error| match error.reason {
-                NotRead::Special("a FIFO") => {
+            read_text_within(path, MAX_BYTES, READ_TIMEOUT).map_err(|error| match error.reason {
+                ReadFailure::Special("a FIFO") => {
                     format!("{}: only check and print take a pipe, as a reload reads it again", cannot_read(&error))
                 }
                 _ => cannot_read(&error),
@@ -126,7 +49,7 @@ impl Document {
         })
     }
 
-    /// The same for those who read it once: the files that are named may be pipes.
+    /// Reads the configuration once: named files may be pipes.
     ///
     /// # Errors
     /// As [`Document::load`].
@@ -134,11 +57,19 @@ impl Document {
         Document::read(paths, environment, |path| {
             let is_named = paths.iter().any(|named| named == path);
             let read = match is_named {
-                true => read_text_or_pipe(path, MOST_BYTES),
-                false => read_text_within(path, MOST_BYTES, PATIENCE),
+                true => read_text_or_pipe(path, MAX_BYTES),
+                false => read_text_within(path, MAX_BYTES, READ_TIMEOUT),
             };
             read.map_err(|error| cannot_read(&error))
         })
+    }
+
+    /// The files that `path` stands for: itself, or the `*.toml` files of a directory, in name order.
+    ///
+    /// # Errors
+    /// If the directory cannot be read.
+    pub fn files(path: &Path) -> Result<Vec<PathBuf>, RegularFileError> {
+        files_of(path)
     }
 
     fn read(
@@ -146,7 +77,7 @@ impl Document {
         environment: Environment<'_>,
         read: impl Fn(&Path) -> Result<String, String>,
     ) -> Result<Document, Problems> {
-        let mut reader = Reader { environment, found: Problems::default(), root: Table::new() };
+        let mut reader = Reader::new(environment);
         for path in paths {
             let files = files_of(path).unwrap_or_else(|error| {
                 reader.cannot_read(cannot_read(&error));
@@ -162,17 +93,22 @@ impl Document {
         reader.finish()
     }
 
-    /// Reads one text, for the built-in configuration and for tests.
+    /// Parses one text: the built-in configuration, or a test's.
     ///
     /// # Errors
     /// As [`Document::load`].
     pub fn parse(name: &str, text: &str, environment: Environment<'_>) -> Result<Document, Problems> {
-        let mut reader = Reader { environment, found: Problems::default(), root: Table::new() };
+        let mut reader = Reader::new(environment);
         reader.read_text(Source::new(name, text));
         reader.finish()
     }
 
-    /// The table of this name at the top; an empty one if it is not there.
+    /// Secrets that messages hide.
+    pub fn secrets(&self) -> &Secrets {
+        &self.secrets
+    }
+
+    /// The top-level table of this name; empty if absent.
     pub fn table(&self, name: &str) -> Value {
         self.root.get(name).map_or_else(|| Value::Table(Table::new()), |(_, node)| node.value.clone())
     }
@@ -185,8 +121,8 @@ fn cannot_read(error: &RegularFileError) -> String {
 /// The files that `path` stands for.
 fn files_of(path: &Path) -> Result<Vec<PathBuf>, RegularFileError> {
     let named = path.to_owned();
-    let listed = within(path, PATIENCE, move || if named.is_dir() { files_in(&named) } else { Ok(vec![named]) });
-    let listed = listed.and_then(|listed| listed.map_err(NotRead::Io));
+    let listed = within(path, READ_TIMEOUT, move || if named.is_dir() { files_in(&named) } else { Ok(vec![named]) });
+    let listed = listed.and_then(|listed| listed.map_err(ReadFailure::Io));
     listed.map_err(|reason| RegularFileError { path: path.to_owned(), reason })
 }
 
@@ -197,7 +133,7 @@ fn files_in(path: &Path) -> std::io::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// Where values stand that are being converted: in which source, of this text, below which keys.
+/// The source and key path of the values being converted.
 #[derive(Clone, Copy)]
 struct Within<'w> {
     source: usize,
@@ -209,45 +145,61 @@ struct Reader<'e> {
     environment: Environment<'e>,
     found: Problems,
     root: Table,
+    /// Whether the only errors are duplicates.
+    is_complete: bool,
 }
 
-impl Reader<'_> {
+impl<'e> Reader<'e> {
+    fn new(environment: Environment<'e>) -> Reader<'e> {
+        Reader { environment, found: Problems::default(), root: Table::new(), is_complete: true }
+    }
+
     fn cannot_read(&mut self, message: String) {
-        self.found.list.push(Problem { place: None, key: String::new(), message, secret: false });
+        self.is_complete = false;
+        self.found.list.push(Problem { position: None, key: String::new(), message, secret: false });
     }
 
     fn read_text(&mut self, mut source: Source) {
         let index = self.found.sources.len();
-        let (parsed, errors) = DeTable::parse_recoverable(&source.text);
+        let Repaired { texts, errors, is_complete } = without_errors(&source.text);
+        self.is_complete &= is_complete;
         source.is_broken = !errors.is_empty();
-        for error in errors {
-            let span = error.span().unwrap_or(0..0);
-            let message = error.message().replace('\n', ", ");
-            let place = Some(Place { source: index, span });
-            self.found.list.push(Problem { place, key: String::new(), message, secret: false });
+        if let Some(message) = foreign(&source.name, &source.text, !source.is_broken) {
+            self.cannot_read(format!("{}: {message}", source.name));
+            source.is_broken = true;
+            self.found.sources.push(source);
+            return;
         }
-        let table = self.convert_table(Within { source: index, text: &source.text, path: "" }, parsed.into_inner());
-        source.understood(&table, &mut self.found.secrets);
+        let errors = errors.into_iter().map(|SyntaxError { span, message }| {
+            let position = Some(Position { source: index, span });
+            Problem { position, key: String::new(), message, secret: false }
+        });
+        self.found.list.extend(errors);
+        for text in texts {
+            let (parsed, _) = DeTable::parse_recoverable(&text);
+            let table = self.convert_table(Within { source: index, text: &source.text, path: "" }, parsed.into_inner());
+            source.set_values(&table, &mut self.found.secrets);
+            merge(&mut self.root, table);
+        }
         self.found.sources.push(source);
-        merge(&mut self.root, table);
     }
 
     fn convert_table(&mut self, within: Within<'_>, table: DeTable<'_>) -> Table {
         let mut converted = Table::new();
         for (key, value) in table {
-            let place = Place { source: within.source, span: key.span() };
+            let position = Position { source: within.source, span: key.span() };
             let name = key.into_inner().into_owned();
             let path = if within.path.is_empty() { name.clone() } else { format!("{}.{name}", within.path) };
             let node = self.convert(Within { path: &path, ..within }, value);
-            converted.insert(name, (place, node));
+            converted.insert(name, (position, node));
         }
         converted
     }
 
     fn convert(&mut self, within: Within<'_>, value: Spanned<DeValue<'_>>) -> Node {
-        let place = Place { source: within.source, span: value.span() };
+        let position = Position { source: within.source, span: value.span() };
         let value = match value.into_inner() {
-            DeValue::String(text) => Value::String(self.expand(within, &place, &text)),
+            DeValue::String(text) => Value::String(self.expand(within, &position, &text)),
             DeValue::Integer(number) => {
                 let digits = number.as_str();
                 match i64::from_str_radix(digits, number.radix()) {
@@ -261,42 +213,45 @@ impl Reader<'_> {
             DeValue::Array(items) => Value::Array(items.into_iter().map(|item| self.convert(within, item)).collect()),
             DeValue::Table(table) => Value::Table(self.convert_table(within, table)),
         };
-        Node { place, value }
+        Node { position, value }
     }
 
-    /// The text with what it refers to; nothing, if that is not there.
-    fn expand(&mut self, within: Within<'_>, place: &Place, text: &str) -> String {
+    /// The text with references expanded; empty after an error.
+    fn expand(&mut self, within: Within<'_>, position: &Position, text: &str) -> String {
         expand(text, self.environment).unwrap_or_else(|message| {
-            // A password may hold what looks like a reference.
+            // A password may look like a reference.
             let is_secret = within.path.split('.').any(is_secret_name);
-            let is_reference = is_reference(within.text.get(place.span.clone()).unwrap_or_default());
+            let is_reference = is_reference(within.text.get(position.span.clone()).unwrap_or_default());
             let message = match is_secret && !is_reference {
                 true => "it refers to what is not there; write $${ for a literal ${".to_owned(),
                 false => message,
             };
-            let place = Some(place.clone());
-            self.found.list.push(Problem { place, key: within.path.to_owned(), message, secret: false });
+            let position = Some(position.clone());
+            self.is_complete = false;
+            self.found.list.push(Problem { position, key: within.path.to_owned(), message, secret: false });
             String::new()
         })
     }
 
     fn finish(mut self) -> Result<Document, Problems> {
         self.found.sort();
-        if self.found.list.is_empty() {
-            Ok(Document { root: self.root, sources: self.found.sources, secrets: self.found.secrets })
-        } else {
-            Err(self.found)
+        match self.is_complete {
+            true => {
+                let Problems { sources, list: duplicates, secrets } = self.found;
+                Ok(Document { root: self.root, sources, duplicates, secrets })
+            }
+            false => Err(self.found),
         }
     }
 }
 
 fn merge(into: &mut Table, from: Table) {
-    for (key, (place, node)) in from {
+    for (key, (position, node)) in from {
         match (into.get_mut(&key).map(|(_, old)| &mut old.value), node.value) {
             (Some(Value::Table(old)), Value::Table(new)) => merge(old, new),
             (Some(Value::Array(old)), Value::Array(new)) if are_tables(old) && are_tables(&new) => old.extend(new),
             (_, value) => {
-                into.insert(key, (place, Node { value, ..node }));
+                into.insert(key, (position, Node { value, ..node }));
             }
         }
     }
@@ -310,9 +265,9 @@ fn are_tables(nodes: &[Node]) -> bool {
 mod tests {
     use super::*;
 
-    fn environment(name: &str) -> Option<String> {
+    fn environment(name: &str) -> Option<std::ffi::OsString> {
         match name {
-            "HOME" => Some("/root".to_owned()),
+            "HOME" => Some("/root".into()),
             _ => None,
         }
     }

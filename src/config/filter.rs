@@ -1,4 +1,4 @@
-//! Which names are wanted.
+//! Filters of names.
 
 use std::collections::HashMap;
 
@@ -6,7 +6,7 @@ use regex::Regex;
 
 use super::globs::Globs;
 
-/// Includes and excludes names, and remembers its answers: at each reading it is asked the same again.
+/// Includes and excludes names. Results are cached, as each reading asks for the same names.
 #[derive(Debug, Default)]
 pub struct Filter {
     include: Option<Regex>,
@@ -15,18 +15,19 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// How many answers are remembered; names come and go on some hosts.
+    /// Maximum size of the cache; on some hosts names change all the time.
     const MAX_ANSWERS: usize = 4096;
 
-    /// Wants what `include` matches, if it is there, and `exclude` does not.
+    /// Accepts names that `include` matches, if given, and `exclude` does not. An empty pattern is no filter, as in
+    /// node_exporter's flags.
     pub fn new(include: Option<Regex>, exclude: Option<Regex>) -> Self {
-        Filter { include, exclude, answers: HashMap::default() }
+        Filter { include: include.and_then(filters), exclude: exclude.and_then(filters), answers: HashMap::default() }
     }
 
-    /// Wants what any of `globs` matches; without a glob, everything.
+    /// Accepts names that match any of `globs`; without globs, all names.
     ///
     /// # Errors
-    /// Why one of them is not a glob pattern.
+    /// If a pattern is invalid.
     pub fn from_globs(globs: &[String]) -> Result<Self, String> {
         if globs.is_empty() {
             return Ok(Filter::default());
@@ -35,7 +36,7 @@ impl Filter {
         Ok(Filter::new(Some(include), None))
     }
 
-    /// Whether `name` is wanted.
+    /// Whether `name` is accepted.
     pub fn wants(&mut self, name: &str) -> bool {
         if self.include.is_none() && self.exclude.is_none() {
             return true;
@@ -53,9 +54,24 @@ impl Filter {
     }
 }
 
+/// The pattern, unless it is empty.
+pub(super) fn filters(pattern: Regex) -> Option<Regex> {
+    (!pattern.as_str().is_empty()).then_some(pattern)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_empty_pattern_is_no_filter() {
+        let mut filter = Filter::new(regex(""), regex(""));
+        assert!(filter.wants("a") && filter.wants(""));
+    }
+
+    fn regex(text: &str) -> Option<Regex> {
+        Some(Regex::new(text).unwrap())
+    }
 
     #[test]
     fn without_globs_everything_is_wanted() {

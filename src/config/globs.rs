@@ -1,12 +1,12 @@
-//! Glob patterns of names.
+//! Glob patterns.
 
 use globset::Glob;
 use regex::Regex;
 
-use super::document::Value;
-use super::setting::Setting;
+use super::setting::{Mismatch, Setting};
+use super::value::{Node, Value};
 
-/// Names that any of some glob patterns match whole.
+/// A set of glob patterns; each matches a whole name.
 #[derive(Clone, Debug)]
 pub struct Globs {
     patterns: Vec<String>,
@@ -14,10 +14,10 @@ pub struct Globs {
 }
 
 impl Globs {
-    /// The names that one of `patterns` matches; without any, none.
+    /// Compiles `patterns`. An empty set matches nothing.
     ///
     /// # Errors
-    /// Why one of them is not a glob pattern.
+    /// If a pattern is invalid.
     pub fn new(patterns: Vec<String>) -> Result<Self, String> {
         let as_regex = |pattern: &String| {
             let glob = Glob::new(pattern).map_err(|error| error.to_string())?;
@@ -29,17 +29,22 @@ impl Globs {
         Ok(Globs { patterns, regex: Regex::new(&regex).map_err(|error| error.to_string())? })
     }
 
-    /// Whether one of them matches.
+    /// The patterns.
+    pub fn patterns(&self) -> &[String] {
+        &self.patterns
+    }
+
+    /// Whether a pattern matches.
     pub fn matches(&self, name: &str) -> bool {
         self.regex.is_match(name)
     }
 
-    /// The patterns as regular expression.
+    /// The patterns as one regular expression.
     pub fn into_regex(self) -> Regex {
         self.regex
     }
 
-    /// The names themselves, where no pattern stands for more than one name.
+    /// The names, if no pattern has wildcards.
     pub fn exact(&self) -> Option<&[String]> {
         let is_name = |pattern: &String| !pattern.contains(['*', '?', '[', ']', '{', '}', '\\', '!']);
         self.patterns.iter().all(is_name).then_some(&*self.patterns)
@@ -63,6 +68,29 @@ impl Setting for Globs {
             other => Vec::<String>::from_value(other)?,
         };
         Globs::new(patterns)
+    }
+
+    fn from_node(node: &Node) -> Result<Self, Vec<Mismatch>> {
+        let patterns = match &node.value {
+            Value::Array(_) => Vec::<OneGlob>::from_node(node)?,
+            _ => vec![OneGlob::from_node(node)?],
+        };
+        let patterns = patterns.into_iter().map(|OneGlob(pattern)| pattern).collect();
+        Globs::new(patterns).map_err(|reason| vec![Mismatch::new::<Self>(node, &reason)])
+    }
+}
+
+/// A valid glob pattern.
+struct OneGlob(String);
+
+impl Setting for OneGlob {
+    const EXPECTED: &'static str = "a glob pattern";
+    const EXPECTED_LIST: &'static str = Globs::EXPECTED;
+
+    fn from_value(value: &Value) -> Result<Self, String> {
+        let pattern = String::from_value(value)?;
+        Glob::new(&pattern).map_err(|error| error.kind().to_string())?;
+        Ok(OneGlob(pattern))
     }
 }
 

@@ -1,25 +1,32 @@
 //! Configuration: TOML files to checked values.
 //!
-//! [`document`] reads and merges files and remembers where everything stood; [`section`] hands typed settings out of
-//! them and gathers every mistake on the way; [`setting`] knows the types. What the settings are is said by those who
-//! use them, each as a [`Key`] that also carries its default and its documentation.
+//! [`document`] reads and merges files and records positions; [`section`] returns typed settings and collects all errors;
+//! [`setting`] defines the types. Each module declares its own settings as [`Key`] constants with default and
+//! documentation.
 
 pub mod document;
 mod expand;
 pub mod filter;
+mod foreign;
 pub mod globs;
 pub mod pattern;
 pub mod problem;
 mod redact;
 pub mod section;
 pub mod setting;
+mod syntax;
+mod value;
+mod written;
 pub mod yaml;
 
-pub use document::{Document, Value};
+pub use document::Document;
 pub use expand::Environment;
 pub use filter::Filter;
 pub use globs::Globs;
 pub use pattern::Pattern;
 pub use problem::{Problem, Problems};
-pub use section::{Key, KeyInfo, Section};
-pub use setting::{Secret, Setting};
+pub use redact::{Secrets, has_credentials, is_secret_name};
+pub use section::{Key, KeyInfo, Section, TableInfo};
+pub use setting::{Secret, SecretText, Setting, argument, duration};
+pub use value::{Node, Position, Table, Value};
+pub use written::Written;

@@ -1,24 +1,24 @@
-//! Patterns of names, as Prometheus's matchers have them.
+//! Regular expressions as in Prometheus's matchers.
 
 use regex::Regex;
 
-use super::document::Value;
 use super::setting::Setting;
+use super::value::Value;
 
-/// A regular expression that matches a whole text, as in Prometheus's matchers.
+/// A regular expression that matches a whole text.
 #[derive(Clone, Debug)]
 pub struct Pattern(Regex);
 
 impl Pattern {
-    /// The pattern that `text` writes.
+    /// Compiles a pattern.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// If it is invalid.
     pub fn new(text: &str) -> Result<Self, regex::Error> {
         Regex::new(&format!("^(?s:{text})$")).map(Pattern)
     }
 
-    /// The same as an expression that is anchored at both ends.
+    /// The expression, anchored at both ends.
     pub fn into_regex(self) -> Regex {
         self.0
     }
@@ -38,8 +38,8 @@ impl PartialEq for Pattern {
 impl Eq for Pattern {}
 
 impl Setting for Pattern {
-    const EXPECTED: &'static str = "a regular expression that matches the whole";
-    const EXPECTED_LIST: &'static str = "a list of regular expressions, each of which matches the whole";
+    const EXPECTED: &'static str = "an anchored regular expression";
+    const EXPECTED_LIST: &'static str = "a list of anchored regular expressions";
 
     fn from_value(value: &Value) -> Result<Self, String> {
         let text = String::from_value(value)?;

@@ -1,16 +1,20 @@
-//! What of a configuration must not be shown in messages about it: passwords, tokens, what they stand in.
+//! Hides secrets of a configuration in messages.
 
 use std::ops::Range;
 
-use super::document::{Node, Table, Value};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use reqwest::Url;
 
-/// What stands in the place of a secret.
+use super::value::{Node, Table, Value};
+use crate::percent;
+
+/// Replaces a secret.
 const HIDDEN: &str = "[secret]";
-/// What stands in the place of a value that a message is not about.
+/// Replaces a value that a message is not about.
 const OMITTED: &str = "…";
 
-/// Settings whose names hold one of these hold secrets, whether there are such settings or not: a name may be misspelt, or
-/// be somebody's own.
+/// Names that contain one of these are secret, known or not: a name may be misspelt or user-defined.
 const SECRET_NAMES: &[&str] = &[
     "access_key",
     "api_key",
@@ -26,39 +30,45 @@ const SECRET_NAMES: &[&str] = &[
     "secret",
     "token",
 ];
-/// The same of whole names.
+/// Whole names that are secret.
 const SECRET_WORDS: &[&str] = &["auth", "basic_auth", "key", "pass"];
 /// Tables whose values are all secrets.
 const SECRET_TABLES: &[&str] = &["basic_auth_users", "headers", "users"];
-/// Where headers are no secrets, for they are in every answer.
-const OF_ANSWERS: &str = "http_server_config";
+/// The table of response headers, which are public.
+const OF_RESPONSES: &str = "http_server_config";
 
-/// The values of one source that a message may be about.
+/// The positions of a source's values.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Leaves(Vec<Leaf>);
 
 #[derive(Clone, Debug)]
 struct Leaf {
     span: Range<usize>,
-    /// Whether it is not shown.
+    /// Whether it is hidden.
     is_hidden: bool,
-    /// Whether all of it is a secret, or came from elsewhere, which may be one.
+    /// Whether all of it is secret, or expanded from a reference.
     is_secret: bool,
 }
 
-/// Texts that are secrets, or parts of them.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Secrets(Vec<String>);
+/// Secrets and their parts, in every form in which a server may echo them in a message.
+#[derive(Clone, Default)]
+pub struct Secrets(Vec<String>);
 
-/// Whether what is set by this name is a secret.
-pub(super) fn is_secret_name(name: &str) -> bool {
+impl std::fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(HIDDEN)
+    }
+}
+
+/// Whether a setting of this name is secret.
+pub fn is_secret_name(name: &str) -> bool {
     let name = name.to_ascii_lowercase().replace('-', "_");
     let is_file = name.ends_with("_file") || name.ends_with("_path");
     let is_secret = SECRET_WORDS.contains(&name.as_str()) || SECRET_NAMES.iter().any(|part| name.contains(part));
     is_secret && !is_file
 }
 
-/// Whether a string of a source, with its quotes, is a reference and nothing else: to a variable, a file or a credential.
+/// Whether a string, with its quotes, is only a reference to a variable, file or credential.
 pub(super) fn is_reference(raw: &str) -> bool {
     let inner = raw.trim_matches(['"', '\'']).strip_prefix("${").and_then(|rest| rest.strip_suffix('}'));
     inner.is_some_and(|name| !name.contains([':', '$', '{', '}']) || is_named(name))
@@ -69,7 +79,7 @@ fn is_named(reference: &str) -> bool {
     name.is_some_and(|name| !name.contains(['$', '{', '}']))
 }
 
-/// Walks through all values that stand in one source.
+/// A walk through all values of a source.
 pub(super) struct Walk<'w> {
     /// The text of the source.
     pub(super) text: &'w str,
@@ -78,11 +88,11 @@ pub(super) struct Walk<'w> {
 }
 
 impl Walk<'_> {
-    /// All values in `table`, which has this name.
+    /// Visits all values of `table`, whose name is `of`.
     pub(super) fn table(&mut self, table: &Table, of: &str, is_secret: bool) {
         for (name, (_, node)) in table {
-            let is_table = SECRET_TABLES.contains(&name.as_str()) && of != OF_ANSWERS;
-            // Tables in a list have names of their own, which say more.
+            let is_table = SECRET_TABLES.contains(&name.as_str()) && of != OF_RESPONSES;
+            // In a list of tables, the names inside decide.
             let is_list = matches!(&node.value, Value::Array(nodes) if nodes.iter().any(is_table_node));
             self.node(node, name, is_secret || is_secret_name(name) || (is_table && !is_list));
         }
@@ -97,7 +107,7 @@ impl Walk<'_> {
     }
 
     fn leaf(&mut self, node: &Node, is_secret: bool) {
-        let span = node.place.span.clone();
+        let span = node.position.span.clone();
         let raw = self.text.get(span.clone()).unwrap_or_default();
         let parts = self.secrets.0.len();
         let is_whole = is_secret || raw.contains("${") || raw.contains("PRIVATE KEY");
@@ -121,21 +131,44 @@ fn is_table_node(node: &Node) -> bool {
 }
 
 impl Secrets {
-    fn add(&mut self, secret: &str) {
+    /// Adds a secret.
+    pub fn add(&mut self, secret: &str) {
         let secret = secret.trim();
-        if !secret.is_empty() {
-            self.0.push(secret.to_owned());
+        if secret.is_empty() {
+            return;
+        }
+        self.0.push(secret.to_owned());
+        // Its form in a URL.
+        let (decoded, mut encoded) = (percent::decode_text(secret), String::new());
+        percent::encode(secret, &mut encoded);
+        // Its form in a one-line message.
+        let blanked = secret.replace(char::is_control, " ");
+        self.0.extend([decoded, encoded, blanked].into_iter().filter(|form| form != secret));
+    }
+
+    /// Adds a password, and the user's header of basic authentication.
+    pub fn add_user(&mut self, name: &str, password: &str) {
+        self.add(password);
+        self.add(&BASE64_STANDARD.encode(format!("{name}:{password}")));
+    }
+
+    /// Adds a header's value, and the credentials after the scheme of `Authorization`.
+    pub fn add_header(&mut self, value: &str) {
+        self.add(value);
+        if let Some((_, credentials)) = value.split_once(' ') {
+            self.add(credentials);
         }
     }
 
-    /// What a URL has before its host and behind its path, whether it is a sound one or not.
-    fn add_parts_of_url(&mut self, text: &str) {
+    /// Adds the user information and the query of a URL, valid or not.
+    pub fn add_parts_of_url(&mut self, text: &str) {
         let rest = text.split_once("://").map(|(_, rest)| rest);
         if let Some((user, _)) = rest.unwrap_or(text).rsplit_once('@')
             && (rest.is_some() || user.contains(':'))
         {
             self.add(user);
             user.split(':').for_each(|part| self.add(part));
+            self.add(&BASE64_STANDARD.encode(percent::decode_text(user)));
         }
         if let Some((before, query)) = text.split_once('?')
             && (before.contains('/') && (rest.is_some() || query.contains('=')))
@@ -146,10 +179,10 @@ impl Secrets {
         }
     }
 
-    /// The message without them.
-    pub(super) fn hide(&self, message: &str) -> String {
+    /// Hides them in a message, also a secret truncated at its end.
+    pub fn hide(&self, message: &str) -> String {
         let mut secrets: Vec<&String> = self.0.iter().collect();
-        // The longest first: the others are parts of them.
+        // The longest first, as shorter ones are parts of them.
         secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
         let mut message = message.to_owned();
         for secret in secrets {
@@ -159,11 +192,12 @@ impl Secrets {
                 hide(&mut message, &escaped);
             }
         }
+        self.0.iter().for_each(|secret| hide_start(&mut message, secret));
         message
     }
 }
 
-/// The message about a secret without what was found, of which a part would be told too much.
+/// Removes the found value from a message about a secret.
 pub(super) fn without_what_was_found(message: &str) -> String {
     const FOUND: &str = ", found ";
     let is_value = |found: &str| {
@@ -178,11 +212,21 @@ pub(super) fn without_what_was_found(message: &str) -> String {
     }
 }
 
-/// Hides a secret wherever it is, in capitals or not: some errors are told in lower case.
+/// A shorter secret is hidden only as a whole word in quotes. Elsewhere, the hidden words of a known message would reveal
+/// it.
+const LONG: usize = 4;
+
+/// Hides the start of a secret at the end of a truncated message.
+fn hide_start(message: &mut String, secret: &str) {
+    let starts = secret.char_indices().map(|(at, _)| &secret[..at]).rev();
+    if let Some(start) = starts.take_while(|start| start.len() > LONG).find(|start| message.ends_with(start)) {
+        message.truncate(message.len() - start.len());
+        message.push_str(HIDDEN);
+    }
+}
+
+/// Hides a secret, ignoring case: some messages are in lower case.
 fn hide(message: &mut String, secret: &str) {
-    /// One that is shorter is hidden only where it is a word of its own in what is quoted; else it would be told by the
-    /// words of ours that it hides.
-    const LONG: usize = 5;
     let (mut from, secret) = (0, secret.to_ascii_lowercase());
     while let Some(at) = message[from..].to_ascii_lowercase().find(&secret).map(|at| at + from) {
         let end = at + secret.len();
@@ -197,28 +241,27 @@ fn hide(message: &mut String, secret: &str) {
     }
 }
 
-/// Whether what follows this stands in quotes.
+/// Whether the text after `before` is in quotes.
 fn is_quoted(before: &str) -> bool {
     before.replace("\\\"", "").matches('"').count() % 2 == 1
 }
 
-/// A part of a source that can be shown.
+/// An excerpt of a source that can be shown.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Shown {
     pub(super) text: String,
-    /// How many characters are before the part that is marked, and how many it has.
+    /// Characters before the marked range, and its length.
     pub(super) skip: usize,
     pub(super) width: usize,
 }
 
 impl Leaves {
-    /// Whether there is a secret in this part of the source.
+    /// Whether this range of the source has a secret.
     pub(super) fn has_secret_in(&self, part: &Range<usize>) -> bool {
         self.0.iter().any(|leaf| leaf.is_secret && part.start <= leaf.span.start && leaf.span.end <= part.end)
     }
 
-    /// The part `shown` of a source's `text`, of which `marked` is marked: values that the mark is not on are left out, and
-    /// so are secrets.
+    /// The range `shown` of `text`. Secrets are hidden, and values outside `marked` are omitted.
     pub(super) fn show(&self, text: &str, shown: Range<usize>, marked: &Range<usize>) -> Shown {
         let mut leaves: Vec<&Leaf> =
             self.0.iter().filter(|leaf| leaf.span.start < shown.end && leaf.span.end > shown.start).collect();
@@ -244,7 +287,7 @@ impl Leaves {
     }
 }
 
-/// Copies a part, and notes where the mark begins in the copy, if that is in this part.
+/// Copies a range, and records where the mark starts in the copy.
 fn copy(text: &str, part: Range<usize>, mark: usize, skip: &mut Option<usize>, out: &mut String) {
     if skip.is_none() && part.contains(&mark) {
         out.push_str(text.get(part.start..mark).unwrap_or_default());
@@ -253,6 +296,11 @@ fn copy(text: &str, part: Range<usize>, mark: usize, skip: &mut Option<usize>, o
     } else {
         out.push_str(text.get(part).unwrap_or_default());
     }
+}
+
+/// Whether a URL has a user name or a password. They would end up in the log.
+pub fn has_credentials(url: &Url) -> bool {
+    !url.username().is_empty() || url.password().is_some()
 }
 
 #[cfg(test)]
@@ -281,6 +329,39 @@ mod tests {
         assert_eq!(hidden("found \"x-b\""), "found \"x-b\"");
         assert_eq!(hidden("found \"a \\\"b\\\"\""), "found \"[secret]\"");
         assert_eq!(hidden("\"http://user:p@ss@h\" 12345 maximum"), "\"http://[secret]@h\" [secret] maximum");
+    }
+
+    #[test]
+    fn a_secret_is_hidden_in_every_form_in_which_a_server_may_say_it_back() {
+        let mut secrets = Secrets::default();
+        secrets.add("to/ken 1");
+        secrets.add("tab\tken");
+        secrets.add_user("ann", "p@ss word");
+        secrets.add_header("Bearer abcdef");
+        secrets.add_parts_of_url("https://bob:s%40fe@host/write?key=query%2Fsecret&a=b");
+        let basic = |text: &str| format!("Basic {}", BASE64_STANDARD.encode(text));
+        for said in [
+            "to/ken 1",
+            "tab ken",
+            "to%2Fken%201",
+            "TO%2FKEN%201",
+            "p@ss word",
+            "p%40ss%20word",
+            &basic("ann:p@ss word"),
+            "Bearer abcdef",
+            "<p>abcdef</p>",
+            &basic("bob:s@fe"),
+            "s%40fe",
+            "s@fe",
+            "query/secret",
+            "?key=query%2Fsecret&a=b",
+            "cut off: query%2Fsec",
+        ] {
+            let hidden = secrets.hide(said).to_ascii_lowercase();
+            let parts = ["ken", "word", "abcdef", "fe", "query", "sec%", "W5u", "Ym9i"];
+            let rest = hidden.replace(HIDDEN, "");
+            assert!(hidden.contains(HIDDEN) && !parts.iter().any(|part| rest.contains(part)), "{said}: {hidden}");
+        }
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Typed settings out of a document, with every mistake gathered.
+//! Typed settings from a document; all errors are collected.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -7,16 +7,18 @@ use std::time::Duration;
 
 use regex::Regex;
 
-use super::document::{Document, Node, Table, Value};
-use super::filter::Filter;
-use super::problem::{Place, Problem, Problems};
-use super::setting::Setting;
+use super::document::Document;
+use super::filter::{Filter, filters};
+use super::globs::Globs;
+use super::problem::{Problem, Problems, Source};
+use super::setting::{Mismatch, Setting};
+use super::value::{Node, Position, Table, Value};
 
-/// A setting: its name, type, default and documentation, written here and nowhere else.
+/// A setting: name, type, default and documentation.
 #[derive(Debug)]
 pub struct Key<T> {
     name: &'static str,
-    /// The default as TOML; empty where there is none.
+    /// The default as TOML; empty if there is none.
     default: &'static str,
     help: &'static str,
     of_type: PhantomData<fn(&T)>,
@@ -28,12 +30,12 @@ impl<T: Setting> Key<T> {
         Key { name, default, help, of_type: PhantomData }
     }
 
-    /// A setting that need not be there and has no default.
+    /// An optional setting without a default.
     pub const fn optional(name: &'static str, help: &'static str) -> Self {
         Key::new(name, "", help)
     }
 
-    /// The setting as the documentation lists it.
+    /// The documentation's entry.
     pub const fn info(&self) -> KeyInfo {
         KeyInfo { name: self.name, expected: T::EXPECTED, default: self.default, help: self.help }
     }
@@ -41,7 +43,7 @@ impl<T: Setting> Key<T> {
     /// The default.
     ///
     /// # Panics
-    /// Where there is none.
+    /// If there is none.
     pub fn default(&self) -> T {
         let text = format!("value = {}", self.default);
         let parsed = Document::parse("default", &text, &|_| None).ok();
@@ -50,60 +52,87 @@ impl<T: Setting> Key<T> {
     }
 }
 
-/// A setting as the documentation lists it.
+/// A setting's entry in the documentation.
 #[derive(Clone, Copy, Debug)]
 pub struct KeyInfo {
     /// The name.
     pub name: &'static str,
-    /// What it takes.
+    /// The expected type.
     pub expected: &'static str,
-    /// The default as TOML; empty where there is none.
+    /// The default as TOML; empty if there is none.
     pub default: &'static str,
-    /// What it does.
+    /// The effect.
     pub help: &'static str,
 }
 
-/// A table of the configuration from which settings are taken. When it is dropped, keys that nobody asked for are
-/// reported.
+/// A table's entry in the documentation.
+#[derive(Clone, Copy, Debug)]
+pub struct TableInfo {
+    /// The name.
+    pub name: &'static str,
+    /// The purpose.
+    pub about: &'static str,
+    /// The settings; none if the keys are user-defined.
+    pub keys: &'static [KeyInfo],
+}
+
+impl TableInfo {
+    /// A table with user-defined keys.
+    pub const fn open(name: &'static str, about: &'static str) -> Self {
+        TableInfo { name, about, keys: &[] }
+    }
+}
+
+/// The errors of a check, and the texts that they are in.
+struct Found<'d> {
+    sources: &'d [Source],
+    problems: RefCell<Vec<Problem>>,
+}
+
+/// A table of the configuration. Dropping it reports the keys that were not read.
 pub struct Section<'d> {
     table: Option<&'d Table>,
-    place: Option<Place>,
+    position: Option<Position>,
     path: String,
-    problems: &'d RefCell<Vec<Problem>>,
+    found: &'d Found<'d>,
     asked: BTreeSet<&'static str>,
-    /// Those of them whose values must not be shown.
+    /// The secret ones.
     secrets: BTreeSet<&'static str>,
-    /// Whether the keys are the user's own.
+    /// Whether unknown keys are allowed.
     open: bool,
+    /// Keys of tables below that another reader of the table knows.
+    shared: BTreeMap<&'static str, Vec<&'static str>>,
 }
 
 impl<'d> Section<'d> {
     /// Runs `check` over the whole document.
     ///
     /// # Errors
-    /// Every mistake that `check` came upon.
+    /// All errors that `check` reports.
     pub fn check<T>(document: &'d Document, check: impl FnOnce(&mut Section<'_>) -> T) -> Result<T, Problems> {
-        let problems = RefCell::new(Vec::new());
-        let mut root = Section::new(Some(&document.root), None, String::new(), &problems);
+        let found = Found { sources: &document.sources, problems: RefCell::default() };
+        let mut root = Section::new(Some(&document.root), None, String::new(), &found);
         let checked = check(&mut root);
         drop(root);
-        let list = problems.into_inner();
+        let mut list = found.problems.into_inner();
+        list.extend(document.duplicates.iter().cloned());
         if list.is_empty() {
             return Ok(checked);
         }
         let secrets = document.secrets.clone();
         let mut problems = Problems { sources: document.sources.clone(), list, secrets };
         problems.sort();
+        // A table that is no table is found by each of its readers.
+        let is_same = |one: &mut Problem, two: &mut Problem| {
+            (&one.position, &one.key, &one.message) == (&two.position, &two.key, &two.message)
+        };
+        problems.list.dedup_by(is_same);
         Err(problems)
     }
 
-    fn new(
-        table: Option<&'d Table>,
-        place: Option<Place>,
-        path: String,
-        problems: &'d RefCell<Vec<Problem>>,
-    ) -> Section<'d> {
-        Section { table, place, path, problems, asked: BTreeSet::new(), secrets: BTreeSet::new(), open: false }
+    fn new(table: Option<&'d Table>, position: Option<Position>, path: String, found: &'d Found<'d>) -> Section<'d> {
+        let (asked, secrets, shared) = Default::default();
+        Section { table, position, path, found, asked, secrets, open: false, shared }
     }
 
     /// The setting, or its default.
@@ -111,24 +140,17 @@ impl<'d> Section<'d> {
         self.optional(key).unwrap_or_else(|| key.default())
     }
 
-    /// The setting, if it is there.
+    /// The setting, if set.
     pub fn optional<T: Setting>(&mut self, key: &Key<T>) -> Option<T> {
         self.asked.insert(key.name);
         if T::SECRET {
             self.secrets.insert(key.name);
         }
         let (_, node) = self.table?.get(key.name).filter(|(_, node)| !node.is_nothing())?;
-        match T::from_value(&node.value) {
-            Ok(setting) => Some(setting),
-            Err(reason) => {
-                let because = if reason.is_empty() { String::new() } else { format!(" ({reason})") };
-                self.wrong(key.name, format!("expected {}, found {}{because}", T::EXPECTED, found::<T>(&node.value)));
-                None
-            }
-        }
+        T::from_node(node).map_err(|mismatches| self.mismatched(key.name, mismatches)).ok()
     }
 
-    /// The duration, or its default; zero is a mistake.
+    /// The duration, or its default; zero is an error.
     pub fn above_zero(&mut self, key: &Key<Duration>) -> Duration {
         let duration = self.get(key);
         if duration.is_zero() {
@@ -137,33 +159,44 @@ impl<'d> Section<'d> {
         duration
     }
 
-    /// All entries, which must be strings: the section is a table of the user's own keys.
+    /// All entries of a table with user-defined keys, as strings.
     pub fn strings(self) -> BTreeMap<String, String> {
         self.entries()
     }
 
-    /// All entries, which must be of one type: the section is a table of the user's own keys.
+    /// The same; an entry that `check` refuses is an error.
+    pub fn strings_that(self, check: impl Fn(&str, &str) -> Result<(), &'static str>) -> BTreeMap<String, String> {
+        for (key, (_, node)) in self.table.into_iter().flatten() {
+            let refused = String::from_value(&node.value).ok().and_then(|value| check(key, &value).err());
+            refused.into_iter().for_each(|reason| self.wrong(key, reason));
+        }
+        self.strings()
+    }
+
+    /// All entries of a table with user-defined keys.
     pub fn entries<T: Setting>(mut self) -> BTreeMap<String, T> {
         self.open = true;
         let mut entries = BTreeMap::new();
         for (key, (_, node)) in self.table.into_iter().flatten() {
-            match T::from_value(&node.value) {
+            match T::from_node(node) {
                 Ok(entry) => drop(entries.insert(key.clone(), entry)),
-                Err(_) => self.wrong(key, format!("expected {}, found {}", T::EXPECTED, found::<T>(&node.value))),
+                Err(mismatches) => self.mismatched(key, mismatches),
             }
         }
         entries
     }
 
-    /// The section, of which only some keys are asked for: others are no mistake.
+    /// Allows unknown keys.
     pub fn open(&mut self) -> &mut Self {
         self.open = true;
         self
     }
 
-    /// Reports settings of CloudWatch, which this build does not have.
-    #[cfg(not(feature = "cloudwatch"))]
-    pub fn has_no_cloudwatch(&mut self) {
+    /// Reports settings of CloudWatch, if this build was made without it.
+    pub fn refuse_cloudwatch(&mut self) {
+        if cfg!(feature = "cloudwatch") {
+            return;
+        }
         let mut tables = self.tables("cloudwatch");
         for table in &mut tables {
             table.open();
@@ -175,50 +208,69 @@ impl<'d> Section<'d> {
         }
     }
 
-    /// The filter that includes what `include` matches, or else excludes what `exclude` matches; only one may be there.
+    /// A filter by `include` or by `exclude`; setting both is an error.
     pub fn include_or_exclude(&mut self, include: &Key<Regex>, exclude: &Key<Regex>) -> Filter {
-        let included = self.optional(include);
-        if included.is_some() && self.has(exclude) {
+        let included = self.optional(include).and_then(filters);
+        let is_excluded = self.has(exclude);
+        let excluded = self.get(exclude);
+        if included.is_some() && is_excluded && !excluded.as_str().is_empty() {
             self.wrong(include.name, format!("expected either this or {}, found both", exclude.name));
         }
-        let excluded = self.get(exclude);
         match included {
             Some(included) => Filter::new(Some(included), None),
             None => Filter::new(None, Some(excluded)),
         }
     }
 
-    /// The same for an exclusion that is not there unless it is set.
+    /// As [`Section::include_or_exclude`], for an `exclude` without a default.
     pub fn optional_include_or_exclude(&mut self, include: &Key<Regex>, exclude: &Key<Regex>) -> Filter {
-        let (included, excluded) = (self.optional(include), self.optional(exclude));
+        let (included, excluded) = (self.optional(include).and_then(filters), self.optional(exclude).and_then(filters));
         if included.is_some() && excluded.is_some() {
             self.wrong(include.name, format!("expected either this or {}, found both", exclude.name));
         }
         Filter::new(included, excluded)
     }
 
-    /// The filter that wants what one of the glob patterns matches; everything, if there are none.
-    pub fn globs(&mut self, key: &Key<Vec<String>>) -> Filter {
-        let globs = self.get(key);
-        Filter::from_globs(&globs).unwrap_or_else(|error| {
-            self.wrong(key.name, format!("expected glob patterns: {error}"));
-            Filter::default()
-        })
+    /// The names in a list; those that are not in `known` are errors.
+    pub fn some_of(&mut self, key: &Key<Vec<String>>, known: &[&str]) -> Vec<String> {
+        let given = self.get(key);
+        for (index, name) in given.iter().enumerate().filter(|(_, name)| !known.contains(&name.as_str())) {
+            self.wrong_element(key.name, index, unexpected(name, known));
+        }
+        given
     }
 
-    /// Whether the setting is there.
+    /// A filter by glob patterns; without any, it accepts all names.
+    pub fn globs(&mut self, key: &Key<Vec<String>>) -> Filter {
+        let globs = self.get(key);
+        for (index, glob) in globs.iter().enumerate() {
+            if let Err(error) = Globs::new(vec![glob.clone()]) {
+                self.wrong_element(key.name, index, format!("expected a glob pattern: {error}"));
+            }
+        }
+        Filter::from_globs(&globs).unwrap_or_default()
+    }
+
+    /// Whether the setting is set.
     pub fn has<T>(&self, key: &Key<T>) -> bool {
         self.table.is_some_and(|table| table.contains_key(key.name))
     }
 
-    /// The table below this one, empty if it is not there.
+    /// A sub-table; empty if absent.
     pub fn table(&mut self, name: &'static str) -> Section<'d> {
         self.asked.insert(name);
         let found = self.table.and_then(|table| table.get(name));
-        self.below(name, found.map(|(_, node)| node))
+        let mut below = self.below(name, found.map(|(_, node)| node));
+        below.asked.extend(self.shared.get(name).into_iter().flatten());
+        below
     }
 
-    /// The tables of the list of tables below this one.
+    /// From now on, `keys` are known in the sub-table `name`, as another reader of the table uses them.
+    pub fn share(&mut self, name: &'static str, keys: impl Iterator<Item = &'static str>) {
+        self.shared.entry(name).or_default().extend(keys);
+    }
+
+    /// The tables of a list.
     pub fn tables(&mut self, name: &'static str) -> Vec<Section<'d>> {
         self.asked.insert(name);
         match self.table.and_then(|table| table.get(name)) {
@@ -229,7 +281,7 @@ impl<'d> Section<'d> {
             Some((_, node)) => {
                 let message =
                     format!("expected a list of tables, [[{}]], found {}", self.path_of(name), node.value.kind());
-                self.report(Some(node.place.clone()), &self.path_of(name), message);
+                self.report(Some(node.position.clone()), &self.path_of(name), message);
                 Vec::new()
             }
             None => Vec::new(),
@@ -242,34 +294,105 @@ impl<'d> Section<'d> {
             Some(Node { value: Value::Table(table), .. }) => Some(table),
             Some(node) if node.is_nothing() => None,
             Some(node) => {
-                let message = format!("expected a table, found {}", node.value.kind());
-                self.report(Some(node.place.clone()), &path, message);
+                let message = format!("expected a table, [{path}], found {}", node.value.kind());
+                self.report(Some(node.position.clone()), &path, message);
                 None
             }
             None => None,
         };
-        let place = node.map(|node| node.place.clone()).or_else(|| self.place.clone());
-        Section::new(table, place, path, self.problems)
+        let position = node.map(|node| node.position.clone()).or_else(|| self.position.clone());
+        Section::new(table, position, path, self.found)
     }
 
-    /// The keys that are there.
+    /// The keys that are set.
     pub fn keys(&self) -> impl Iterator<Item = &'d str> + use<'d> {
         self.table.into_iter().flat_map(|table| table.keys().map(String::as_str))
     }
 
-    /// Reports a mistake in the value of `key`, or in the section if the key is not there.
+    /// Reports an error in the value of `key`, or in the section if the key is absent.
     pub fn wrong(&self, key: &str, message: impl Into<String>) {
-        let place = self.table.and_then(|table| table.get(key)).map(|(_, node)| node.place.clone());
-        let (place, secret) = (place.or_else(|| self.place.clone()), self.secrets.contains(key));
-        self.problems.borrow_mut().push(Problem { place, key: self.path_of(key), message: message.into(), secret });
+        let position = self.table.and_then(|table| table.get(key)).map(|(_, node)| node.position.clone());
+        let (position, secret) = (position.or_else(|| self.position.clone()), self.secrets.contains(key));
+        self.found.problems.borrow_mut().push(Problem {
+            position,
+            key: self.path_of(key),
+            message: message.into(),
+            secret,
+        });
+    }
+
+    /// Reports an error in the element `index` of the list that is the value of `key`.
+    pub fn wrong_element(&self, key: &str, index: usize, message: impl Into<String>) {
+        let (element, message) = (format!("[{index}]"), message.into());
+        match self.table.and_then(|table| table.get(key)) {
+            Some((_, Node { value: Value::Array(items), .. })) if index < items.len() => {
+                self.mismatched(key, vec![Mismatch { element, position: items[index].position.clone(), message }]);
+            }
+            _ => self.wrong(key, message),
+        }
+    }
+
+    fn mismatched(&self, key: &str, mismatches: Vec<Mismatch>) {
+        let (path, secret) = (self.path_of(key), self.secrets.contains(key));
+        let problems = mismatches.into_iter().map(|Mismatch { element, position, message }| Problem {
+            position: Some(position),
+            key: format!("{path}{element}"),
+            message,
+            secret,
+        });
+        self.found.problems.borrow_mut().extend(problems);
+    }
+
+    /// Reports an error in the value of `key`, which is unknown, in place of the general one.
+    pub fn refuse(&mut self, key: &'static str, message: impl Into<String>) {
+        self.asked.insert(key);
+        self.wrong(key, message);
     }
 
     fn path_of(&self, key: &str) -> String {
         if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
     }
 
-    fn report(&self, place: Option<Place>, key: &str, message: String) {
-        self.problems.borrow_mut().push(Problem { place, key: key.to_owned(), message, secret: false });
+    /// A suggestion for an unknown key.
+    fn hint(&self, key: &str, position: &Position) -> String {
+        /// More names, such as those of all collectors, are documentation.
+        const MAX_LISTED: usize = 70;
+        let known = || self.asked.iter().copied();
+        if let Some(close) = typo(key, known()) {
+            return format!("; did you mean {close}?");
+        }
+        if let Some((line, header)) = self.commented_header(position) {
+            return format!("; {header} in line {line} is a comment: if the key belongs to it, remove the # there");
+        }
+        match closest(key, known()) {
+            Some(close) => format!("; did you mean {close}?"),
+            None if self.asked.len() > MAX_LISTED => String::new(),
+            None => format!("; expected one of {}", known().collect::<Vec<_>>().join(", ")),
+        }
+    }
+
+    /// The last header between the section's start and a key that is a comment, and its line.
+    fn commented_header(&self, key: &Position) -> Option<(usize, &'d str)> {
+        let source = self.found.sources.get(key.source)?;
+        let start = self.position.as_ref().filter(|position| position.source == key.source);
+        let start = start.map_or(0, |position| position.span.start);
+        let before = source.text.get(start..key.span.start)?;
+        // A header is known by its bracket.
+        if before.ends_with(['[', '.']) {
+            return None;
+        }
+        let first = source.text[..start].matches('\n').count() + 1;
+        let headers = before.lines().enumerate().filter_map(|(index, line)| {
+            let header = line.trim().strip_prefix('#')?.trim_start_matches(['#', ' ']);
+            let table = header.strip_prefix('[')?.strip_suffix(']')?.trim_matches(['[', ']']);
+            let is_name = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
+            (!table.is_empty() && table.chars().all(is_name)).then_some((first + index, header))
+        });
+        headers.last()
+    }
+
+    fn report(&self, position: Option<Position>, key: &str, message: String) {
+        self.found.problems.borrow_mut().push(Problem { position, key: key.to_owned(), message, secret: false });
     }
 }
 
@@ -278,29 +401,52 @@ impl Drop for Section<'_> {
         if self.open {
             return;
         }
-        for (key, (place, _)) in self.table.into_iter().flatten() {
-            if !self.asked.contains(key.as_str()) {
-                let known = self.asked.iter().copied().collect::<Vec<_>>().join(", ");
-                let hint = match closest(key, self.asked.iter().copied()) {
-                    Some(close) => format!("did you mean {close}?"),
-                    None => format!("expected one of {known}"),
-                };
-                self.report(Some(place.clone()), &self.path_of(key), format!("unknown key; {hint}"));
-            }
+        /// A hint searches all known keys. With more errors, the file belongs to another program.
+        const MAX_HINTS: usize = 1000;
+        let unknown = self.table.into_iter().flatten().filter(|(key, _)| !self.asked.contains(key.as_str()));
+        for (index, (key, (position, _))) in unknown.enumerate() {
+            let hint = if index < MAX_HINTS { self.hint(key, position) } else { String::new() };
+            self.report(Some(position.clone()), &self.path_of(key), format!("unknown key{hint}"));
         }
     }
 }
 
-/// What was found in the place of a setting, as far as it may be shown.
-fn found<T: Setting>(value: &Value) -> String {
-    if T::SECRET { "something else".to_owned() } else { value.describe() }
+/// The error for a name that is not among the known ones.
+fn unexpected(name: &str, known: &[&str]) -> String {
+    let hint = closest(name, known.iter().copied()).map(|close| format!("; did you mean {close}?")).unwrap_or_default();
+    format!("expected {}, found {name:?}{hint}", one_of(known))
 }
 
-/// The known word that `word` is most likely a slip of, if any is close.
+/// The names as `a, b or c`.
+fn one_of(names: &[&str]) -> String {
+    match names {
+        [] => "nothing".to_owned(),
+        [one] => (*one).to_owned(),
+        [all @ .., last] => format!("{} or {last}", all.join(", ")),
+    }
+}
+
+/// The known word that `word` is likely a typo or an abbreviation of.
 pub fn closest<'k>(word: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
-    let distances = known.map(|candidate| (edit_distance(word, candidate), candidate));
-    let (distance, candidate) = distances.min()?;
+    let known: Vec<&str> = known.collect();
+    let short_for = known.iter().copied().filter(|candidate| is_short_for(word, candidate));
+    typo(word, known.iter().copied()).or_else(|| short_for.min_by_key(|candidate| candidate.len()))
+}
+
+fn typo<'k>(word: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
+    let (distance, candidate) = known.map(|candidate| (edit_distance(word, candidate), candidate)).min()?;
     (distance <= 1 + word.chars().count() / 5).then_some(candidate)
+}
+
+/// Whether `word` is a part of `name`, or has some of its letters in order, from the first on.
+fn is_short_for(word: &str, name: &str) -> bool {
+    /// Shorter words are parts of most names.
+    const MIN: usize = 3;
+    let mut letters = name.chars();
+    word.len() >= MIN
+        && (name.contains(word)
+            || word.chars().next() == name.chars().next()
+                && word.chars().all(|letter| letters.any(|other| other == letter)))
 }
 
 fn edit_distance(a: &str, b: &str) -> usize {
@@ -351,7 +497,7 @@ mod tests {
         assert_eq!(
             lines,
             [
-                "t.toml:2:12: agent.interval: expected a duration such as \"10s\" or \"1m 30s\", found the integer 10",
+                "t.toml:2:12: agent.interval: expected a duration such as \"10s\" or \"1m 30s\", found the integer 10 (without a unit: \"10s\", \"10m\", \"10h\" or \"10d\")",
                 "t.toml:3:1: agent.sizw: unknown key; did you mean size?",
                 "t.toml:6:8: sink[0].name: expected a string, found true",
                 "t.toml:7:2: colour: unknown key; expected one of agent, sink",
@@ -360,14 +506,95 @@ mod tests {
     }
 
     #[test]
+    fn of_many_mistakes_the_first_are_shown_and_the_others_counted() {
+        let text: String = (0..5000).map(|number| format!("key{number} = 1\n")).collect();
+        let lines = check(&text).unwrap_err();
+        assert_eq!(lines.len(), 101);
+        assert_eq!(lines[0], "t.toml:1:1: key0: unknown key; expected one of agent, sink");
+        assert_eq!(lines[100], "and 4900 more mistakes");
+        let document = Document::parse("t.toml", &text, &|_| None).unwrap();
+        let shown = Section::check(&document, |_| ()).unwrap_err().to_string();
+        assert_eq!(shown.matches("\n  1 | key0").count(), 1);
+        assert!(shown.ends_with("\nerror: and 4900 more mistakes"), "{}", &shown[shown.len() - 200..]);
+    }
+
+    #[test]
     fn a_mistake_is_shown_in_its_line() {
         let document = Document::parse("t.toml", "[agent]\nsize = 'ü'\n", &|_| None).unwrap();
         let problems = Section::check(&document, |root| root.table("agent").get(&SIZE)).unwrap_err();
         assert_eq!(
             problems.to_string(),
-            "error: t.toml:2:8: agent.size: expected a whole number above zero, found the string \"ü\"\n\
+            "error: t.toml:2:8: agent.size: expected a positive integer, found the string \"ü\"\n\
              \x20 2 | size = 'ü'\n\
              \x20   |        ^^^"
         );
+    }
+
+    #[test]
+    fn an_abbreviation_is_close_to_its_word() {
+        let known = ["cpu", "diskstats", "max_connections", "idle_timeout", "schedstat"];
+        for (word, close) in [
+            ("dsk", Some("diskstats")),
+            ("disks", Some("diskstats")),
+            ("cpus", Some("cpu")),
+            ("max_conn", Some("max_connections")),
+            ("timeout", Some("idle_timeout")),
+            ("ks", None),
+            ("tats", Some("diskstats")),
+            ("xyz", None),
+        ] {
+            assert_eq!(closest(word, known.into_iter()), close, "{word}");
+        }
+    }
+
+    #[test]
+    fn the_element_of_a_list_that_is_invalid_is_named() {
+        const LISTEN: Key<Vec<usize>> = Key::new("sizes", "[]", "");
+        const SETS: Key<Vec<Vec<String>>> = Key::new("sets", "[]", "");
+        const GLOBS: Key<Globs> = Key::optional("globs", "");
+        const NAMES: Key<Vec<String>> = Key::new("names", "[]", "");
+        const CHOSEN: Key<Vec<String>> = Key::new("chosen", "[]", "");
+        let text = "sizes = [1, 'x',\n 0, 3]\nsets = [['a'], ['b', 5], 'c']\nglobs = ['a*', '[']\nnames = ['b*', '{']\n\
+                    chosen = ['read', 'pus']\n";
+        let document = Document::parse("t.toml", text, &|_| None).unwrap();
+        let problems = Section::check(&document, |root| {
+            drop((root.get(&LISTEN), root.get(&SETS), root.optional(&GLOBS), root.globs(&NAMES)));
+            root.some_of(&CHOSEN, &["read", "push", "admin"])
+        });
+        let lines: Vec<String> = problems.unwrap_err().lines().collect();
+        assert_eq!(
+            lines,
+            [
+                "t.toml:1:13: sizes[1]: expected a positive integer, found the string \"x\"",
+                "t.toml:2:2: sizes[2]: expected a positive integer, found the integer 0",
+                "t.toml:3:22: sets[1][1]: expected a string, found the integer 5",
+                "t.toml:3:26: sets[2]: expected a list of strings, found the string \"c\" (write [\"c\"])",
+                "t.toml:4:16: globs[1]: expected a glob pattern, found the string \"[\" (unclosed character class; missing ']')",
+                "t.toml:5:16: names[1]: expected a glob pattern: error parsing glob '{': unclosed alternate group; missing '}' (maybe escape '{' with '[{]'?)",
+                "t.toml:6:19: chosen[1]: expected read, push or admin, found \"pus\"; did you mean push?",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_secret_in_a_list_is_not_shown() {
+        const TOKENS: Key<Vec<crate::config::Secret>> = Key::new("list", "[]", "");
+        let document = Document::parse("t.toml", "list = ['a', 7654321]\n", &|_| None).unwrap();
+        let shown = Section::check(&document, |root| root.get(&TOKENS)).unwrap_err().to_string();
+        assert!(shown.starts_with("error: t.toml:1:14: list[1]: expected a string, found something else"), "{shown}");
+        assert!(!shown.contains("7654321"), "{shown}");
+    }
+
+    #[test]
+    fn a_header_that_was_left_a_comment_is_named() {
+        let lines = check("[agent]\nsize = 1\n\n# Sinks.\n#[[sink]]\nname = 'a'\n").unwrap_err();
+        let expected = "t.toml:6:1: agent.name: unknown key; [[sink]] in line 5 is a comment: if the key belongs to it, remove the # there";
+        assert_eq!(lines, [expected]);
+        let lines = check("# [agent]\nsize = 1\n# [other] words\n[[sink]]\n").unwrap_err();
+        assert!(lines[0].starts_with("t.toml:2:1: size: unknown key; [agent] in line 1 is a comment"), "{lines:?}");
+        for text in ["[agent]\n#[sink]\nsizw = 1\n", "#[agent]\n[agent]\ncolour = 1\n", "#[agent]\n[colour]\n"] {
+            let lines = check(text).unwrap_err();
+            assert!(!lines[0].contains("comment"), "{lines:?}");
+        }
     }
 }

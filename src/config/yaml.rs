@@ -1,29 +1,72 @@
-//! YAML as a [`Document`], so that what others configure is checked by the same sections and shown in its place.
+//! Parses YAML into a [`Document`], so that sections check it and errors have positions.
+
+use std::collections::HashMap;
 
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle};
 
-use super::document::{Document, Node, Table, Value};
-use super::problem::{Place, Problem, Problems, Source};
+use super::document::Document;
+use super::problem::{Problem, Problems, Source};
 use super::redact::Secrets;
+use super::value::{Node, Position, Table, Value};
 
-/// Reads one YAML text, which must be a mapping or nothing. Every scalar is the string that it is written as, as whoever
-/// asks knows what it should be: `1` is a header's value, too.
+/// Parses a file that must have a single document; further ones would be passed over.
 ///
 /// # Errors
-/// What is wrong with it; aliases, tags and keys that are no strings are not understood.
+/// It is no YAML, or has several documents.
+pub fn parse_single(name: &str, text: &str) -> Result<Document, Problems> {
+    let mut start = 0;
+    let (mut has_content, mut has_ended) = (false, false);
+    for line in text.split_inclusive('\n') {
+        let is_any = |marker| {
+            line.strip_prefix(marker).is_some_and(|rest: &str| rest.trim_start().len() < rest.len() || rest.is_empty())
+        };
+        let is_marker = is_any("---") || is_any("...");
+        let is_comment = line.trim().is_empty() || line.starts_with(['#', '%']);
+        // An end marker ends the document; what follows is another one.
+        if has_content && (is_any("---") || has_ended && !is_comment) {
+            let position = Some(Position { source: 0, span: start..start + 3 });
+            let message = "a second document: split the file".to_owned();
+            let list = vec![Problem { position, key: String::new(), message, secret: false }];
+            return Err(Problems { sources: vec![Source::new(name, text)], list, ..Problems::default() });
+        }
+        has_content |= !is_comment && !is_marker;
+        has_ended |= has_content && is_any("...");
+        start += line.len();
+    }
+    parse(name, text)
+}
+
+/// Parses a YAML text, which must be a mapping or empty. Every scalar is a string; the setting decides its type: `1` may be
+/// a header's value.
+///
+/// # Errors
+/// Syntax errors. Tags and keys other than strings are not supported; aliases stand for at most 10,000 values.
 pub fn parse(name: &str, text: &str) -> Result<Document, Problems> {
-    let mut reader = Reader { text, known: (0, 0), events: Parser::new_from_str(text), depth: 0 };
-    let root = reader.document();
+    parse_root(name, text, None)
+}
+
+/// Parses a YAML text, which must be a list or empty. The document has it under `key`.
+///
+/// # Errors
+/// As [`parse`].
+pub fn parse_list(name: &str, text: &str, key: &str) -> Result<Document, Problems> {
+    parse_root(name, text, Some(key))
+}
+
+fn parse_root(name: &str, text: &str, list: Option<&str>) -> Result<Document, Problems> {
+    let (known, depth, anchors, copied) = Default::default();
+    let mut reader = Reader { text, known, events: Parser::new_from_str(text), depth, anchors, copied };
+    let root = reader.document(list);
     let mut source = Source::new(name, text);
     match root {
         Ok(root) => {
             let mut secrets = Secrets::default();
             source.is_broken = false;
-            source.understood(&root, &mut secrets);
-            Ok(Document { root, sources: vec![source], secrets })
+            source.set_values(&root, &mut secrets);
+            Ok(Document { root, sources: vec![source], duplicates: Vec::new(), secrets })
         }
-        Err((place, message)) => {
-            let list = vec![Problem { place: Some(place), key: String::new(), message, secret: false }];
+        Err((position, message)) => {
+            let list = vec![Problem { position: Some(position), key: String::new(), message, secret: false }];
             Err(Problems { sources: vec![source], list, ..Problems::default() })
         }
     }
@@ -31,49 +74,63 @@ pub fn parse(name: &str, text: &str) -> Result<Document, Problems> {
 
 struct Reader<'t> {
     text: &'t str,
-    /// A character that is known by its number, and its byte: all that is asked for later stands behind it.
+    /// A character's index and byte offset, before all positions to come.
     known: (usize, usize),
     events: Parser<'t, saphyr_parser::StrInput<'t>>,
     depth: usize,
+    /// Values with an anchor, with the number of values in them and their depth.
+    anchors: HashMap<usize, (Node, usize, usize)>,
+    /// Values that aliases stand for.
+    copied: usize,
 }
 
-type Wrong = (Place, String);
+const MAX_DEPTH: usize = 32;
+
+type ParseError = (Position, String);
 
 impl<'t> Reader<'t> {
-    fn document(&mut self) -> Result<Table, Wrong> {
+    /// The root: a mapping, or a list under the key `list`.
+    fn document(&mut self, list: Option<&str>) -> Result<Table, ParseError> {
         loop {
             match self.next()? {
                 (Event::StreamStart | Event::DocumentStart(_), _) => {}
                 (Event::StreamEnd, _) => return Ok(Table::new()),
-                (event, place) => {
-                    let node = self.node(event, place.clone())?;
-                    return match node.value {
-                        Value::Table(table) => Ok(table),
-                        Value::String(text) if text.is_empty() => Ok(Table::new()),
-                        other => Err((place, format!("expected a mapping, found {}", other.kind()))),
+                (event, position) => {
+                    let node = self.node(event, position.clone())?;
+                    return match (node.value, list) {
+                        (Value::Table(table), None) => Ok(table),
+                        (value @ Value::Array(_), Some(key)) => {
+                            let node = Node { position: node.position, value };
+                            Ok(Table::from([(key.to_owned(), (position, node))]))
+                        }
+                        (Value::String(text), _) if text.is_empty() => Ok(Table::new()),
+                        (other, _) => {
+                            let expected = if list.is_some() { "a list" } else { "a mapping" };
+                            Err((position, format!("expected {expected}, found {}", other.kind())))
+                        }
                     };
                 }
             }
         }
     }
 
-    fn next(&mut self) -> Result<(Event<'t>, Place), Wrong> {
+    fn next(&mut self) -> Result<(Event<'t>, Position), ParseError> {
         match self.events.next() {
             Some(Ok((event, span))) => {
                 let start = self.byte(&span.start);
                 self.known = (span.start.index(), start);
                 let end = self.byte(&span.end);
-                Ok((event, Place { source: 0, span: start..end.max(start) }))
+                Ok((event, Position { source: 0, span: start..end.max(start) }))
             }
             Some(Err(error)) => {
                 let at = self.byte(error.marker());
-                Err((Place { source: 0, span: at..at }, error.info().to_owned()))
+                Err((Position { source: 0, span: at..at }, error.info().to_owned()))
             }
-            None => Ok((Event::StreamEnd, Place { source: 0, span: self.text.len()..self.text.len() })),
+            None => Ok((Event::StreamEnd, Position { source: 0, span: self.text.len()..self.text.len() })),
         }
     }
 
-    /// The byte of a marker, which is a number of characters.
+    /// The byte offset of a marker, which counts characters.
     fn byte(&self, marker: &Marker) -> usize {
         let (character, byte) = self.known;
         let (skipped, from) = match marker.index().checked_sub(character) {
@@ -84,49 +141,74 @@ impl<'t> Reader<'t> {
         rest.char_indices().nth(skipped).map_or(self.text.len(), |(at, _)| from + at)
     }
 
-    fn node(&mut self, event: Event<'t>, place: Place) -> Result<Node, Wrong> {
-        const DEEPEST: usize = 32;
+    fn node(&mut self, event: Event<'t>, position: Position) -> Result<Node, ParseError> {
         self.depth += 1;
-        if self.depth > DEEPEST {
-            return Err((place, format!("nested deeper than {DEEPEST}")));
+        if self.depth > MAX_DEPTH {
+            return Err((position, format!("nested deeper than {MAX_DEPTH}")));
         }
-        let value = match event {
-            Event::Scalar(text, style, _, None) if is_nothing(&text, style) => {
-                self.depth -= 1;
-                let start = place.span.start;
-                let place = Place { span: start..start, ..place };
-                return Ok(Node { place, value: Value::String(String::new()) });
+        let (node, anchor) = match event {
+            Event::Scalar(text, style, anchor, None) if is_nothing(&text, style) => {
+                let start = position.span.start;
+                let position = Position { span: start..start, ..position };
+                (Node { position, value: Value::String(String::new()) }, anchor)
             }
-            Event::Scalar(text, _, _, None) => Value::String(text.into_owned()),
-            Event::SequenceStart(_, None) => Value::Array(self.sequence()?),
-            Event::MappingStart(_, None) => Value::Table(self.mapping()?),
-            Event::Alias(_) => return Err((place, "aliases are not understood".to_owned())),
-            _ => return Err((place, "expected a value without a tag".to_owned())),
+            Event::Scalar(text, _, anchor, None) => {
+                (Node { position, value: Value::String(text.into_owned()) }, anchor)
+            }
+            Event::SequenceStart(anchor, None) => (Node { position, value: Value::Array(self.sequence()?) }, anchor),
+            Event::MappingStart(anchor, None) => (Node { position, value: Value::Table(self.mapping()?) }, anchor),
+            Event::Alias(anchor) => (self.alias(anchor, position)?, NO_ANCHOR),
+            _ => return Err((position, "expected a value without a tag".to_owned())),
         };
         self.depth -= 1;
-        Ok(Node { place, value })
+        if anchor != NO_ANCHOR {
+            let (size, depth) = extent(&node);
+            self.anchors.insert(anchor, (node.clone(), size, depth));
+        }
+        Ok(node)
     }
 
-    fn sequence(&mut self) -> Result<Vec<Node>, Wrong> {
+    /// A copy of the value that an alias stands for. Its positions are those of the value.
+    fn alias(&mut self, anchor: usize, position: Position) -> Result<Node, ParseError> {
+        const MAX_COPIED: usize = 10_000;
+        let Some((node, size, depth)) = self.anchors.get(&anchor) else {
+            return Err((position, "an alias of a value that it is a part of".to_owned()));
+        };
+        self.copied += size;
+        if self.copied > MAX_COPIED || self.depth + depth > MAX_DEPTH {
+            let limits = format!("{MAX_COPIED} values, or nested deeper than {MAX_DEPTH}");
+            return Err((position, format!("aliases of more than {limits}: expand them, as yq 'explode(.)' does")));
+        }
+        Ok(node.clone())
+    }
+
+    fn sequence(&mut self) -> Result<Vec<Node>, ParseError> {
         let mut nodes = Vec::new();
         loop {
             match self.next()? {
                 (Event::SequenceEnd, _) => return Ok(nodes),
-                (event, place) => nodes.push(self.node(event, place)?),
+                (event, position) => nodes.push(self.node(event, position)?),
             }
         }
     }
 
-    fn mapping(&mut self) -> Result<Table, Wrong> {
-        let mut table = Table::new();
+    fn mapping(&mut self) -> Result<Table, ParseError> {
+        let (mut table, mut merged) = (Table::new(), Table::new());
         loop {
             let (key, at) = match self.next()? {
-                (Event::MappingEnd, _) => return Ok(table),
+                (Event::MappingEnd, _) => {
+                    merged.append(&mut table);
+                    return Ok(merged);
+                }
                 (Event::Scalar(key, ..), at) => (key.into_owned(), at),
                 (_, at) => return Err((at, "expected a key".to_owned())),
             };
-            let (event, place) = self.next()?;
-            let node = self.node(event, place)?;
+            let (event, position) = self.next()?;
+            let node = self.node(event, position)?;
+            if key == "<<" {
+                merge(node, &mut merged)?;
+                continue;
+            }
             if table.insert(key.clone(), (at.clone(), node)).is_some() {
                 return Err((at, format!("{key} is there twice")));
             }
@@ -134,7 +216,38 @@ impl<'t> Reader<'t> {
     }
 }
 
-/// Whether a scalar is nothing.
+/// The anchor of a value that has none.
+const NO_ANCHOR: usize = 0;
+
+/// The number of values in a value, and how deep they are.
+fn extent(node: &Node) -> (usize, usize) {
+    let of = |nodes: &mut dyn Iterator<Item = &Node>| {
+        let extents = nodes.map(extent);
+        extents.fold((1, 0), |(size, depth), (below, deep)| (size + below, depth.max(deep)))
+    };
+    let (size, depth) = match &node.value {
+        Value::Table(table) => of(&mut table.values().map(|(_, node)| node)),
+        Value::Array(nodes) => of(&mut nodes.iter()),
+        _ => (1, 0),
+    };
+    (size, depth + 1)
+}
+
+/// Adds the mapping, or the list of mappings, of a `<<`. Of a key of several, the first holds.
+fn merge(node: Node, into: &mut Table) -> Result<(), ParseError> {
+    match node.value {
+        Value::Table(table) => {
+            for (key, value) in table {
+                into.entry(key).or_insert(value);
+            }
+            Ok(())
+        }
+        Value::Array(nodes) => nodes.into_iter().try_for_each(|node| merge(node, into)),
+        _ => Err((node.position, "expected a mapping to merge".to_owned())),
+    }
+}
+
+/// Whether a scalar is null.
 fn is_nothing(text: &str, style: ScalarStyle) -> bool {
     style == ScalarStyle::Plain && matches!(text, "" | "~" | "null" | "Null" | "NULL")
 }
@@ -185,6 +298,27 @@ mod tests {
     }
 
     #[test]
+    fn aliases_and_merges_are_their_values() {
+        let aliased = "a: &x {text: b}\nlist: &l [c, *x]\nd: *l\ne:\n  <<: *x\n  f: g\nh: {<<: [*x, {text: i}], j: *x}\nk: &n\no: *n\n";
+        let plain = "a: {text: b}\nlist: [c, {text: b}]\nd: [c, {text: b}]\ne: {text: b, f: g}\nh: {text: b, j: {text: b}}\nk:\no:\n";
+        let root = |text: &str| Value::Table(parse("web.yml", text).unwrap().root);
+        assert!(root(aliased).same(&root(plain)));
+        // What holds is that of the mapping, wherever its merge is.
+        assert!(root("a: &x {b: 1}\nc: {b: 2, <<: *x}\n").same(&root("a: {b: 1}\nc: {b: 2}\n")));
+    }
+
+    #[test]
+    fn aliases_have_a_limit() {
+        let mut text = "a: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
+        for level in 1..9 {
+            let alias = format!("*a{}", level - 1);
+            text.push_str(&format!("b{level}: &a{level} [{}]\n", vec![alias; 10].join(", ")));
+        }
+        let error = parse("web.yml", &text).unwrap_err().to_string();
+        assert!(error.contains("aliases of more than 10000 values") && error.contains("yq 'explode(.)'"), "{error}");
+    }
+
+    #[test]
     fn a_large_file_is_read_in_one_go() {
         let users: String = (0..20_000).map(|user| format!("  ü{user}: 'x'\n")).collect();
         let document = parse("web.yml", &format!("users:\n{users}")).unwrap();
@@ -197,7 +331,9 @@ mod tests {
         for (text, line) in [
             ("a: b: c\n", "web.yml:1:"),
             ("a: 1\na: 2\n", "web.yml:2:1: a is there twice"),
-            ("a: &x 1\nb: *x\n", "web.yml:2:4: aliases are not understood"),
+            ("a: &x [*x]\n", "web.yml:1:8: an alias of a value that it is a part of"),
+            ("b: *x\n", "web.yml:1:4: "),
+            ("<<: 1\n", "web.yml:1:5: expected a mapping to merge"),
             ("- 1\n", "web.yml:1:1: expected a mapping, found a list"),
         ] {
             let found = parse("web.yml", text).unwrap_err().lines().collect::<Vec<_>>().join("");

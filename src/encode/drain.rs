@@ -1,24 +1,24 @@
-//! Expositions that go out while they are written, so that none is in memory whole.
+//! Streaming of expositions, so that none is in memory as a whole.
 
-/// Whoever takes what an encoder has written so far.
+/// Consumes the output of an encoder while it is written.
 pub trait Drain {
-    /// Takes the bytes, and leaves none.
-    fn take(&mut self, bytes: &mut Vec<u8>);
+    /// Removes all bytes.
+    fn drain(&mut self, bytes: &mut Vec<u8>);
 }
 
-/// Takes nothing: the exposition stays whole.
+/// Removes nothing: the exposition stays in memory.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Whole;
 
 impl Drain for Whole {
-    fn take(&mut self, _: &mut Vec<u8>) {}
+    fn drain(&mut self, _: &mut Vec<u8>) {}
 }
 
 impl<F: FnMut(&mut Vec<u8>)> Drain for F {
-    fn take(&mut self, bytes: &mut Vec<u8>) {
+    fn drain(&mut self, bytes: &mut Vec<u8>) {
         self(bytes);
     }
 }
 
-/// About how many bytes are drained at a time; a family is never divided.
+/// Approximate number of bytes drained at a time. A family is never split.
 pub const CHUNK: usize = 64 << 10;

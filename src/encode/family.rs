@@ -1,24 +1,26 @@
-//! Families: what Prometheus pulls.
+//! Families: the data model of Prometheus.
 //!
-//! A collector names each family once, as a constant, and hands samples to a [`FamilyWriter`]. The writer sees to it
-//! that a family's samples are contiguous under one head, that every series is there once, and that every name is
-//! valid; whatever format the scrape wants, an encoder below writes it straight into the response's buffer.
+//! A collector defines each family once, as a constant, and passes samples to a [`FamilyWriter`]. The writer ensures
+//! that the samples of a family are contiguous under one header, that every series is unique, and that every name is
+//! valid. An encoder writes the requested format directly into the response's buffer.
 
-pub use super::writer::{FamilyWriter, FreeSamples, Samples, Written};
-use crate::host::Timestamp;
+use super::parse;
+use super::parse::model::Histogram;
+pub use super::writer::{FamilyWriter, ForeignFamilies, FreeSamples, PutSample, Samples, Written};
+use crate::encode::Timestamp;
 
-/// What a family's values mean: the exposition formats' types.
+/// The type of a family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// A count that only grows, or starts again from zero.
+    /// A count that only increases, or resets to zero.
     Counter,
-    /// A value of the moment.
+    /// A value that can go up and down.
     Gauge,
-    /// Not said: what node_exporter leaves untyped, Taffrail leaves untyped.
+    /// No type, as in node_exporter.
     Untyped,
-    /// Observations in buckets: each metric is its samples `_bucket` in order, then `_sum` and `_count`.
+    /// Observations in buckets. The samples of each metric are `_bucket` in order, then `_sum` and `_count`.
     Histogram,
-    /// Observations by quantile: each metric is its quantiles, then `_sum` and `_count`.
+    /// Observations by quantile. The samples of each metric are its quantiles, then `_sum` and `_count`.
     Summary,
 }
 
@@ -35,24 +37,40 @@ impl Kind {
     }
 }
 
-/// A sample's value. Integers stay exact as far as the format goes.
+/// The value of a sample. Integers stay exact if the format allows.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Value {
     /// A count.
     Unsigned(u64),
     /// A signed integer.
     Signed(i64),
-    /// Any number, also one that is not finite.
+    /// Any number, finite or not.
     Float(f64),
 }
 
 impl Value {
-    /// The nearest number that a format without integers has.
+    /// The nearest float.
     pub fn as_f64(self) -> f64 {
         match self {
             Value::Unsigned(value) => value as f64,
             Value::Signed(value) => value as f64,
             Value::Float(value) => value,
+        }
+    }
+
+    /// The product of a count and the size of its unit: exact up to 2^64-1, above it the nearest float.
+    pub fn product(count: u64, unit: u64) -> Value {
+        count.checked_mul(unit).map_or_else(|| Value::Float(count as f64 * unit as f64), Value::Unsigned)
+    }
+}
+
+/// Exact from `i64::MIN` to `u64::MAX`.
+impl From<i128> for Value {
+    fn from(value: i128) -> Self {
+        match (u64::try_from(value), i64::try_from(value)) {
+            (Ok(value), _) => Value::Unsigned(value),
+            (_, Ok(value)) => Value::Signed(value),
+            _ => Value::Float(value as f64),
         }
     }
 }
@@ -81,7 +99,7 @@ impl From<bool> for Value {
     }
 }
 
-/// A family whose name is known when Taffrail is built, with its `LABELS` label names.
+/// A family with a compile-time name and `LABELS` label names.
 #[derive(Clone, Copy, Debug)]
 pub struct Family<const LABELS: usize> {
     pub(super) name: &'static str,
@@ -91,13 +109,13 @@ pub struct Family<const LABELS: usize> {
 }
 
 impl<const LABELS: usize> Family<LABELS> {
-    /// A counter. Its name ends in `_total`, but for a few that the field has always called otherwise; OpenMetrics, which
-    /// would rename those, does not learn that they are counters.
+    /// A counter. Its name ends with `_total`, with a few historical exceptions; OpenMetrics would rename those, so it
+    /// gets them as `unknown`.
     pub const fn counter(name: &'static str, help: &'static str, labels: [&'static str; LABELS]) -> Self {
         Family { name, kind: Kind::Counter, help, labels }
     }
 
-    /// A family whose type is not said, as node_exporter has it.
+    /// A family without a type, as in node_exporter.
     pub const fn untyped(name: &'static str, help: &'static str, labels: [&'static str; LABELS]) -> Self {
         Family { name, kind: Kind::Untyped, help, labels }
     }
@@ -118,24 +136,24 @@ impl<const LABELS: usize> Family<LABELS> {
     }
 }
 
-/// Families without labels whose names the kernel makes: one per key of an open-ended file.
+/// Families without labels, named after keys from the kernel: one per key of an open-ended file.
 #[derive(Clone, Copy, Debug)]
 pub struct Pattern {
     pub(super) prefix: &'static str,
     pub(super) suffix: &'static str,
     pub(super) kind: Kind,
-    /// What follows the key in the help text.
+    /// The part of the help text after the key.
     pub(super) help: &'static str,
     documented_as: &'static str,
 }
 
 impl Pattern {
-    /// Families called `prefix`, key, `suffix`; `documented_as` is how the documentation writes the name.
+    /// Families named `prefix`, key, `suffix`. The documentation lists them as `documented_as`.
     pub const fn new(prefix: &'static str, suffix: &'static str, kind: Kind, documented_as: &'static str) -> Self {
         Pattern { prefix, suffix, kind, help: "", documented_as }
     }
 
-    /// The same with a help text: the key, followed by `help`.
+    /// The pattern with a help text: the key, followed by `help`.
     pub const fn help(self, help: &'static str) -> Self {
         Pattern { help, ..self }
     }
@@ -149,43 +167,51 @@ impl Pattern {
 /// A family, or a pattern of families, as the documentation lists it.
 #[derive(Clone, Copy, Debug)]
 pub struct FamilyInfo {
-    /// The name; in a pattern a key stands as `KEY`.
+    /// The name. In a pattern, `KEY` stands for the key.
     pub name: &'static str,
     /// The type.
     pub kind: Kind,
-    /// What it says; of a pattern, what follows the key.
+    /// The help text; of a pattern, the part after the key.
     pub help: &'static str,
     /// Its label names.
     pub labels: &'static [&'static str],
 }
 
-/// What writes families in one format.
+/// A native histogram, and the type of its family on the page that it comes from.
+pub type Native<'h> = (&'h Histogram, parse::model::Kind);
+
+/// Encodes families in one format.
 pub trait FamilyEncoder {
-    /// A family begins; at least one sample follows, and all of its samples do before the next family begins.
+    /// Begins a family. At least one sample follows. All samples of a family precede the next one.
     fn begin(&mut self, name: &str, kind: Kind, help: &str);
 
-    /// What follows are samples of this part of the family that was begun last, such as `_bucket`; of a whole family until
-    /// this is said.
+    /// Begins a part of the open family, such as `_bucket`. Samples before it have no suffix.
     fn part(&mut self, suffix: &'static str);
 
-    /// A sample of the family that was begun last: `values` belong to `names`, one by one. `at` is its time, where that
-    /// is not the time of the scrape.
+    /// A sample of the open family, with label `names` and their `values`. `at` is its timestamp; none for the time of
+    /// the scrape.
     fn sample(&mut self, names: &[&str], values: &[&str], value: Value, at: Option<Timestamp>);
 
-    /// As [`FamilyEncoder::begin`], of a name that text writes in quotes.
+    /// As [`FamilyEncoder::begin`], with a name that text quotes.
     fn begin_quoted(&mut self, name: &str, kind: Kind, help: &str) {
         self.begin(name, kind, help);
     }
 
-    /// As [`FamilyEncoder::sample`], where text writes the family's name or that of a label in quotes.
+    /// As [`FamilyEncoder::sample`], with a family or label name that text quotes.
     fn sample_quoted(&mut self, names: &[&str], values: &[&str], value: Value, at: Option<Timestamp>) {
         self.sample(names, values, value, at);
     }
 
-    /// The family that was begun last is complete.
+    /// A native histogram of the open family. Returns false if the format has none.
+    fn native(&mut self, names: &[&str], values: &[&str], native: Native<'_>, at: Option<Timestamp>) -> bool {
+        let _ = (names, values, native, at);
+        false
+    }
+
+    /// Completes the open family.
     fn end(&mut self);
 
-    /// Whether a counter's family goes without the `_total` of its samples, and so by a name that may be another's.
+    /// Whether a counter's family is named without `_total`, so that its name may collide with another family's.
     fn names_counters_without_total(&self) -> bool {
         false
     }

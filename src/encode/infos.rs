@@ -1,4 +1,4 @@
-//! The documentation of names that stand in tables, made when Taffrail is built.
+//! Documentation of names in constant tables, assembled at compile time.
 
 /// The `info()` of each item of a constant array, `infos!(LOADS)`, or of one part of each: `infos!(COLUMNS.0)`.
 macro_rules! infos {
@@ -15,7 +15,7 @@ macro_rules! infos {
 
 pub(crate) use infos;
 
-/// The items of all `lists`, of which there are `LENGTH`.
+/// Concatenates all `lists`. `LENGTH` is the total number of items.
 pub(crate) const fn concat<T: Copy, const LENGTH: usize>(lists: &[&[T]]) -> [T; LENGTH] {
     let mut all = [lists[0][0]; LENGTH];
     let (mut list, mut length) = (0, 0);

@@ -1,25 +1,25 @@
-//! Names of metrics and labels: which ones text 0.0.4 has room for, and how the others are written.
+//! Names of metrics and labels: which are valid in text 0.0.4, and how the others are escaped.
 //!
-//! The schemes are those of prometheus/common's `model.EscapeName`. A name that fits is written as it is by all of them.
+//! The schemes are those of prometheus/common's `model.EscapeName`. None of them changes a valid name.
 
 use std::fmt::Write;
 
-/// How names are written that text 0.0.4 has no room for: what a scraper asks for as `escaping` in its `Accept`.
+/// The escaping scheme for names that are invalid in text 0.0.4: the parameter `escaping` of a scraper's `Accept`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Escaping {
-    /// As they are; text puts them in quotes.
+    /// Unescaped; text quotes them.
     AllowUtf8,
-    /// What does not fit becomes `_`.
+    /// Invalid characters become `_`.
     Underscores,
-    /// A dot becomes `_dot_`, `_` is doubled, what else does not fit becomes two of them.
+    /// A dot becomes `_dot_`, and `_` and other invalid characters become `__`.
     Dots,
-    /// `U__`, and the code points of what does not fit: no two names become the same. What is taken where nobody says.
+    /// `U__`, and the code points of invalid characters. Unambiguous. The default if a scraper names none.
     #[default]
     Values,
 }
 
 impl Escaping {
-    /// Each with its name in `Accept` and `Content-Type`.
+    /// The schemes by their names in `Accept` and `Content-Type`.
     pub const NAMES: [(&'static str, Escaping); 4] = [
         ("allow-utf-8", Escaping::AllowUtf8),
         ("underscores", Escaping::Underscores),
@@ -27,7 +27,7 @@ impl Escaping {
         ("values", Escaping::Values),
     ];
 
-    /// The one of this name.
+    /// The scheme of this name.
     pub fn named(name: &str) -> Option<Escaping> {
         Escaping::NAMES.into_iter().find(|(known, _)| *known == name).map(|(_, escaping)| escaping)
     }
@@ -37,7 +37,12 @@ impl Escaping {
         Escaping::NAMES.into_iter().find(|(_, escaping)| *escaping == self).map_or("", |(name, _)| name)
     }
 
-    /// Appends the name of a metric, which need not fit.
+    /// Whether two names may be escaped to the same one.
+    pub fn is_lossy(self) -> bool {
+        matches!(self, Escaping::Underscores | Escaping::Dots)
+    }
+
+    /// Appends the name of a metric, escaped if it is invalid.
     pub fn push_metric_name(self, out: &mut String, name: &str) {
         if is_plain_metric_name(name) {
             out.push_str(name);
@@ -46,12 +51,12 @@ impl Escaping {
         }
     }
 
-    /// Appends the name of a metric by [`Escaping::Values`], also if it fits.
+    /// Appends the name of a metric escaped by [`Escaping::Values`], even if it is valid.
     pub(super) fn push_escaped(out: &mut String, name: &str) {
         Escaping::Values.push(out, name, |character| character == ':');
     }
 
-    /// Appends the name of a label, which need not fit.
+    /// Appends the name of a label, escaped if it is invalid.
     pub fn push_label_name(self, out: &mut String, name: &str) {
         if is_plain_label_name(name) {
             out.push_str(name);
@@ -60,7 +65,7 @@ impl Escaping {
         }
     }
 
-    /// Escapes a name also if it fits.
+    /// Escapes a name, even if it is valid.
     fn push(self, out: &mut String, name: &str, fits_too: impl Fn(char) -> bool) {
         if self == Escaping::AllowUtf8 {
             return out.push_str(name);
@@ -84,12 +89,35 @@ impl Escaping {
     }
 }
 
-/// Whether text 0.0.4 has room for this name of a metric.
+/// The labels with escaped names, sorted by name. If escaped names collide, valid names win, then the first label.
+pub fn escaped_labels<'v>(
+    labels: impl Iterator<Item = (&'v str, &'v str)>,
+    escaping: Escaping,
+) -> Vec<(String, &'v str)> {
+    let is_used = |written: &[(String, &str)], name: &str| written.iter().any(|(known, _)| known == name);
+    let (plain, others): (Vec<_>, Vec<_>) = labels.partition(|(name, _)| is_plain_label_name(name));
+    let mut all: Vec<(String, &str)> = Vec::with_capacity(plain.len() + others.len());
+    for (name, value) in plain.into_iter().chain(others) {
+        let mut written = String::with_capacity(name.len() + 8);
+        escaping.push_label_name(&mut written, name);
+        if is_used(&all, &written) && written != *name {
+            written.clear();
+            Escaping::Values.push_label_name(&mut written, name);
+        }
+        if !written.is_empty() && !is_used(&all, &written) {
+            all.push((written, value));
+        }
+    }
+    all.sort_unstable();
+    all
+}
+
+/// Whether the name of a metric is valid in text 0.0.4.
 pub fn is_plain_metric_name(name: &str) -> bool {
     is_plain(name, |byte| byte == b':')
 }
 
-/// Whether text 0.0.4 has room for this name of a label.
+/// Whether the name of a label is valid in text 0.0.4.
 pub fn is_plain_label_name(name: &str) -> bool {
     is_plain(name, |_| false)
 }

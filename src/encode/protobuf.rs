@@ -1,13 +1,15 @@
-//! Delimited protobuf: `io.prometheus.client.MetricFamily` of prometheus/client_model, each behind its length.
+//! Delimited protobuf: length-prefixed `io.prometheus.client.MetricFamily` messages of prometheus/client_model.
 
 use super::drain::{CHUNK, Drain, Whole};
-use super::family::{FamilyEncoder, Kind, Value};
+use super::family::{FamilyEncoder, Kind, Native, Value};
+use super::parse::model::{Measure, Metric};
+use super::pushed::push_metric_with;
 use super::wire::{
     FIXED64, LENGTH_DELIMITED, VARINT, delimited_size, key, push_bytes, push_double, push_varint, push_varint_field,
 };
-use crate::host::Timestamp;
+use crate::encode::Timestamp;
 
-/// The fields of the messages that are written.
+/// Field numbers of the messages.
 mod field {
     pub(super) const FAMILY_NAME: u8 = 1;
     pub(super) const FAMILY_HELP: u8 = 2;
@@ -23,7 +25,7 @@ mod field {
     pub(super) const LABEL_NAME: u8 = 1;
     pub(super) const LABEL_VALUE: u8 = 2;
     pub(super) const VALUE: u8 = 1;
-    /// Of histograms and summaries alike.
+    /// Of histograms and of summaries.
     pub(super) const COUNT: u8 = 1;
     pub(super) const SUM: u8 = 2;
     pub(super) const PART: u8 = 3;
@@ -38,20 +40,20 @@ mod field {
 pub struct ProtobufEncoder<D = Whole> {
     out: Vec<u8>,
     drain: D,
-    /// The open family's message, whose length is known when it is complete.
+    /// The message of the open family. Its length precedes it, so it is buffered.
     family: Vec<u8>,
     metric: Vec<u8>,
     value_field: u8,
-    /// The histogram or summary that is being put together of its samples.
+    /// The histogram or summary that is being assembled from its samples.
     compound: Compound,
 }
 
-/// A histogram or summary, as far as its samples have come.
+/// A histogram or summary, assembled from its samples so far.
 #[derive(Debug, Default)]
 struct Compound {
-    /// `_bucket`, `_sum`, `_count`, or nothing: what the next sample is.
+    /// The part of the next sample: `_bucket`, `_sum`, `_count`, or empty.
     suffix: &'static str,
-    /// Its labels as they go out, without the bound of a bucket or the quantile.
+    /// Its encoded labels, without `le` or `quantile`.
     labels: Vec<u8>,
     message: Vec<u8>,
 }
@@ -64,14 +66,14 @@ impl ProtobufEncoder {
 }
 
 impl<D: Drain> ProtobufEncoder<D> {
-    /// An encoder that appends to `out`, of which `drain` takes what is written.
+    /// An encoder that appends to `out`, which `drain` empties from time to time.
     pub fn draining(out: Vec<u8>, drain: D) -> Self {
         let value_field = field::METRIC_UNTYPED;
         let compound = Compound::default();
         ProtobufEncoder { out, drain, family: Vec::new(), metric: Vec::new(), value_field, compound }
     }
 
-    /// What is left of the exposition: all of it, unless it was drained.
+    /// The remainder of the exposition that was not drained.
     pub fn finish(self) -> Vec<u8> {
         self.out
     }
@@ -116,26 +118,37 @@ impl<D: Drain> FamilyEncoder for ProtobufEncoder<D> {
         push_bytes(&mut self.family, field::FAMILY_METRIC, &self.metric);
     }
 
+    fn native(&mut self, names: &[&str], values: &[&str], native: Native<'_>, at: Option<Timestamp>) -> bool {
+        self.end_compound();
+        let (histogram, kind) = native;
+        let measure = Measure::Histogram(Box::new(histogram.clone()));
+        let timestamp = at.map(Timestamp::milliseconds);
+        let metric = Metric { labels: Vec::new(), measure, timestamp, created: None };
+        push_metric_with(&mut self.family, kind, &metric, names.iter().copied().zip(values.iter().copied()));
+        true
+    }
+
     fn end(&mut self) {
         self.end_compound();
         push_varint(&mut self.out, self.family.len() as u64);
         self.out.extend_from_slice(&self.family);
         if self.out.len() >= CHUNK {
-            self.drain.take(&mut self.out);
+            self.drain.drain(&mut self.out);
         }
     }
 }
 
 impl<D: Drain> ProtobufEncoder<D> {
-    /// Takes a sample of a histogram or summary in; when its labels are others than before, the one before is complete.
+    /// Adds a sample of a histogram or summary. Other labels than those of the last sample complete the previous
+    /// metric.
     fn compound_sample(&mut self, names: &[&str], values: &[&str], value: f64) {
         let bound_label = if self.value_field == field::METRIC_HISTOGRAM { "le" } else { "quantile" };
-        let place = names.iter().position(|name| *name == bound_label);
-        let bound = place.and_then(|place| values[place].parse::<f64>().ok());
+        let bound_index = names.iter().position(|name| *name == bound_label);
+        let bound = bound_index.and_then(|index| values[index].parse::<f64>().ok());
         let mut labels = std::mem::take(&mut self.metric);
         labels.clear();
-        for place in (0..names.len()).filter(|other| Some(*other) != place) {
-            push_labels(&mut labels, &names[place..=place], &values[place..=place]);
+        for index in (0..names.len()).filter(|index| Some(*index) != bound_index) {
+            push_labels(&mut labels, &names[index..=index], &values[index..=index]);
         }
         if labels != self.compound.labels {
             self.end_compound();
@@ -212,12 +225,12 @@ mod tests {
         drop(out);
         let written = encoder.finish();
         let read = parse(Format::Protobuf, &written, &Limits::default()).unwrap();
-        let told: Vec<String> = read
+        let metrics: Vec<String> = read
             .families
             .iter()
             .flat_map(|family| family.metrics.iter().map(move |metric| format!("{} {:?}", family.name, metric.measure)))
             .collect();
-        assert_eq!(told.len(), 3, "{told:#?}");
+        assert_eq!(metrics.len(), 3, "{metrics:#?}");
         let mut samples = Vec::new();
         for family in &read.families {
             for metric in &family.metrics {

@@ -1,32 +1,23 @@
-//! Families that others pushed, written again: as lines of text, as delimited protobuf.
+//! Encodes pushed families as text and as delimited protobuf.
 
 pub use super::names::{is_plain_label_name, is_plain_metric_name};
 
 use super::names::Escaping;
-use super::number::push_float;
+use super::number::{go_float, push_float};
 use super::parse::model::{Family, Histogram, Kind, Measure, Metric, Native};
 use super::wire::{push_bytes, push_double, push_varint, push_varint_field, zigzag};
 
-/// How names are written that text 0.0.4 has no room for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Names {
-    /// In quotes, for those who say that they read them.
-    Quoted,
-    /// `U__` and the code points of what does not fit: no two names become the same.
-    Escaped,
-}
-
-/// Prometheus's escaping scheme `values`.
+/// Escapes a name by Prometheus's scheme `values`.
 pub fn escape_name(name: &str) -> String {
     let mut escaped = String::new();
     Escaping::push_escaped(&mut escaped, name);
     escaped
 }
 
-/// Appends the head of a family as text.
-pub fn push_head(out: &mut Vec<u8>, name: &str, kind: Kind, help: &str, names: Names) {
+/// Appends the HELP and TYPE lines of a family.
+pub fn push_header(out: &mut Vec<u8>, name: &str, kind: Kind, help: &str, escaping: Escaping) {
     let mut shown = Vec::new();
-    push_metric_name(&mut shown, name, "", names);
+    push_metric_name(&mut shown, name, "", escaping);
     if !help.is_empty() {
         out.extend_from_slice(b"# HELP ");
         out.extend_from_slice(&shown);
@@ -47,32 +38,32 @@ pub fn push_head(out: &mut Vec<u8>, name: &str, kind: Kind, help: &str, names: N
     out.push(b'\n');
 }
 
-/// Appends the lines of a metric whose labels are `labels`.
-pub fn push_metric(out: &mut Vec<u8>, name: &str, labels: &[(&str, &str)], measure: &Measure, names: Names) {
+/// Appends the lines of a metric with the labels `labels`.
+pub fn push_metric(out: &mut Vec<u8>, name: &str, labels: &[(&str, &str)], measure: &Measure, escaping: Escaping) {
     match measure {
-        Measure::Number(number) => push_line(out, (name, ""), labels, None, *number, names),
+        Measure::Number(number) => push_line(out, (name, ""), labels, None, *number, escaping),
         Measure::Summary { count, sum, quantiles } => {
             for (quantile, value) in quantiles {
-                push_line(out, (name, ""), labels, Some(("quantile", *quantile)), *value, names);
+                push_line(out, (name, ""), labels, Some(("quantile", *quantile)), *value, escaping);
             }
-            push_line(out, (name, "_sum"), labels, None, *sum, names);
-            push_line(out, (name, "_count"), labels, None, *count, names);
+            push_line(out, (name, "_sum"), labels, None, *sum, escaping);
+            push_line(out, (name, "_count"), labels, None, *count, escaping);
         }
-        Measure::Histogram(histogram) => push_histogram(out, name, labels, histogram, names),
+        Measure::Histogram(histogram) => push_histogram(out, name, labels, histogram, escaping),
     }
 }
 
-fn push_histogram(out: &mut Vec<u8>, name: &str, labels: &[(&str, &str)], histogram: &Histogram, names: Names) {
+fn push_histogram(out: &mut Vec<u8>, name: &str, labels: &[(&str, &str)], histogram: &Histogram, escaping: Escaping) {
     let mut has_last = false;
     for (bound, count) in &histogram.buckets {
         has_last |= *bound == f64::INFINITY;
-        push_line(out, (name, "_bucket"), labels, Some(("le", *bound)), *count, names);
+        push_line(out, (name, "_bucket"), labels, Some(("le", *bound)), *count, escaping);
     }
     if !has_last {
-        push_line(out, (name, "_bucket"), labels, Some(("le", f64::INFINITY)), histogram.count, names);
+        push_line(out, (name, "_bucket"), labels, Some(("le", f64::INFINITY)), histogram.count, escaping);
     }
-    push_line(out, (name, "_sum"), labels, None, histogram.sum, names);
-    push_line(out, (name, "_count"), labels, None, histogram.count, names);
+    push_line(out, (name, "_sum"), labels, None, histogram.sum, escaping);
+    push_line(out, (name, "_count"), labels, None, histogram.count, escaping);
 }
 
 fn push_line(
@@ -81,23 +72,23 @@ fn push_line(
     labels: &[(&str, &str)],
     bound: Option<(&str, f64)>,
     value: f64,
-    names: Names,
+    escaping: Escaping,
 ) {
-    let is_inside = names == Names::Quoted && !is_plain_metric_name(name);
+    let is_inside = escaping == Escaping::AllowUtf8 && !is_plain_metric_name(name);
     let mut separator = b'{';
     if is_inside {
         out.push(b'{');
-        push_metric_name(out, name, suffix, names);
+        push_metric_name(out, name, suffix, escaping);
         separator = b',';
     } else {
-        push_metric_name(out, name, suffix, names);
+        push_metric_name(out, name, suffix, escaping);
     }
     let bound_text = bound.map(|(label, bound)| (label, go_float(bound)));
     let bound = bound_text.iter().map(|(label, text)| (*label, text.as_str()));
     for (label, value) in labels.iter().copied().chain(bound) {
         out.push(separator);
         separator = b',';
-        push_label_name(out, label, names);
+        push_label_name(out, label, escaping);
         out.extend_from_slice(b"=\"");
         push_value(out, value);
         out.push(b'"');
@@ -110,43 +101,45 @@ fn push_line(
     out.push(b'\n');
 }
 
-fn push_metric_name(out: &mut Vec<u8>, name: &str, suffix: &str, names: Names) {
-    match names {
+fn push_metric_name(out: &mut Vec<u8>, name: &str, suffix: &str, escaping: Escaping) {
+    let mut written = String::new();
+    match escaping {
         _ if is_plain_metric_name(name) => {
             out.extend_from_slice(name.as_bytes());
             out.extend_from_slice(suffix.as_bytes());
         }
-        Names::Quoted => {
+        Escaping::AllowUtf8 => {
             out.push(b'"');
             push_value(out, name);
             out.extend_from_slice(suffix.as_bytes());
             out.push(b'"');
         }
-        Names::Escaped => {
-            // The family's name alone, as client_golang does: a sample goes by that and the suffix.
-            out.extend_from_slice(escape_name(name).as_bytes());
+        // Only the family's name is escaped, as in client_golang; the suffix is appended to it.
+        other => {
+            other.push_metric_name(&mut written, name);
+            out.extend_from_slice(written.as_bytes());
             out.extend_from_slice(suffix.as_bytes());
         }
     }
 }
 
-fn push_label_name(out: &mut Vec<u8>, name: &str, names: Names) {
-    match names {
+fn push_label_name(out: &mut Vec<u8>, name: &str, escaping: Escaping) {
+    match escaping {
         _ if is_plain_label_name(name) => out.extend_from_slice(name.as_bytes()),
-        Names::Quoted => {
+        Escaping::AllowUtf8 => {
             out.push(b'"');
             push_value(out, name);
             out.push(b'"');
         }
-        Names::Escaped => {
+        other => {
             let mut escaped = String::new();
-            Escaping::Values.push_label_name(&mut escaped, name);
+            other.push_label_name(&mut escaped, name);
             out.extend_from_slice(escaped.as_bytes());
         }
     }
 }
 
-/// Appends what stands between the quotes of a label.
+/// Appends a label value, escaped, without quotes.
 pub fn push_value(out: &mut Vec<u8>, value: &str) {
     for byte in value.bytes() {
         match byte {
@@ -158,27 +151,7 @@ pub fn push_value(out: &mut Vec<u8>, value: &str) {
     }
 }
 
-/// A number as Go writes it, which bounds of buckets and quantiles are known by: `1e+06`, `0.5`, `+Inf`.
-pub fn go_float(number: f64) -> String {
-    if number.is_nan() {
-        return "NaN".to_owned();
-    }
-    if number.is_infinite() {
-        return if number > 0.0 { "+Inf" } else { "-Inf" }.to_owned();
-    }
-    let scientific = format!("{number:e}");
-    let Some((mantissa, exponent)) = scientific.split_once('e') else { return scientific };
-    let exponent: i32 = exponent.parse().unwrap_or(0);
-    const LARGE: i32 = 6;
-    const SMALL: i32 = -4;
-    if !(SMALL..LARGE).contains(&exponent) {
-        let sign = if exponent < 0 { '-' } else { '+' };
-        return format!("{mantissa}e{sign}{:02}", exponent.abs());
-    }
-    format!("{number}")
-}
-
-/// Appends a family as a delimited protobuf message; `metrics` are what [`push_metric_message`] wrote.
+/// Appends a family as a delimited protobuf message. `metrics` is the output of [`push_metric_message`].
 pub fn push_family_message(out: &mut Vec<u8>, name: &str, kind: Kind, help: &str, metrics: &[u8]) {
     let mut head = Vec::new();
     push_bytes(&mut head, 1, name.as_bytes());
@@ -191,13 +164,13 @@ pub fn push_family_message(out: &mut Vec<u8>, name: &str, kind: Kind, help: &str
     out.extend_from_slice(metrics);
 }
 
-/// Appends a metric as the field of a family's message.
+/// Appends a metric as a field of its family's message.
 pub fn push_metric_message(out: &mut Vec<u8>, kind: Kind, metric: &Metric<'_>) {
     let labels = metric.labels.iter().map(|(name, value)| (name.as_ref(), value.as_ref()));
     push_metric_with(out, kind, metric, labels);
 }
 
-/// The same with other labels than its own.
+/// As [`push_metric_message`], with other labels.
 pub fn push_metric_with<'l>(
     out: &mut Vec<u8>,
     kind: Kind,
@@ -283,7 +256,7 @@ fn push_histogram_message(out: &mut Vec<u8>, histogram: &Histogram) {
     }
 }
 
-/// Appends native buckets, whose fields are numbered from `first` on: the schema is the first.
+/// Appends native buckets. Their field numbers start at `first`, which is the schema.
 pub(super) fn push_native(out: &mut Vec<u8>, native: &Native, first: u8) {
     push_varint_field(out, first, zigzag(native.schema.into()));
     push_double(out, first + 1, native.zero_threshold);
@@ -320,12 +293,12 @@ fn push_created(out: &mut Vec<u8>, field: u8, created: Option<f64>) {
     }
 }
 
-/// A whole family as text.
-pub fn push_text(out: &mut Vec<u8>, family: &Family<'_>, names: Names) {
-    push_head(out, &family.name, family.kind, &family.help, names);
+/// Appends a whole family as text.
+pub fn push_text(out: &mut Vec<u8>, family: &Family<'_>, escaping: Escaping) {
+    push_header(out, &family.name, family.kind, &family.help, escaping);
     for metric in &family.metrics {
         let labels: Vec<_> = metric.labels.iter().map(|(name, value)| (name.as_ref(), value.as_ref())).collect();
-        push_metric(out, &family.name, &labels, &metric.measure, names);
+        push_metric(out, &family.name, &labels, &metric.measure, escaping);
     }
 }
 
@@ -340,13 +313,13 @@ mod tests {
         push_family_message(out, &family.name, family.kind, &family.help, &metrics);
     }
 
-    fn again(format: Format, body: &[u8]) -> Vec<u8> {
+    fn rewritten(format: Format, body: &[u8]) -> Vec<u8> {
         let parsed = parse(format, body, &Limits::default()).unwrap();
         let mut out = Vec::new();
         for family in &parsed.families {
             match format {
                 Format::Protobuf => push_message(&mut out, family),
-                _ => push_text(&mut out, family, Names::Quoted),
+                _ => push_text(&mut out, family, Escaping::AllowUtf8),
             }
         }
         out
@@ -359,7 +332,7 @@ mod tests {
 
     #[test]
     fn text_is_written_as_it_was_read() {
-        assert_eq!(String::from_utf8(again(Format::Text, TEXT.as_bytes())).unwrap(), TEXT);
+        assert_eq!(String::from_utf8(rewritten(Format::Text, TEXT.as_bytes())).unwrap(), TEXT);
     }
 
     #[test]
@@ -367,10 +340,10 @@ mod tests {
         let parsed = parse(Format::Text, TEXT.as_bytes(), &Limits::default()).unwrap();
         let mut first = Vec::new();
         parsed.families.iter().for_each(|family| push_message(&mut first, family));
-        assert_eq!(again(Format::Protobuf, &first), first);
+        assert_eq!(rewritten(Format::Protobuf, &first), first);
         let read = parse(Format::Protobuf, &first, &Limits::default()).unwrap();
         let mut text = Vec::new();
-        read.families.iter().for_each(|family| push_text(&mut text, family, Names::Quoted));
+        read.families.iter().for_each(|family| push_text(&mut text, family, Escaping::AllowUtf8));
         assert_eq!(String::from_utf8(text).unwrap(), TEXT);
     }
 
@@ -388,7 +361,7 @@ mod tests {
                 counts: Vec::new(),
             },
         };
-        let histogram = Histogram { count: 9.0, sum: 1.5, buckets: Vec::new(), native: Some(native) };
+        let histogram = Histogram { count: 8.0, sum: 1.5, buckets: Vec::new(), native: Some(native) };
         let metric = Metric {
             labels: Vec::new(),
             measure: Measure::Histogram(Box::new(histogram)),
@@ -409,23 +382,7 @@ mod tests {
     #[test]
     fn names_that_do_not_fit_are_escaped_each_to_its_own() {
         let mut out = Vec::new();
-        push_metric(&mut out, "a.b", &[("c d", "e")], &Measure::Number(1.0), Names::Escaped);
+        push_metric(&mut out, "a.b", &[("c d", "e")], &Measure::Number(1.0), Escaping::Values);
         assert_eq!(String::from_utf8(out).unwrap(), "U__a_2e_b{U__c_20_d=\"e\"} 1\n");
-    }
-
-    #[test]
-    fn numbers_are_written_as_go_writes_them() {
-        let cases = [
-            (0.5, "0.5"),
-            (1.0, "1"),
-            (1e6, "1e+06"),
-            (123456.0, "123456"),
-            (1234567.5, "1.2345675e+06"),
-            (0.00001, "1e-05"),
-            (f64::INFINITY, "+Inf"),
-        ];
-        for (number, text) in cases {
-            assert_eq!(go_float(number), text);
-        }
     }
 }

@@ -4,14 +4,14 @@ use super::drain::{CHUNK, Drain, Whole};
 use super::family::{FamilyEncoder, Kind, Value};
 use super::names::{is_plain_label_name, is_plain_metric_name};
 use super::number::{push_float, push_integer};
-use crate::host::Timestamp;
+use crate::encode::Timestamp;
 
-/// Which text format is written.
+/// A text format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dialect {
     /// Prometheus's text format, version 0.0.4.
     Plain,
-    /// OpenMetrics 1.0: a counter's family is named without `_total`, and the exposition ends in `# EOF`.
+    /// OpenMetrics 1.0: a counter's family is named without `_total`, and the exposition ends with `# EOF`.
     OpenMetrics,
 }
 
@@ -21,11 +21,11 @@ pub struct TextEncoder<D = Whole> {
     out: Vec<u8>,
     drain: D,
     dialect: Dialect,
-    /// The name that samples of the open family carry.
+    /// The name of the samples of the open family.
     sample_name: Vec<u8>,
-    /// How long it is without the suffix of a part.
+    /// Its length without the suffix of a part.
     family_length: usize,
-    /// The label whose values are numbers that OpenMetrics wants with a point: a histogram's or summary's.
+    /// `le` or `quantile`: OpenMetrics requires floats with a decimal point as its values.
     bound: Option<&'static str>,
 }
 
@@ -37,12 +37,12 @@ impl TextEncoder {
 }
 
 impl<D: Drain> TextEncoder<D> {
-    /// An encoder that appends to `out`, of which `drain` takes what is written.
+    /// An encoder that appends to `out`, which `drain` empties from time to time.
     pub fn draining(dialect: Dialect, out: Vec<u8>, drain: D) -> Self {
         TextEncoder { out, drain, dialect, sample_name: Vec::new(), family_length: 0, bound: None }
     }
 
-    /// What is left of the exposition: all of it, unless it was drained.
+    /// The remainder of the exposition that was not drained.
     pub fn finish(mut self) -> Vec<u8> {
         if self.dialect == Dialect::OpenMetrics {
             self.out.extend_from_slice(b"# EOF\n");
@@ -52,7 +52,7 @@ impl<D: Drain> TextEncoder<D> {
 }
 
 impl<D: Drain> TextEncoder<D> {
-    fn push_head(&mut self, name: &str, kind: Kind, help: &str, is_quoted: bool) {
+    fn push_header(&mut self, name: &str, kind: Kind, help: &str, is_quoted: bool) {
         let is_open_metrics = self.dialect == Dialect::OpenMetrics;
         let counted = if kind == Kind::Counter { name.strip_suffix("_total") } else { None };
         let counted = counted.filter(|family| is_open_metrics && !family.is_empty());
@@ -74,7 +74,7 @@ impl<D: Drain> TextEncoder<D> {
         self.out.extend_from_slice(b"# HELP ");
         self.push_name(family_name, is_quoted);
         self.out.push(b' ');
-        // Text 0.0.4 knows no escape for a quote in a help text; OpenMetrics demands one.
+        // In help texts, OpenMetrics requires quotes to be escaped; text 0.0.4 has no such escape.
         push_escaped(&mut self.out, help, is_open_metrics);
         self.out.extend_from_slice(b"\n# TYPE ");
         self.push_name(family_name, is_quoted);
@@ -83,6 +83,7 @@ impl<D: Drain> TextEncoder<D> {
         self.out.push(b'\n');
     }
 
+    #[inline]
     fn push_name(&mut self, name: &str, is_quoted: bool) {
         match is_quoted {
             true => push_quoted(&mut self.out, name),
@@ -90,6 +91,7 @@ impl<D: Drain> TextEncoder<D> {
         }
     }
 
+    #[inline]
     fn push_labels<const MAY_NEED_QUOTES: bool>(&mut self, mut separator: u8, names: &[&str], values: &[&str]) {
         for (name, label) in names.iter().zip(values) {
             self.out.push(separator);
@@ -107,7 +109,7 @@ impl<D: Drain> TextEncoder<D> {
         }
     }
 
-    /// Makes a whole number the one with a point that OpenMetrics calls it by.
+    /// Appends `.0` to an integer, as OpenMetrics requires.
     fn push_point(&mut self, number: &str) {
         let digits = number.strip_prefix('-').unwrap_or(number);
         if !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -115,6 +117,7 @@ impl<D: Drain> TextEncoder<D> {
         }
     }
 
+    #[inline]
     fn push_value(&mut self, value: Value, at: Option<Timestamp>) {
         self.out.push(b' ');
         match value {
@@ -135,11 +138,11 @@ impl<D: Drain> TextEncoder<D> {
 
 impl<D: Drain> FamilyEncoder for TextEncoder<D> {
     fn begin(&mut self, name: &str, kind: Kind, help: &str) {
-        self.push_head(name, kind, help, false);
+        self.push_header(name, kind, help, false);
     }
 
     fn begin_quoted(&mut self, name: &str, kind: Kind, help: &str) {
-        self.push_head(name, kind, help, !is_plain_metric_name(name));
+        self.push_header(name, kind, help, !is_plain_metric_name(name));
     }
 
     fn part(&mut self, suffix: &'static str) {
@@ -173,7 +176,7 @@ impl<D: Drain> FamilyEncoder for TextEncoder<D> {
 
     fn end(&mut self) {
         if self.out.len() >= CHUNK {
-            self.drain.take(&mut self.out);
+            self.drain.drain(&mut self.out);
         }
     }
 }

@@ -1,8 +1,8 @@
-//! Protobuf's wire format: fields of messages, whatever they mean. Fields are numbered below 16.
+//! Protobuf's wire format. Written field numbers are below 16.
 
 use std::borrow::Cow;
 
-use super::parse::{Error, Place};
+use super::parse::{Error, Message, Position};
 
 pub(super) const VARINT: u8 = 0;
 pub(super) const FIXED64: u8 = 1;
@@ -50,7 +50,7 @@ pub(super) fn delimited_size(length: usize) -> usize {
     1 + significant_bits.div_ceil(7) + length
 }
 
-/// A message, or what is left of it.
+/// The unread remainder of a message.
 #[derive(Clone, Copy)]
 pub(super) struct Reader<'a> {
     body: &'a [u8],
@@ -75,16 +75,16 @@ impl<'a> Reader<'a> {
         self.at >= self.end
     }
 
-    pub(super) fn place(&self) -> Place {
-        Place::Byte(self.at)
+    pub(super) fn position(&self) -> Position {
+        Position::Byte(self.at)
     }
 
-    pub(super) fn wrong<T>(&self, message: impl Into<String>) -> Result<T, Error> {
-        Err(Error::Malformed { place: self.place(), message: message.into() })
+    pub(super) fn malformed<T>(&self, message: impl Into<Message>) -> Result<T, Error> {
+        Err(Error::Malformed { position: self.position(), message: message.into() })
     }
 
     pub(super) fn cut_off<T>(&self) -> Result<T, Error> {
-        self.wrong("unexpected EOF: a message is shorter than it says, so the body may have been cut off")
+        self.malformed("unexpected EOF: a message is shorter than it says, so the body may have been cut off")
     }
 
     pub(super) fn varint(&mut self) -> Result<u64, Error> {
@@ -97,7 +97,7 @@ impl<'a> Reader<'a> {
                 return Ok(value);
             }
         }
-        self.wrong("a number of more than 64 bits")
+        self.malformed("a number of more than 64 bits")
     }
 
     pub(super) fn take(&mut self, length: u64) -> Result<Reader<'a>, Error> {
@@ -124,7 +124,7 @@ impl<'a> Reader<'a> {
     pub(super) fn text(&self) -> Result<Cow<'a, str>, Error> {
         match std::str::from_utf8(self.bytes()) {
             Ok(text) => Ok(Cow::Borrowed(text)),
-            Err(_) => self.wrong("invalid UTF-8"),
+            Err(_) => self.malformed("invalid UTF-8"),
         }
     }
 
@@ -133,7 +133,7 @@ impl<'a> Reader<'a> {
         Ok(bytes.bytes().try_into().map_or(0, u64::from_le_bytes))
     }
 
-    /// The next field's number and value; nothing at the end.
+    /// The number and value of the next field; none at the end.
     pub(super) fn field(&mut self) -> Result<Option<(u64, Value<'a>)>, Error> {
         if self.at >= self.end {
             return Ok(None);
@@ -147,7 +147,7 @@ impl<'a> Reader<'a> {
                 let bytes = self.take(4)?;
                 Value::Fixed32(bytes.bytes().try_into().map_or(0, u32::from_le_bytes))
             }
-            other => return self.wrong(format!("unknown wire type {other}")),
+            other => return self.malformed(Message::about("unknown wire type …", other.to_string())),
         };
         Ok(Some((key >> 3, value)))
     }

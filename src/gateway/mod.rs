@@ -1,44 +1,22 @@
-//! The push gateway: batch jobs push what they measured, and Prometheus pulls it.
+//! The push gateway: batch jobs push their metrics, and Prometheus scrapes them.
 //!
-//! A push is read ([`body`], [`crate::encode::parse`]), checked against what is there ([`check`]), made ([`core`]), and
-//! answered once it is on disk ([`crate::store`]). What Prometheus pulls is copied from blocks that were encoded when they
-//! were pushed ([`block`], [`scrape`]).
+//! A push is received and parsed ([`request`], [`crate::encode::parse`]), checked against all groups and applied in memory
+//! ([`groups`]), and acknowledged once it is on disk ([`persistence`]). It is then forwarded to the push sinks ([`forward`]).
+//! A scrape copies blocks that were encoded when they were pushed ([`exposition`]); [`page`] shows groups to people. [`endpoints`] ties these together;
+//! imports point from there towards [`groups`] and [`key`], never back.
 
-pub mod address;
-pub mod answer;
-pub mod base;
-pub mod block;
-pub mod body;
-pub mod change;
-pub mod check;
-pub mod chunks;
-pub mod core;
+pub mod endpoints;
+pub mod exposition;
 pub mod forward;
-pub mod json;
+pub mod groups;
+pub mod job_rules;
 pub mod key;
-pub mod limits;
-pub mod matcher;
-pub mod merge;
-mod names;
-pub mod options;
-pub mod origin;
-pub mod own;
+pub mod last_refusals;
 pub mod page;
+pub mod persistence;
 pub mod points;
-pub mod push;
-pub mod record;
-pub mod refusal;
-pub mod room;
-pub mod routes;
-pub mod rules;
-pub mod scrape;
+pub mod replication;
+pub mod request;
+pub mod self_metrics;
 pub mod service;
 pub mod settings;
-pub mod state;
-pub mod sweep;
-pub mod told;
-pub mod write;
-mod writer;
-
-#[cfg(test)]
-mod tests;

@@ -1,19 +1,19 @@
-//! What Btrfs tells of the devices of a file system by ioctl(2) alone: include/uapi/linux/btrfs.h.
+//! Device data of Btrfs that only ioctl(2) provides: include/uapi/linux/btrfs.h.
 
 use std::path::Path;
 
 use super::errno::Errno;
 
-/// A file system of Btrfs.
+/// A Btrfs file system.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Volume {
     /// Its UUID, as `/sys/fs/btrfs` has it.
     pub uuid: String,
-    /// Its devices, by their numbers in it.
+    /// Its devices by device ID.
     pub devices: Vec<VolumeDevice>,
 }
 
-/// A device of a file system of Btrfs: `struct btrfs_ioctl_dev_info_args`.
+/// A device of a Btrfs file system: `struct btrfs_ioctl_dev_info_args`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct VolumeDevice {
     /// Its own UUID.
@@ -22,19 +22,19 @@ pub struct VolumeDevice {
     pub path: String,
     /// Its size in bytes.
     pub size: u64,
-    /// Bytes of it that are allocated.
+    /// Allocated bytes.
     pub allocated: u64,
     /// Errors since they were last reset, by [`ERRORS`]; `struct btrfs_ioctl_get_dev_stats`.
     pub errors: [u64; ERRORS.len()],
 }
 
-/// Kinds of errors of a device, in the order of `enum btrfs_dev_stat_values`.
+/// Error kinds of a device, in the order of `enum btrfs_dev_stat_values`.
 pub const ERRORS: [&str; 5] = ["write", "read", "flush", "corruption", "generation"];
 
-/// Asks the file system that is mounted at `mount_point`.
+/// Reads the file system mounted at `mount_point`.
 ///
 /// # Errors
-/// What opening or the file system answers; `ENOTTY` where it is another kind.
+/// The error of open(2) or ioctl(2); `ENOTTY` for other file systems.
 #[cfg(target_os = "linux")]
 pub fn ask(mount_point: &Path) -> Result<Volume, Errno> {
     use rustix::fs::{Mode, OFlags, open};
@@ -43,31 +43,31 @@ pub fn ask(mount_point: &Path) -> Result<Volume, Errno> {
     const FS_INFO: (u32, usize) = (0x8400_941f, 1024);
     const DEV_INFO: (u32, usize) = (0xd000_941e, 4096);
     const GET_DEV_STATS: (u32, usize) = (0xc408_9434, 1032);
-    /// More than anybody has; another number would be a mistake of the kernel's.
+    /// Above any real number of devices.
     const MOST_DEVICES: u64 = 4096;
     let folder = open(mount_point, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
     let file_system = ioctl(&folder, FS_INFO, &[])?;
     let mut volume = Volume { uuid: uuid(&file_system[16..32]), devices: Vec::new() };
     for number in 1..=u64_at(&file_system, 0).min(MOST_DEVICES) {
-        let told = match ioctl(&folder, DEV_INFO, &[number]) {
-            // It was taken out.
+        let reply = match ioctl(&folder, DEV_INFO, &[number]) {
+            // The device was removed.
             Err(Errno::NODEV) => continue,
-            told => told?,
+            reply => reply?,
         };
         let stats = ioctl(&folder, GET_DEV_STATS, &[number, ERRORS.len() as u64])?;
         volume.devices.push(VolumeDevice {
-            uuid: uuid(&told[8..24]),
-            path: text(&told[3072..]),
-            size: u64_at(&told, 32),
-            allocated: u64_at(&told, 24),
+            uuid: uuid(&reply[8..24]),
+            path: text(&reply[3072..]),
+            size: u64_at(&reply, 32),
+            allocated: u64_at(&reply, 24),
             errors: std::array::from_fn(|kind| u64_at(&stats, 24 + 8 * kind)),
         });
     }
     Ok(volume)
 }
 
-/// Has a structure of this command's size filled, which begins with `head`.
-// No crate of safe calls has these.
+/// Calls ioctl(2) with a structure of the command's size that begins with `head`.
+// No safe crate wraps these.
 #[cfg(target_os = "linux")]
 #[allow(unsafe_code)]
 fn ioctl(folder: &std::os::fd::OwnedFd, (command, size): (u32, usize), head: &[u64]) -> Result<Vec<u8>, Errno> {
@@ -82,7 +82,7 @@ fn ioctl(folder: &std::os::fd::OwnedFd, (command, size): (u32, usize), head: &[u
     Ok(structure)
 }
 
-/// A UUID as it is written.
+/// Formats a UUID.
 #[cfg(target_os = "linux")]
 fn uuid(bytes: &[u8]) -> String {
     let mut text: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -90,7 +90,7 @@ fn uuid(bytes: &[u8]) -> String {
     text
 }
 
-/// Other systems are not asked.
+/// Not supported on other systems.
 ///
 /// # Errors
 /// `EOPNOTSUPP`.

@@ -1,4 +1,4 @@
-//! The system calls of [`super::LiveKernel`] that every Unix has.
+//! System calls of [`super::LiveKernel`] on every Unix.
 
 use std::ffi::CStr;
 use std::path::Path;
@@ -11,7 +11,7 @@ use rustix::time::{ClockId, clock_gettime};
 use super::errno::Errno;
 use super::kernel::{FsStat, Limits, Uname};
 
-/// clock_gettime(2); on Linux of the clock that goes on while the machine sleeps.
+/// clock_gettime(2); on Linux `CLOCK_BOOTTIME`, which includes suspend.
 pub(super) fn monotonic() -> Duration {
     #[cfg(target_os = "linux")]
     let time = clock_gettime(ClockId::Boottime);
@@ -36,18 +36,18 @@ pub(super) fn statfs(path: &Path) -> Result<FsStat, Errno> {
 
 /// uname(2).
 pub(super) fn uname() -> Uname {
-    let told = rustix::system::uname();
+    let utsname = rustix::system::uname();
     let text = |text: &CStr| text.to_string_lossy().into_owned();
     Uname {
         #[cfg(target_os = "linux")]
-        domainname: text(told.domainname()),
+        domainname: text(utsname.domainname()),
         #[cfg(not(target_os = "linux"))]
         domainname: String::new(),
-        machine: text(told.machine()),
-        nodename: text(told.nodename()),
-        release: text(told.release()),
-        sysname: text(told.sysname()),
-        version: text(told.version()),
+        machine: text(utsname.machine()),
+        nodename: text(utsname.nodename()),
+        release: text(utsname.release()),
+        sysname: text(utsname.sysname()),
+        version: text(utsname.version()),
     }
 }
 

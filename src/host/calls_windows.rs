@@ -1,5 +1,4 @@
-//! What [`super::LiveKernel`] can tell of a system that is no Unix. File systems and memory are sysinfo's to tell:
-//! [`super::Portable`].
+//! System calls of [`super::LiveKernel`] on Windows. [`super::Portable`] provides file systems and memory.
 
 use std::path::Path;
 use std::sync::OnceLock;
@@ -10,7 +9,7 @@ use sysinfo::System;
 use super::errno::Errno;
 use super::kernel::{FsStat, Limits, Uname};
 
-/// Since it was first asked for.
+/// Time since the first call.
 pub(super) fn monotonic() -> Duration {
     static START: OnceLock<Instant> = OnceLock::new();
     START.get_or_init(Instant::now).elapsed()

@@ -1,17 +1,17 @@
-//! Whether devices or modules have come or gone: the kernel tells everybody who listens, by netlink
-//! (`NETLINK_KOBJECT_UEVENT`, lib/kobject_uevent.c). While nothing happens, what was not there need not be looked for,
-//! and directories of devices need not be listed: on a usual host that is half of a reading's cost.
+//! Detects added and removed devices and modules by the kernel's netlink events (`NETLINK_KOBJECT_UEVENT`,
+//! lib/kobject_uevent.c). Without an event, absent files are not opened and device directories are not listed: half of the
+//! cost of a reading on a typical host.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
 use super::netlink::Socket;
 
-/// Counts the changes. What was seen at one number is as it was at that number again.
+/// Counts changes. Within a generation, the devices are the same.
 #[derive(Debug, Default)]
 pub struct Changes {
     generation: AtomicU64,
-    /// Whether the kernel's events are heard; otherwise everything may change at any time.
+    /// The event socket; without one, everything may change at any time.
     is_heard: bool,
     events: Mutex<Events>,
 }
@@ -23,16 +23,16 @@ struct Events {
 }
 
 impl Changes {
-    /// For the running kernel's own trees.
+    /// For the trees of the running kernel.
     pub fn of_the_kernel() -> Self {
         let socket = Socket::hear_changes().ok();
         let is_heard = socket.is_some();
         Changes { generation: AtomicU64::new(0), is_heard, events: Mutex::new(Events { socket, looks: 0 }) }
     }
 
-    /// Looks whether something has happened; to be called before each round of readings.
+    /// Checks for events; to be called before each round of readings.
     pub fn look(&self) {
-        /// Some files come without an event. They are looked for at every so-many-th round.
+        /// Some files appear without an event. Every round with this number searches for them.
         const ROUNDS_WITHOUT_LOOKING: u64 = 64;
         if !self.is_heard {
             return;
@@ -41,8 +41,8 @@ impl Changes {
         events.looks += 1;
         let nothing_came = events.socket.as_ref().is_some_and(Socket::is_silent);
         if !nothing_came {
-            // A new socket has none of the events that wait in the old one: what they are does not matter.
-            // Without one, the old one is not silent at the next look either, and another is asked for again.
+            // A new socket discards the pending events, whose content does not matter. If it cannot be opened, the events
+            // stay pending and the next check retries.
             if let Ok(socket) = Socket::hear_changes() {
                 events.socket = Some(socket);
             }
@@ -52,7 +52,7 @@ impl Changes {
         }
     }
 
-    /// How many changes there were; another number each time where the kernel's events are not heard.
+    /// The number of changes; a new number at each call without events.
     pub fn generation(&self) -> u64 {
         if self.is_heard { self.generation.load(Relaxed) } else { self.generation.fetch_add(1, Relaxed) }
     }

@@ -1,5 +1,4 @@
-//! A directory of the kernel's with a directory for each device, and in it a small file for each attribute, as sysfs has
-//! them: Documentation/filesystems/sysfs.rst.
+//! Directories of devices, with a file per attribute, as in sysfs: Documentation/filesystems/sysfs.rst.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -17,27 +16,26 @@ pub struct Devices {
     known: BTreeMap<String, Device>,
     changes: Option<Arc<Changes>>,
     are_announced: bool,
-    /// The number of changes at which they were looked at, and the error if there was one.
+    /// The generation at which they were listed, and the error if there was one.
     looked: Option<(u64, Option<ReadError>)>,
 }
 
 impl Devices {
-    /// Those in the directory at `path`, which is looked at by [`Devices::look`].
+    /// The devices in the directory at `path`, listed by [`Devices::look`].
     pub fn new(path: PathBuf) -> Self {
         Devices { path, known: BTreeMap::new(), changes: None, are_announced: false, looked: None }
     }
 
-    /// The same; without `changes` the directory does not come to be where there is none, nor, if `are_announced`, do
-    /// devices come and go.
+    /// Lists again only after `changes`: an absent directory, and, if `are_announced`, the devices.
     #[must_use]
     pub(super) fn watching(self, changes: &Arc<Changes>, are_announced: bool) -> Self {
         Devices { changes: Some(changes.clone()), are_announced, ..self }
     }
 
-    /// Sees which devices there are, of those that are `wanted`, and gives them in the order of their names.
+    /// Lists the devices that are `wanted`, in name order.
     ///
     /// # Errors
-    /// As [`HostFile::read`]: as a rule the directory is absent where the kernel knows no such devices.
+    /// As [`HostFile::read`]: usually the directory is absent without such devices.
     pub fn look(
         &mut self,
         wanted: impl Fn(&str) -> bool,
@@ -70,7 +68,7 @@ impl Devices {
     }
 }
 
-/// A device: a directory whose files are read again and again.
+/// A device: a directory whose files are read at each reading.
 #[derive(Debug)]
 pub struct Device {
     path: PathBuf,
@@ -85,19 +83,19 @@ impl Device {
         Device { path, files: Vec::new(), below: BTreeMap::new(), changes: None }
     }
 
-    /// The same; what it does not have it gets after `changes` alone.
+    /// Opens absent files again only after `changes`.
     #[must_use]
     pub(super) fn watching(self, changes: &Arc<Changes>) -> Self {
         Device { changes: Some(changes.clone()), ..self }
     }
 
-    /// Where it is.
+    /// Its path.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// What the attribute `name` says; nothing if the device has no such attribute, or does not say it now: a sensor that
-    /// is not plugged in, an interface that is down, what only root may see.
+    /// The attribute `name`. `None` if the device lacks it or cannot provide it now: an unplugged sensor, an interface that is
+    /// down, a file for root.
     pub fn text<'a>(&'a mut self, name: impl Into<Cow<'static, str>>, buffer: &'a mut Vec<u8>) -> Option<Text<'a>> {
         let name = name.into();
         let index = match self.files.iter().position(|(known, _)| *known == name) {
@@ -115,16 +113,16 @@ impl Device {
         self.files[index].1.read(buffer).ok()
     }
 
-    /// The same as a trimmed string; an empty one is none.
+    /// The attribute as a trimmed string; `None` if empty.
     pub fn string(&mut self, name: impl Into<Cow<'static, str>>, buffer: &mut Vec<u8>) -> Option<String> {
         let text = self.text(name, buffer)?.trimmed().into_owned();
         (!text.is_empty()).then_some(text)
     }
 
-    /// The same as a number.
+    /// The attribute as a number.
     ///
     /// # Errors
-    /// That the file holds something else, with its place.
+    /// If the content is malformed.
     pub fn number<T: Number>(
         &mut self,
         name: impl Into<Cow<'static, str>>,
@@ -133,7 +131,7 @@ impl Device {
         self.text(name, buffer).map(|text| text.number("a number")).transpose()
     }
 
-    /// The names of the files and directories in it, in order; none if it is gone.
+    /// Sorted names of the files and directories in it; none if it was removed.
     pub fn names(&mut self) -> Vec<String> {
         let mut names = file::list(&self.path).unwrap_or_default();
         names.sort_unstable();
@@ -144,7 +142,7 @@ impl Device {
         names
     }
 
-    /// The device or part in the directory `path` below this one, whose files are read again and again too.
+    /// The device or part in the directory `path` below this one.
     pub fn below(&mut self, path: &str) -> &mut Device {
         if !self.below.contains_key(path) {
             let device = Device { changes: self.changes.clone(), ..Device::new(self.path.join(path)) };
@@ -154,7 +152,7 @@ impl Device {
     }
 }
 
-/// The number in a name such as `cpu12`; nothing for names that go on otherwise.
+/// The number in a name such as `cpu12`; `None` for other names.
 pub fn number_in<'n>(name: &'n str, prefix: &str) -> Option<&'n str> {
     name.strip_prefix(prefix).filter(|rest| !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_digit()))
 }

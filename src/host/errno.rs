@@ -1,4 +1,4 @@
-//! What a system call answers that did not do what it was asked for: errno(3).
+//! Errors of system calls: errno(3).
 
 #[cfg(unix)]
 pub use rustix::io::Errno;
@@ -9,7 +9,7 @@ pub use windows::Errno;
 mod windows {
     use std::io::{self, ErrorKind};
 
-    /// The same where there are no such numbers: those that tell of the absence of something, and few more.
+    /// Error numbers for systems without them.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     #[allow(missing_docs, clippy::upper_case_acronyms)]
     pub enum Errno {
@@ -28,16 +28,17 @@ mod windows {
         OPNOTSUPP,
         PERM,
         PROTO,
+        SRCH,
         TIMEDOUT,
     }
 
     impl Errno {
-        /// The numbers of Linux, which nobody says here.
+        /// Numbers of Linux, which never occur here.
         pub fn from_raw_os_error(_: i32) -> Errno {
             Errno::IO
         }
 
-        /// What an error of the standard library comes from.
+        /// Converts an error of the standard library.
         pub fn from_io_error(error: &io::Error) -> Option<Errno> {
             Some(match error.kind() {
                 ErrorKind::NotFound => Errno::NOENT,

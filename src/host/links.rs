@@ -1,5 +1,5 @@
-//! The network interfaces and their counters by one rtnetlink dump: `RTM_GETLINK` of rtnetlink(7). It costs a
-//! hundredth of reading the same from `/sys/class/net`, and has what `/proc/net/dev` leaves out.
+//! Network interfaces and their counters by one rtnetlink dump: `RTM_GETLINK` of rtnetlink(7). It costs a hundredth of
+//! reading `/sys/class/net`, and has more than `/proc/net/dev`.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -12,11 +12,11 @@ use super::netlink::{Peer, Question, attributes, u32_at, write_hardware_address}
 /// One network interface and its counters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Link {
-    /// Its number; 0 where the source does not say.
+    /// Its index; 0 if unknown.
     pub index: u32,
     /// Its name.
     pub name: Arc<str>,
-    /// Whether it is administratively up, and whether it is a loopback interface; unknown where the source does not say.
+    /// Whether it is administratively up, and whether it is a loopback interface, if known.
     pub state: Option<LinkState>,
     /// Received.
     pub receive: Receive,
@@ -30,36 +30,37 @@ impl Default for Link {
     }
 }
 
-/// A network interface with all that rtnetlink tells of it.
+/// A network interface with all attributes of rtnetlink.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Interface {
     /// Its name and counters.
     pub link: Link,
-    /// What it is.
+    /// Its attributes.
     pub details: Details,
 }
 
-/// What an interface is: the attributes of `RTM_NEWLINK`, include/uapi/linux/if_link.h. What old kernels do not tell is
-/// not there.
+/// Attributes of `RTM_NEWLINK`, include/uapi/linux/if_link.h. Those that old kernels lack are `None`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Details {
     /// Hardware type, `ARPHRD_*`.
     pub hardware: u16,
-    /// `IFF_*` of netdevice(7), with those that say what it does at the moment.
+    /// `IFF_*` of netdevice(7), including the operational ones.
     pub flags: u32,
     /// Its address, as `02:fc:00:00:00:01`; empty if it has none.
     pub address: String,
-    /// Its broadcast address, alike.
+    /// Its broadcast address, likewise.
     pub broadcast: String,
-    /// What an administrator calls it; empty if nothing.
+    /// Its alias; empty if none.
     pub alias: String,
-    /// Bytes of the largest packet.
+    /// Its alternative names.
+    pub altnames: Vec<String>,
+    /// MTU in bytes.
     pub mtu: u32,
-    /// Packets that its queue holds at the most.
+    /// Length of the transmit queue in packets.
     pub queue_length: u32,
-    /// The group of interfaces that it is in.
+    /// Its interface group.
     pub group: u32,
-    /// The number of the interface that it is linked to; nothing if to none but itself.
+    /// Index of the interface that it is linked to; `None` if only to itself.
     pub linked_to: Option<u32>,
     /// `IF_OPER_*` of RFC 2863.
     pub operational_state: u8,
@@ -67,28 +68,29 @@ pub struct Details {
     pub link_mode: u8,
     /// Whether there is a carrier.
     pub has_carrier: Option<bool>,
-    /// Times that the carrier came or went, came, and went.
+    /// Carrier changes, carrier up and carrier down events.
     pub carrier_changes: [Option<u32>; 3],
-    /// How many want it to be promiscuous, and to receive all multicast packets.
+    /// Users of promiscuous mode and of all-multicast mode.
     pub promiscuity: [Option<u32>; 2],
 }
 
 impl Details {
     fn clear(&mut self) {
-        let Details { mut address, mut broadcast, mut alias, .. } = std::mem::take(self);
+        let Details { mut address, mut broadcast, mut alias, mut altnames, .. } = std::mem::take(self);
         [&mut address, &mut broadcast, &mut alias].into_iter().for_each(String::clear);
-        *self = Details { address, broadcast, alias, ..Details::default() };
+        altnames.clear();
+        *self = Details { address, broadcast, alias, altnames, ..Details::default() };
     }
 }
 
-/// The interfaces as the last to ask in a round found them; whoever comes later in the same round gets the same.
+/// The interfaces, read once a round.
 #[derive(Debug, Default)]
 pub(super) struct SharedLinks {
     read: Mutex<Option<(Instant, Arc<Vec<Interface>>)>>,
 }
 
 impl SharedLinks {
-    /// All interfaces as they were at `since` or later.
+    /// All interfaces, read at `since` or later.
     pub(super) fn get(
         &self,
         since: Instant,
@@ -112,7 +114,7 @@ impl SharedLinks {
     }
 }
 
-/// The flags of an interface that filters ask for.
+/// Flags of an interface that filters use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LinkState {
     /// `IFF_UP`.
@@ -137,7 +139,7 @@ pub struct Receive {
     pub packets: u64,
     /// Errors of all kinds.
     pub errs: u64,
-    /// Packets dropped for want of room, or missed by the device.
+    /// Packets dropped for lack of buffers, or missed by the device.
     pub drop: u64,
     /// Overruns of the device's queue.
     pub fifo: u64,
@@ -147,7 +149,7 @@ pub struct Receive {
     pub compressed: u64,
     /// Multicast packets.
     pub multicast: u64,
-    /// Packets for which no protocol handler was found; `/proc/net/dev` does not have it.
+    /// Packets without a protocol handler; not in `/proc/net/dev`.
     pub nohandler: Option<u64>,
 }
 
@@ -189,11 +191,13 @@ const IFLA_CARRIER: u16 = 33;
 const IFLA_CARRIER_CHANGES: u16 = 35;
 const IFLA_CARRIER_UP_COUNT: u16 = 47;
 const IFLA_CARRIER_DOWN_COUNT: u16 = 48;
+const IFLA_PROP_LIST: u16 = 52;
+const IFLA_ALT_IFNAME: u16 = 53;
 const IFLA_ALLMULTI: u16 = 61;
 const IFINFOMSG: usize = 16;
 
-/// All interfaces of this network namespace, in the kernel's order, into `interfaces`, whose allocations serve again;
-/// `buffer` is room for the kernel's messages.
+/// Reads all interfaces of this network namespace into `interfaces`, in the kernel's order. `buffer` holds the kernel's
+/// messages; both allocations are reused.
 ///
 /// # Errors
 /// As [`netlink::dump`](super::netlink::dump).
@@ -211,7 +215,7 @@ fn dump(kernel: &dyn Kernel, buffer: &mut Vec<u8>, interfaces: &mut Vec<Interfac
 }
 
 impl Interface {
-    /// Reads the message into itself; says whether it is of an interface.
+    /// Parses the message into itself. Returns whether it is about an interface.
     fn read(&mut self, body: &[u8]) -> bool {
         let Some(head) = body.get(..IFINFOMSG) else { return false };
         let Interface { link, details } = self;
@@ -236,6 +240,10 @@ impl Interface {
                 IFLA_ADDRESS => write_hardware_address(&mut details.address, payload),
                 IFLA_BROADCAST => write_hardware_address(&mut details.broadcast, payload),
                 IFLA_IFALIAS => details.alias.push_str(&super::netlink::text(payload)),
+                IFLA_PROP_LIST => {
+                    let names = attributes(payload).filter(|(kind, _)| *kind == IFLA_ALT_IFNAME);
+                    details.altnames.extend(names.map(|(_, name)| super::netlink::text(name)));
+                }
                 IFLA_MTU => details.mtu = number(),
                 IFLA_LINK => details.linked_to = Some(number()),
                 IFLA_TXQLEN => details.queue_length = number(),
@@ -335,7 +343,7 @@ mod tests {
         assert_eq!(whole[0].receive.nohandler, Some(24));
         for end in 0..message.len() {
             assert!(read(&message[..end]).is_empty());
-            // A message that claims to be whole and is not.
+            // A truncated message with the flag of a complete one.
             let mut lying = message[..end].to_vec();
             if end >= HEADER {
                 lying[0..4].copy_from_slice(&(end as u32).to_ne_bytes());

@@ -1,4 +1,4 @@
-//! The kernel that runs.
+//! The running kernel.
 
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
@@ -9,17 +9,18 @@ use super::calls;
 use super::errno::Errno;
 use super::ethtool::{self, Ethtool};
 use super::file;
-use super::kernel::{FsStat, Kernel, Limits, Timestamp, Uname};
+use super::kernel::{FsStat, Kernel, Limits, Uname};
 use super::netlink::{self, PEERS, Question, Socket};
 use super::perf::{self, Counter, Event};
 use super::timex::{self, Timex};
+use crate::encode::Timestamp;
 
 /// The running kernel.
 #[derive(Debug, Default)]
 pub struct LiveKernel {
-    /// Whether the trees that are read are those of another kernel, whom system calls cannot reach.
+    /// Whether the trees belong to another kernel, which system calls cannot reach.
     has_recorded_trees: bool,
-    /// A socket for each peer, kept from dump to dump.
+    /// A socket for each peer, reused for each dump.
     sockets: Mutex<[Option<Socket>; PEERS]>,
 }
 
@@ -29,7 +30,7 @@ impl LiveKernel {
         LiveKernel { has_recorded_trees: !file::is_procfs(proc), ..LiveKernel::default() }
     }
 
-    /// That it is the kernel of the trees that are read, or `EOPNOTSUPP`.
+    /// Requires that the trees belong to this kernel; `EOPNOTSUPP` otherwise.
     pub(super) fn is_the_hosts(&self) -> Result<(), Errno> {
         if self.has_recorded_trees { Err(Errno::OPNOTSUPP) } else { Ok(()) }
     }

@@ -1,5 +1,5 @@
-//! The host as one value: where its trees are mounted, and the few things that the kernel says by a system call
-//! instead of a file. Collectors read through it alone, so a recorded tree is as good a host as a live one.
+//! The host as a value: the mount points of its trees, and its system calls. Collectors read only through it, so a recorded
+//! host serves as well as a live one.
 
 pub mod btrfs;
 #[cfg_attr(windows, path = "calls_windows.rs")]
@@ -17,6 +17,8 @@ mod may_hang;
 pub mod netlink;
 pub mod perf;
 pub mod portable;
+pub mod processes;
+mod retained;
 pub mod text;
 pub mod timex;
 pub mod watched;
@@ -28,40 +30,45 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use crate::ask::Questions;
+use crate::blocking::BlockingCalls;
 use errno::Errno;
-use may_hang::MayHang;
+use may_hang::{MayHang, Of};
+use retained::Retained;
 
 pub use changes::Changes;
 pub use devices::{Device, Devices};
 pub use file::{Directory, HostFile, SharedFile};
-pub use kernel::{FsStat, Kernel, Limits, Timestamp, Uname};
+pub use kernel::{FsStat, Kernel, Limits, Uname};
 pub use live::LiveKernel;
 pub use portable::Portable;
+pub use processes::{ProcessStat, SharedProcesses};
 pub use text::{Line, ReadError, Text};
 pub use watched::Watched;
 
-/// Where the host's trees are, and its kernel.
+/// The host's trees and its kernel.
 #[derive(Clone)]
 pub struct Host {
     roots: Roots,
     changes: Arc<Changes>,
     portable: Option<Arc<Portable>>,
     links: Arc<links::SharedLinks>,
+    processes: SharedProcesses,
     shared: Arc<Mutex<HashMap<PathBuf, SharedFile>>>,
     may_hang: Arc<MayHang>,
-    /// What is asked by system calls: clocks, file-system sizes, the machine's name.
+    /// Absent for a recorded host.
+    retained: Option<Arc<Retained>>,
+    /// System calls: clocks, file system sizes, names.
     pub kernel: Arc<dyn Kernel>,
 }
 
 /// The mount points of the host's trees as Taffrail sees them.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Roots {
     /// procfs, `/proc` on the host itself.
     pub proc: PathBuf,
     /// sysfs, `/sys` on the host itself.
     pub sys: PathBuf,
-    /// The root file system; it is put before mount points and before `/etc` and `/run`, and taken off again in labels.
+    /// The root file system: a prefix of mount points, `/etc` and `/run` that labels omit.
     pub root: PathBuf,
     /// udev's database, `/run/udev/data` on the host itself.
     pub udev: PathBuf,
@@ -84,16 +91,16 @@ impl Host {
     pub fn live(roots: Roots) -> Self {
         let kernel = LiveKernel::of(&roots.proc);
         let changes = if kernel.is_the_hosts().is_ok() { Changes::of_the_kernel() } else { Changes::default() };
-        let may_hang = MayHang::of_the_process();
-        Host { changes: Arc::new(changes), may_hang, ..Host::new(roots, Arc::new(kernel)) }
+        let (may_hang, retained) = (MayHang::of_process(), Some(Retained::of_process()));
+        Host { changes: Arc::new(changes), may_hang, retained, ..Host::new(roots, Arc::new(kernel)) }
     }
 
-    /// The host as the crate sysinfo tells of it, which does so on every system.
+    /// A host read by the crate sysinfo, which supports every system.
     pub fn portable(roots: Roots) -> Self {
         Host { portable: Some(Arc::default()), ..Host::live(roots) }
     }
 
-    /// Who tells of the host instead of files and the kernel, if that was chosen or there is no other way.
+    /// The portable backend, if it is used instead of files and system calls.
     pub fn by_sysinfo(&self) -> Option<&Portable> {
         self.portable.as_deref()
     }
@@ -101,32 +108,52 @@ impl Host {
     /// A host whose trees are at `roots`, with any kernel: a recorded one in tests.
     pub fn new(roots: Roots, kernel: Arc<dyn Kernel>) -> Self {
         Host {
+            processes: SharedProcesses::new(roots.proc.join("")),
             roots,
             changes: Arc::default(),
             portable: None,
             links: Arc::default(),
             shared: Arc::default(),
             may_hang: Arc::default(),
+            retained: None,
             kernel,
         }
     }
 
-    /// Whether devices or modules have come or gone.
+    /// Added and removed devices and modules.
     pub fn changes(&self) -> &Changes {
         &self.changes
     }
 
-    /// Questions of one kind that may never be answered, of which `most` keep a thread. They are the same for all who ask
-    /// this host.
-    pub fn questions<Q, A>(&self, most: usize) -> Questions<Q, A>
+    /// Blocking calls of one kind to services, of which at most `max` occupy a thread. All callers of this host share them.
+    pub fn questions<Q, A>(&self, max: usize) -> BlockingCalls<Q, A>
     where
         Q: Clone + Eq + Hash + Send + Sync + 'static,
         A: Clone + Send + 'static,
     {
-        self.may_hang.of_kind(most)
+        self.may_hang.of_kind(Of::Services, max)
     }
 
-    /// How many mounts and services are known to hang; each keeps a thread.
+    /// As [`Host::questions`], for file systems: on threads without the process's descriptors, so requests are paths and
+    /// results are values.
+    pub fn questions_to_mounts<Q, A>(&self, max: usize) -> BlockingCalls<Q, A>
+    where
+        Q: Clone + Eq + Hash + Send + Sync + 'static,
+        A: Clone + Send + 'static,
+    {
+        self.may_hang.of_kind(Of::Mounts, max)
+    }
+
+    /// State of a collector that outlives a reload, for counters that must not return to 0. Its first call creates it, until
+    /// the process ends. Each call to a recorded host creates its own.
+    pub fn retained<T: Send + 'static>(&self, new: impl FnOnce() -> T) -> Arc<Mutex<T>> {
+        match &self.retained {
+            Some(retained) => retained.get(&self.roots, new),
+            None => Arc::new(Mutex::new(new())),
+        }
+    }
+
+    /// The number of mounts and services that hang; each occupies a thread.
     pub fn hanging(&self) -> usize {
         self.may_hang.hanging()
     }
@@ -138,11 +165,16 @@ impl Host {
 
     /// A file below procfs that several collectors read.
     pub fn shared_proc(&self, path: impl AsRef<Path>) -> SharedFile {
-        // All that are shared, but for this one, are made at one go.
+        // Every other shared file is generated as a whole.
         let is_one_record = path.as_ref() != Path::new("vmstat");
         let path = self.proc_path(path);
         let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
         shared.entry(path.clone()).or_insert_with(|| SharedFile::new(path, is_one_record)).clone()
+    }
+
+    /// The processes, read once for all collectors of a round.
+    pub fn processes(&self) -> &SharedProcesses {
+        &self.processes
     }
 
     /// A file below sysfs.
@@ -152,12 +184,12 @@ impl Host {
 
     /// The devices in a directory below sysfs.
     pub fn devices(&self, path: impl AsRef<Path>) -> Devices {
-        // What the kernel has in `fs` and `kernel` comes without an event.
+        // Entries in `fs` and `kernel` appear without an event.
         let are_announced = ["block", "bus", "class", "devices"].iter().any(|folder| path.as_ref().starts_with(folder));
         Devices::new(self.roots.sys.join(path)).watching(&self.changes, are_announced)
     }
 
-    /// The devices in a directory below procfs, which comes with a module.
+    /// The devices in a directory below procfs, which appears with a module.
     pub fn proc_devices(&self, path: impl AsRef<Path>) -> Devices {
         Devices::new(self.roots.proc.join(path)).watching(&self.changes, false)
     }
@@ -193,15 +225,15 @@ impl Host {
         self.roots.root.join(path.strip_prefix("/").unwrap_or(path))
     }
 
-    /// The network interfaces by rtnetlink, as they were at `since` or later; nothing where only files tell of them.
+    /// The network interfaces by rtnetlink, read at `since` or later; `None` for a recorded host.
     pub fn links(&self, since: Instant, buffer: &mut Vec<u8>) -> Option<Arc<Vec<links::Interface>>> {
         self.links.get(since, &*self.kernel, buffer).ok()
     }
 
-    /// All that the kernel has of what `question` is after, by netlink. See [`netlink::dump`].
+    /// A netlink dump. See [`netlink::dump`].
     ///
     /// # Errors
-    /// What the kernel answers; [`ReadError::Absent`] where only files tell of the host.
+    /// The kernel's error; [`ReadError::Absent`] for a recorded host.
     pub fn dump(
         &self,
         question: netlink::Question<'_>,
@@ -211,7 +243,7 @@ impl Host {
         self.kernel.dump(question, buffer, each).map_err(|error| self.refused("netlink", error))
     }
 
-    /// What an answer by a system call that tells of `what` means.
+    /// The meaning of an error of a system call about `what`.
     pub fn refused(&self, what: &str, error: Errno) -> ReadError {
         match error {
             Errno::OPNOTSUPP | Errno::NOSYS | Errno::NODEV | Errno::NOENT => ReadError::Absent(what.into()),
@@ -219,7 +251,7 @@ impl Host {
         }
     }
 
-    /// What the host calls the mount point that Taffrail sees at `path`: the root prefix is taken off.
+    /// The host's name of the mount point that Taffrail sees at `path`: without the root prefix.
     pub fn name_on_host<'p>(&self, path: &'p str) -> &'p str {
         let root = self.roots.root.to_str().unwrap_or("/").trim_end_matches('/');
         match path.strip_prefix(root) {

@@ -1,53 +1,53 @@
-//! Counting events of a CPU: perf_event_open(2).
+//! Counters of CPU events: perf_event_open(2).
 
 use std::fs::File;
 use std::io::Read;
 
 use super::errno::Errno;
-use crate::descriptors::Kept;
+use crate::descriptors::Permitted;
 
-/// What is counted.
+/// An event to count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Event {
     /// `PERF_TYPE_*` of include/uapi/linux/perf_event.h.
     pub kind: u32,
-    /// Which of that kind: `config`.
+    /// The event of that type: `config`.
     pub number: u64,
 }
 
-/// How often an event was counted.
+/// The value of a counter.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Count {
-    /// How often, while it was counted.
+    /// Occurrences while the counter was running.
     pub events: u64,
     /// Nanoseconds since the counter was opened.
     pub enabled_nanoseconds: u64,
-    /// Nanoseconds of them in which it was counted: a CPU counts but a few events at a time.
+    /// Nanoseconds in which it was running: a CPU counts only a few events at a time.
     pub running_nanoseconds: u64,
 }
 
 impl Count {
-    /// How often, all in all: what was missed while other events were counted is estimated; nothing if it never was.
+    /// Estimated total occurrences, scaled for the time the counter was not running; `None` if it never ran.
     pub fn scaled(self) -> Option<f64> {
         (self.running_nanoseconds > 0)
             .then(|| self.events as f64 * (self.enabled_nanoseconds as f64 / self.running_nanoseconds as f64))
     }
 }
 
-/// A counter that counts.
+/// An open counter.
 pub trait Counter: Send {
-    /// What it has counted until now.
+    /// Its current value.
     ///
     /// # Errors
-    /// What read(2) answers.
+    /// The error of read(2).
     fn read(&mut self) -> Result<Count, Errno>;
 }
 
-impl Counter for Kept<File> {
+impl Counter for Permitted<File> {
     fn read(&mut self) -> Result<Count, Errno> {
-        let mut told = [0; 24];
-        self.get_mut().read_exact(&mut told).map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
-        let at = |offset| super::netlink::u64_at(&told, offset);
+        let mut values = [0; 24];
+        self.get_mut().read_exact(&mut values).map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
+        let at = |offset| super::netlink::u64_at(&values, offset);
         Ok(Count { events: at(0), enabled_nanoseconds: at(8), running_nanoseconds: at(16) })
     }
 }
@@ -55,22 +55,22 @@ impl Counter for Kept<File> {
 /// A counter of `event` on the CPU `cpu`, of all processes.
 ///
 /// # Errors
-/// What perf_event_open(2) answers: `ENOENT` or `EOPNOTSUPP` for what the CPU cannot count. `EMFILE` also if as many are
-/// open as [`crate::descriptors::COUNTERS`] may be.
-// No crate of safe calls has this one.
+/// The error of perf_event_open(2): `ENOENT` or `EOPNOTSUPP` for events that the CPU does not support. `EMFILE` also over
+/// the quota of [`crate::descriptors::COUNTERS`].
+// No safe crate wraps this call.
 #[cfg(target_os = "linux")]
 #[allow(unsafe_code)]
 pub fn open(event: Event, cpu: u32) -> Result<Box<dyn Counter>, Errno> {
     use std::os::fd::{FromRawFd, OwnedFd};
 
-    /// `PERF_ATTR_SIZE_VER0` of `struct perf_event_attr`, which every kernel takes.
+    /// `PERF_ATTR_SIZE_VER0` of `struct perf_event_attr`, which every kernel accepts.
     const LENGTH: usize = 64;
     const TOTAL_TIME_ENABLED: u64 = 1;
     const TOTAL_TIME_RUNNING: u64 = 2;
     const ALL_PROCESSES: libc::pid_t = -1;
     const NO_GROUP: libc::c_int = -1;
     const CLOSE_ON_EXEC: libc::c_ulong = 8;
-    let permit = crate::descriptors::COUNTERS.take().ok_or(Errno::MFILE)?;
+    let permit = crate::descriptors::COUNTERS.acquire().ok_or(Errno::MFILE)?;
     let mut attributes = [0u64; LENGTH / 8];
     let head = [event.kind.to_ne_bytes(), (LENGTH as u32).to_ne_bytes()].concat();
     attributes[0] = super::netlink::u64_at(&head, 0);
@@ -93,10 +93,10 @@ pub fn open(event: Event, cpu: u32) -> Result<Box<dyn Counter>, Errno> {
     }
     // SAFETY: the kernel has just given us the descriptor.
     let counter = File::from(unsafe { OwnedFd::from_raw_fd(descriptor) });
-    Ok(Box::new(Kept::new(counter, permit)))
+    Ok(Box::new(Permitted::new(counter, permit)))
 }
 
-/// Other systems are not asked.
+/// Not supported on other systems.
 ///
 /// # Errors
 /// `EOPNOTSUPP`.
@@ -116,7 +116,7 @@ mod tests {
         assert_eq!(Count::default().scaled(), None);
     }
 
-    /// Where the kernel lets us: as root, as a rule.
+    /// Runs where the kernel permits it: usually as root.
     #[test]
     fn the_running_kernel_counts_switches_or_says_why_not() {
         const SOFTWARE: u32 = 1;

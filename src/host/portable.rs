@@ -1,5 +1,5 @@
-//! The host as the crate sysinfo tells of it, on every system that it knows: less than Linux's own files say, under the
-//! same names. What it does not tell is left out.
+//! The host by the crate sysinfo, on every system that it supports. It has less than Linux's files; missing values are
+//! omitted.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,12 +12,12 @@ use sysinfo::{
 
 use super::kernel::{FsStat, Uname};
 use super::{Host, ReadError};
-use crate::ask::{Answerer, Asked};
+use crate::blocking::{CallFn, CallOutcome};
 
 /// The host by sysinfo.
 pub struct Portable {
     state: Mutex<State>,
-    /// Apart, as file systems may hang while they are asked.
+    /// Separate, as file systems may hang.
     disks: Arc<Mutex<Disks>>,
 }
 
@@ -29,40 +29,40 @@ struct State {
     cpus_at: Instant,
 }
 
-/// What a CPU has done since Taffrail was started.
+/// Time of a CPU since Taffrail's start.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct CpuTime {
-    /// Seconds in which it did something.
+    /// Busy seconds.
     pub busy_seconds: f64,
-    /// Seconds in which it did nothing.
+    /// Idle seconds.
     pub idle_seconds: f64,
 }
 
 /// Memory and swap, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Memory {
-    /// All memory.
+    /// Total memory.
     pub total: u64,
-    /// Memory that nothing uses.
+    /// Free memory.
     pub free: u64,
-    /// Memory that programs can have.
+    /// Available memory.
     pub available: u64,
-    /// All swap.
+    /// Total swap.
     pub swap_total: u64,
-    /// Swap that nothing uses.
+    /// Free swap.
     pub swap_free: u64,
 }
 
-/// A mounted file system, and the disk that it is on.
+/// A mounted file system and its disk.
 #[derive(Clone, Debug)]
 pub struct Disk {
     /// The device.
     pub name: String,
-    /// Where it is mounted.
+    /// Its mount point.
     pub mount_point: PathBuf,
     /// Its type.
     pub file_system: String,
-    /// Its size; inodes are not told.
+    /// Its size; inodes are unknown.
     pub size: FsStat,
     /// Bytes read from the disk since boot.
     pub read_bytes: u64,
@@ -70,45 +70,45 @@ pub struct Disk {
     pub written_bytes: u64,
 }
 
-/// A network interface; what it did is since boot.
+/// A network interface, with counters since boot.
 #[derive(Clone, Debug)]
 pub struct Network {
     /// Its name.
     pub name: String,
-    /// Bytes, packets and errors in receiving.
+    /// Received bytes, packets and errors.
     pub received: [u64; 3],
-    /// Bytes, packets and errors in transmitting.
+    /// Transmitted bytes, packets and errors.
     pub transmitted: [u64; 3],
 }
 
-/// A sensor of temperature, in degrees Celsius.
+/// A temperature sensor, in degrees Celsius.
 #[derive(Clone, Debug)]
 pub struct Sensor {
-    /// What it is called.
+    /// Its label.
     pub label: String,
-    /// The temperature now.
+    /// Current temperature.
     pub celsius: Option<f64>,
-    /// The temperature at which the device stops itself.
+    /// Critical temperature, at which the device shuts down.
     pub critical: Option<f64>,
 }
 
-/// What Taffrail itself uses.
+/// Resource usage of Taffrail.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Own {
-    /// Milliseconds that CPUs spent on it.
+    /// CPU milliseconds.
     pub cpu_milliseconds: u64,
-    /// Bytes of memory.
+    /// Resident bytes.
     pub resident_bytes: u64,
-    /// Bytes of address space.
+    /// Virtual bytes.
     pub virtual_bytes: u64,
-    /// When it was started, in Unix time.
+    /// Start time, in Unix seconds.
     pub started: u64,
 }
 
-/// What the system calls itself.
+/// Names of the system.
 #[derive(Clone, Debug, Default)]
 pub struct Names {
-    /// As uname(2) would say it.
+    /// As by uname(2).
     pub uname: Uname,
     /// Such as `debian` or `macos`.
     pub id: String,
@@ -116,7 +116,7 @@ pub struct Names {
     pub name: String,
     /// Its version.
     pub version: String,
-    /// Both, for people.
+    /// Both, as text.
     pub pretty_name: String,
 }
 
@@ -162,11 +162,11 @@ impl Portable {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What each CPU has done, counted up from what it was doing between two readings.
+    /// Time of each CPU, accumulated from its usage between readings.
     pub fn cpus(&self) -> Vec<CpuTime> {
         let state = &mut *self.state();
         let elapsed = state.cpus_at.elapsed();
-        // Sooner, nothing new is to be had.
+        // sysinfo has no new data before.
         if elapsed >= MINIMUM_CPU_UPDATE_INTERVAL {
             state.system.refresh_cpu_usage();
             state.cpus_at = Instant::now();
@@ -183,7 +183,7 @@ impl Portable {
         state.cpus.clone()
     }
 
-    /// How many CPUs there are, and how many cores.
+    /// The number of CPUs and of cores.
     pub fn cpu_counts(&self) -> (usize, Option<usize>) {
         (self.state().system.cpus().len(), System::physical_core_count())
     }
@@ -201,18 +201,18 @@ impl Portable {
         }
     }
 
-    /// Load averages over 1, 5 and 15 minutes; nothing where the system has none.
+    /// Load averages over 1, 5 and 15 minutes; `None` where the system has none.
     pub fn load(&self) -> Option<[f64; 3]> {
         let load = System::load_average();
         (!cfg!(windows)).then_some([load.one, load.five, load.fifteen])
     }
 
-    /// Seconds since boot, and when that was, in Unix time.
+    /// Uptime in seconds, and boot time in Unix seconds.
     pub fn uptime(&self) -> (u64, u64) {
         (System::uptime(), System::boot_time())
     }
 
-    /// What the system calls itself.
+    /// Names of the system.
     pub fn names(&self) -> Names {
         let version = System::os_version().unwrap_or_default();
         let uname = Uname {
@@ -235,22 +235,22 @@ impl Portable {
     /// The mounted file systems of `host`.
     ///
     /// # Errors
-    /// [`ReadError::Silent`] if one of them does not answer: they can only be asked all together.
+    /// [`ReadError::Silent`] if one of them hangs: sysinfo reads all at once.
     pub fn disks(&self, host: &Host) -> Result<Vec<Disk>, ReadError> {
-        const PATIENCE: Duration = Duration::from_millis(400);
+        const TIMEOUT: Duration = Duration::from_millis(400);
         let disks = self.disks.clone();
-        let answerer: Answerer<(), Vec<Disk>> = Arc::new(move |(), _: &_| {
+        let answerer: CallFn<(), Vec<Disk>> = Arc::new(move |(), _: &_| {
             let mut disks = disks.lock().unwrap_or_else(PoisonError::into_inner);
             disks.refresh_specifics(true, DiskRefreshKind::everything());
             disks.list().iter().map(Disk::from).collect()
         });
-        match host.questions(1).ask(vec![()], &answerer, PATIENCE.into()).pop() {
-            Some(Asked::Now(disks) | Asked::Late(disks)) => Ok(disks),
+        match host.questions_to_mounts(1).run_all(vec![()], &answerer, TIMEOUT.into()).pop() {
+            Some(CallOutcome::Completed(disks) | CallOutcome::Late(disks)) => Ok(disks),
             _ => Err(ReadError::Silent { what: "the mounted file systems".to_owned() }),
         }
     }
 
-    /// The network interfaces, in the order of their names.
+    /// The network interfaces, in name order.
     pub fn networks(&self) -> Vec<Network> {
         let networks = &mut self.state().networks;
         networks.refresh(true);
@@ -268,7 +268,7 @@ impl Portable {
         found
     }
 
-    /// The sensors of temperature.
+    /// The temperature sensors.
     pub fn sensors(&self) -> Vec<Sensor> {
         let components = &mut self.state().components;
         components.refresh(true);
@@ -280,7 +280,7 @@ impl Portable {
         components.list().iter().map(sensor).collect()
     }
 
-    /// What Taffrail itself uses.
+    /// Resource usage of Taffrail.
     pub fn own(&self) -> Option<Own> {
         let pid: Pid = get_current_pid().ok()?;
         let system = &mut self.state().system;

@@ -1,4 +1,4 @@
-//! What a kernel file says, line by line and field by field, with every error naming its path and line.
+//! Parses kernel files by line and field. Every error names path and line.
 
 use std::borrow::Cow;
 use std::io;
@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 
 use super::errno::Errno;
 
-/// Why something of the host could not be read: where, what was expected there, and what was found.
+/// Why a read of the host failed: where, what was expected, what was found.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 pub enum ReadError {
-    /// The host has no such thing: the kernel lacks the feature, the hardware is not there. Normal.
+    /// The host lacks the feature or the hardware. Normal.
     #[error("{}: not on this host", .0.display())]
     Absent(PathBuf),
     /// The file exists and cannot be read.
@@ -17,33 +17,33 @@ pub enum ReadError {
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// What the kernel answered.
+        /// The kernel's error.
         reason: String,
     },
-    /// The file was read and does not say what it should.
+    /// The file is malformed.
     #[error("{}:{line}: expected {expected}, found {found}", path.display())]
     Malformed {
         /// The file.
         path: PathBuf,
         /// The line, from 1.
         line: usize,
-        /// What stands there in a sound file.
+        /// The expected content.
         expected: &'static str,
-        /// What stands there in this one, shortened.
+        /// The found content, shortened.
         found: String,
     },
-    /// A peer that says nothing. The words stay the same for as long as it does not.
+    /// A peer timed out. The message is constant while it does.
     #[error("{what}: no answer; it is asked again in the background")]
     Silent {
-        /// What was asked.
+        /// The source.
         what: String,
     },
-    /// A reading that a system call or a peer refused.
+    /// A system call or a peer returned an error.
     #[error("{what}: {reason}")]
     Refused {
-        /// What was asked.
+        /// The source.
         what: String,
-        /// The answer.
+        /// The error.
         reason: String,
     },
 }
@@ -52,20 +52,42 @@ impl ReadError {
     /// The error of opening or reading `path`.
     pub fn io(path: &Path, error: Errno) -> Self {
         match error {
-            Errno::NOENT | Errno::NOTDIR | Errno::NODEV | Errno::NXIO | Errno::OPNOTSUPP => {
+            // A process that ended has no files; one that ends while its file is read is ESRCH.
+            Errno::NOENT | Errno::NOTDIR | Errno::NODEV | Errno::NXIO | Errno::OPNOTSUPP | Errno::SRCH => {
                 ReadError::Absent(path.to_owned())
             }
             other => ReadError::Unreadable { path: path.to_owned(), reason: reason(other) },
         }
     }
 
-    /// Whether the host simply has no such thing.
+    /// The file or other source.
+    pub fn subject(&self) -> Cow<'_, str> {
+        match self {
+            ReadError::Absent(path) | ReadError::Unreadable { path, .. } | ReadError::Malformed { path, .. } => {
+                path.to_string_lossy()
+            }
+            ReadError::Silent { what } | ReadError::Refused { what, .. } => Cow::Borrowed(what),
+        }
+    }
+
+    /// The reason, the same for all errors of a kind.
+    pub fn words(&self) -> Cow<'_, str> {
+        match self {
+            ReadError::Absent(_) => "not on this host".into(),
+            ReadError::Silent { .. } => "no answer".into(),
+            ReadError::Unreadable { reason, .. } => format!("cannot be read: {reason}").into(),
+            ReadError::Malformed { expected, .. } => format!("expected {expected}").into(),
+            ReadError::Refused { reason, .. } => reason.into(),
+        }
+    }
+
+    /// Whether the host lacks the feature.
     pub fn is_absent(&self) -> bool {
         matches!(self, ReadError::Absent(_))
     }
 }
 
-/// The kernel's words for an error number, without the number.
+/// The message of an error number, without the number.
 pub fn reason(error: Errno) -> String {
     let words = io::Error::from(error).to_string();
     words.split(" (os error").next().unwrap_or_default().to_lowercase()
@@ -84,12 +106,20 @@ impl<'a> Text<'a> {
         Text { path, bytes }
     }
 
+    /// The text.
+    ///
+    /// # Errors
+    /// If it is empty, which a file with `expected` never is.
+    pub fn not_empty(self, expected: &'static str) -> Result<Self, ReadError> {
+        if self.bytes.is_empty() { Err(self.end().malformed(expected, b"")) } else { Ok(self) }
+    }
+
     /// Everything, as read.
     pub fn bytes(self) -> &'a [u8] {
         self.bytes
     }
 
-    /// The lines, without their line ends; a last line without one counts too.
+    /// The lines, without line ends. The last may lack one.
     pub fn lines(self) -> impl Iterator<Item = Line<'a>> {
         let mut rest = self.bytes;
         let mut number = 0;
@@ -105,22 +135,22 @@ impl<'a> Text<'a> {
         })
     }
 
-    /// The first line; an empty one if the file is empty.
+    /// The first line; empty if the file is.
     pub fn first_line(self) -> Line<'a> {
         self.lines().next().unwrap_or(Line { path: self.path, number: 1, bytes: b"" })
     }
 
-    /// The empty line behind the last, where something that is missing would stand.
+    /// The empty line after the last, as the position of missing content.
     pub fn end(self) -> Line<'a> {
         Line { path: self.path, number: self.lines().count() + 1, bytes: b"" }
     }
 
-    /// The content as one trimmed string, as files of one value hold it.
+    /// The content as one trimmed string.
     pub fn trimmed(self) -> Cow<'a, str> {
         String::from_utf8_lossy(self.bytes.trim_ascii())
     }
 
-    /// The content as one number, as files of one value hold it.
+    /// The content as one number.
     pub fn number<T: Number>(self, expected: &'static str) -> Result<T, ReadError> {
         let line = self.first_line();
         T::parse(line.bytes.trim_ascii()).ok_or_else(|| line.malformed(expected, line.bytes))
@@ -141,7 +171,7 @@ impl<'a> Line<'a> {
         self.bytes
     }
 
-    /// The same line from byte `start` on, for what follows a prefix.
+    /// The line from byte `start`, after a prefix.
     pub fn from(self, start: usize) -> Line<'a> {
         Line { bytes: &self.bytes[start.min(self.bytes.len())..], ..self }
     }
@@ -157,7 +187,7 @@ impl<'a> Line<'a> {
         Some((self.bytes[..colon].trim_ascii(), self.from(colon + 1)))
     }
 
-    /// The error that this line holds `found` where `expected` should stand.
+    /// An error: the line has `found` instead of `expected`.
     pub fn malformed(self, expected: &'static str, found: &[u8]) -> ReadError {
         const SHOWN: usize = 60;
         let shown = String::from_utf8_lossy(&found[..found.len().min(SHOWN)]);
@@ -190,19 +220,24 @@ impl<'a> Iterator for Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    /// The next field, which must be there.
+    /// The remainder of the line, with its inner white space: a name that may have spaces. Trimmed.
+    pub fn remainder(self) -> &'a [u8] {
+        self.rest.trim_ascii()
+    }
+
+    /// The next field, required.
     pub fn required(&mut self, expected: &'static str) -> Result<&'a [u8], ReadError> {
         let line = self.line;
         self.next().ok_or_else(|| line.malformed(expected, b""))
     }
 
-    /// The next field as a number, which must be there.
+    /// The next field as a number, required.
     pub fn number<T: Number>(&mut self, expected: &'static str) -> Result<T, ReadError> {
         let field = self.required(expected)?;
         T::parse(field).ok_or_else(|| self.line.malformed(expected, field))
     }
 
-    /// The next field as a number if there is a next field: later kernels append columns.
+    /// The next field as a number, if present: later kernels append columns.
     pub fn optional<T: Number>(&mut self, expected: &'static str) -> Result<Option<T>, ReadError> {
         match self.next() {
             None => Ok(None),
@@ -211,15 +246,38 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// A number as kernel files spell it.
+/// Decodes the octal escapes in a name: space, tab, newline, backslash and # of lib/string_helpers.c, `string_escape_mem`.
+pub fn unescape(field: &[u8]) -> String {
+    let mut plain = Vec::with_capacity(field.len());
+    let mut rest = field;
+    while let Some((&byte, after)) = rest.split_first() {
+        let octal = |digits: &[u8; 3]| {
+            let digits = std::str::from_utf8(digits).ok()?;
+            u8::from_str_radix(digits, 8).ok()
+        };
+        match after.first_chunk().and_then(octal).filter(|_| byte == b'\\') {
+            Some(escaped) => {
+                plain.push(escaped);
+                rest = &after[3..];
+            }
+            None => {
+                plain.push(byte);
+                rest = after;
+            }
+        }
+    }
+    String::from_utf8_lossy(&plain).into_owned()
+}
+
+/// A number in a kernel file.
 pub trait Number: Sized {
-    /// The number, or nothing if `bytes` is not one or does not fit.
+    /// The number; `None` if `bytes` is malformed or overflows.
     fn parse(bytes: &[u8]) -> Option<Self>;
 }
 
 impl Number for u64 {
     fn parse(bytes: &[u8]) -> Option<u64> {
-        /// So many digits fit whatever they are.
+        /// This many digits never overflow.
         const SURE: usize = 19;
         if bytes.is_empty() {
             return None;
@@ -236,6 +294,16 @@ impl Number for i64 {
         match bytes.strip_prefix(b"-") {
             Some(digits) => u64::parse(digits).and_then(|n| 0i64.checked_sub_unsigned(n)),
             None => u64::parse(bytes).and_then(|n| n.try_into().ok()),
+        }
+    }
+}
+
+/// Any integer that the kernel prints: from `i64::MIN` to `u64::MAX`.
+impl Number for i128 {
+    fn parse(bytes: &[u8]) -> Option<i128> {
+        match bytes.first() {
+            Some(b'-') => i64::parse(bytes).map(i128::from),
+            _ => u64::parse(bytes).map(i128::from),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A plain file that seldom changes.
+//! Plain files that seldom change.
 
 use std::path::{Path, PathBuf};
 
@@ -7,8 +7,8 @@ use super::file::read_once;
 use super::text::{ReadError, Text};
 use crate::system::Stamp;
 
-/// What was made of a plain file's content; the file is read again only when it is another one or was written to.
-/// Not for procfs and sysfs, whose files always look new or never do.
+/// A value parsed from a plain file, which is read again only when it was replaced or modified. Not for procfs and sysfs,
+/// whose modification times are meaningless.
 #[derive(Debug)]
 pub struct Watched<T> {
     path: PathBuf,
@@ -17,15 +17,15 @@ pub struct Watched<T> {
 }
 
 impl<T: Default> Watched<T> {
-    /// The file at `path`; it is read when first asked for.
+    /// The file at `path`, read at the first use.
     pub fn new(path: PathBuf) -> Self {
         Watched { path, stamp: None, made: T::default() }
     }
 
-    /// What `make` makes of the content, made anew if the file has changed.
+    /// The value that `make` parses, parsed again if the file has changed.
     ///
     /// # Errors
-    /// That the file cannot be read; what was made of it before is forgotten then.
+    /// If the file cannot be read; the value is dropped then.
     pub fn get(&mut self, buffer: &mut Vec<u8>, make: impl FnOnce(Text<'_>) -> T) -> Result<&T, ReadError> {
         let stamp = stamp_of(&self.path)?;
         if self.stamp != Some(stamp) {

@@ -1,4 +1,4 @@
-//! Who may ask for what: users by password, bearers by token.
+//! Authentication by password or bearer token, and authorization by rights.
 
 use std::sync::Arc;
 
@@ -8,16 +8,17 @@ use hyper::HeaderMap;
 use hyper::header::AUTHORIZATION;
 
 use super::passwords::{Busy, Hash, Passwords};
+use super::{Digest, parse_hex, sha256};
 use crate::config::{Key, KeyInfo, Pattern, Secret, Section};
 
-/// What one may be allowed to do.
+/// A right of a user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Right {
-    /// To see what is measured and what was pushed.
+    /// Read metrics and pushed groups.
     Read,
-    /// To push, and to delete groups by their keys.
+    /// Push, and delete groups by key.
     Push,
-    /// To delete at large, and to end the process.
+    /// Delete many groups at once, and stop the process.
     Admin,
 }
 
@@ -29,38 +30,38 @@ impl Right {
     }
 }
 
-/// One who is known.
+/// A configured user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct User {
-    /// The name, for basic authentication and for messages.
+    /// Name, for basic authentication and messages.
     pub name: String,
     /// The bcrypt hash of the password.
     pub password_hash: Option<Hash>,
     /// The SHA-256 of the token.
-    pub token: Option<[u8; 32]>,
-    /// What is allowed.
+    pub token: Option<Digest>,
+    /// The user's rights.
     pub rights: Vec<Right>,
-    /// To which jobs pushing and deleting is limited; to none, if there are no patterns.
+    /// Jobs that the user may push to and delete; none without a pattern.
     pub jobs: Vec<Pattern>,
 }
 
-const NAME: Key<String> = Key::optional("name", "The name: that of basic authentication, and in messages.");
+const NAME: Key<String> = Key::optional("name", "User name for basic authentication and in log messages.");
 const PASSWORD_HASH: Key<Secret> = Key::optional(
     "password_hash",
-    "The bcrypt hash of the password, as htpasswd -nBC 10 NAME makes it, of cost 4 to 14; without one, there is no password.",
+    "bcrypt hash of the password, as htpasswd -nBC 10 NAME prints it, with a cost of 4 to 14. Without it, the user has no password.",
 );
-const TOKEN: Key<Secret> = Key::optional("token", "The bearer token.");
+const TOKEN: Key<Secret> = Key::optional("token", "Bearer token.");
 const TOKEN_SHA256: Key<Secret> =
-    Key::optional("token_sha256", "Instead of the token, its SHA-256 in hexadecimal digits.");
+    Key::optional("token_sha256", "SHA-256 of the bearer token in hexadecimal, instead of `token`.");
 const ALLOWED: Key<Vec<String>> = Key::new(
     "rights",
     "[\"read\", \"push\", \"admin\"]",
-    "What is allowed: \"read\", \"push\" (and to delete single groups), \"admin\" (to delete at large, and to end Taffrail).",
+    "Permissions: \"read\", \"push\" (which includes deleting single groups), \"admin\" (deleting groups by matcher, wiping, stopping Taffrail).",
 );
 const JOBS: Key<Vec<Pattern>> = Key::new(
     "jobs",
     "[\".*\"]",
-    "The jobs that may be pushed to, and groups of which may be deleted: regular expressions, each of which matches the whole.",
+    "Jobs that the user may push to and whose groups the user may delete, as anchored regular expressions.",
 );
 
 /// The settings of `[[http.users]]`.
@@ -68,14 +69,14 @@ pub const KEYS: &[KeyInfo] =
     &[NAME.info(), PASSWORD_HASH.info(), TOKEN.info(), TOKEN_SHA256.info(), ALLOWED.info(), JOBS.info()];
 
 impl User {
-    /// One who may do everything, by password.
+    /// A user with all rights, by password.
     pub fn with_password(name: String, password_hash: Hash) -> User {
         let rights = RIGHTS.iter().map(|(_, right)| *right).collect();
         let jobs = Pattern::new(".*").into_iter().collect();
         User { name, password_hash: Some(password_hash), token: None, rights, jobs }
     }
 
-    /// The users in `section`.
+    /// The users configured in `section`.
     pub fn all(section: &mut Section<'_>) -> Vec<User> {
         section.tables("users").iter_mut().map(User::new).collect()
     }
@@ -95,37 +96,37 @@ impl User {
             }
         };
         let hashed = section.optional(&TOKEN_SHA256).and_then(|hex| {
-            let digest = unhex(hex.reveal());
+            let digest = parse_hex(hex.reveal());
             if digest.is_none() {
                 section.wrong("token_sha256", "expected 64 hexadecimal digits");
             }
             digest
         });
-        let token = section.optional(&TOKEN).map(|token| sha256(token.reveal().as_bytes())).or(hashed);
+        let token = section.optional(&TOKEN);
+        if token.as_ref().is_some_and(|token| token.reveal().trim().is_empty()) {
+            section.wrong("token", "expected a token, found an empty one, which is never accepted");
+        }
+        let token = token.map(|token| sha256(token.reveal().as_bytes())).or(hashed);
         if !has_password && token.is_none() {
             section.wrong("name", "expected password_hash, token or token_sha256 beside the name, found none");
         }
-        let mut rights = Vec::new();
-        for name in section.get(&ALLOWED) {
-            match RIGHTS.iter().find(|(known, _)| *known == name) {
-                Some((_, right)) => rights.push(*right),
-                None => section.wrong("rights", format!("expected read, push or admin, found {name:?}")),
-            }
-        }
+        let allowed = section.some_of(&ALLOWED, &RIGHTS.map(|(name, _)| name));
+        let rights = RIGHTS.iter().filter(|(name, _)| allowed.iter().any(|allowed| allowed == name));
+        let rights = rights.map(|(_, right)| *right).collect();
         User { name, password_hash, token, rights, jobs: section.get(&JOBS) }
     }
 }
 
-/// Who asks.
+/// The user of a request.
 #[derive(Clone, Debug)]
 pub enum Viewer {
-    /// Nobody is asked who he is.
-    Anybody,
-    /// One who is known.
+    /// No users are configured.
+    Anonymous,
+    /// A configured user.
     Known(Arc<User>),
 }
 
-/// That one may not do what he asked for.
+/// A user lacks a right.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{user} may not {what}")]
 pub struct Forbidden {
@@ -134,10 +135,10 @@ pub struct Forbidden {
 }
 
 impl Viewer {
-    /// Whether one has this right.
+    /// Requires a right.
     ///
     /// # Errors
-    /// In a line, who lacks what.
+    /// If the user lacks it.
     pub fn may(&self, right: Right) -> Result<(), Forbidden> {
         match self {
             Viewer::Known(user) if !user.rights.contains(&right) => Err(Forbidden {
@@ -148,10 +149,10 @@ impl Viewer {
         }
     }
 
-    /// Whether one may push to this job, and delete its groups.
+    /// Requires the right to push to a job and to delete its groups.
     ///
     /// # Errors
-    /// In a line, who lacks what.
+    /// If the user lacks it.
     pub fn may_push(&self, job: &str) -> Result<(), Forbidden> {
         self.may(Right::Push)?;
         match self {
@@ -164,18 +165,18 @@ impl Viewer {
     }
 }
 
-/// Those who are known, and their passwords.
+/// The configured users and their passwords.
 pub struct Access {
     users: Vec<Arc<User>>,
     passwords: Passwords,
 }
 
-/// Why nobody is let in.
+/// Why a request is not authenticated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Denied {
-    /// He is not known.
+    /// No user has these credentials.
     Unknown,
-    /// Whether he is could not be found out now.
+    /// The password cannot be verified now.
     Busy(Busy),
 }
 
@@ -186,24 +187,24 @@ impl From<Busy> for Denied {
 }
 
 impl Access {
-    /// Access for `users`; for anybody, if there are none. What was found out of passwords `before` is still known.
+    /// Access for `users`, or for every client if there are none. Passwords verified by `before` stay cached.
     pub fn new(users: Vec<User>, before: Option<&Access>) -> Access {
         let hashes = users.iter().filter_map(|user| user.password_hash.as_ref());
         let passwords = Passwords::new(hashes, before.map(|before| &before.passwords));
         Access { users: users.into_iter().map(Arc::new).collect(), passwords }
     }
 
-    /// Who asks, by the header `Authorization`.
+    /// Authenticates by the `Authorization` header.
     ///
     /// # Errors
-    /// That he is not known, or that too many ask.
+    /// If the user is unknown, or too many passwords are being verified.
     pub async fn viewer(&self, headers: &HeaderMap) -> Result<Viewer, Denied> {
         if self.users.is_empty() {
-            return Ok(Viewer::Anybody);
+            return Ok(Viewer::Anonymous);
         }
         let Some((scheme, credentials)) = credentials(headers) else { return Err(Denied::Unknown) };
         let user = match () {
-            // InfluxDB's clients say Token.
+            // The scheme of InfluxDB's clients.
             () if scheme.eq_ignore_ascii_case("bearer") || scheme.eq_ignore_ascii_case("token") => {
                 self.bearer(credentials)
             }
@@ -214,7 +215,7 @@ impl Access {
     }
 
     fn bearer(&self, token: &str) -> Option<Arc<User>> {
-        // Digests are compared, so that the time it takes tells nothing of the token.
+        // Comparing digests leaks nothing about the token by timing.
         let digest = sha256(token.as_bytes());
         self.users.iter().find(|user| user.token == Some(digest)).cloned()
     }
@@ -231,27 +232,10 @@ impl Access {
     }
 }
 
-/// The scheme and what follows it in `Authorization`.
+/// Scheme and credentials of `Authorization`.
 fn credentials(headers: &HeaderMap) -> Option<(&str, &str)> {
     let (scheme, credentials) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     Some((scheme, credentials.trim()))
-}
-
-pub(super) fn sha256(bytes: &[u8]) -> [u8; 32] {
-    let mut digest = [0; 32];
-    digest.copy_from_slice(ring::digest::digest(&ring::digest::SHA256, bytes).as_ref());
-    digest
-}
-
-fn unhex(text: &str) -> Option<[u8; 32]> {
-    let mut digest = [0; 32];
-    if text.len() != 64 || !text.is_ascii() {
-        return None;
-    }
-    for (byte, at) in digest.iter_mut().zip((0..64).step_by(2)) {
-        *byte = u8::from_str_radix(&text[at..at + 2], 16).ok()?;
-    }
-    Some(digest)
 }
 
 #[cfg(test)]
@@ -261,8 +245,8 @@ mod tests {
     #[test]
     fn a_digest_is_read_as_it_is_written() {
         let hex = "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b";
-        assert_eq!(unhex(hex), Some(sha256(b"secret")));
-        assert_eq!(unhex(&hex[1..]), None);
-        assert_eq!(unhex(&hex.replace('b', "g")), None);
+        assert_eq!(parse_hex(hex), Some(sha256(b"secret")));
+        assert_eq!(parse_hex(&hex[1..]), None);
+        assert_eq!(parse_hex(&hex.replace('b', "g")), None);
     }
 }

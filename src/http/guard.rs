@@ -1,4 +1,4 @@
-//! What stands before the endpoints, in force: TLS, who may ask, headers, a rate. Read again when its files change.
+//! The protection in force: TLS, users, headers, rate limit. Reloaded when its files change.
 
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::channel;
@@ -17,15 +17,15 @@ use super::tls::Tls;
 use super::web_config;
 use crate::log::Episode;
 use crate::system::Stamp;
-use crate::system::regular_file::{PATIENCE, RegularFileError, within};
+use crate::system::regular_file::{READ_TIMEOUT, RegularFileError, within};
 
-/// What holds for connections and requests at one moment.
+/// The protection of new connections and requests.
 pub struct InForce {
     /// TLS.
     pub tls: Option<Arc<ServerConfig>>,
-    /// Who may ask.
+    /// Users.
     pub access: Access,
-    /// Headers of every answer.
+    /// Headers of every response.
     pub headers: HeaderMap,
     bucket: Option<Mutex<Bucket>>,
 }
@@ -50,135 +50,135 @@ impl Bucket {
 }
 
 impl InForce {
-    /// Whether one more request may be answered.
-    pub fn has_room(&self) -> bool {
+    /// Whether one more request is within the rate limit.
+    pub fn is_within_rate(&self) -> bool {
         let Some(bucket) = &self.bucket else { return true };
         bucket.lock().unwrap_or_else(PoisonError::into_inner).take(Instant::now())
     }
 }
 
-/// A file, and how to know whether it has changed; nothing if it is not there.
+/// A file with its stamp; none if it is absent.
 type Watch = (PathBuf, Option<Stamp>);
 
 fn stamp(path: &Path) -> Result<Watch, RegularFileError> {
     let named = path.to_owned();
-    let found = within(path, PATIENCE, move || named.metadata().ok().map(|metadata| Stamp::from(&metadata)));
+    let found = within(path, READ_TIMEOUT, move || named.metadata().ok().map(|metadata| Stamp::from(&metadata)));
     match found {
         Ok(stamp) => Ok((path.to_owned(), stamp)),
         Err(reason) => Err(RegularFileError { path: path.to_owned(), reason }),
     }
 }
 
-/// What holds, kept up to date with the files that it comes from.
+/// The protection, state up to date with its files.
 pub struct Guard {
-    kept: Arc<Kept>,
+    state: Arc<State>,
 }
 
-struct Kept {
+struct State {
     origin: Origin,
     in_force: ArcSwap<InForce>,
     watched: Mutex<Watched>,
 }
 
 struct Watched {
-    looked: Instant,
-    /// Whether somebody looks at the files at the moment.
-    is_looked_at: bool,
+    checked_at: Instant,
+    /// Whether a check of the files is in progress.
+    is_checking: bool,
     stamps: Vec<Watch>,
-    /// Whether their file system does not answer.
+    /// Whether their file system hangs.
     hanging: Episode<()>,
 }
 
 impl Guard {
-    /// What `origin` asks for.
+    /// Loads the protection from `origin`.
     ///
     /// # Errors
-    /// Why that cannot be had.
+    /// If a file cannot be loaded.
     pub fn new(origin: Origin) -> Result<Guard, String> {
         let (in_force, stamps) = load(&origin, None)?;
-        Ok(Guard { kept: Arc::new(Kept::new(origin, in_force, stamps)) })
+        Ok(Guard { state: Arc::new(State::new(origin, in_force, stamps)) })
     }
 
-    /// What lets everybody in.
+    /// Without any protection.
     pub fn open() -> Guard {
         let in_force =
             InForce { tls: None, access: Access::new(Vec::new(), None), headers: HeaderMap::new(), bucket: None };
-        Guard { kept: Arc::new(Kept::new(Origin::Own(Box::default()), in_force, Vec::new())) }
+        Guard { state: Arc::new(State::new(Origin::Own(Box::default()), in_force, Vec::new())) }
     }
 
-    /// What `origin` asks for: this one, if it stands there, with its files read again, whether they seem to have changed or
-    /// not; or another. They are read off the thread that serves.
+    /// Loads the protection from `origin`, reusing this one if its origin is the same. Files are read unconditionally,
+    /// on a thread of their own.
     ///
     /// # Errors
     /// As [`Guard::new`].
     pub async fn renewed(self: &Arc<Guard>, origin: Origin) -> Result<Arc<Guard>, String> {
         let guard = self.clone();
-        let renew = move || match origin == guard.kept.origin {
-            true => guard.kept.read_again().map(|()| guard),
+        let renew = move || match origin == guard.state.origin {
+            true => guard.state.read_again().map(|()| guard),
             false => Guard::new(origin).map(Arc::new),
         };
         let renewed = spawn_blocking(renew).await;
         renewed.unwrap_or_else(|failed| Err(format!("certificates and users cannot be read: {failed}")))
     }
 
-    /// What holds now. Files are looked at once a second at most; what is wrong in them is told once, and what was
-    /// before holds on. Whoever asks waits for the look, but not for a file system that hangs.
+    /// The protection in force. Checks the files at most once a second. An error is logged once and leaves the protection
+    /// unchanged. The caller waits for the check, but not for a hanging file system.
     pub fn in_force(&self) -> Arc<InForce> {
-        if self.kept.is_due() {
-            self.look();
+        if self.state.is_due() {
+            self.check();
         }
-        self.kept.in_force.load_full()
+        self.state.in_force.load_full()
     }
 
-    fn look(&self) {
-        /// A look takes less than a millisecond; under load, or where a file is behind a network, it may take longer.
-        const A_MOMENT: Duration = Duration::from_millis(50);
+    fn check(&self) {
+        /// A check takes less than a millisecond; more under load or on a network file system.
+        const CHECK_TIMEOUT: Duration = Duration::from_millis(50);
         let (done, is_done) = channel();
-        let kept = self.kept.clone();
-        let looking = move || {
-            let _looking = Looking(&kept);
-            kept.look();
+        let guarded = self.state.clone();
+        let check = move || {
+            let _check = Check(&guarded);
+            guarded.check();
             let _ = done.send(());
         };
-        match thread::Builder::new().name("certificates".to_owned()).spawn(looking) {
-            Ok(_) => drop(is_done.recv_timeout(A_MOMENT)),
-            Err(_) => self.kept.watched().is_looked_at = false,
+        match thread::Builder::new().name("certificates".to_owned()).spawn(check) {
+            Ok(_) => drop(is_done.recv_timeout(CHECK_TIMEOUT)),
+            Err(_) => self.state.watched().is_checking = false,
         }
     }
 }
 
-/// Whoever looks at the files; by being dropped he is done, however it went.
-struct Looking<'k>(&'k Kept);
+/// A check in progress. Dropping it ends the check, even after a panic.
+struct Check<'s>(&'s State);
 
-impl Drop for Looking<'_> {
+impl Drop for Check<'_> {
     fn drop(&mut self) {
-        self.0.watched().is_looked_at = false;
+        self.0.watched().is_checking = false;
     }
 }
 
-impl Kept {
+impl State {
     fn new(origin: Origin, in_force: InForce, stamps: Vec<Watch>) -> Self {
-        let watched = Watched { looked: Instant::now(), is_looked_at: false, stamps, hanging: Episode::default() };
-        Kept { origin, in_force: ArcSwap::from_pointee(in_force), watched: Mutex::new(watched) }
+        let watched = Watched { checked_at: Instant::now(), is_checking: false, stamps, hanging: Episode::default() };
+        State { origin, in_force: ArcSwap::from_pointee(in_force), watched: Mutex::new(watched) }
     }
 
     fn watched(&self) -> MutexGuard<'_, Watched> {
         self.watched.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether the files are to be looked at, which is then up to whoever asked.
+    /// Whether a check is due. If so, the caller must make it.
     fn is_due(&self) -> bool {
         const EVERY: Duration = Duration::from_secs(1);
         let mut watched = self.watched();
-        if watched.stamps.is_empty() || watched.is_looked_at || watched.looked.elapsed() < EVERY {
+        if watched.stamps.is_empty() || watched.is_checking || watched.checked_at.elapsed() < EVERY {
             return false;
         }
-        watched.looked = Instant::now();
-        watched.is_looked_at = true;
+        watched.checked_at = Instant::now();
+        watched.is_checking = true;
         true
     }
 
-    fn look(&self) {
+    fn check(&self) {
         let before = self.watched().stamps.clone();
         let now: Result<Vec<Watch>, _> = before.iter().map(|(path, _)| stamp(path)).collect();
         match now {
@@ -188,7 +188,7 @@ impl Kept {
                 }
             }
             Ok(now) => {
-                if let Some(over) = self.watched().hanging.is_well() {
+                if let Some(over) = self.watched().hanging.recovered() {
                     tracing::info!("certificates and users can be looked at again {over}");
                 }
                 if now != before {
@@ -198,7 +198,7 @@ impl Kept {
         }
     }
 
-    /// Takes what the files say now.
+    /// Reloads the files.
     fn read_again(&self) -> Result<(), String> {
         let (in_force, stamps) = load(&self.origin, Some(&self.in_force.load().access))?;
         self.in_force.store(Arc::new(in_force));
@@ -206,7 +206,7 @@ impl Kept {
         Ok(())
     }
 
-    /// Takes what the files say now, when they look like `now`.
+    /// Reloads the files, whose stamps are `now`.
     fn load(&self, now: Vec<Watch>) {
         match self.read_again() {
             Ok(()) => tracing::info!("certificates and users were read again"),
@@ -243,10 +243,10 @@ mod tests {
 
     #[test]
     fn a_bucket_holds_a_burst_and_fills_by_time() {
-        let begun = Instant::now();
+        let start = Instant::now();
         let rate = Rate { interval: Duration::from_millis(100), burst: 2 };
-        let mut bucket = Bucket { rate, tokens: 2.0, filled: begun };
-        let after = |milliseconds| begun + Duration::from_millis(milliseconds);
+        let mut bucket = Bucket { rate, tokens: 2.0, filled: start };
+        let after = |milliseconds| start + Duration::from_millis(milliseconds);
         let taken: Vec<bool> = [0, 0, 0, 150, 150, 900, 900, 900].map(|time| bucket.take(after(time))).to_vec();
         assert_eq!(taken, [true, true, false, true, false, true, true, false]);
     }

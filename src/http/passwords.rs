@@ -1,10 +1,12 @@
-//! Passwords: their hashes, and their verification, which takes the same for everybody who is not let in.
+//! Password hashes, and verification that takes the same time for every wrong password.
 
 use std::collections::HashSet;
 use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Semaphore;
+
+use super::{Digest, sha256};
 
 /// The bcrypt hash of a password.
 #[derive(Clone, PartialEq, Eq)]
@@ -20,14 +22,13 @@ impl std::fmt::Debug for Hash {
 }
 
 impl Hash {
-    /// The costs that a hash may have. Each is twice the work of the one before: of 14 it is about a second, for every
-    /// wrong password that anybody sends.
+    /// Valid costs. Each doubles the work of the one before: cost 14 takes about a second per wrong password.
     pub const COSTS: RangeInclusive<u32> = 4..=14;
 
-    /// The hash that `text` is.
+    /// Parses a hash.
     ///
     /// # Errors
-    /// Why it is none, without the text, which may be a password.
+    /// If it is invalid. The message omits the text, which may be a password.
     pub fn new(text: &str) -> Result<Hash, String> {
         let Ok(parts) = text.parse::<bcrypt::HashParts>() else {
             return Err("expected a bcrypt hash, such as htpasswd -nBC 10 NAME makes".to_owned());
@@ -44,8 +45,8 @@ impl Hash {
         Ok(Hash { text: text.to_owned(), cost })
     }
 
-    /// What nobody's password is verified against, of this cost.
-    fn of_nobody(cost: u32) -> String {
+    /// A hash without a user, of this cost.
+    fn dummy(cost: u32) -> String {
         format!("$2b${cost:02}$FbHBSKWlMwO1k3ESGYk7Oe2qpWT2wT3nHmy5tQX0K0w8m4fYQ1k3O")
     }
 }
@@ -57,94 +58,94 @@ fn verify(password: &str, hash: &str) -> bool {
     bcrypt::verify(password, hash).unwrap_or(false)
 }
 
-/// Digests of hashes with their passwords.
-type Right = Arc<Mutex<HashSet<[u8; 32]>>>;
+/// Digests of a hash and its password.
+type Verified = Arc<Mutex<HashSet<Digest>>>;
 
-/// What was found out about passwords, and the queue of those that are to be verified.
+/// Verified passwords, and the queue of those to verify.
 pub struct Passwords {
-    /// The costs of all hashes, each once.
+    /// The distinct costs of all hashes.
     costs: Vec<u32>,
-    /// Passwords that are right. Those that are wrong are not remembered: whether one is would tell who exists.
-    right: Right,
-    /// Those who wait for their turn, or have it.
-    places: Semaphore,
-    /// One password is verified at a time, so that guessing takes one processor at most.
-    turn: Arc<Semaphore>,
+    /// Correct passwords. Caching wrong ones would reveal by timing which users exist.
+    verified: Verified,
+    /// Limits the passwords that are queued or being verified.
+    queue: Semaphore,
+    /// One password is verified at a time, so that guessing occupies one CPU at most.
+    worker: Arc<Semaphore>,
     verify: Verify,
 }
 
-/// That too many passwords are to be verified.
+/// Too many passwords are queued.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("too many passwords are being verified; try again later")]
 pub struct Busy;
 
 impl Passwords {
-    /// Passwords that can be waiting to be verified.
-    const MOST_WAITING: usize = 32;
-    /// Right ones that are remembered.
-    const MOST_KNOWN: usize = 1024;
+    /// Passwords in the queue.
+    const MAX_QUEUED: usize = 32;
+    /// Cached passwords.
+    const MAX_VERIFIED: usize = 1024;
 
-    /// For users with these hashes. What was found out `before` is still known.
+    /// For users with these hashes. Passwords verified by `before` stay cached.
     pub fn new<'h>(hashes: impl Iterator<Item = &'h Hash>, before: Option<&Passwords>) -> Passwords {
         let mut costs: Vec<u32> = hashes.map(|hash| hash.cost).collect();
         costs.sort_unstable();
         costs.dedup();
         Passwords {
             costs,
-            right: before.map(|before| before.right.clone()).unwrap_or_default(),
-            places: Semaphore::new(Self::MOST_WAITING),
-            turn: before.map_or_else(|| Arc::new(Semaphore::new(1)), |before| before.turn.clone()),
+            verified: before.map(|before| before.verified.clone()).unwrap_or_default(),
+            queue: Semaphore::new(Self::MAX_QUEUED),
+            worker: before.map_or_else(|| Arc::new(Semaphore::new(1)), |before| before.worker.clone()),
             verify: Arc::new(verify),
         }
     }
 
-    /// Whether a password is that of `hash`, which is nothing for who has none. One that is not is verified once for each
-    /// cost that any user's hash has, whoever it was said to be of.
+    /// Whether a password matches `hash`, which is `None` for an unknown user. A wrong one is verified once for each cost of
+    /// any user's hash, whichever user it names.
     ///
     /// # Errors
-    /// That too many wait already.
+    /// If the queue is full.
     pub async fn is_right(&self, hash: Option<&Hash>, password: &str) -> Result<bool, Busy> {
-        let digest = super::access::sha256(format!("{}\0{password}", hash.map_or("", |hash| &hash.text)).as_bytes());
+        let digest = sha256(format!("{}\0{password}", hash.map_or("", |hash| &hash.text)).as_bytes());
         if self.is_known(&digest) {
             return Ok(true);
         }
-        let _place = self.places.try_acquire().map_err(|_| Busy)?;
-        let Ok(turn) = self.turn.clone().acquire_owned().await else { return Err(Busy) };
+        let _queued = self.queue.try_acquire().map_err(|_| Busy)?;
+        let Ok(permit) = self.worker.clone().acquire_owned().await else { return Err(Busy) };
         if self.is_known(&digest) {
             return Ok(true);
         }
         let (costs, verify, hash, password) =
             (self.costs.clone(), self.verify.clone(), hash.cloned(), password.to_owned());
-        let right = self.right.clone();
+        let verified = self.verified.clone();
         let work = move || {
-            // Whoever asked may have gone: the turn ends with the work, and not before.
-            let _turn = turn;
+            // The client may have disconnected; the permit is held until the work is done.
+            let _permit = permit;
             let is_right = costs.into_iter().any(|cost| match &hash {
                 Some(hash) if hash.cost == cost => verify(&password, &hash.text),
                 _ => {
-                    verify(&password, &Hash::of_nobody(cost));
+                    verify(&password, &Hash::dummy(cost));
                     false
                 }
             });
             if is_right {
-                remember(&right, digest);
+                remember(&verified, digest);
             }
             is_right
         };
         Ok(tokio::task::spawn_blocking(work).await.unwrap_or(false))
     }
 
-    fn is_known(&self, digest: &[u8; 32]) -> bool {
-        self.right.lock().unwrap_or_else(PoisonError::into_inner).contains(digest)
+    fn is_known(&self, digest: &Digest) -> bool {
+        self.verified.lock().unwrap_or_else(PoisonError::into_inner).contains(digest)
     }
 }
 
-fn remember(right: &Right, digest: [u8; 32]) {
-    let mut right = right.lock().unwrap_or_else(PoisonError::into_inner);
-    if right.len() >= Passwords::MOST_KNOWN {
-        right.clear();
+fn remember(verified: &Verified, digest: Digest) {
+    let mut verified = verified.lock().unwrap_or_else(PoisonError::into_inner);
+    if verified.len() >= Passwords::MAX_VERIFIED {
+        verified.clear();
     }
-    right.insert(digest);
+    verified.insert(digest);
 }
 
 #[cfg(test)]
@@ -157,7 +158,7 @@ mod tests {
         Hash::new(&bcrypt::hash(password, cost).unwrap()).unwrap()
     }
 
-    /// The passwords of these, and the costs of what is verified.
+    /// Passwords for these hashes, and the costs of each verification.
     fn counted(hashes: &[&Hash]) -> (Passwords, impl Fn() -> Vec<u32> + use<>) {
         let work = Arc::new(Mutex::new(Vec::new()));
         let noted = work.clone();
@@ -175,12 +176,12 @@ mod tests {
         let (low, high) = (hash("wonder", 4), hash("land", 6));
         let (passwords, work) = counted(&[&high, &low, &high]);
         let mut all = Vec::new();
-        // Nobody; one without a password; those who are known; and the same again.
+        // Unknown users, known users, and both again.
         for hash in [None, None, Some(&low), Some(&high), Some(&low), Some(&high), None] {
             assert_eq!(passwords.is_right(hash, "guess").await, Ok(false));
             all.push(work());
         }
-        // Another's password, and one that is right but for its end.
+        // Another user's password, and one with a suffix.
         for (hash, password) in [(&low, "land"), (&high, "wonder"), (&low, "wonder\0"), (&low, "")] {
             assert_eq!(passwords.is_right(Some(hash), password).await, Ok(false));
             all.push(work());
@@ -198,7 +199,7 @@ mod tests {
             assert_eq!(passwords.is_right(Some(hash), password).await, Ok(true));
             assert_eq!(work(), [0; 0]);
         }
-        // It stays known when the users are read again; another's hash does not profit.
+        // It stays cached after a reload, for its own hash only.
         let after = Passwords::new([&low].into_iter(), Some(&passwords));
         assert!(
             after.is_right(Some(&low), "wonder").await == Ok(true) && after.is_right(None, "wonder").await == Ok(false)
@@ -227,22 +228,22 @@ mod tests {
             let passwords = passwords.clone();
             tokio::spawn(async move { passwords.is_right(None, "guess").await })
         };
-        let flood: Vec<_> = (0..Passwords::MOST_WAITING).map(|_| guess()).collect();
+        let flood: Vec<_> = (0..Passwords::MAX_QUEUED).map(|_| guess()).collect();
         begins.recv().await.unwrap();
-        // All have their places once each was asked for.
-        while passwords.places.available_permits() > 0 {
+        // Waits until all are queued.
+        while passwords.queue.available_permits() > 0 {
             tokio::task::yield_now().await;
         }
         assert_eq!(passwords.is_right(None, "guess").await, Err(Busy));
         assert_eq!(passwords.is_right(Some(&user), "wonder").await, Ok(true));
-        // Those who go away leave their places, but the one whose turn it is keeps it until his work is done.
+        // Disconnected clients leave the queue; the running verification finishes first.
         flood.iter().for_each(|guess| guess.abort());
         for guess in flood {
             assert!(guess.await.unwrap_err().is_cancelled());
         }
         let next = guess();
         tokio::task::yield_now().await;
-        assert!(begins.try_recv().is_err() && passwords.turn.available_permits() == 0);
+        assert!(begins.try_recv().is_err() && passwords.worker.available_permits() == 0);
         go_on.send(()).unwrap();
         begins.recv().await.unwrap();
         go_on.send(()).unwrap();
@@ -251,13 +252,13 @@ mod tests {
 
     #[test]
     fn hashes_are_told_from_what_is_none() {
-        let of_cost = |cost: u32| Hash::new(&Hash::of_nobody(cost)).map(|hash| hash.cost);
+        let of_cost = |cost: u32| Hash::new(&Hash::dummy(cost)).map(|hash| hash.cost);
         assert_eq!((of_cost(4), of_cost(14)), (Ok(4), Ok(14)));
         for cost in [0, 3, 15, 31, 99] {
             let error = of_cost(cost).unwrap_err();
             assert!(error.contains(&format!("of cost 4 to 14, found cost {cost}: ")), "{error}");
         }
-        let hash = Hash::of_nobody(10);
+        let hash = Hash::dummy(10);
         for text in
             ["", "secret", &hash[1..], &hash.replace("$2b", "$1b"), &hash.replace('F', "!"), &format!("{hash}x")]
         {

@@ -1,4 +1,4 @@
-//! What is to stand before the endpoints.
+//! The configured protection of the endpoints.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,33 +8,33 @@ use hyper::HeaderMap;
 use super::access::User;
 use super::tls::Tls;
 
-/// What is asked for.
+/// The protection of the endpoints.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Protection {
-    /// TLS; without it, plain HTTP is spoken.
+    /// TLS; plain HTTP if absent.
     pub tls: Option<Tls>,
-    /// Those who may ask; anybody, if there are none.
+    /// Users; without any, every client has access.
     pub users: Vec<User>,
-    /// Headers of every answer.
+    /// Headers of every response.
     pub headers: HeaderMap,
-    /// How many requests may come.
+    /// Rate limit of requests.
     pub rate: Option<Rate>,
 }
 
 /// One request for each `interval`, and up to `burst` at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
-    /// The time that one more request takes.
+    /// The interval between requests.
     pub interval: Duration,
-    /// How many may come at once.
+    /// Requests in a burst.
     pub burst: usize,
 }
 
-/// Where what is asked for stands.
+/// The source of the protection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// In Taffrail's own configuration.
+    /// Taffrail's own configuration.
     Own(Box<Protection>),
-    /// In a file as Prometheus has it.
+    /// A web configuration file of Prometheus.
     WebConfig(PathBuf),
 }

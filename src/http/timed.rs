@@ -1,4 +1,4 @@
-//! Bodies of requests, that must have come by a certain time, and of answers, whose end is told.
+//! Bodies: of requests, with a timeout, and of responses, whose end is reported to the connection.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -10,26 +10,24 @@ use http_body_util::BodyExt;
 use hyper::body::{Body as _, Frame, SizeHint};
 use tokio::time::{Sleep, sleep};
 
-use super::connections::{Seat, Streaming};
+use super::connections::{Connection, Streaming};
 
-/// A body that fails with [`TooSlow`] if it is not complete in time.
+/// A body that fails with [`TooSlow`] after a timeout.
 pub struct Timed {
     body: Body,
     deadline: Pin<Box<Sleep>>,
-    /// Who waits for it.
-    seat: Arc<Seat>,
-    asked: u64,
+    connection: Arc<Connection>,
+    request: u64,
 }
 
-/// A body did not come in time.
+/// A body was not complete in time.
 #[derive(Debug, thiserror::Error)]
 #[error("the request's body was not complete in time: [http] idle_timeout")]
 pub struct TooSlow;
 
 impl Timed {
-    /// The body of the request that `seat` has been waiting for since `asked`, if it is there within `time`; one that has
-    /// no bytes is left as it is.
-    pub(super) fn within<B>(time: Duration, body: B, seat: &Arc<Seat>, asked: u64) -> Body
+    /// The body of `request` on `connection`, with a timeout. An empty body has none.
+    pub(super) fn body<B>(timeout: Duration, body: B, connection: &Arc<Connection>, request: u64) -> Body
     where
         B: hyper::body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<axum::BoxError>,
@@ -37,14 +35,17 @@ impl Timed {
         if body.is_end_stream() {
             return Body::empty();
         }
-        let deadline = Box::pin(sleep(time));
-        Body::new(Timed { body: Body::new(body), deadline, seat: seat.clone(), asked })
+        let deadline = Box::pin(sleep(timeout));
+        Body::new(Timed { body: Body::new(body), deadline, connection: connection.clone(), request })
     }
 }
 
 impl Drop for Timed {
     fn drop(&mut self) {
-        self.seat.serve(self.asked);
+        if self.body.is_end_stream() {
+            self.connection.body_is_read();
+        }
+        self.connection.body_is_received(self.request);
     }
 }
 
@@ -57,7 +58,8 @@ impl hyper::body::Body for Timed {
         match frame.as_mut().poll(cx) {
             Poll::Ready(Some(frame)) => Poll::Ready(Some(frame.map_err(Into::into))),
             Poll::Ready(None) => {
-                self.seat.serve(self.asked);
+                self.connection.body_is_read();
+                self.connection.body_is_received(self.request);
                 Poll::Ready(None)
             }
             Poll::Pending => self.deadline.as_mut().poll(cx).map(|()| Some(Err(TooSlow.into()))),
@@ -73,28 +75,32 @@ impl hyper::body::Body for Timed {
     }
 }
 
-/// The body of an answer: tells its seat when it has been handed over to be sent.
-pub(super) struct Answered {
+/// The body of a response. Reports to its connection when it is queued.
+pub(super) struct ResponseBody {
     body: Body,
-    seat: Arc<Seat>,
-    /// If nobody knows yet how long it will be.
+    connection: Arc<Connection>,
+    /// For a response of unknown length.
     _streaming: Option<Streaming>,
 }
 
-impl Answered {
-    pub(super) fn new(body: Body, seat: &Arc<Seat>) -> Self {
-        let is_whole = body.size_hint().exact().is_some();
-        Answered { body, seat: seat.clone(), _streaming: (!is_whole).then(|| seat.stream()) }
+impl ResponseBody {
+    pub(super) fn new(body: Body, connection: &Arc<Connection>) -> Self {
+        let has_known_length = body.size_hint().exact().is_some();
+        ResponseBody {
+            body,
+            connection: connection.clone(),
+            _streaming: (!has_known_length).then(|| connection.stream()),
+        }
     }
 }
 
-impl Drop for Answered {
+impl Drop for ResponseBody {
     fn drop(&mut self) {
-        self.seat.answered();
+        self.connection.response_is_queued();
     }
 }
 
-impl hyper::body::Body for Answered {
+impl hyper::body::Body for ResponseBody {
     type Data = Bytes;
     type Error = axum::Error;
 

@@ -10,13 +10,14 @@ use rustls::pki_types::{CertificateDer, IpAddr, PrivateKeyDer, ServerName, UnixT
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{
-    CertificateError, DigitallySignedStruct, DistinguishedName, Error, RootCertStore, ServerConfig, SignatureScheme,
+    CertificateError, DigitallySignedStruct, DistinguishedName, Error, ServerConfig, SignatureScheme,
     SupportedProtocolVersion, version,
 };
 
 use crate::config::{Key, KeyInfo, Section};
+use crate::pem;
 use crate::system::regular_file::read_pem;
-use crate::trust::{Shower, is_its_own_authority};
+use crate::trust::{Peer, Trusted};
 
 /// A certificate or key: in a file, or as it is.
 #[derive(Clone, PartialEq, Eq)]
@@ -96,23 +97,20 @@ pub struct Tls {
     pub curves: Vec<String>,
 }
 
-const CERTIFICATE: Key<PathBuf> = Key::optional(
-    "cert_file",
-    "The certificate in PEM form, with those between it and its authority; with it, TLS is spoken.",
-);
-const KEY: Key<PathBuf> = Key::optional("key_file", "The certificate's private key in PEM form.");
-const CLIENT_CA: Key<PathBuf> = Key::optional("client_ca_file", "The authority that signs clients' certificates.");
+const CERTIFICATE: Key<PathBuf> = Key::optional("cert_file", "The certificate chain in PEM format; enables TLS.");
+const KEY: Key<PathBuf> = Key::optional("key_file", "The certificate's private key in PEM format.");
+const CLIENT_CA: Key<PathBuf> = Key::optional("client_ca_file", "The CA that signs client certificates.");
 const CLIENT_AUTH: Key<String> = Key::new(
     "client_auth",
     "\"NoClientCert\"",
-    "What clients must show: \"NoClientCert\", \"RequestClientCert\", \"RequireAnyClientCert\", \"VerifyClientCertIfGiven\" or \"RequireAndVerifyClientCert\".",
+    "Client authentication: \"NoClientCert\", \"RequestClientCert\", \"RequireAnyClientCert\", \"VerifyClientCertIfGiven\" or \"RequireAndVerifyClientCert\".",
 );
 const CLIENT_NAMES: Key<Vec<String>> = Key::new(
     "client_allowed_sans",
     "[]",
-    "Names, addresses or URIs one of which a client's certificate must be for; any, if there are none.",
+    "DNS names, IP addresses or URIs. A client certificate must have one of them; if the list is empty, any certificate is accepted.",
 );
-const MIN_VERSION: Key<String> = Key::new("min_version", "\"TLS12\"", "The lowest version: \"TLS12\" or \"TLS13\".");
+const MIN_VERSION: Key<String> = Key::new("min_version", "\"TLS12\"", "Minimum TLS version: \"TLS12\" or \"TLS13\".");
 
 /// The settings of `[http.tls]`.
 pub const KEYS: &[KeyInfo] =
@@ -136,7 +134,10 @@ impl Tls {
         let client_names = section.get(&CLIENT_NAMES);
         if certificate.is_none() && key.is_none() {
             if client_ca.is_some() || client_auth != ClientAuth::No || !client_names.is_empty() {
-                section.wrong("cert_file", "required: without a certificate of its own, Taffrail asks nobody for one");
+                section.wrong(
+                    "cert_file",
+                    "required: client certificates need TLS, which needs a certificate of the server",
+                );
             }
             return None;
         }
@@ -215,7 +216,7 @@ impl Tls {
         let builder = builder.map_err(|error| error.to_string())?;
         let certificates = certificates(&self.certificate)?;
         let key = PrivateKeyDer::from_pem_slice(&read(&self.key)?)
-            .map_err(|error| format!("{:?}: expected a private key in PEM form: {error}", self.key))?;
+            .map_err(|error| format!("{:?}: expected a private key in PEM form: {}", self.key, pem::reason(&error)))?;
         let builder = match verifier {
             Some(verifier) => builder.with_client_cert_verifier(verifier),
             None => builder.with_no_client_auth(),
@@ -253,15 +254,12 @@ impl Tls {
         if self.client_auth == ClientAuth::No {
             return Ok(None);
         }
-        let (mut authority, mut trusted) = (None, Vec::new());
+        let (mut authority, mut trusted) = (None, None);
         if let Some(ca) = self.client_ca.as_ref().filter(|_| self.client_auth.verifies()) {
-            let mut roots = RootCertStore::empty();
-            trusted = certificates(ca)?;
-            for certificate in &trusted {
-                roots.add(certificate.clone()).map_err(|error| format!("{ca:?}: {error}"))?;
-            }
-            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone()).build();
-            authority = Some(verifier.map_err(|error| format!("{ca:?}: {error}"))?);
+            let named = Trusted::new(certificates(ca)?).map_err(|error| format!("{ca:?}: {error}"))?;
+            let verifier = |roots| WebPkiClientVerifier::builder_with_provider(roots, provider.clone()).build();
+            authority = named.authorities().map(verifier).transpose().map_err(|error| format!("{ca:?}: {error}"))?;
+            trusted = Some(named);
         }
         Ok(Some(Arc::new(Verifier {
             authority,
@@ -309,7 +307,7 @@ fn certificates(pem: &Pem) -> Result<Vec<CertificateDer<'static>>, String> {
     match read {
         Ok(certificates) if !certificates.is_empty() => Ok(certificates),
         Ok(_) => Err(format!("{pem:?}: expected certificates in PEM form, found none")),
-        Err(error) => Err(format!("{pem:?}: expected certificates in PEM form: {error}")),
+        Err(error) => Err(format!("{pem:?}: expected certificates in PEM form: {}", crate::pem::reason(&error))),
     }
 }
 
@@ -318,8 +316,8 @@ fn certificates(pem: &Pem) -> Result<Vec<CertificateDer<'static>>, String> {
 struct Verifier {
     /// What verifies who signed them; nothing if there is none that could.
     authority: Option<Arc<dyn ClientCertVerifier>>,
-    /// The authorities' certificates, of which a client may show one as its own.
-    trusted: Vec<CertificateDer<'static>>,
+    /// The certificates that are named as trusted, of which a client may show one as its own.
+    trusted: Option<Trusted>,
     /// Whether who signed them matters.
     verifies: bool,
     is_mandatory: bool,
@@ -342,14 +340,12 @@ impl ClientCertVerifier for Verifier {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        if self.verifies && self.authority.is_none() {
-            return Err(Error::InvalidCertificate(CertificateError::UnknownIssuer));
-        }
-        if let Some(authority) = &self.authority {
-            let verified = authority.verify_client_cert(end_entity, intermediates, now);
-            if verified.is_err() && !is_its_own_authority(end_entity, &self.trusted, now, Shower::Client) {
-                return verified;
-            }
+        let is_trusted = || self.trusted.as_ref().is_some_and(|trusted| trusted.has(end_entity, now, Peer::Client));
+        if self.verifies && !is_trusted() {
+            match &self.authority {
+                Some(authority) => authority.verify_client_cert(end_entity, intermediates, now)?,
+                None => return Err(Error::InvalidCertificate(CertificateError::UnknownIssuer)),
+            };
         }
         if !self.names.is_empty() && !is_for_one_of(end_entity, &self.names) {
             return Err(Error::InvalidCertificate(CertificateError::NotValidForName));

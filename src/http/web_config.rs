@@ -10,12 +10,12 @@ use super::access::User;
 use super::passwords::Hash;
 use super::protection::{Protection, Rate};
 use super::tls::{ClientAuth, Pem, Tls, go_curve, names, version_of};
-use crate::config::{Key, Problems, Secret, Section, Setting, Value, yaml};
-use crate::system::regular_file::{PATIENCE, read_text_within};
+use crate::config::{Key, Problems, SecretText, Section, Setting, Value, yaml};
+use crate::system::regular_file::{READ_TIMEOUT, read_text_within};
 
 const CERT: Key<String> = Key::new("cert", "\"\"", "");
 const CERT_FILE: Key<String> = Key::new("cert_file", "\"\"", "");
-const KEY: Key<Secret> = Key::new("key", "\"\"", "");
+const KEY: Key<SecretText> = Key::new("key", "\"\"", "");
 const KEY_FILE: Key<String> = Key::new("key_file", "\"\"", "");
 const CLIENT_CA: Key<String> = Key::new("client_ca", "\"\"", "");
 const CLIENT_CA_FILE: Key<String> = Key::new("client_ca_file", "\"\"", "");
@@ -30,7 +30,7 @@ const HTTP2: Key<Flag> = Key::new("http2", "true", "");
 const INTERVAL: Key<Interval> = Key::new("interval", "\"0s\"", "");
 const BURST: Key<Burst> = Key::optional("burst", "");
 
-/// A boolean, as YAML 1.1 has it.
+/// A boolean of YAML 1.1.
 struct Flag;
 
 impl Setting for Flag {
@@ -46,7 +46,7 @@ impl Setting for Flag {
     }
 }
 
-/// A duration as Go has it, such as `1m30s`; a whole number is of nanoseconds.
+/// A Go duration such as `1m30s`; a plain number is in nanoseconds.
 struct Interval(Duration);
 
 impl Setting for Interval {
@@ -80,25 +80,25 @@ fn go_duration(text: &str) -> Option<Duration> {
     Duration::try_from_secs_f64(sum).ok().filter(|_| !text.is_empty())
 }
 
-/// How many at once; none is a number too.
+/// A burst size; 0 is valid.
 struct Burst(usize);
 
 impl Setting for Burst {
-    const EXPECTED: &'static str = "a whole number";
+    const EXPECTED: &'static str = "an integer";
 
     fn from_value(value: &Value) -> Result<Self, String> {
         String::from_value(value)?.parse().map(Burst).map_err(|_| String::new())
     }
 }
 
-/// Reads the file at `path`; other paths in it start from its folder.
+/// Reads the file at `path`. Relative paths in it start from its folder.
 ///
 /// # Errors
-/// Every mistake.
+/// All errors of the file.
 pub fn load(path: &Path) -> Result<Protection, String> {
-    /// Room for a hundred thousand users.
+    /// Enough for 100,000 users.
     const MOST_BYTES: u64 = 16 << 20;
-    let text = read_text_within(path, MOST_BYTES, PATIENCE).map_err(|error| error.to_string())?;
+    let text = read_text_within(path, MOST_BYTES, READ_TIMEOUT).map_err(|error| error.to_string())?;
     let folder = path.parent().unwrap_or(Path::new("."));
     parse(&path.display().to_string(), &text, folder).map_err(|problems| problems.to_string())
 }
@@ -113,7 +113,7 @@ fn parse(name: &str, text: &str, folder: &Path) -> Result<Protection, Problems> 
     })
 }
 
-/// A PEM that is there either as it is or as a file.
+/// A PEM, inline or in a file.
 fn pem(section: &mut Section<'_>, given: String, file: &Key<String>, names: [&str; 2], folder: &Path) -> Option<Pem> {
     let path = section.get(file);
     if !given.is_empty() && !path.is_empty() {
@@ -149,8 +149,8 @@ fn tls(section: &mut Section<'_>, folder: &Path) -> Option<Tls> {
     let cipher_suites = cipher_suites(section);
     let _the_servers_order_holds_always = section.get(&PREFER_SERVER);
     let curves = section.get(&CURVES);
-    for curve in curves.iter().filter(|curve| go_curve(curve).is_none()) {
-        section.wrong("curve_preferences", format!("unknown curve {curve:?}"));
+    for (index, curve) in curves.iter().enumerate().filter(|(_, curve)| go_curve(curve).is_none()) {
+        section.wrong_element("curve_preferences", index, format!("unknown curve {curve:?}"));
     }
     if certificate.is_none() && key.is_none() {
         if client_ca.is_some() || client_auth != ClientAuth::No {
@@ -184,7 +184,7 @@ fn version(section: &mut Section<'_>, key: &Key<String>, name: &str) -> u8 {
     })
 }
 
-/// The suites that are asked for; those that nobody should speak any more are passed over, and unknown ones are mistakes.
+/// The configured cipher suites. Obsolete ones are ignored, unknown ones are errors.
 fn cipher_suites(section: &mut Section<'_>) -> Vec<String> {
     let spoken: Vec<String> =
         rustls::crypto::ring::ALL_CIPHER_SUITES.iter().map(|suite| format!("{:?}", suite.suite())).collect();
@@ -195,9 +195,9 @@ fn cipher_suites(section: &mut Section<'_>) -> Vec<String> {
     };
     let is_alias = |name: &str| name.ends_with("_WITH_CHACHA20_POLY1305");
     let of_13 = ["TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256"];
-    for name in &asked {
+    for (index, name) in asked.iter().enumerate() {
         if !spoken.contains(name) && !is_old(name) && !is_alias(name) && !of_13.contains(&name.as_str()) {
-            section.wrong("cipher_suites", format!("unknown cipher suite {name:?}"));
+            section.wrong_element("cipher_suites", index, format!("unknown cipher suite {name:?}"));
         }
     }
     asked.into_iter().map(|name| if is_alias(&name) { name + "_SHA256" } else { name }).collect()
@@ -215,7 +215,7 @@ fn users(root: &mut Section<'_>) -> Vec<User> {
     users
 }
 
-/// The headers that may be set, and the values that they may have; any, if there are none.
+/// Supported headers with their valid values; an empty list allows any value.
 const HEADERS: [(&str, &[&str]); 5] = [
     ("Content-Security-Policy", &[]),
     ("X-Frame-Options", &["deny", "sameorigin"]),
@@ -302,7 +302,7 @@ mod tests {
     #[test]
     fn mistakes_are_told_with_their_place() {
         for (text, line) in [
-            ("tls_config:\n  cert_file: a\n", "web.yml:1:1: tls_config: unknown key; expected one of"),
+            ("tls_config:\n  cert_file: a\n", "web.yml:1:1: tls_config: unknown key; did you mean tls_server_config?"),
             ("tls_server_config:\n  cert_file: a\n", "web.yml:2:3: tls_server_config.key_file: required"),
             ("tls_server_config:\n  key_file: a\n", "web.yml:2:3: tls_server_config.cert_file: required"),
             (
@@ -324,7 +324,7 @@ mod tests {
             ("tls_server_config:\n  max_version: TLS11\n", "web.yml:2:16: tls_server_config.max_version: TLS below"),
             (
                 "tls_server_config:\n  cipher_suites: [X]\n",
-                "web.yml:2:18: tls_server_config.cipher_suites: unknown cipher suite \"X\"",
+                "web.yml:2:19: tls_server_config.cipher_suites[0]: unknown cipher suite \"X\"",
             ),
             (
                 "tls_server_config:\n  client_auth_type: Maybe\n",

@@ -1,19 +1,21 @@
-//! Running the job: signals go on to it, and its end is seen.
+//! Runs the job: forwards signals and collects its status.
 
+use std::ffi::OsString;
 use std::io;
 use std::process::ExitStatus;
 use std::time::{Instant, SystemTime};
 
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 
 use super::process::{Forwarded, reap, status_of, usage};
+use super::program::spawn;
 use super::report::Run;
 
-/// Statuses that a shell gives a command that it could not start.
+/// Exit statuses of a shell for commands that cannot be started.
 const NOT_EXECUTABLE: i32 = 126;
 const NOT_FOUND: i32 = 127;
 
-/// A job that was started, or could not be.
+/// A job that was started, or failed to start.
 pub struct Job {
     child: Result<Child, io::Error>,
     signals: Forwarded,
@@ -22,32 +24,34 @@ pub struct Job {
 }
 
 impl Job {
-    /// Starts a command. Its input and output are ours; signals that ask us to end, or tell us something, go on to it.
+    /// Starts a command, whose arguments may be any bytes. It inherits standard input and output; termination and
+    /// user signals are forwarded to it.
     ///
     /// # Errors
-    /// That signals cannot be listened to. A command that cannot be started is a run too, with the status of a shell.
-    pub fn start(command: &[String]) -> io::Result<Job> {
+    /// If signal handlers cannot be installed. A command that fails to start counts as a run, with the status that a
+    /// shell reports.
+    pub fn start(command: &[OsString]) -> io::Result<Job> {
         let signals = Forwarded::new()?;
         let (program, arguments) = command.split_first().ok_or_else(|| io::Error::other("no command"))?;
         let (start, begun) = (SystemTime::now(), Instant::now());
-        let child = Command::new(program).args(arguments).spawn();
+        let child = spawn(program, arguments);
         Ok(Job { child, signals, start, begun })
     }
 
-    /// Its process; none if it could not be started.
+    /// Its process id; `None` if it failed to start.
     pub fn process(&self) -> Option<u32> {
         self.child.as_ref().ok()?.id()
     }
 
-    /// When it was started.
+    /// Its start time.
     pub fn start_time(&self) -> SystemTime {
         self.start
     }
 
-    /// Waits for its end. Says how it went, and why it could not be started.
+    /// Waits for its end. Returns the run, and the error if it failed to start.
     ///
     /// # Errors
-    /// That it cannot be waited for.
+    /// If it cannot be waited for.
     pub async fn wait(&mut self) -> io::Result<(Run, Option<io::Error>)> {
         let run = |status, usage| Run { start: self.start, duration: self.begun.elapsed(), status, usage };
         match &mut self.child {
@@ -62,9 +66,9 @@ impl Job {
         }
     }
 
-    /// Comes back when somebody asks us to end, now that there is no job any more.
-    pub async fn asked_to_end(&mut self) {
-        self.signals.end().await;
+    /// Waits for a termination signal, after the job has ended.
+    pub async fn termination_requested(&mut self) {
+        self.signals.termination().await;
     }
 }
 
@@ -75,7 +79,7 @@ async fn wait(child: &mut Child, signals: &mut Forwarded) -> io::Result<ExitStat
         tokio::select! {
             status = child.wait() => return status,
             signal = signals.next() => if let Some(process) = process {
-                signal.pass_on(process);
+                signal.forward(process);
             },
             () = reaping.as_mut() => {}
         }

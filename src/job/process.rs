@@ -1,4 +1,4 @@
-//! What a Unix does with processes: signals, statuses, what they used.
+//! Processes on Unix: signals, statuses, resource usage.
 
 use std::io::{self, IsTerminal};
 use std::os::unix::process::ExitStatusExt;
@@ -13,24 +13,25 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::report::Usage;
 
-/// What a shell says of such an end.
+/// The status that a shell reports for this end.
 pub(super) fn status_of(status: ExitStatus) -> i32 {
     status.code().or(status.signal().map(|signal| 128 + signal)).unwrap_or(1)
 }
 
-/// Signals that are not for us but for the job, as long as it runs.
+/// Signals that are forwarded to the job while it runs.
 pub(super) struct Forwarded {
     listened: Vec<(tokio::signal::unix::Signal, Signal)>,
-    /// A terminal sends its keys to the job as well; it need not have them twice, and we stay to tell how it ended.
+    /// At a terminal the job receives its keys directly; they are not forwarded, and do not end us, as the end must
+    /// be reported.
     is_at_terminal: bool,
 }
 
-/// One that came.
-pub(super) struct Came(Signal);
+/// A received signal.
+pub(super) struct ReceivedSignal(Signal);
 
-impl Came {
+impl ReceivedSignal {
     /// Sends it to the process, which may have ended just now.
-    pub(super) fn pass_on(self, process: u32) {
+    pub(super) fn forward(self, process: u32) {
         if let Some(pid) = i32::try_from(process).ok().and_then(Pid::from_raw) {
             let _ = kill_process(pid, self.0);
         }
@@ -52,19 +53,19 @@ impl Forwarded {
         Ok(Forwarded { listened, is_at_terminal: io::stdin().is_terminal() })
     }
 
-    /// The next signal that is for the job.
-    pub(super) async fn next(&mut self) -> Came {
+    /// The next signal to forward.
+    pub(super) async fn next(&mut self) -> ReceivedSignal {
         loop {
             let number = self.any().await;
             let is_key = matches!(number, Signal::INT | Signal::QUIT);
             if !(is_key && self.is_at_terminal) {
-                return Came(number);
+                return ReceivedSignal(number);
             }
         }
     }
 
-    /// Comes back when we are asked to end ourselves, once there is no job any more.
-    pub(super) async fn end(&mut self) {
+    /// Waits for a termination signal to ourselves, after the job has ended.
+    pub(super) async fn termination(&mut self) {
         while matches!(self.any().await, Signal::USR1 | Signal::USR2) {}
     }
 
@@ -81,8 +82,8 @@ impl Forwarded {
     }
 }
 
-/// As the first process of a container we inherit those whose parents have ended: they are waited for until `job` ends, so
-/// that they do not stay as zombies. Never comes back.
+/// As process 1 of a container, we inherit orphaned processes. Reaps them until `job` ends, so that they do not stay
+/// zombies. Never returns.
 #[cfg(target_os = "linux")]
 pub(super) async fn reap(job: Option<u32>) {
     let children = (rustix::process::getpid() == Pid::INIT).then(|| signal(SignalKind::child()).ok()).flatten();
@@ -93,13 +94,13 @@ pub(super) async fn reap(job: Option<u32>) {
     }
 }
 
-/// Elsewhere nobody is the first process of a container. Never comes back.
+/// Does nothing on other systems. Never returns.
 #[cfg(not(target_os = "linux"))]
 pub(super) async fn reap(_: Option<u32>) {
     std::future::pending().await
 }
 
-/// Waits for all that have ended, up to the job: that one is waited for by whoever wants its status.
+/// Reaps ended children up to the job, whose status its own waiter collects.
 #[cfg(target_os = "linux")]
 fn reap_but(job: Option<u32>) {
     let look = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
@@ -110,7 +111,7 @@ fn reap_but(job: Option<u32>) {
     }
 }
 
-/// What all processes used that were waited for: the job, and those that it waited for.
+/// Resource usage of all reaped processes: the job, and its children that it waited for.
 pub(super) fn usage() -> Option<Usage> {
     /// The unit of ru_inblock and ru_oublock; getrusage(2) does not say, task_io_accounting in the kernel does.
     const BLOCK: u64 = 512;

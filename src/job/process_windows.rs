@@ -1,4 +1,4 @@
-//! Processes where there are no signals: keys reach the job without us, and what it used nobody tells.
+//! Processes without signals: keys reach the job directly, and resource usage is unknown.
 
 use std::convert::Infallible;
 use std::future::pending;
@@ -13,16 +13,16 @@ pub(super) fn status_of(status: ExitStatus) -> i32 {
     status.code().unwrap_or(1)
 }
 
-/// Keys that would end us, who stay to tell how the job ended.
+/// Console keys, which must not end us before the job's end is reported.
 pub(super) struct Forwarded {
     listened: (CtrlC, CtrlBreak),
 }
 
-/// What never comes.
-pub(super) struct Came(Infallible);
+/// A signal; never occurs here.
+pub(super) struct ReceivedSignal(Infallible);
 
-impl Came {
-    pub(super) fn pass_on(self, _: u32) {
+impl ReceivedSignal {
+    pub(super) fn forward(self, _: u32) {
         match self.0 {}
     }
 }
@@ -32,12 +32,12 @@ impl Forwarded {
         Ok(Forwarded { listened: (ctrl_c()?, ctrl_break()?) })
     }
 
-    pub(super) async fn next(&mut self) -> Came {
+    pub(super) async fn next(&mut self) -> ReceivedSignal {
         pending().await
     }
 
-    /// Comes back when we are asked to end ourselves, once there is no job any more.
-    pub(super) async fn end(&mut self) {
+    /// Waits for a termination request to ourselves, after the job has ended.
+    pub(super) async fn termination(&mut self) {
         let (key, end) = &mut self.listened;
         tokio::select! {
             _ = key.recv() => {}
@@ -50,7 +50,7 @@ pub(super) fn usage() -> Option<Usage> {
     None
 }
 
-/// There is nobody to wait for.
+/// Does nothing: there are no orphans to reap.
 pub(super) async fn reap(_: Option<u32>) {
     pending().await
 }

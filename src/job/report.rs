@@ -1,4 +1,4 @@
-//! What anyone wants to know of a job's run, as families.
+//! Metrics of a job's run.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -9,31 +9,38 @@ use crate::sinks::render;
 
 const CPU: Family<1> = Family::gauge(
     "job_cpu_seconds",
-    "Processor time that the job's last run used, with that of all processes that it waited for.",
+    "CPU time used by the last run and its child processes that were waited for",
     ["mode"],
 );
-const DURATION: Family<0> = Family::gauge("job_duration_seconds", "How long the job's last run took.", []);
-const END: Family<0> = Family::gauge("job_end_timestamp_seconds", "When the job's last run ended, in Unix time.", []);
-const EXIT_STATUS: Family<0> = Family::gauge(
+/// The duration of the last run in seconds.
+pub const DURATION: Family<0> = Family::gauge("job_duration_seconds", "Duration of the last run", []);
+/// The end of the last run.
+pub const END: Family<0> = Family::gauge("job_end_timestamp_seconds", "End of the last run, in Unix time", []);
+/// The exit status of the last run.
+pub const EXIT_STATUS: Family<0> = Family::gauge(
     "job_exit_status",
-    "The exit status of the job's last run; of one that a signal ended, 128 and the signal's number.",
+    "Exit status of the last run; 128 plus the signal number if a signal ended it",
     [],
 );
-const LAST_SUCCESS: Family<0> =
-    Family::gauge("job_last_success_timestamp_seconds", "When the job last ended with status 0, in Unix time.", []);
+/// The interval at which the job runs, in seconds.
+pub const INTERVAL: Family<0> =
+    Family::gauge("job_interval_seconds", "Interval at which the job runs, from --every", []);
+/// The end of the last successful run.
+pub const LAST_SUCCESS: Family<0> =
+    Family::gauge("job_last_success_timestamp_seconds", "End of the last successful run, in Unix time", []);
 const PEAK_MEMORY: Family<0> = Family::gauge(
     "job_peak_memory_bytes",
-    "The largest resident memory of one process of the job's last run, or Taffrail's own, which started it, if that was larger.",
+    "Largest resident memory of one process of the last run, including Taffrail's own",
     [],
 );
-const READ: Family<0> =
-    Family::gauge("job_read_bytes", "What the job's last run read from disks, as far as it was not in memory.", []);
-const RUNNING: Family<0> = Family::gauge("job_running", "Whether a run of the job is under way (1) or not (0).", []);
-const START: Family<0> =
-    Family::gauge("job_start_timestamp_seconds", "When the job's last run began, in Unix time.", []);
-const SUCCESS: Family<0> =
-    Family::gauge("job_success", "Whether the job's last run ended with status 0 (1) or not (0).", []);
-const WRITTEN: Family<0> = Family::gauge("job_written_bytes", "What the job's last run wrote to disks.", []);
+const READ: Family<0> = Family::gauge("job_read_bytes", "Bytes that the last run read from disk", []);
+/// Whether the job is running.
+pub const RUNNING: Family<0> = Family::gauge("job_running", "Whether the job is running", []);
+/// The start of the last run.
+pub const START: Family<0> = Family::gauge("job_start_timestamp_seconds", "Start of the last run, in Unix time", []);
+/// Whether the last run succeeded.
+pub const SUCCESS: Family<0> = Family::gauge("job_success", "Whether the last run exited with status 0", []);
+const WRITTEN: Family<0> = Family::gauge("job_written_bytes", "Bytes that the last run wrote to disk", []);
 
 /// The families that `taffrail push` pushes of a command.
 pub const FAMILIES: &[FamilyInfo] = &[
@@ -41,6 +48,7 @@ pub const FAMILIES: &[FamilyInfo] = &[
     DURATION.info(),
     END.info(),
     EXIT_STATUS.info(),
+    INTERVAL.info(),
     LAST_SUCCESS.info(),
     PEAK_MEMORY.info(),
     READ.info(),
@@ -50,25 +58,31 @@ pub const FAMILIES: &[FamilyInfo] = &[
     WRITTEN.info(),
 ];
 
-/// A run that is over.
+/// Whether a job may have run for that long, or run at that interval, in seconds: not negative, and at most 100 years.
+pub fn is_duration(seconds: f64) -> bool {
+    const MAX: f64 = 100.0 * 365.25 * 86400.0;
+    (0.0..=MAX).contains(&seconds)
+}
+
+/// A finished run.
 #[derive(Clone, Copy, Debug)]
 pub struct Run {
-    /// When it began.
+    /// Start time.
     pub start: SystemTime,
-    /// How long it took.
+    /// Duration.
     pub duration: Duration,
-    /// How it ended: 128 and the number of a signal.
+    /// Exit status; 128 plus the signal number if a signal ended it.
     pub status: i32,
-    /// What it used; nothing if it could not be started.
+    /// Resource usage; `None` if it failed to start.
     pub usage: Option<Usage>,
 }
 
-/// What a run used, by getrusage(2).
+/// Resource usage of a run, from getrusage(2).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Usage {
-    /// Processor time of the program.
+    /// CPU time in user mode.
     pub user: Duration,
-    /// Processor time of the kernel on its behalf.
+    /// CPU time in the kernel.
     pub system: Duration,
     /// Bytes.
     pub peak_memory: u64,
@@ -82,17 +96,18 @@ fn unix(time: SystemTime) -> f64 {
     time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
 }
 
-/// That a run has begun.
-pub fn begun(start: SystemTime) -> Vec<u8> {
+/// The report that a run has started, of a job that runs at the interval `every`.
+pub fn started(start: SystemTime, every: Option<Duration>) -> Vec<u8> {
     render::whole(Format::Text, 0, |out| {
+        write_interval(out, every);
         out.value(&RUNNING, 1u64);
         out.value(&START, unix(start));
     })
 }
 
-/// How a run ended, while so many `others` of the same group are under way. A success that was is not told of, so that
-/// the last one stays.
-pub fn ended(run: &Run, others: usize) -> Vec<u8> {
+/// The report of a finished run, while `others` of the same group are in progress, of a job that runs at the interval
+/// `every`. A failed run does not report `job_last_success_timestamp_seconds`, so that the previous value stays.
+pub fn finished(run: &Run, others: usize, every: Option<Duration>) -> Vec<u8> {
     let end = unix(run.start + run.duration);
     render::whole(Format::Text, 0, |out| {
         if let Some(usage) = &run.usage {
@@ -101,6 +116,7 @@ pub fn ended(run: &Run, others: usize) -> Vec<u8> {
         out.value(&DURATION, run.duration.as_secs_f64());
         out.value(&END, end);
         out.value(&EXIT_STATUS, i64::from(run.status));
+        write_interval(out, every);
         if run.status == 0 {
             out.value(&LAST_SUCCESS, end);
         }
@@ -108,6 +124,12 @@ pub fn ended(run: &Run, others: usize) -> Vec<u8> {
         out.value(&START, unix(run.start));
         out.value(&SUCCESS, u64::from(run.status == 0));
     })
+}
+
+fn write_interval(out: &mut FamilyWriter<'_>, every: Option<Duration>) {
+    if let Some(every) = every {
+        out.value(&INTERVAL, every.as_secs_f64());
+    }
 }
 
 fn write_usage(out: &mut FamilyWriter<'_>, usage: &Usage) {

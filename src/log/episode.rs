@@ -3,14 +3,14 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
-/// How many lines an episode may cost at a time, and how long it takes until it may cost one more.
+/// Lines that an episode may log at once, and the time after which it may log one more.
 const BURST: u32 = 6;
 const REFILL: Duration = Duration::from_secs(60);
 
-/// One subject that fails and is well again, such as a server or a file: a failure is told to the log when it begins, when
-/// another kind takes its place, and when it is over, however often it is tried in between.
+/// Lasting failures of one subject, such as a server or a file. A failure is logged when it begins, when its kind
+/// changes, and when it ends, however often the operation is retried in between.
 ///
-/// What goes to and fro is told six times, and from then on once a minute; what is told begun is always told ended.
+/// A subject that alternates is logged six times, and then once a minute. Every logged beginning gets a logged end.
 ///
 /// ```
 /// # use taffrail::log::Episode;
@@ -18,7 +18,7 @@ const REFILL: Duration = Duration::from_secs(60);
 /// # let mut episode = Episode::default();
 /// match tried {
 ///     Ok(()) => {
-///         if let Some(over) = episode.is_well() {
+///         if let Some(over) = episode.recovered() {
 ///             tracing::info!("it can be read again {over}");
 ///         }
 ///     }
@@ -31,23 +31,23 @@ const REFILL: Duration = Duration::from_secs(60);
 /// ```
 #[derive(Clone, Debug)]
 pub struct Episode<K> {
-    /// The kind that the log was told of last.
-    told: Option<K>,
-    /// When it began to fail, and how often it did since then; none where it is well.
+    /// The kind that was logged last.
+    reported: Option<K>,
+    /// Start of the failure, and the number of failures since; `None` while all is well.
     failing: Option<(Instant, u64)>,
     budget: Budget,
 }
 
-/// An episode that is over.
+/// A failure that is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Over {
-    /// How long it lasted.
+pub struct Outage {
+    /// Its duration.
     pub lasted: Duration,
-    /// How often it failed.
+    /// The number of failures.
     pub failures: u64,
 }
 
-impl fmt::Display for Over {
+impl fmt::Display for Outage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let lasted = humantime::format_duration(Duration::from_secs(self.lasted.as_secs()));
         let failures = if self.failures == 1 { "failure" } else { "failures" };
@@ -57,54 +57,56 @@ impl fmt::Display for Over {
 
 impl<K> Default for Episode<K> {
     fn default() -> Self {
-        Episode { told: None, failing: None, budget: Budget::default() }
+        Episode { reported: None, failing: None, budget: Budget::default() }
     }
 }
 
 impl<K: PartialEq> Episode<K> {
-    /// Takes a failure, and says whether to tell the log of it.
+    /// Records a failure, and returns whether to log it.
     #[must_use]
     pub fn fails(&mut self, kind: K) -> bool {
         self.fails_at(kind, Instant::now())
     }
 
-    fn fails_at(&mut self, kind: K, now: Instant) -> bool {
+    /// The same at `now`.
+    pub(crate) fn fails_at(&mut self, kind: K, now: Instant) -> bool {
         self.failing.get_or_insert((now, 0)).1 += 1;
-        if self.told.as_ref() == Some(&kind) || !self.budget.take(now) {
+        if self.reported.as_ref() == Some(&kind) || !self.budget.take(now) {
             return false;
         }
-        self.told = Some(kind);
+        self.reported = Some(kind);
         true
     }
 
-    /// Takes that all is well, and says what is over, if the log was told that it had begun.
-    pub fn is_well(&mut self) -> Option<Over> {
-        // Most often nothing has failed, and no clock need be asked.
+    /// Records a success. Returns the failure that is over, if its beginning was logged.
+    pub fn recovered(&mut self) -> Option<Outage> {
+        // Usually nothing has failed: skip reading the clock.
         self.failing?;
-        self.is_well_at(Instant::now())
+        self.recovered_at(Instant::now())
     }
 
-    fn is_well_at(&mut self, now: Instant) -> Option<Over> {
+    /// The same at `now`.
+    pub(crate) fn recovered_at(&mut self, now: Instant) -> Option<Outage> {
         let (since, failures) = self.failing.take()?;
-        self.told.take()?;
-        Some(Over { lasted: now.duration_since(since), failures })
+        self.reported.take()?;
+        Some(Outage { lasted: now.duration_since(since), failures })
     }
 
-    /// The kind of failure that the log was told of, and of no end since.
-    pub fn told(&self) -> Option<&K> {
-        self.told.as_ref()
+    /// The logged kind of the ongoing failure.
+    pub fn reported(&self) -> Option<&K> {
+        self.reported.as_ref()
     }
 
-    /// Whether it fails.
+    /// Whether it is failing.
     pub fn is_failing(&self) -> bool {
         self.failing.is_some()
     }
 }
 
-/// Lines that may still be told.
+/// Budget of log lines.
 #[derive(Clone, Copy, Debug, Default)]
 struct Budget {
-    /// When all that were told will be made up for; none before the first.
+    /// When the budget is full again; `None` before the first line.
     full_at: Option<Instant>,
 }
 
@@ -128,13 +130,13 @@ mod tests {
         let begun = Instant::now();
         let at = |seconds| begun + Duration::from_secs(seconds);
         let mut episode = Episode::default();
-        assert_eq!(episode.is_well(), None);
-        let told: Vec<bool> = (1..=6).map(|n| episode.fails_at(if n < 4 { "a" } else { "b" }, at(n))).collect();
-        assert_eq!(told, [true, false, false, true, false, false]);
-        assert_eq!((episode.told(), episode.is_failing()), (Some(&"b"), true));
-        let over = episode.is_well_at(at(61)).unwrap();
+        assert_eq!(episode.recovered(), None);
+        let is_reported: Vec<bool> = (1..=6).map(|n| episode.fails_at(if n < 4 { "a" } else { "b" }, at(n))).collect();
+        assert_eq!(is_reported, [true, false, false, true, false, false]);
+        assert_eq!((episode.reported(), episode.is_failing()), (Some(&"b"), true));
+        let over = episode.recovered_at(at(61)).unwrap();
         assert_eq!(over.to_string(), "after 6 failures in 1m");
-        assert_eq!((episode.is_well(), episode.is_failing()), (None, false));
+        assert_eq!((episode.recovered(), episode.is_failing()), (None, false));
         assert!(episode.fails_at("b", at(62)), "it begins again");
     }
 
@@ -148,7 +150,7 @@ mod tests {
             match second % 3 {
                 0 => begins += u32::from(episode.fails_at("a", now)),
                 1 => begins += u32::from(episode.fails_at("b", now)),
-                _ => ends += u32::from(episode.is_well_at(now).is_some()),
+                _ => ends += u32::from(episode.recovered_at(now).is_some()),
             }
         }
         assert!((BURST + 8..=BURST + 10).contains(&begins), "{begins}");
@@ -161,10 +163,10 @@ mod tests {
         let mut episode = Episode::default();
         for _ in 0..BURST {
             assert!(episode.fails_at("a", begun));
-            assert!(episode.is_well_at(begun).is_some());
+            assert!(episode.recovered_at(begun).is_some());
         }
         let at = |seconds| begun + Duration::from_secs(seconds);
-        let told: Vec<bool> = [1, 2, 61, 62].map(|second| episode.fails_at("a", at(second))).to_vec();
-        assert_eq!(told, [false, false, true, false]);
+        let is_reported: Vec<bool> = [1, 2, 61, 62].map(|second| episode.fails_at("a", at(second))).to_vec();
+        assert_eq!(is_reported, [false, false, true, false]);
     }
 }

@@ -1,4 +1,4 @@
-//! What many may cause.
+//! Rate limits for log lines that clients can cause.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -6,44 +6,44 @@ use std::hash::Hash;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How often one kind may be told.
-const EVERY: Duration = Duration::from_secs(60);
+/// Minimum interval between lines of one kind.
+const INTERVAL: Duration = Duration::from_secs(60);
 
-/// Lines that others cause, such as requests that are refused: of each kind one a minute at the most, with the number of
-/// those that were left out. There are no more kinds than a bound; beyond it, all others are one kind.
+/// Rate-limited lines that may repeat, such as those of panics: at most one a minute of each kind, with the number of
+/// suppressed lines. The number of kinds is limited; all further ones count as one kind.
 ///
 /// ```
 /// # use taffrail::log::Limited;
-/// # let (client, reason) = ("192.0.2.1", "too large");
-/// let refusals = Limited::new(100);
-/// if let Some(left_out) = refusals.tell(&(client, reason)) {
-///     tracing::warn!("a push of {client} was refused: {reason}{left_out}");
+/// # let location = "src/main.rs:1:1";
+/// let locations = Limited::new(100);
+/// if let Some(suppressed) = locations.allow(&location) {
+///     tracing::error!("a thread panicked at {location}{suppressed}");
 /// }
 /// ```
 #[derive(Debug)]
 pub struct Limited<K> {
-    most: usize,
+    max_kinds: usize,
     kinds: Mutex<Kinds<K>>,
 }
 
 #[derive(Debug)]
 struct Kinds<K> {
     known: HashMap<K, Kind>,
-    /// All for which there is no room.
+    /// All kinds over the limit.
     others: Option<Kind>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Kind {
-    told: Instant,
-    left_out: u64,
+    logged_at: Instant,
+    suppressed: u64,
 }
 
-/// How many lines were left out before this one; shown, it is nothing if none were.
+/// Number of lines suppressed before this one; displays as nothing if zero.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct LeftOut(pub u64);
+pub struct Suppressed(pub u64);
 
-impl fmt::Display for LeftOut {
+impl fmt::Display for Suppressed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             0 => Ok(()),
@@ -54,66 +54,52 @@ impl fmt::Display for LeftOut {
 
 impl Kind {
     fn is_due(&self, now: Instant) -> bool {
-        now.duration_since(self.told) >= EVERY
+        now.duration_since(self.logged_at) >= INTERVAL
     }
 
-    /// Counts one more, which is told or left out.
-    fn tell(&mut self, now: Instant) -> Option<LeftOut> {
+    /// Counts one more line: logged or suppressed.
+    fn allow(&mut self, now: Instant) -> Option<Suppressed> {
         if !self.is_due(now) {
-            self.left_out += 1;
+            self.suppressed += 1;
             return None;
         }
-        self.told = now;
-        Some(LeftOut(std::mem::take(&mut self.left_out)))
+        self.logged_at = now;
+        Some(Suppressed(std::mem::take(&mut self.suppressed)))
     }
 }
 
 impl<K: Hash + Eq + Clone> Limited<K> {
-    /// Nothing was told yet; `most` kinds are told apart.
-    pub fn new(most: usize) -> Self {
-        Limited { most, kinds: Mutex::new(Kinds { known: HashMap::new(), others: None }) }
+    /// A limiter that distinguishes up to `max_kinds` kinds.
+    pub fn new(max_kinds: usize) -> Self {
+        Limited { max_kinds, kinds: Mutex::new(Kinds { known: HashMap::new(), others: None }) }
     }
 
-    /// Counts one more of a kind, and says whether to tell the log of it, and with how many that were left out.
+    /// Counts one more line of a kind. Returns `Some` if it is to be logged, with the number of suppressed lines.
     #[must_use]
-    pub fn tell(&self, kind: &K) -> Option<LeftOut> {
-        self.tell_at(kind, Instant::now())
+    pub fn allow(&self, kind: &K) -> Option<Suppressed> {
+        self.allow_at(kind, Instant::now())
     }
 
-    fn tell_at(&self, kind: &K, now: Instant) -> Option<LeftOut> {
+    fn allow_at(&self, kind: &K, now: Instant) -> Option<Suppressed> {
         let mut kinds = self.kinds.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = kinds.known.get_mut(kind) {
-            return known.tell(now);
+            return known.allow(now);
         }
-        let first = Kind { told: now, left_out: 0 };
-        if kinds.known.len() >= self.most {
-            kinds.known.retain(|_, kind| !(kind.left_out == 0 && kind.is_due(now)));
+        let first = Kind { logged_at: now, suppressed: 0 };
+        if kinds.known.len() >= self.max_kinds {
+            kinds.known.retain(|_, kind| !(kind.suppressed == 0 && kind.is_due(now)));
         }
-        if kinds.known.len() < self.most {
+        if kinds.known.len() < self.max_kinds {
             kinds.known.insert(kind.clone(), first);
-            return Some(LeftOut(0));
+            return Some(Suppressed(0));
         }
         match &mut kinds.others {
-            Some(others) => others.tell(now),
+            Some(others) => others.allow(now),
             None => {
                 kinds.others = Some(first);
-                Some(LeftOut(0))
+                Some(Suppressed(0))
             }
         }
-    }
-
-    /// The kinds of which some were left out more than a minute ago, with how many: they did not come again, and would
-    /// not be told otherwise. None is the kind of all for which there was no room.
-    pub fn overdue(&self) -> Vec<(Option<K>, u64)> {
-        self.overdue_at(Instant::now())
-    }
-
-    fn overdue_at(&self, now: Instant) -> Vec<(Option<K>, u64)> {
-        let mut kinds = self.kinds.lock().unwrap_or_else(PoisonError::into_inner);
-        let Kinds { known, others } = &mut *kinds;
-        let all = known.iter_mut().map(|(key, kind)| (Some(key), kind)).chain(others.as_mut().map(|kind| (None, kind)));
-        let due = all.filter(|(_, kind)| kind.left_out > 0 && kind.is_due(now));
-        due.filter_map(|(key, kind)| Some((key.cloned(), kind.tell(now)?.0))).collect()
     }
 }
 
@@ -126,32 +112,17 @@ mod tests {
         let begun = Instant::now();
         let at = |seconds| begun + Duration::from_secs(seconds);
         let limited = Limited::new(2);
-        let told = |kind: &str, second| limited.tell_at(&kind.to_owned(), at(second)).map(|left_out| left_out.0);
+        let allowed =
+            |kind: &str, second| limited.allow_at(&kind.to_owned(), at(second)).map(|suppressed| suppressed.0);
         assert_eq!(
-            [("a", 0), ("b", 0), ("a", 1), ("a", 59)].map(|(kind, at)| told(kind, at)),
+            [("a", 0), ("b", 0), ("a", 1), ("a", 59)].map(|(kind, at)| allowed(kind, at)),
             [Some(0), Some(0), None, None]
         );
-        assert_eq!((told("a", 60), told("a", 61)), (Some(2), None));
-        assert_eq!(LeftOut(2).to_string(), " (2 more like this since the last such line)");
-        assert_eq!(LeftOut(0).to_string(), "");
-        // The kind b is as good as forgotten; a and c leave no room for others, until c is as well.
-        assert_eq!((told("c", 60), told("d", 61), told("e", 62)), (Some(0), Some(0), None));
-        assert_eq!(
-            (told("d", 120), limited.overdue_at(at(121))),
-            (Some(0), vec![(Some("a".to_owned()), 1), (None, 1)])
-        );
-    }
-
-    #[test]
-    fn what_does_not_come_again_is_told_too() {
-        let begun = Instant::now();
-        let at = |seconds| begun + Duration::from_secs(seconds);
-        let limited = Limited::new(1);
-        for kind in ["a", "a", "a", "b", "c"] {
-            let _ = limited.tell_at(&kind, begun);
-        }
-        assert_eq!(limited.overdue_at(at(59)), []);
-        assert_eq!(limited.overdue_at(at(60)), [(Some("a"), 2), (None, 1)]);
-        assert_eq!(limited.overdue_at(at(120)), []);
+        assert_eq!((allowed("a", 60), allowed("a", 61)), (Some(2), None));
+        assert_eq!(Suppressed(2).to_string(), " (2 more like this since the last such line)");
+        assert_eq!(Suppressed(0).to_string(), "");
+        // The kind b is expired; a and c leave no space for others, until c expires too.
+        assert_eq!((allowed("c", 60), allowed("d", 61), allowed("e", 62)), (Some(0), Some(0), None));
+        assert_eq!(allowed("d", 120), Some(0));
     }
 }

@@ -1,127 +1,142 @@
-//! The log: lines on standard error that never end the process and never hold it up.
+//! The log: lines on standard error. Logging never ends the process and never blocks it.
 //!
-//! Lines wait in a bounded queue for a thread that writes them ([`queue`]). What cannot be written, since the disk is full,
-//! nobody reads the pipe or it is closed, is counted, and told as soon as something can be written again. [`Episode`] and
-//! [`Limited`] keep what repeats from filling the log.
+//! Lines wait in a bounded queue for a thread that writes them ([`queue`]). Lines that cannot be written, because the
+//! disk is full or the pipe is closed or not read, are counted, and reported as soon as writing succeeds again.
+//! [`Episode`] and [`Limited`] limit repeated lines.
 
 mod episode;
+mod journal;
 mod limited;
 mod panics;
 mod queue;
+mod record;
+pub mod settings;
+mod subscriber;
 
 use std::fmt;
 use std::io::{self, Write};
-use std::sync::OnceLock;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, LazyLock, OnceLock};
+use std::time::{Duration, SystemTime};
 
+use arc_swap::ArcSwap;
 use tracing::Level;
-use tracing_subscriber::filter::filter_fn;
-use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
+use tracing::subscriber::SetGlobalDefaultError;
 
-pub use self::episode::{Episode, Over};
-pub use self::limited::{LeftOut, Limited};
+pub use self::episode::{Episode, Outage};
+pub use self::limited::{Limited, Suppressed};
 use self::queue::Queue;
+use self::record::Record;
+pub use self::settings::{Format, Levels, Settings};
 use crate::encode::family::FamilyInfo;
 use crate::encode::{Family, FamilyWriter};
 
 /// The queue in front of standard error, from [`start`] on.
 static QUEUE: OnceLock<&'static Queue> = OnceLock::new();
+/// The settings in force.
+static SETTINGS: LazyLock<ArcSwap<Settings>> = LazyLock::new(ArcSwap::default);
+/// Whether lines need priorities, from [`start`] on.
+static IS_JOURNAL: AtomicBool = AtomicBool::new(false);
 
-/// Why there is no log.
+/// Why the log did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// No thread to write with.
+    /// The writer thread could not be started.
     #[error("no thread to write the log with: {0}")]
     Thread(#[from] io::Error),
-    /// There is one already.
+    /// A log exists already.
     #[error("the log: {0}")]
-    Twice(#[from] TryInitError),
+    Twice(#[from] SetGlobalDefaultError),
 }
 
-/// Starts the log: what is traced up to `level`, what [`say`] is told, and panics.
+/// Starts the log: traces of these levels, lines of [`say!`](crate::say), and panics.
 ///
-/// Libraries are left out: they speak of single requests, and of credentials.
+/// Traces of libraries are excluded: they log single requests, and credentials.
 ///
 /// # Errors
-/// That no thread can be started, or that there is a log already.
-pub fn start(level: Level) -> Result<(), StartError> {
+/// If no thread can be started, or a log exists already.
+pub fn start(levels: impl Into<Levels>) -> Result<(), StartError> {
+    IS_JOURNAL.store(journal::is_connected(), Relaxed);
+    apply(Settings { levels: levels.into(), ..Settings::default() });
     let queue: &'static Queue = Box::leak(Box::default());
     queue.start(io::stderr())?;
-    let queue = *QUEUE.get_or_init(|| queue);
-    // The journal has the time already, and no use for colours.
-    let lines = tracing_subscriber::fmt().with_max_level(level).with_target(false).without_time().with_ansi(false);
-    let lines = lines.log_internal_errors(false).with_writer(move || Line(queue)).finish();
-    lines.with(filter_fn(|metadata| is_ours(metadata.target()))).try_init()?;
-    panics::tell();
+    QUEUE.get_or_init(|| queue);
+    tracing::subscriber::set_global_default(subscriber::Subscriber)?;
+    panics::install();
     Ok(())
 }
 
-fn is_ours(target: &str) -> bool {
-    target.split("::").next() == Some(env!("CARGO_CRATE_NAME"))
+/// Applies other settings to all lines from now on.
+pub fn apply(settings: Settings) {
+    SETTINGS.store(Arc::new(settings));
 }
 
-/// Says something on standard error, whether the log was started or not; it is written as for [`format!`]. That it cannot
-/// be said is no failure.
+/// Prints a line to standard error, whether the log was started or not; arguments as for [`format!`]. Failures are
+/// ignored.
 #[macro_export]
 macro_rules! say {
     ($($words:tt)*) => { $crate::log::say_all(::std::format_args!($($words)*)) };
 }
 
-/// What [`say!`] stands for.
+/// The function behind [`say!`](crate::say).
 pub fn say_all(words: fmt::Arguments<'_>) {
-    let line = format!("{words}\n");
+    push(Level::INFO, words.to_string());
+}
+
+/// Prints why the process ends: `error: REASON`, or a record in the log's format.
+pub fn say_failure(reason: &str) {
+    match SETTINGS.load().format {
+        Format::Text if reason.starts_with("error: ") => push(Level::ERROR, reason.to_owned()),
+        Format::Text => push(Level::ERROR, format!("error: {reason}")),
+        _ => write(&Record::new(Level::ERROR, reason.to_owned())),
+    }
+}
+
+/// Writes a record in the log's format.
+fn write(record: &Record<'_>) {
+    push(record.level, line(record));
+}
+
+fn line(record: &Record<'_>) -> String {
+    record.line(SETTINGS.load().format, SystemTime::now())
+}
+
+fn push(level: Level, line: String) {
+    let line = bytes(level, line);
     match QUEUE.get() {
-        Some(queue) => queue.push(line.into_bytes()),
+        Some(queue) => queue.push(line),
         None => {
-            let _ = io::stderr().lock().write_all(line.as_bytes());
+            let _ = io::stderr().lock().write_all(&line);
         }
     }
 }
 
-/// Waits until everything is written, but no longer than `patience`: standard error may be a pipe that nobody reads.
-pub fn flush(patience: Duration) {
-    if let Some(queue) = QUEUE.get() {
-        queue.flush(patience);
+/// The bytes of a line, with its newline.
+fn bytes(level: Level, mut line: String) -> Vec<u8> {
+    if IS_JOURNAL.load(Relaxed) {
+        line = journal::with_priority(level, &line);
     }
+    line.push('\n');
+    line.into_bytes()
 }
 
-/// One line of the log; what is written into it at once is one.
-struct Line(&'static Queue);
-
-impl Write for Line {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.push(bytes.to_vec());
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+/// Waits until all lines are written, for at most `timeout`: no process may be reading the pipe.
+pub fn flush(timeout: Duration) {
+    if let Some(queue) = QUEUE.get() {
+        queue.flush(timeout);
     }
 }
 
 const DROPPED: Family<0> = Family::counter(
     "taffrail_log_lines_dropped_total",
-    "Lines of the log that could not be written to standard error.",
+    "Log lines dropped because standard error could not be written",
     [],
 );
 
-/// The families that tell of the log.
+/// The log's self-metrics.
 pub const FAMILIES: &[FamilyInfo] = &[DROPPED.info()];
 
-/// Writes them.
+/// Writes the self-metrics.
 pub fn write_families(out: &mut FamilyWriter<'_>) {
     out.value(&DROPPED, QUEUE.get().map_or(0, |queue| queue.dropped()));
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn libraries_are_left_out() {
-        let ours = ["taffrail", "taffrail::sinks::sender"];
-        let others = ["aws_config::profile", "aws_smithy_runtime", "hyper", "reqwest::connect", "taffrails"];
-        assert!(ours.into_iter().all(is_ours) && !others.into_iter().any(is_ours));
-    }
 }

@@ -1,4 +1,4 @@
-//! Lines that wait to be written, and the thread that writes them.
+//! The queue of log lines, and the thread that writes them.
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Write};
@@ -7,15 +7,19 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How many bytes may wait. Far more than is logged at a time: they run out when nobody reads what is written.
-const MOST: usize = 512 << 10;
-/// How often it is tried to tell how many lines were dropped, while nothing else is to be written.
-const TELL_AGAIN: Duration = Duration::from_secs(5);
-/// How long a pipe that takes nothing for now, and would not block, is left alone.
-const WAIT: Duration = Duration::from_millis(50);
+use tracing::Level;
 
-/// Lines that wait to be written. Whoever adds one waits for nothing; where there is no room, or it cannot be written, it
-/// is dropped and counted.
+use super::record::Record;
+
+/// Maximum bytes in the queue. Far more than is logged at a time: it fills up only when the output is not read.
+const MAX_BYTES: usize = 512 << 10;
+/// Interval of attempts to report dropped lines while there is nothing else to write.
+const REPORT_INTERVAL: Duration = Duration::from_secs(5);
+/// Delay before retrying a non-blocking pipe that is full.
+const RETRY_DELAY: Duration = Duration::from_millis(50);
+
+/// The queue of log lines. Adding a line never blocks; a line that does not fit, or cannot be written, is dropped and
+/// counted.
 #[derive(Default)]
 pub(super) struct Queue {
     waiting: Mutex<Waiting>,
@@ -27,22 +31,22 @@ pub(super) struct Queue {
 struct Waiting {
     lines: VecDeque<Entry>,
     bytes: usize,
-    /// Lines that found no room since the last that did.
+    /// Lines dropped since the last one that fit.
     dropped: u64,
-    /// Whether the thread holds a line.
+    /// Whether the thread is writing a line.
     is_writing: bool,
 }
 
 struct Entry {
-    /// How many lines before this one found no room.
+    /// Lines dropped before this one.
     dropped_before: u64,
     line: Vec<u8>,
 }
 
 impl Queue {
-    /// Starts the thread that writes into `out`.
+    /// Starts the thread that writes to `out`.
     pub(super) fn start(&'static self, out: impl Write + Send + 'static) -> io::Result<()> {
-        let write = move || Writer { queue: self, out, untold: 0, is_torn: false }.run();
+        let write = move || Writer { queue: self, out, unreported: 0, is_torn: false }.run();
         thread::Builder::new().name("log".to_owned()).spawn(write).map(drop)
     }
 
@@ -50,10 +54,10 @@ impl Queue {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds a line, with its end.
+    /// Adds a line, including its newline.
     pub(super) fn push(&self, line: Vec<u8>) {
         let mut waiting = self.waiting();
-        if !waiting.lines.is_empty() && waiting.bytes + line.len() > MOST {
+        if !waiting.lines.is_empty() && waiting.bytes + line.len() > MAX_BYTES {
             waiting.dropped += 1;
             self.dropped.fetch_add(1, Relaxed);
             return;
@@ -65,30 +69,31 @@ impl Queue {
         self.changed.notify_all();
     }
 
-    /// How many lines were dropped so far.
+    /// Number of lines dropped so far.
     pub(super) fn dropped(&self) -> u64 {
         self.dropped.load(Relaxed)
     }
 
-    /// Waits until nothing is to be written, but no longer than `patience`.
-    pub(super) fn flush(&self, patience: Duration) {
+    /// Waits until the queue is empty, for at most `timeout`.
+    pub(super) fn flush(&self, timeout: Duration) {
         let is_busy = |waiting: &mut Waiting| waiting.is_writing || !waiting.lines.is_empty();
-        drop(self.changed.wait_timeout_while(self.waiting(), patience, is_busy));
+        drop(self.changed.wait_timeout_while(self.waiting(), timeout, is_busy));
     }
 
-    /// The next line, and how many found no room since the last; no line if they are all that there is, or if for a while
-    /// there was none.
-    fn next(&self, patience: Option<Duration>) -> (Option<Vec<u8>>, u64) {
+    /// The next line, and the number of lines dropped before it. No line if only drops are left, or after `timeout`.
+    fn next(&self, timeout: Option<Duration>) -> (Option<Vec<u8>>, u64) {
         let mut waiting = self.waiting();
         waiting.is_writing = false;
         self.changed.notify_all();
-        let deadline = patience.map(|patience| Instant::now() + patience);
+        let deadline = timeout.map(|timeout| Instant::now() + timeout);
         while waiting.lines.is_empty() && waiting.dropped == 0 {
-            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-            waiting = match left {
+            let remaining = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            waiting = match remaining {
                 None => self.changed.wait(waiting).unwrap_or_else(PoisonError::into_inner),
                 Some(Duration::ZERO) => break,
-                Some(left) => self.changed.wait_timeout(waiting, left).unwrap_or_else(PoisonError::into_inner).0,
+                Some(remaining) => {
+                    self.changed.wait_timeout(waiting, remaining).unwrap_or_else(PoisonError::into_inner).0
+                }
             };
         }
         waiting.is_writing = true;
@@ -105,36 +110,36 @@ impl Queue {
 struct Writer<W> {
     queue: &'static Queue,
     out: W,
-    /// Lines that were dropped, and of which nothing was told yet.
-    untold: u64,
-    /// Whether a line was broken off.
+    /// Dropped lines that are not reported yet.
+    unreported: u64,
+    /// Whether a line was written in part.
     is_torn: bool,
 }
 
 impl<W: Write> Writer<W> {
     fn run(mut self) {
         loop {
-            let (line, dropped_before) = self.queue.next((self.untold > 0).then_some(TELL_AGAIN));
-            self.untold += dropped_before;
-            if self.tell().is_ok() && line.as_ref().is_none_or(|line| self.write(line).is_ok()) {
+            let (line, dropped_before) = self.queue.next((self.unreported > 0).then_some(REPORT_INTERVAL));
+            self.unreported += dropped_before;
+            if self.report_dropped().is_ok() && line.as_ref().is_none_or(|line| self.write(line).is_ok()) {
                 continue;
             }
             if line.is_some() {
-                self.untold += 1;
+                self.unreported += 1;
                 self.queue.dropped.fetch_add(1, Relaxed);
             }
         }
     }
 
-    /// Tells how many lines were dropped, if any were.
-    fn tell(&mut self) -> io::Result<()> {
-        if self.untold > 0 {
-            let (end, count) = (if self.is_torn { "\n" } else { "" }, self.untold);
+    /// Reports the number of dropped lines, if any.
+    fn report_dropped(&mut self) -> io::Result<()> {
+        if self.unreported > 0 {
+            let (end, count) = (if self.is_torn { "\n" } else { "" }, self.unreported);
             let lines = if count == 1 { "line" } else { "lines" };
-            self.write(
-                format!("{end} WARN {count} {lines} of the log could not be written, and were dropped\n").as_bytes(),
-            )?;
-            self.untold = 0;
+            let message = format!("{count} {lines} of the log could not be written, and were dropped");
+            let line = super::bytes(Level::WARN, super::line(&Record::new(Level::WARN, message)));
+            self.write(&[end.as_bytes(), &line].concat())?;
+            self.unreported = 0;
         }
         Ok(())
     }
@@ -146,7 +151,7 @@ impl<W: Write> Writer<W> {
                 Ok(0) => return self.failed(bytes.len() < whole, ErrorKind::WriteZero.into()),
                 Ok(count) => bytes = &bytes[count..],
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == ErrorKind::WouldBlock => thread::sleep(WAIT),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => thread::sleep(RETRY_DELAY),
                 Err(error) => return self.failed(bytes.len() < whole, error),
             }
         }
@@ -154,8 +159,8 @@ impl<W: Write> Writer<W> {
         Ok(())
     }
 
-    fn failed(&mut self, is_begun: bool, error: io::Error) -> io::Result<()> {
-        self.is_torn |= is_begun;
+    fn failed(&mut self, is_partial: bool, error: io::Error) -> io::Result<()> {
+        self.is_torn |= is_partial;
         Err(error)
     }
 }
@@ -167,17 +172,17 @@ mod tests {
 
     use super::*;
 
-    /// Long enough for what must happen to happen.
-    const PATIENCE: Duration = Duration::from_secs(30);
+    /// Generous timeout for what must happen.
+    const TIMEOUT: Duration = Duration::from_secs(30);
 
-    /// What can be written to as long as the test says so.
+    /// An output whose free space the test controls.
     #[derive(Clone, Default)]
     struct Out(Arc<Mutex<Written>>);
 
     #[derive(Default)]
     struct Written {
         text: String,
-        /// How many bytes still fit; any number, if none.
+        /// Bytes that still fit; `None`: unlimited.
         room: Option<usize>,
     }
 
@@ -220,7 +225,7 @@ mod tests {
         let queue = queue(out.clone());
         let say = |line: &str| {
             queue.push(format!("{line}\n").into_bytes());
-            queue.flush(PATIENCE);
+            queue.flush(TIMEOUT);
         };
         say("one");
         out.set_room(Some(2));
@@ -229,11 +234,11 @@ mod tests {
         assert_eq!((out.text().as_str(), queue.dropped()), ("one\ntw", 2));
         out.set_room(None);
         say("four");
-        let told = "one\ntw\n WARN 2 lines of the log could not be written, and were dropped\nfour\n";
-        assert_eq!((out.text().as_str(), queue.dropped()), (told, 2));
+        let expected = "one\ntw\n WARN 2 lines of the log could not be written, and were dropped\nfour\n";
+        assert_eq!((out.text().as_str(), queue.dropped()), (expected, 2));
     }
 
-    /// What takes a line only when the test lets it.
+    /// An output that accepts a line only when the test lets it.
     struct Gate(Receiver<()>, Sender<Vec<u8>>);
 
     impl Write for Gate {
@@ -253,9 +258,9 @@ mod tests {
         let (open, opened) = channel();
         let (wrote, written) = channel();
         let queue = queue(Gate(opened, wrote));
-        let line = vec![b'x'; MOST / 4];
+        let line = vec![b'x'; MAX_BYTES / 4];
         queue.push(line.clone());
-        // It is in the thread's hands, or about to be.
+        // The thread has it, or is about to take it.
         while !queue.waiting().lines.is_empty() {
             thread::yield_now();
         }
@@ -263,12 +268,12 @@ mod tests {
         assert_eq!(queue.dropped(), 3);
         queue.flush(Duration::from_millis(1));
         (0..3).for_each(|_| open.send(()).unwrap());
-        (0..3).for_each(|_| assert_eq!(written.recv_timeout(PATIENCE).unwrap(), line));
+        (0..3).for_each(|_| assert_eq!(written.recv_timeout(TIMEOUT).unwrap(), line));
         queue.push(b"last\n".to_vec());
         (0..4).for_each(|_| open.send(()).unwrap());
-        (0..2).for_each(|_| assert_eq!(written.recv_timeout(PATIENCE).unwrap(), line));
-        let told = String::from_utf8(written.recv_timeout(PATIENCE).unwrap()).unwrap();
-        assert!(told.contains("3 lines of the log could not be written"), "{told}");
-        assert_eq!(written.recv_timeout(PATIENCE).unwrap(), b"last\n");
+        (0..2).for_each(|_| assert_eq!(written.recv_timeout(TIMEOUT).unwrap(), line));
+        let expected = String::from_utf8(written.recv_timeout(TIMEOUT).unwrap()).unwrap();
+        assert!(expected.contains("3 lines of the log could not be written"), "{expected}");
+        assert_eq!(written.recv_timeout(TIMEOUT).unwrap(), b"last\n");
     }
 }

@@ -1,22 +1,24 @@
-//! What all push sinks can be told: when to read and write, how much may wait, and when to try again.
+//! The settings that all push sinks share: when to read and write, how much to queue, and when to retry.
 
 use std::time::Duration;
 
-use super::filter::Filter;
+use super::form::{Form, PointForm, PointFormat};
 use super::schedule::Schedule;
+use crate::collectors::filter::{self, Filter};
 use crate::config::setting::ByteSize;
-use crate::config::{Key, KeyInfo, Section};
+use crate::config::{Key, KeyInfo, Section, TableInfo};
+use crate::encode::tags::CommonTags;
 
-/// How a sink delivers.
+/// The delivery settings of a sink.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delivery {
-    /// What the sink is called in metrics, the log and the spool.
+    /// The sink's name in metrics, the log and the spool.
     pub name: String,
-    /// When to read, when to write, and what every point carries.
+    /// When to read and to write, and the tags of every point.
     pub schedule: Schedule,
-    /// What is sent of what is measured.
+    /// Selects and renames points.
     pub filter: Filter,
-    /// How many bytes of points may wait in memory.
+    /// The limit of points in memory, in bytes.
     pub buffer_size: usize,
     /// The first pause after a failed write; it doubles up to `retry_max`.
     pub retry_min: Duration,
@@ -26,34 +28,33 @@ pub struct Delivery {
     pub refused_retry: Duration,
 }
 
-pub(super) const NAME: Key<String> = Key::optional(
+const NAME: Key<String> = Key::optional(
     "name",
-    "What the sink is called in metrics, the log and the spool; made of where it sends to if absent.",
+    "Name of the sink in metrics, the log and the spool; derived from its destination if absent.",
 );
-pub(super) const INTERVAL: Key<Duration> =
+const INTERVAL: Key<Duration> =
     Key::optional("interval", "Time between readings for this sink, instead of the agent's.");
-pub(super) const FLUSH_INTERVAL: Key<Duration> =
-    Key::optional("flush_interval", "Time between writes, instead of the agent's.");
-pub(super) const FLUSH_JITTER: Key<Duration> =
-    Key::optional("flush_jitter", "Jitter of the writes, instead of the agent's.");
-pub(super) const METRIC_BATCH_SIZE: Key<usize> =
-    Key::optional("metric_batch_size", "Points in a write, at the most, instead of the agent's.");
-pub(super) const BUFFER_SIZE: Key<ByteSize> = Key::new(
+const FLUSH_INTERVAL: Key<Duration> = Key::optional("flush_interval", "Time between writes, instead of the agent's.");
+const FLUSH_JITTER: Key<Duration> = Key::optional("flush_jitter", "Jitter of the writes, instead of the agent's.");
+const METRIC_BATCH_SIZE: Key<usize> =
+    Key::optional("metric_batch_size", "Maximum number of points in a write, instead of the agent's.");
+const BUFFER_SIZE: Key<ByteSize> = Key::new(
     "buffer_size",
     "\"8MiB\"",
-    "How much may wait in memory: without a spool, or while its disk takes nothing. When it is full, the oldest points are dropped, and counted.",
+    "Limit of points in memory: without a spool, or while its disk accepts nothing. Over the limit, the oldest points are dropped and counted.",
 );
-pub(super) const RETRY_MIN: Key<Duration> =
+const RETRY_MIN: Key<Duration> =
     Key::new("retry_min", "\"1s\"", "The first pause after a failed write; each further one is twice as long.");
-pub(super) const RETRY_MAX: Key<Duration> = Key::new("retry_max", "\"1m\"", "The longest pause after a failed write.");
-pub(super) const REFUSED_RETRY: Key<Duration> = Key::new(
+const RETRY_MAX: Key<Duration> = Key::new("retry_max", "\"1m\"", "The longest pause after a failed write.");
+const REFUSED_RETRY: Key<Duration> = Key::new(
     "refused_retry",
     "\"1m\"",
-    "The pause after the server refused the credentials or does not know the database; the points are kept.",
+    "The pause after the server has rejected the credentials or does not know the database. The points are kept.",
 );
 
-/// The settings of every sink, but for its name.
-pub(super) const KEYS: [KeyInfo; 7] = [
+/// The settings of every sink.
+pub(crate) const KEYS: &[KeyInfo] = &[
+    NAME.info(),
     INTERVAL.info(),
     FLUSH_INTERVAL.info(),
     FLUSH_JITTER.info(),
@@ -61,13 +62,19 @@ pub(super) const KEYS: [KeyInfo; 7] = [
     BUFFER_SIZE.info(),
     RETRY_MIN.info(),
     RETRY_MAX.info(),
+    REFUSED_RETRY.info(),
 ];
+/// The table of tags.
+pub(crate) const TAGS: TableInfo = TableInfo::open(
+    "tags",
+    "Tags of every point of this sink, in addition to `[tags]`; labels of series, dimensions in CloudWatch.",
+);
 
 impl Delivery {
     /// The settings in a sink's section, over those of the agent.
     pub(super) fn new(section: &mut Section<'_>, default_name: String, common: &Schedule) -> Delivery {
         let mut tags = common.tags.clone();
-        tags.extend(section.table("tags").strings());
+        tags.extend(filter::tags(section.table(TAGS.name)));
         let schedule = Schedule {
             interval: section.optional(&INTERVAL).filter(|interval| !interval.is_zero()).unwrap_or(common.interval),
             flush_interval: section.optional(&FLUSH_INTERVAL).unwrap_or(common.flush_interval),
@@ -85,5 +92,10 @@ impl Delivery {
             retry_max: section.above_zero(&RETRY_MAX),
             refused_retry: section.above_zero(&REFUSED_RETRY),
         }
+    }
+
+    /// The form of a sink of points in `format`.
+    pub(super) fn points(&self, format: impl PointFormat + 'static) -> Form {
+        Form::Points(PointForm::new(CommonTags::new(&self.schedule.tags), &self.filter, format))
     }
 }

@@ -1,10 +1,10 @@
-//! A point of line protocol as JSON.
+//! Encodes points as JSON.
 
-use std::borrow::Cow;
+use crate::encode::number::{push_finite, push_integer};
+use crate::encode::point::FieldValue;
+use crate::encode::whole::WholePoint;
 
-use super::parts::{Parts, unescaped};
-
-/// A JSON object that is being written.
+/// An open JSON object.
 pub(super) struct Object<'o> {
     out: &'o mut Vec<u8>,
     is_empty: bool,
@@ -17,7 +17,7 @@ impl<'o> Object<'o> {
         Object { out, is_empty: true }
     }
 
-    /// Closes it.
+    /// Closes the object.
     pub(super) fn close(self) {
         self.out.push(b'}');
     }
@@ -31,16 +31,30 @@ impl<'o> Object<'o> {
     /// Adds a number.
     pub(super) fn integer(&mut self, key: &str, value: i64) {
         self.key(key);
-        self.out.extend_from_slice(value.to_string().as_bytes());
+        push_integer(self.out, value);
     }
 
-    /// Adds a field's value as it stands in line protocol.
-    pub(super) fn field(&mut self, key: &str, value: &[u8]) {
+    /// Adds a field.
+    pub(super) fn field(&mut self, key: &str, value: FieldValue<'_>) {
         self.key(key);
         push_field(self.out, value);
     }
 
-    /// Adds an object, which is to be closed before anything else is added.
+    /// Adds an object of a point's fields.
+    pub(super) fn fields(&mut self, key: &str, point: &WholePoint) {
+        let mut fields = self.object(key);
+        point.fields().for_each(|(key, value)| fields.field(key, value));
+        fields.close();
+    }
+
+    /// Adds an object of a point's tags.
+    pub(super) fn tags(&mut self, key: &str, point: &WholePoint) {
+        let mut tags = self.object(key);
+        point.tags().for_each(|(key, value)| tags.string(key, value));
+        tags.close();
+    }
+
+    /// Opens a nested object. Close it before adding anything else.
     pub(super) fn object(&mut self, key: &str) -> Object<'_> {
         self.key(key);
         Object::open(self.out)
@@ -56,48 +70,22 @@ impl<'o> Object<'o> {
 }
 
 fn push_string(out: &mut Vec<u8>, text: &str) {
-    // A string always can be written, and a vector takes everything.
+    // Neither serializing a string nor writing to a vector fails.
     let _ = serde_json::to_writer(out, text);
 }
 
-/// Integers stay integers, and a float has a point or an exponent, so that it is one for whoever reads it.
-fn push_field(out: &mut Vec<u8>, value: &[u8]) {
+/// Writes floats with a decimal point or an exponent, so that readers do not take them for integers.
+fn push_field(out: &mut Vec<u8>, value: FieldValue<'_>) {
     match value {
-        [b'"', text @ .., b'"'] => push_string(out, &without_backslashes(text)),
-        [number @ .., b'i' | b'u'] => out.extend_from_slice(number),
-        [b't' | b'T', ..] => out.extend_from_slice(b"true"),
-        [b'f' | b'F', ..] => out.extend_from_slice(b"false"),
-        number => {
-            out.extend_from_slice(number);
-            if !number.iter().any(|byte| b".eE".contains(byte)) {
+        FieldValue::Integer(value) => push_integer(out, value),
+        FieldValue::Boolean(value) => out.extend_from_slice(if value { b"true" } else { b"false" }),
+        FieldValue::Text(value) => push_string(out, value),
+        FieldValue::Float(value) => {
+            let start = out.len();
+            push_finite(out, value);
+            if !out[start..].iter().any(|byte| b".eE".contains(byte)) {
                 out.extend_from_slice(b".0");
             }
         }
     }
-}
-
-fn without_backslashes(text: &[u8]) -> Cow<'_, str> {
-    let text = String::from_utf8_lossy(text);
-    if !text.contains('\\') {
-        return text;
-    }
-    let mut plain = String::with_capacity(text.len());
-    let mut rest = text.chars().peekable();
-    while let Some(c) = rest.next() {
-        match rest.peek() {
-            Some('"' | '\\') if c == '\\' => plain.extend(rest.next()),
-            _ => plain.push(c),
-        }
-    }
-    Cow::Owned(plain)
-}
-
-/// Nanoseconds of Unix time.
-pub(super) fn time_of(parts: &Parts<'_>) -> Option<i64> {
-    std::str::from_utf8(parts.time).ok()?.trim().parse().ok()
-}
-
-/// The tags, unescaped.
-pub(super) fn tags<'p>(parts: &'p Parts<'_>) -> impl Iterator<Item = (Cow<'p, str>, Cow<'p, str>)> {
-    parts.tags.iter().map(|(key, value)| (unescaped(key), unescaped(value)))
 }

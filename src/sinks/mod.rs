@@ -1,29 +1,29 @@
-//! Where readings go: Prometheus pulls them, the others get them pushed.
+//! Sinks: Prometheus scrapes readings; the others receive pushed points.
 
-mod answer;
+mod batch_size;
 #[cfg(feature = "cloudwatch")]
 pub mod cloudwatch;
-pub mod connection;
-mod cutting;
 pub mod delivery;
 pub mod elasticsearch;
+mod failure_log;
 pub mod file;
-pub mod filter;
 pub mod folders;
 pub mod form;
 pub mod http;
 pub mod influxdb;
+pub mod internal;
 mod json;
+pub mod kind;
+pub mod kinds;
 mod named_files;
 pub mod negotiate;
-mod parts;
 pub mod prometheus;
 pub mod push;
+mod reconnect;
 pub mod remote_write;
 pub mod render;
-mod renewal;
 pub mod schedule;
 pub mod sender;
 pub mod settings;
 pub mod state;
-mod telling;
+pub mod verdict;

@@ -1,29 +1,29 @@
-//! Files that settings name, and whether they hold something else by now.
+//! Files that settings name, and whether their contents have changed.
 
 use std::path::{Path, PathBuf};
 
 use ring::digest::{SHA256, digest};
 
 use crate::system::Stamp;
-use crate::system::regular_file::{PATIENCE, read_pem, within};
+use crate::system::regular_file::{READ_TIMEOUT, read_pem, within};
 
-/// Some files as they were at one moment.
+/// Files as of one moment.
 #[derive(Clone, Debug)]
 pub(super) struct NamedFiles(Vec<NamedFile>);
 
 #[derive(Clone, Debug)]
 struct NamedFile {
     path: PathBuf,
-    /// None if it was not there, or did not answer.
+    /// None if it did not exist, or could not be read in time.
     stamp: Option<Stamp>,
     content: Option<[u8; 32]>,
 }
 
 impl NamedFiles {
-    /// The files at `paths` as they are now. This waits for them, though not for ever.
+    /// The files at `paths` as they are now. Waits for them with a timeout.
     pub(super) fn read(paths: Vec<PathBuf>) -> NamedFiles {
         let file = |path: PathBuf| {
-            // Before it is read: if it is written to meanwhile, it is found to have changed.
+            // Before the content, so that a write in between is found later.
             let stamp = stamp(&path);
             let content = read_pem(&path).ok().and_then(|bytes| digest(&SHA256, &bytes).as_ref().try_into().ok());
             NamedFile { path, stamp, content }
@@ -36,12 +36,12 @@ impl NamedFiles {
         self.0.is_empty()
     }
 
-    /// Whether they hold what the `others` held, of the same paths.
+    /// Whether the contents equal those of the `others`, of the same paths.
     pub(super) fn hold_the_same_as(&self, others: &NamedFiles) -> bool {
         self.0.iter().map(|file| file.content).eq(others.0.iter().map(|file| file.content))
     }
 
-    /// The files as they are now, if any was written to or replaced. As long as none was, none is read.
+    /// The files as they are now, if any was written or replaced. Otherwise none is read.
     pub(super) fn changed(&self) -> Option<NamedFiles> {
         let is_changed = self.0.iter().any(|file| stamp(&file.path) != file.stamp);
         is_changed.then(|| NamedFiles::read(self.0.iter().map(|file| file.path.clone()).collect()))
@@ -50,7 +50,7 @@ impl NamedFiles {
 
 fn stamp(path: &Path) -> Option<Stamp> {
     let named = path.to_owned();
-    within(path, PATIENCE, move || named.metadata().ok().map(|metadata| Stamp::from(&metadata))).ok().flatten()
+    within(path, READ_TIMEOUT, move || named.metadata().ok().map(|metadata| Stamp::from(&metadata))).ok().flatten()
 }
 
 #[cfg(test)]

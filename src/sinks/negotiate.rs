@@ -1,10 +1,10 @@
-//! Which format a scraper wants: `Accept` and `Accept-Encoding` of RFC 9110, section 12.5.
+//! Content negotiation: `Accept` and `Accept-Encoding` of RFC 9110, section 12.5.
 
 use hyper::header::HeaderValue;
 
 use crate::encode::names::Escaping;
 
-/// A format of the exposition.
+/// An exposition format.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Format {
     /// Text 0.0.4.
@@ -17,7 +17,7 @@ pub enum Format {
 }
 
 impl Format {
-    /// The answer's content type.
+    /// The content type of the response.
     pub fn content_type(self) -> &'static str {
         match self {
             Format::Text => "text/plain; version=0.0.4; charset=utf-8",
@@ -28,22 +28,22 @@ impl Format {
         }
     }
 
-    /// The format that an `Accept` header likes best, as [`Wanted::from_accept`].
+    /// The preferred format of an `Accept` header, as [`Wanted::from_accept`].
     pub fn from_accept(accept: &str) -> Format {
         Wanted::from_accept(accept).format
     }
 }
 
-/// How a scraper wants its answer.
+/// The format and the escaping that a scraper requests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Wanted {
     /// The format.
     pub format: Format,
-    /// How names are written that text 0.0.4 has no room for.
+    /// How names that are invalid in text 0.0.4 are escaped.
     pub escaping: Escaping,
-    /// Whether it said so itself; then the answer says it too.
+    /// Whether the request names the escaping. Then the content type of the response names it too.
     names_escaping: bool,
-    /// Whether it asked for version 1.0.0 of text, which is 0.0.4 with names in quotes.
+    /// Whether the request names text 1.0.0, which is 0.0.4 with quoted names.
     is_text_1: bool,
 }
 
@@ -54,20 +54,30 @@ impl From<Format> for Wanted {
 }
 
 impl Wanted {
-    /// What an `Accept` header likes best; text where it likes none, or there is no header. Of those that it likes
-    /// equally, the first that it names.
+    /// The preferred format of an `Accept` header; text if it accepts none, or is empty. Among formats of equal
+    /// quality, the first wins.
     pub fn from_accept(accept: &str) -> Wanted {
-        let mut best = (0.0, Wanted::default());
-        for range in accept.split(',') {
-            let (wanted, quality) = Wanted::from_range(range);
-            if let Some(wanted) = wanted.filter(|_| quality > best.0) {
-                best = (quality, wanted);
-            }
-        }
-        best.1
+        Wanted::among(accept, |_| true)
     }
 
-    /// The answer's content type.
+    /// The same among the formats for which `is_available` is true. If it accepts none of them, text with the escaping
+    /// of the preferred range.
+    pub fn among(accept: &str, is_available: impl Fn(Format) -> bool) -> Wanted {
+        let (mut best, mut preferred) = ((0.0, None), (0.0, Wanted::default()));
+        for range in accept.split(',') {
+            let (Some(wanted), quality) = Wanted::from_range(range) else { continue };
+            if quality > preferred.0 {
+                preferred = (quality, wanted);
+            }
+            if quality > best.0 && is_available(wanted.format) {
+                best = (quality, Some(wanted));
+            }
+        }
+        let fallback = Wanted { format: Format::Text, ..preferred.1 };
+        best.1.unwrap_or(fallback)
+    }
+
+    /// The content type of the response.
     pub fn content_type(self) -> HeaderValue {
         let plain = self.format.content_type();
         let mut content_type = if self.is_text_1 { plain.replacen("0.0.4", "1.0.0", 1) } else { plain.to_owned() };
@@ -98,7 +108,7 @@ impl Wanted {
             }
             _ => None,
         };
-        // One that is not known is passed over, as client_golang does.
+        // An unknown escaping is ignored, as in client_golang.
         let escaping = parameter("escaping").and_then(Escaping::named);
         let wanted = format.map(|format| Wanted {
             format,
@@ -153,6 +163,18 @@ mod tests {
         for (accept, format) in cases {
             assert_eq!(Format::from_accept(accept), format, "{accept}");
         }
+    }
+
+    #[test]
+    fn what_is_not_there_is_passed_over() {
+        let without = |accept: &str| Wanted::among(accept, |format| format != Format::OpenMetrics);
+        let open_metrics = "application/openmetrics-text;version=1.0.0;escaping=dots";
+        let wanted = without(&format!("{open_metrics},text/plain;escaping=allow-utf-8;q=0.2,text/plain;q=0.1"));
+        assert_eq!((wanted.format, wanted.escaping), (Format::Text, Escaping::AllowUtf8));
+        let wanted = without(open_metrics);
+        assert_eq!((wanted.format, wanted.escaping), (Format::Text, Escaping::Dots));
+        assert_eq!(without("text/plain;q=0,application/openmetrics-text;q=0"), Wanted::default());
+        assert_eq!(without(""), Wanted::default());
     }
 
     #[test]

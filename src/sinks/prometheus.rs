@@ -1,4 +1,4 @@
-//! `GET /metrics`: readings when Prometheus asks for them.
+//! `GET /metrics`: one reading for each scrape.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -6,52 +6,54 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use axum::Extension;
-use axum::Router;
 use axum::body::Body;
 use axum::extract::{RawQuery, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
-use axum::response::{Html, IntoResponse, Response};
-use axum::routing::get;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
 
 use super::negotiate::{Wanted, accepts_gzip};
 use super::render;
-use super::state::{self, SinkState};
-use crate::collectors::readers::{Answer, Readers, write_families};
+use super::state::{self, RunningSink};
+use crate::collectors::readers::{self, CollectorReading, Readers, write_families};
 use crate::collectors::settings::unknown;
 use crate::collectors::{About, Vocabularies, list};
 use crate::descriptors;
-use crate::encode::family::FamilyInfo;
+use crate::encode::family::{FamilyInfo, ForeignFamilies};
 use crate::encode::{Family, FamilyWriter};
 use crate::http::access::{Right, Viewer};
-use crate::http::connections;
+use crate::http::{self, connections};
 use crate::log;
+use crate::percent::decode_text;
 
-/// What the endpoints answer from. It outlives reloads; what a reload changes is swapped in.
-pub struct Exposition {
-    /// The collectors that are on.
+/// The state behind the endpoints. It survives reloads, which replace its fields.
+pub struct Exporter {
+    /// The enabled collectors.
     pub readers: ArcSwap<Readers>,
-    /// The push sinks, by name.
-    pub sinks: ArcSwap<Vec<(String, Arc<SinkState>)>>,
-    /// What waits in the spool for no sink.
+    /// The push sinks.
+    pub sinks: ArcSwap<Vec<RunningSink>>,
+    /// The points in the spool that belong to no sink.
     pub orphans: state::Orphans,
-    /// How many scrapes may be in flight.
-    pub max_requests: AtomicUsize,
-    /// Whether the process is on its way out.
+    /// The path of scrapes.
+    telemetry_path: ArcSwap<String>,
+    /// Limit of scrapes in flight; 0 for none.
+    max_requests: AtomicUsize,
+    /// Whether the process is shutting down.
     pub draining: AtomicBool,
     in_flight: AtomicUsize,
     refused_samples: AtomicU64,
-    /// The size of the last body before it was compressed: the next will be about as long.
+    /// Uncompressed size of the last body, as an estimate for the next one.
     body_size: AtomicUsize,
 }
 
-impl Exposition {
-    /// An exposition of what `readers` read.
-    pub fn new(readers: Arc<Readers>, max_requests: usize) -> Self {
-        Exposition {
+impl Exporter {
+    /// An exporter of the readings of `readers`, without a limit.
+    pub fn new(readers: Arc<Readers>) -> Self {
+        Exporter {
             readers: ArcSwap::new(readers),
             sinks: ArcSwap::default(),
             orphans: state::Orphans::default(),
-            max_requests: AtomicUsize::new(max_requests),
+            telemetry_path: ArcSwap::default(),
+            max_requests: AtomicUsize::default(),
             draining: AtomicBool::new(false),
             in_flight: AtomicUsize::new(0),
             refused_samples: AtomicU64::new(0),
@@ -59,126 +61,213 @@ impl Exposition {
         }
     }
 
-    /// Everything that was read and everything that Taffrail knows of itself, as it is `wanted`.
-    pub fn render(&self, answers: &[Answer], wanted: impl Into<Wanted>) -> Vec<u8> {
-        /// Numbers have a digit more now and then.
-        const MORE: usize = 256;
-        let last = self.body_size.load(Ordering::Relaxed);
-        let expected = if last > LARGE { 0 } else { last + MORE };
-        render::whole(wanted, expected, |out| self.write(answers, out))
+    /// Applies the settings of `[http]` that concern scrapes.
+    pub fn apply(&self, settings: &http::Settings) {
+        self.telemetry_path.store(Arc::new(settings.telemetry_path.clone()));
+        self.max_requests.store(settings.max_requests, Ordering::Relaxed);
     }
 
-    pub(super) fn write(&self, answers: &[Answer], out: &mut FamilyWriter<'_>) {
+    /// The path of scrapes.
+    pub fn telemetry_path(&self) -> Arc<String> {
+        self.telemetry_path.load_full()
+    }
+
+    /// Readings of the collectors that `is_wanted` names, within `limit`; none if too many scrapes are in flight. It
+    /// counts as a scrape.
+    pub async fn read(
+        self: &Arc<Self>,
+        is_wanted: impl Fn(&str) -> bool,
+        limit: Duration,
+    ) -> Option<Vec<CollectorReading>> {
+        let _in_flight = InFlight::enter(self)?;
+        let readers = self.readers.load_full();
+        Some(readers.read(Vocabularies::FAMILIES, |about| is_wanted(about.name), limit).await)
+    }
+
+    /// The response if too many scrapes are in flight.
+    pub fn too_many(&self) -> Response {
+        let limit = self.max_requests.load(Ordering::Relaxed);
+        let message = format!("there are {limit} scrapes in flight already, the limit of [http] max_requests\n");
+        (StatusCode::SERVICE_UNAVAILABLE, message).into_response()
+    }
+
+    /// Encodes the readings and the self-metrics in the `wanted` format.
+    pub fn render(&self, readings: &[CollectorReading], wanted: impl Into<Wanted>) -> Vec<u8> {
+        /// Space for numbers that gain a digit.
+        const MARGIN: usize = 256;
+        let last = self.body_size.load(Ordering::Relaxed);
+        let expected = if last > LARGE { 0 } else { last + MARGIN };
+        render::whole(wanted, expected, |out| self.write(readings, None, out))
+    }
+
+    /// As [`Exporter::render`], with the self-metrics at the end, for a reader who looks for certain readings.
+    pub fn render_readings_first(&self, readings: &[CollectorReading], wanted: impl Into<Wanted>) -> Vec<u8> {
+        render::whole(wanted, 0, |out| {
+            let of_self =
+                [readers::FAMILIES, state::FAMILIES, descriptors::FAMILIES, connections::FAMILIES, log::FAMILIES];
+            of_self.into_iter().chain([FAMILIES]).flatten().for_each(|family| out.reserve(family.name));
+            out.set_foreign(foreign(readings, None));
+            write_families(readings, None, out);
+            self.write_self_metrics(out);
+            out.value(&REFUSED_SAMPLES, out.refused());
+        })
+    }
+
+    /// Writes the readings and the self-metrics, with `previous` as for [`write_families`].
+    pub(super) fn write(
+        &self,
+        readings: &[CollectorReading],
+        previous: Option<&[CollectorReading]>,
+        out: &mut FamilyWriter<'_>,
+    ) {
         out.reserve(REFUSED_SAMPLES.name());
+        if previous.is_none() {
+            out.set_foreign(foreign(readings, None));
+        }
+        self.write_self_metrics(out);
+        // Last: jobs and textfiles may use the names of the families above.
+        write_families(readings, previous, out);
+        let refused = self.refused_samples.fetch_add(out.refused(), Ordering::Relaxed) + out.refused();
+        out.value(&REFUSED_SAMPLES, refused);
+    }
+
+    fn write_self_metrics(&self, out: &mut FamilyWriter<'_>) {
         self.readers.load().write_families(out);
         state::write_families(&self.sinks.load(), out);
         self.orphans.write_families(out);
         descriptors::write_families(out);
         connections::write_families(out);
         log::write_families(out);
-        // After all that is ours, as somebody else may have called his families the same.
-        write_families(answers, out);
-        let refused = self.refused_samples.fetch_add(out.refused(), Ordering::Relaxed) + out.refused();
-        out.value(&REFUSED_SAMPLES, refused);
     }
 }
 
-/// A body of more bytes than this is sent while it is written; for less, a thread would cost more than memory.
+/// Bodies above this size are streamed. For smaller ones, a thread costs more than the memory.
 const LARGE: usize = 512 << 10;
 
 const REFUSED_SAMPLES: Family<0> = Family::counter(
     "taffrail_refused_samples_total",
-    "Samples that were left out of expositions because they repeat a series or a family.",
+    "Samples left out of expositions because they repeat a series or a family",
     [],
 );
 
-/// The families that tell of the exposition itself.
+/// The self-metrics of the exporter.
 pub const FAMILIES: &[FamilyInfo] = &[REFUSED_SAMPLES.info()];
 
-/// The endpoints.
-pub fn router(exposition: Arc<Exposition>) -> Router {
-    Router::new()
-        .route("/", get(landing_page))
-        .route("/metrics", get(metrics))
-        .route("/-/healthy", get(|| async { "Taffrail is healthy.\n" }))
-        .route("/-/ready", get(ready))
-        .with_state(exposition)
+/// The refusal for a user who may not read.
+pub fn forbidden(viewer: Option<Extension<Viewer>>) -> Option<Response> {
+    let Extension(viewer) = viewer?;
+    let forbidden = viewer.may(Right::Read).err()?;
+    Some((StatusCode::FORBIDDEN, format!("{forbidden}\n")).into_response())
 }
 
-async fn landing_page() -> Html<&'static str> {
-    Html(include_str!("landing.html"))
-}
-
-async fn ready(State(exposition): State<Arc<Exposition>>) -> Response {
-    if exposition.draining.load(Ordering::Relaxed) {
+/// `GET /-/ready`.
+pub async fn ready(State(exporter): State<Arc<Exporter>>) -> Response {
+    if exporter.draining.load(Ordering::Relaxed) {
         return (StatusCode::SERVICE_UNAVAILABLE, "Taffrail is shutting down.\n").into_response();
     }
     "Taffrail is ready.\n".into_response()
 }
 
-async fn metrics(
-    State(exposition): State<Arc<Exposition>>,
+/// `GET /metrics`.
+pub async fn metrics(
+    State(exporter): State<Arc<Exporter>>,
     viewer: Option<Extension<Viewer>>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Response {
-    if let Some(Err(forbidden)) = viewer.map(|Extension(viewer)| viewer.may(Right::Read)) {
-        return (StatusCode::FORBIDDEN, format!("{forbidden}\n")).into_response();
+    if let Some(forbidden) = forbidden(viewer) {
+        return forbidden;
     }
-    let Some(_in_flight) = InFlight::enter(&exposition) else {
-        let limit = exposition.max_requests.load(Ordering::Relaxed);
-        let message = format!("there are {limit} scrapes in flight already, the limit of [http] max_requests\n");
-        return (StatusCode::SERVICE_UNAVAILABLE, message).into_response();
-    };
-    let readers = exposition.readers.load_full();
+    let Some(_in_flight) = InFlight::enter(&exporter) else { return exporter.too_many() };
+    let readers = exporter.readers.load_full();
     let selection = match Selection::from_query(query.as_deref().unwrap_or_default(), &readers) {
         Ok(selection) => selection,
         Err(message) => return (StatusCode::BAD_REQUEST, message + "\n").into_response(),
     };
-    let answers = readers.read(Vocabularies::FAMILIES, |about| selection.has(about), time_limit(&headers)).await;
+    let readings = readers.read(Vocabularies::FAMILIES, |about| selection.has(about), time_limit(&headers)).await;
 
     let header = |name: header::HeaderName| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let wanted = Wanted::from_accept(header(header::ACCEPT));
     let vary = (header::VARY, HeaderValue::from_static("Accept, Accept-Encoding"));
     let content_type = (header::CONTENT_TYPE, wanted.content_type());
     if accepts_gzip(header(header::ACCEPT_ENCODING)) {
-        let (compressed, size) = render::gzipped(render::families(wanted, |out| exposition.write(&answers, out)));
-        exposition.body_size.store(size, Ordering::Relaxed);
+        let (compressed, size) = render::gzipped(render::families(wanted, |out| exporter.write(&readings, None, out)));
+        exporter.body_size.store(size, Ordering::Relaxed);
         return ([content_type, vary, (header::CONTENT_ENCODING, HeaderValue::from_static("gzip"))], compressed)
             .into_response();
     }
-    if exposition.body_size.load(Ordering::Relaxed) > LARGE {
-        let written = exposition.clone();
-        let write = move |out: &mut FamilyWriter<'_>| written.write(&answers, out);
-        // How long it takes to send is whoever asked's, and no reason to refuse others.
-        let done = move |size| exposition.body_size.store(size, Ordering::Relaxed);
+    if exporter.body_size.load(Ordering::Relaxed) > LARGE {
+        let written = exporter.clone();
+        let write = move |out: &mut FamilyWriter<'_>| written.write(&readings, None, out);
+        // Streaming is not limited: its duration depends on the client.
+        let done = move |size| exporter.body_size.store(size, Ordering::Relaxed);
         return ([content_type, vary], Body::new(render::streamed(render::families(wanted, write), done)))
             .into_response();
     }
-    let body = exposition.render(&answers, wanted);
-    exposition.body_size.store(body.len(), Ordering::Relaxed);
+    let body = exporter.render(&readings, wanted);
+    exporter.body_size.store(body.len(), Ordering::Relaxed);
     ([content_type, vary], body).into_response()
 }
 
-/// Prometheus says how long it waits; an answer that comes later is lost whole.
+/// The families from elsewhere in these readings: of `/metrics`, or of a page below it.
+fn foreign(readings: &[CollectorReading], page: Option<&str>) -> Option<Arc<dyn ForeignFamilies>> {
+    readings.iter().find_map(|reading| reading.collected.as_ref().ok()?.foreign_families(page))
+}
+
+/// `GET /metrics/JOB` and `GET /metrics/JOB/INSTANCE`: what was scraped from the targets of a job.
+pub async fn scraped(
+    State(exporter): State<Arc<Exporter>>,
+    viewer: Option<Extension<Viewer>>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Response {
+    if let Some(forbidden) = forbidden(viewer) {
+        return forbidden;
+    }
+    let is_wanted = |name: &str| name == "prometheus";
+    let Some(readings) = exporter.read(is_wanted, time_limit(&headers)).await else { return exporter.too_many() };
+    let below = uri.path().strip_prefix(exporter.telemetry_path().as_str()).unwrap_or_default();
+    let page = decode_text(below.trim_start_matches('/'));
+    let Some(families) = foreign(&readings, Some(&page)) else { return StatusCode::NOT_FOUND.into_response() };
+    let header = |name: header::HeaderName| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let wanted = Wanted::from_accept(header(header::ACCEPT));
+    let produce = render::families(wanted, |out: &mut FamilyWriter<'_>| {
+        out.set_foreign(Some(families.clone()));
+        families.write_others(out);
+    });
+    let head = [
+        (header::CONTENT_TYPE, wanted.content_type()),
+        (header::VARY, HeaderValue::from_static("Accept, Accept-Encoding")),
+    ];
+    match accepts_gzip(header(header::ACCEPT_ENCODING)) {
+        true => {
+            let gzip = (header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+            (head, [gzip], render::gzipped(produce).0).into_response()
+        }
+        false => (head, render::collected(produce)).into_response(),
+    }
+}
+
+/// The time limit of a scrape. Prometheus sends its timeout, and drops later responses.
 fn time_limit(headers: &HeaderMap) -> Duration {
-    const AT_MOST: Duration = Duration::from_secs(3600);
-    /// What is left of Prometheus's time to encode and send the answer.
+    const MAX: Duration = Duration::from_secs(3600);
+    /// The fraction of the timeout for readings. The remainder is for encoding and sending.
     const SHARE: f64 = 0.9;
     let timeout =
         headers.get("x-prometheus-scrape-timeout-seconds").and_then(|value| value.to_str().ok()?.parse().ok());
     let timeout = timeout.filter(|seconds: &f64| *seconds > 0.0);
-    timeout.and_then(|seconds| Duration::try_from_secs_f64(seconds * SHARE).ok()).unwrap_or(AT_MOST).min(AT_MOST)
+    timeout.and_then(|seconds| Duration::try_from_secs_f64(seconds * SHARE).ok()).unwrap_or(MAX).min(MAX)
 }
 
 /// A scrape in flight.
-struct InFlight(Arc<Exposition>);
+struct InFlight(Arc<Exporter>);
 
 impl InFlight {
-    fn enter(exposition: &Arc<Exposition>) -> Option<Self> {
-        let before = exposition.in_flight.fetch_add(1, Ordering::Relaxed);
-        // Leaves again by being dropped.
-        Some(InFlight(exposition.clone())).filter(|_| before < exposition.max_requests.load(Ordering::Relaxed))
+    fn enter(exporter: &Arc<Exporter>) -> Option<Self> {
+        let before = exporter.in_flight.fetch_add(1, Ordering::Relaxed);
+        let limit = exporter.max_requests.load(Ordering::Relaxed);
+        // If it exceeds the limit, dropping it decrements the count.
+        Some(InFlight(exporter.clone())).filter(|_| limit == 0 || before < limit)
     }
 }
 
@@ -188,7 +277,7 @@ impl Drop for InFlight {
     }
 }
 
-/// Which collectors a scrape wants: `collect[]` or `exclude[]`, as node_exporter has them.
+/// The collectors that a scrape selects with `collect[]` or `exclude[]`, as in node_exporter.
 #[derive(Debug, PartialEq, Eq)]
 enum Selection {
     Collect(Vec<&'static str>),
@@ -223,5 +312,21 @@ fn find(name: &str, readers: &Readers) -> Result<&'static str, String> {
     match on().find(|on| *on == entry.about.name) {
         Some(name) => Ok(name),
         None => Err(format!("the collector {name:?} is not on; on are {}", on().collect::<Vec<_>>().join(", "))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::{Host, Roots};
+
+    #[test]
+    fn scrapes_in_flight_are_limited_unless_the_limit_is_0() {
+        let exporter = Arc::new(Exporter::new(Arc::new(Readers::new(Host::live(Roots::default()), Vec::new()))));
+        let accepted = || (0..100).map_while(|_| InFlight::enter(&exporter)).collect::<Vec<_>>().len();
+        assert_eq!(accepted(), 100);
+        exporter.max_requests.store(2, Ordering::Relaxed);
+        assert_eq!(accepted(), 2);
+        assert_eq!(accepted(), 2);
     }
 }

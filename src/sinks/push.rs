@@ -1,4 +1,4 @@
-//! What all push sinks share: how points get into their queue.
+//! Reads for push sinks, and queues the points.
 
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -6,94 +6,108 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-use super::form::{Form, SeriesForm};
-use super::prometheus::Exposition;
+use super::form::{Form, PointForm, SeriesForm};
+use super::internal;
+use super::prometheus::Exporter;
 use super::schedule::Schedule;
-use super::state::{self, SinkState};
-use crate::collectors::readers::{Answer, write_points};
-use crate::collectors::{Vocabularies, points_by_rule};
-use crate::encode::point::{CommonTags, Lines};
-use crate::encode::{FamilyWriter, PointWriter};
+use super::state::SinkState;
+use crate::collectors::Vocabularies;
+use crate::collectors::readers::{CollectorReading, write_points};
+use crate::encode::FamilyWriter;
+use crate::encode::lines::Lines;
 
-/// Reads at every tick, and puts the points into the queue of `sink`; ends when told to `stop`.
+/// Reads at every tick, and queues the points, until `stop` is cancelled.
 pub async fn gather(
     schedule: Schedule,
-    exposition: Arc<Exposition>,
+    exporter: Arc<Exporter>,
     sink: Arc<SinkState>,
-    form: Form,
+    form: Arc<Form>,
     stop: CancellationToken,
 ) {
     let mut metadata_at = Instant::now();
-    // Left by the sink whose place this one takes at a reload, and left to the next.
+    // Inherited from the sink before a reload, and passed on to the next.
     let previous = || sink.previous.lock().unwrap_or_else(PoisonError::into_inner);
     loop {
-        let now = exposition.readers.load().host().kernel.now();
+        let now = exporter.readers.load().host().kernel.now();
         tokio::select! {
             () = sleep(schedule.until_next_tick(now)) => {}
             () = stop.cancelled() => return,
         }
-        match &form {
-            Form::Points(tags) => {
+        match &*form {
+            Form::Points(form) => {
                 let before = previous().clone();
-                let (lines, answers) = read_points(&exposition, &schedule, tags, &before).await;
+                let (lines, readings) = read_points(&exporter, &schedule, form, &before, schedule.interval).await;
                 drop(before);
-                keep_as_previous(&mut previous(), answers);
-                sink.take(lines);
+                replace_previous(&mut previous(), readings);
+                sink.accept(lines);
             }
             Form::Series(form) => {
                 let has_metadata = form.has_metadata_always || metadata_at <= Instant::now();
                 if has_metadata {
                     metadata_at = Instant::now() + METADATA_INTERVAL;
                 }
-                sink.take(read_series(&exposition, &schedule, form, has_metadata).await);
+                let before = previous().clone();
+                let (lines, mut readings) = read_series(&exporter, &schedule, form, &sink, &before, has_metadata).await;
+                drop(before);
+                // The others could not reuse their allocations.
+                readings.retain(CollectorReading::has_history);
+                replace_previous(&mut previous(), readings);
+                sink.accept(lines);
             }
         }
     }
 }
 
-/// A server forgets types and help texts when it is started anew.
+/// How often types and help texts are sent. A server forgets them when it restarts.
 const METADATA_INTERVAL: Duration = Duration::from_secs(300);
 
-/// One reading of everything as series.
-async fn read_series(exposition: &Exposition, schedule: &Schedule, form: &SeriesForm, has_metadata: bool) -> Lines {
-    let readers = exposition.readers.load_full();
+/// One reading of everything as series, after the `previous` ones.
+async fn read_series(
+    exporter: &Exporter,
+    schedule: &Schedule,
+    form: &SeriesForm,
+    sink: &SinkState,
+    previous: &[CollectorReading],
+    has_metadata: bool,
+) -> (Lines, Vec<CollectorReading>) {
+    let readers = exporter.readers.load_full();
     let time = readers.host().kernel.now().rounded_to(schedule.precision());
-    let answers = readers.read(Vocabularies::FAMILIES, |_| true, schedule.interval).await;
+    let readings = readers.read(Vocabularies::FAMILIES, |_| true, schedule.interval).await;
     let mut lines = Lines::default();
     let mut encoder = form.encoder(&mut lines, time, has_metadata);
-    exposition.write(&answers, &mut FamilyWriter::new(&mut encoder));
-    lines
+    exporter.write(&readings, Some(previous), &mut FamilyWriter::new(&mut encoder));
+    let mut present = sink.present.lock().unwrap_or_else(PoisonError::into_inner);
+    *present = encoder.end_missing(&present);
+    drop(present);
+    (lines, readings)
 }
 
-/// One reading of everything as points, with differences since `previous`.
+/// One reading of everything as points, with differences since `previous`. Readings that take longer than `limit` are
+/// left out.
 pub async fn read_points(
-    exposition: &Exposition,
+    exporter: &Exporter,
     schedule: &Schedule,
-    tags: &CommonTags,
-    previous: &[Answer],
-) -> (Lines, Vec<Answer>) {
-    let readers = exposition.readers.load_full();
+    form: &PointForm,
+    previous: &[CollectorReading],
+    limit: Duration,
+) -> (Lines, Vec<CollectorReading>) {
+    let readers = exporter.readers.load_full();
     let time = readers.host().kernel.now().rounded_to(schedule.precision());
-    let answers = readers.read(Vocabularies::POINTS, |_| true, schedule.interval).await;
-    let mut lines = Lines::default();
-    let mut out = PointWriter::new(&mut lines, tags, time);
-    let write_own = |families: &mut FamilyWriter<'_>| {
-        readers.write_families(families);
-        state::write_families(&exposition.sinks.load(), families);
-    };
-    points_by_rule(write_own, &mut out);
-    // After all that is ours, as somebody else may have called his families the same.
-    write_points(&answers, previous, &mut out);
-    (lines, answers)
+    let readings = readers.read(Vocabularies::POINTS, |_| true, limit).await;
+    let lines = form.encode(time, |out| {
+        write_points(&readings, previous, out);
+        internal::write_points(&readers, &readings, &exporter.sinks.load(), out);
+    });
+    (lines, readings)
 }
 
-/// Keeps the new readings, and of a collector that failed the last one before: its rates then span the gap.
-fn keep_as_previous(previous: &mut Vec<Answer>, answers: Vec<Answer>) {
-    for answer in answers {
-        match previous.iter_mut().find(|old| std::ptr::eq(old.about, answer.about)) {
-            Some(old) if answer.taken.is_ok() => *old = answer,
+/// Replaces the readings. A collector that failed retains its last one: its next rates span the gap.
+fn replace_previous(previous: &mut Vec<CollectorReading>, readings: Vec<CollectorReading>) {
+    for reading in readings {
+        match previous.iter_mut().find(|old| std::ptr::eq(old.about, reading.about)) {
+            Some(old) if reading.collected.is_ok() => *old = reading,
             Some(_) => {}
-            None => previous.push(answer),
+            None => previous.push(reading),
         }
     }
 }

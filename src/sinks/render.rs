@@ -1,4 +1,4 @@
-//! Readings as the body of an answer: whole, compressed while it is written, or sent while it is written.
+//! Response bodies: encoded in memory, compressed while encoded, or streamed while encoded.
 
 use std::convert::Infallible;
 use std::io::Write;
@@ -17,23 +17,23 @@ use crate::encode::drain::{CHUNK, Drain, Whole};
 use crate::encode::protobuf::ProtobufEncoder;
 use crate::encode::text::{Dialect, TextEncoder};
 
-/// What `write` writes, as it is `wanted`; about so many bytes are expected.
+/// Encodes the families that `write` writes in the `wanted` format. Reserves `expected` bytes.
 pub fn whole(wanted: impl Into<Wanted>, expected: usize, write: impl FnOnce(&mut FamilyWriter<'_>)) -> Vec<u8> {
     encode(wanted.into(), Vec::with_capacity(expected), Whole, write)
 }
 
-/// What makes a body: it hands over what it has made so far, and gives back the rest.
+/// Produces a body: passes chunks to the drain, and returns the remainder.
 pub trait Produce: FnOnce(&mut dyn FnMut(&mut Vec<u8>)) -> Vec<u8> {}
 
 impl<P: FnOnce(&mut dyn FnMut(&mut Vec<u8>)) -> Vec<u8>> Produce for P {}
 
-/// What `write` writes, as it is `wanted`, as a body that is made.
+/// A producer of the families that `write` writes, in the `wanted` format.
 pub fn families(wanted: impl Into<Wanted>, write: impl FnOnce(&mut FamilyWriter<'_>)) -> impl Produce {
     let wanted = wanted.into();
     move |drain: &mut dyn FnMut(&mut Vec<u8>)| encode(wanted, Vec::new(), |bytes: &mut Vec<u8>| drain(bytes), write)
 }
 
-/// The whole body.
+/// Produces the whole body in memory.
 pub fn collected(produce: impl Produce) -> Vec<u8> {
     let mut whole = Vec::new();
     let rest = produce(&mut |part: &mut Vec<u8>| whole.append(part));
@@ -44,7 +44,7 @@ pub fn collected(produce: impl Produce) -> Vec<u8> {
     whole
 }
 
-/// The body compressed, and how long it was before.
+/// Compresses a body in memory. Returns it with its uncompressed size.
 pub fn gzipped(produce: impl Produce) -> (Vec<u8>, usize) {
     let mut size = 0;
     let counted = |drain: &mut dyn FnMut(&mut Vec<u8>)| {
@@ -59,11 +59,10 @@ pub fn gzipped(produce: impl Produce) -> (Vec<u8>, usize) {
     (body, size)
 }
 
-/// The body compressed while it is made.
+/// A producer that compresses a body while it is produced.
 pub fn compressed(produce: impl Produce) -> impl Produce {
     move |drain: &mut dyn FnMut(&mut Vec<u8>)| {
-        /// Writing to memory does not fail.
-        const TO_MEMORY: &str = "memory takes what is written to it";
+        const TO_MEMORY: &str = "writing to memory does not fail";
         let mut encoder = GzEncoder::new(Vec::with_capacity(CHUNK), Compression::fast());
         let rest = produce(&mut |bytes: &mut Vec<u8>| {
             encoder.write_all(bytes).expect(TO_MEMORY);
@@ -77,9 +76,9 @@ pub fn compressed(produce: impl Produce) -> impl Produce {
     }
 }
 
-/// A body that is made by another thread while it is sent; `done` is told how long it was.
+/// Streams a body that another thread produces. Calls `done` with its size.
 pub fn streamed(produce: impl Produce + Send + 'static, done: impl FnOnce(usize) + Send + 'static) -> Streamed {
-    /// Chunks that are written and not sent.
+    /// Limit of chunks that are produced and not sent.
     const AHEAD: usize = 2;
     let (chunks, body) = mpsc::channel(AHEAD);
     tokio::task::spawn_blocking(move || {
@@ -87,7 +86,7 @@ pub fn streamed(produce: impl Produce + Send + 'static, done: impl FnOnce(usize)
         let mut send = |bytes: &mut Vec<u8>| {
             size += bytes.len();
             let chunk = std::mem::replace(bytes, Vec::with_capacity(CHUNK));
-            // Whoever asked may have gone; what he does not take is nobody's.
+            // Fails if the client disconnected: the remainder is dropped.
             let _ = chunks.blocking_send(Bytes::from(chunk));
         };
         let mut rest = produce(&mut send);
@@ -171,21 +170,22 @@ mod tests {
             GzDecoder::new(&*collected).read_to_end(&mut inflated).unwrap();
             assert!(inflated == expected);
 
-            let (told, tell) = std::sync::mpsc::channel();
+            let (sender, receiver) = std::sync::mpsc::channel();
             let collected = runtime.block_on(async {
-                let body = streamed(families(format, write), move |size| told.send(size).unwrap());
+                let body = streamed(families(format, write), move |size| sender.send(size).unwrap());
                 body.collect().await.unwrap().to_bytes()
             });
             assert!(collected == expected);
-            assert_eq!(tell.recv().unwrap(), expected.len());
+            assert_eq!(receiver.recv().unwrap(), expected.len());
         }
     }
 
     #[test]
     fn whoever_goes_away_ends_the_writing() {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let (told, tell) = std::sync::mpsc::channel();
-        runtime.block_on(async { drop(streamed(families(Format::Text, write), move |size| told.send(size).unwrap())) });
-        assert!(tell.recv().unwrap() > CHUNK);
+        let (sender, receiver) = std::sync::mpsc::channel();
+        runtime
+            .block_on(async { drop(streamed(families(Format::Text, write), move |size| sender.send(size).unwrap())) });
+        assert!(receiver.recv().unwrap() > CHUNK);
     }
 }

@@ -1,52 +1,53 @@
-//! `[agent]` and `[tags]`: when push sinks read and write, and what every point carries.
+//! `[agent]` and `[tags]`: when push sinks read and write, and the tags of every point.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::backoff::random_up_to;
 use crate::config::{Key, KeyInfo, Section};
-use crate::host::{Host, Timestamp};
+use crate::encode::Timestamp;
+use crate::host::Host;
 use crate::spool;
 
-/// When a sink reads and writes, and what its points carry: as `[agent]` says, or as the sink has it.
+/// When a sink reads and writes, and the tags of its points. From `[agent]`, unless the sink overrides them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Schedule {
     /// Time between readings.
     pub interval: Duration,
     /// Whether readings fall on multiples of the interval.
     pub round_interval: bool,
-    /// Each reading is put off by a random time up to this.
+    /// The longest random delay of a reading.
     pub collection_jitter: Duration,
     /// Time between writes.
     pub flush_interval: Duration,
-    /// Each write is put off by a random time up to this.
+    /// The longest random delay of a write.
     pub flush_jitter: Duration,
-    /// Points in a write, at the most.
+    /// The most points in a write.
     pub metric_batch_size: usize,
-    /// The tags of every point, `host` among them.
+    /// The tags of every point, including `host`.
     pub tags: BTreeMap<String, String>,
-    /// Where points wait.
+    /// Where points are persisted.
     pub spool: spool::Settings,
 }
 
-const INTERVAL: Key<Duration> = Key::new("interval", "\"10s\"", "Time between readings for pushing.");
+const INTERVAL: Key<Duration> = Key::new("interval", "\"10s\"", "Time between readings for push sinks.");
 const ROUND_INTERVAL: Key<bool> =
     Key::new("round_interval", "true", "Read at multiples of the interval: at :00, :10, :20 with \"10s\".");
 const COLLECTION_JITTER: Key<Duration> = Key::new(
     "collection_jitter",
     "\"0s\"",
-    "Put each reading off by a random time up to this, so that many hosts do not read at once.",
+    "Delay each reading by a random time up to this, so that many hosts do not read at once.",
 );
 const FLUSH_INTERVAL: Key<Duration> =
     Key::new("flush_interval", "\"10s\"", "Time between writes; a full batch is written at once.");
 const FLUSH_JITTER: Key<Duration> = Key::new(
     "flush_jitter",
     "\"0s\"",
-    "Put each write off by a random time up to this, so that many hosts do not write at once.",
+    "Delay each write by a random time up to this, so that many hosts do not write at once.",
 );
-const METRIC_BATCH_SIZE: Key<usize> = Key::new("metric_batch_size", "1000", "Points in a write, at the most.");
+const METRIC_BATCH_SIZE: Key<usize> = Key::new("metric_batch_size", "1000", "Maximum number of points in a write.");
 const HOSTNAME: Key<String> =
-    Key::new("hostname", "\"\"", "The tag `host` of every point; the host's own name if empty.");
+    Key::new("hostname", "\"\"", "Value of the tag `host` of every point; the host name if empty.");
 
 /// The settings of `[agent]`.
 pub const KEYS: &[KeyInfo] = &[
@@ -60,7 +61,7 @@ pub const KEYS: &[KeyInfo] = &[
 ];
 
 impl Schedule {
-    /// The settings in `[agent]`; every point carries `tags`, and the host's name unless they have one.
+    /// The settings in `[agent]`. Every point has `tags`, and the host name unless they include it.
     pub fn new(
         section: &mut Section<'_>,
         mut tags: BTreeMap<String, String>,
@@ -82,13 +83,13 @@ impl Schedule {
         }
     }
 
-    /// The unit that timestamps are rounded to, which follows from the interval as with Telegraf.
+    /// The unit that timestamps are rounded to. As in Telegraf, it depends on the interval.
     pub fn precision(&self) -> Duration {
         let units = [Duration::from_secs(1), Duration::from_millis(1), Duration::from_micros(1)];
         units.into_iter().find(|unit| self.interval >= *unit).unwrap_or(Duration::from_nanos(1))
     }
 
-    /// How long it is from `now` to the next reading.
+    /// The time from `now` to the next reading.
     pub fn until_next_tick(&self, now: Timestamp) -> Duration {
         let interval = self.interval;
         let until_tick = if self.round_interval {

@@ -1,46 +1,48 @@
-//! A running sink: one task reads at every tick, one puts on disk what came, and one sends what waits.
+//! A running sink: one task reads at every tick, one persists the points, and one sends them.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::answer::Answer;
-#[cfg(feature = "cloudwatch")]
-use super::cloudwatch;
-use super::connection::{Connection, Prepared};
-use super::cutting::Cutting;
+use super::batch_size::BatchSize;
 use super::delivery::Delivery;
-use super::folders::{PATIENCE, Place};
-use super::prometheus::Exposition;
+use super::failure_log::FailureLog;
+use super::folders::{Location, TIMEOUT};
+use super::form::Form;
+use super::kind::Client;
+use super::prometheus::Exporter;
 use super::push::gather;
-use super::renewal::{Renewal, watch};
-use super::settings::{Settings, Target};
-use super::state::{Prepare, SinkState};
-use super::telling::Telling;
+use super::reconnect::{Reconnect, watch};
+use super::settings::Prepared;
+use super::settings::Settings;
+use super::state::{SinkState, WriteResult};
+use super::verdict::Verdict;
 use crate::backoff::{Backoff, random_up_to};
-use crate::spool::owners::Owner;
-use crate::spool::{Bounds, Lane, Queue};
+use crate::spool::folders::SinkId;
+use crate::spool::{Limits, Queue, SubQueue};
 
-/// How long a reading is waited for when its sink stops. A sound one takes milliseconds; one that hangs is left out.
-const LAST_READING: Duration = Duration::from_secs(1);
+/// For the last reading when a sink stops. It takes milliseconds; one that hangs is left out.
+const READING_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A sink that runs.
 pub struct Sink {
     /// Its settings.
     pub settings: Settings,
-    /// What it holds and counts. At a reload it is left to the sink that takes this one's place.
+    /// The form of its records.
+    pub form: Arc<Form>,
+    /// Its queue and counters. At a reload its successor inherits them.
     pub state: Arc<SinkState>,
-    /// It, as the spool knows it.
-    pub owner: Owner,
-    renewal: Arc<Renewal>,
-    /// Looks at files, if the settings name any.
+    /// Its identifier in the spool.
+    pub owner: SinkId,
+    reconnect: Arc<Reconnect>,
+    /// Checks files, if the settings name any.
     watching: Option<Stoppable>,
     gathering: Stoppable,
-    keeping: Stoppable,
+    persisting: Stoppable,
     sending: Stoppable,
 }
 
@@ -55,7 +57,7 @@ impl Stoppable {
         Stoppable { task: tokio::spawn(task(stop.clone())), stop }
     }
 
-    /// Stops, and does not wait any longer than this.
+    /// Stops the task, and aborts it after `time`.
     async fn stop_within(mut self, time: Duration) {
         self.stop.cancel();
         if timeout(time, &mut self.task).await.is_err() {
@@ -66,132 +68,144 @@ impl Stoppable {
 }
 
 impl Sink {
-    /// Starts a sink, with what the one before it has left; otherwise with what waits in its place.
+    /// Starts a sink with the state that it inherits, or else with the queue at its location, which it sends once it
+    /// has been read.
     pub async fn start(
         prepared: Prepared,
-        exposition: &Arc<Exposition>,
-        left: Option<Arc<SinkState>>,
-        place: Place,
+        exporter: &Arc<Exporter>,
+        inherited: Option<Arc<SinkState>>,
+        location: Location,
     ) -> Sink {
-        let Prepared { settings, connection, files } = prepared;
+        let Prepared { settings, client, files } = prepared;
         let delivery = settings.delivery.clone();
-        let owner = place.owner.clone();
-        let state = match left {
-            Some(left) => {
-                left.queue.set_bounds(bounds(&delivery));
-                move_queue(&left, place).await;
-                left
+        let owner = location.owner.clone();
+        let (state, opening) = match inherited {
+            Some(state) => {
+                state.queue.set_limits(limits(&delivery));
+                move_queue(&state, location).await;
+                (state, None)
             }
-            None => Arc::new(SinkState::new(open_queue(&delivery, place).await)),
+            None => {
+                let state = Arc::new(SinkState::new(Queue::in_memory(limits(&delivery))));
+                let opening = open_queue(state.clone(), location);
+                (state, opening)
+            }
         };
-        state.prepare_with(preparation(&settings));
         let schedule = delivery.schedule.clone();
-        let form = settings.form();
-        let gathering = Stoppable::start(|stop| gather(schedule, exposition.clone(), state.clone(), form, stop));
-        let keeping = Stoppable::start(|stop| keep(state.clone(), stop));
+        let form = Arc::new(settings.form());
+        let gathering = Stoppable::start(|stop| gather(schedule, exporter.clone(), state.clone(), form.clone(), stop));
+        let persisting = Stoppable::start(|stop| persist(state.clone(), stop));
         let is_watched = !files.is_empty();
-        let renewal = Arc::new(Renewal::new(files));
+        let reconnect = Arc::new(Reconnect::new(files));
         let watching = is_watched.then(|| {
-            let watch = watch(settings.clone(), renewal.clone());
+            let watch = watch(settings.clone(), reconnect.clone());
             Stoppable::start(|stop| async move { _ = stop.run_until_cancelled(watch).await })
         });
         let sender = Sender {
-            cutting: Cutting::new(delivery.schedule.metric_batch_size, delivery.schedule.flush_interval),
+            batch_size: BatchSize::new(delivery.schedule.metric_batch_size, delivery.schedule.flush_interval),
             backoff: Backoff::new(delivery.retry_min, delivery.retry_max),
             delivery,
-            takes_any_order: settings.takes_any_order(),
+            takes_any_order: settings.target.takes_any_order(),
             cut_offs: 0,
-            connection,
-            renewal: renewal.clone(),
+            client,
+            reconnect: reconnect.clone(),
             sink: state.clone(),
-            telling: Telling::new(&settings),
+            failures: FailureLog::new(&settings),
         };
-        let sending = Stoppable::start(|stop| sender.run(stop));
-        Sink { settings, state, owner, renewal, watching, gathering, keeping, sending }
+        let sending = Stoppable::start(|stop| async {
+            if let Some(opening) = opening {
+                opening.await;
+            }
+            sender.run(stop).await;
+        });
+        Sink { settings, form, state, owner, reconnect, watching, gathering, persisting, sending }
     }
 
-    /// Stands elsewhere in the configuration from here on.
-    pub async fn stands(&mut self, owner: Owner) {
+    /// Changes its identifier after its position in the configuration has changed.
+    pub async fn set_owner(&mut self, owner: SinkId) {
         if self.owner != owner {
             self.owner = owner.clone();
-            move_queue(&self.state, Place { owner, folder: None }).await;
+            move_queue(&self.state, Location { owner, folder: None }).await;
         }
     }
 
-    /// Takes what the files that its settings name hold now, if that has changed. Says whether it has.
+    /// Connects anew if the contents of the files that its settings name have changed. Returns whether they have.
     ///
-    /// `prepared` must be of the settings that the sink has.
-    pub fn renew(&self, prepared: Prepared) -> bool {
-        self.renewal.renew(prepared)
+    /// `prepared` must have the sink's settings.
+    pub fn reconnect(&self, prepared: Prepared) -> bool {
+        self.reconnect.offer(prepared)
     }
 
-    /// Stops reading, sends what waits as long as the server takes it, but no longer than `time`, and leaves the rest on
-    /// disk, as far as that is there. Says how many points are in memory alone then.
+    /// Stops reading, sends the queue for up to `time` while the server accepts it, and persists the remainder, if
+    /// there is a disk. Returns how many points are not persisted.
     pub async fn stop(self, time: Duration) -> (Arc<SinkState>, usize) {
         if let Some(watching) = self.watching {
             watching.stop_within(Duration::ZERO).await;
         }
-        // In this order, so that what was read last is sent too.
-        self.gathering.stop_within(LAST_READING).await;
+        // In this order, so that the last reading is sent too.
+        self.gathering.stop_within(READING_TIMEOUT).await;
         self.sending.stop_within(time).await;
-        self.keeping.stop_within(time).await;
-        let unkept = blocking(&self.state, |sink| sink.queue.close()).await;
-        (self.state, unkept)
+        self.persisting.stop_within(time).await;
+        let unpersisted = blocking(&self.state, |sink| sink.queue.close()).await;
+        (self.state, unpersisted)
     }
 
-    /// Stops, and leaves what waits to the sink that takes this one's place. A write that is under way is broken off: its
-    /// points wait until they are acknowledged.
-    pub async fn hand_over(self) -> Arc<SinkState> {
+    /// Stops at once, for a successor that inherits the state. A write in flight is aborted: its points stay queued
+    /// until they are acknowledged.
+    pub async fn into_state(self) -> Arc<SinkState> {
         self.stop(Duration::ZERO).await.0
     }
 }
 
-fn bounds(delivery: &Delivery) -> Bounds {
+fn limits(delivery: &Delivery) -> Limits {
     let spool = &delivery.schedule.spool;
-    Bounds { memory: delivery.buffer_size, bytes: spool.size, age: spool.age }
+    Limits { memory: delivery.buffer_size, bytes: spool.size, age: spool.age }
 }
 
-async fn open_queue(delivery: &Delivery, Place { owner, folder }: Place) -> Queue {
-    let bounds = bounds(delivery);
-    let Some(folder) = folder else { return Queue::in_memory(bounds) };
-    let named = folder.clone();
-    let opening = off_the_thread(move || {
-        let queue = Queue::on_disk(&folder, bounds);
-        queue.belongs_to(owner, None);
-        queue
+/// Starts to open a new sink's folder. Returns a future that waits for it with a timeout. The sink accepts points
+/// meanwhile, however much its folder holds.
+fn open_queue(state: Arc<SinkState>, Location { owner, folder }: Location) -> Option<impl Future<Output = ()> + Send> {
+    let Some(folder) = folder else {
+        // In memory alone: there is no disk to wait for.
+        state.queue.assign(owner, None);
+        return None;
+    };
+    let (sink, named) = (owner.name.clone(), folder.display().to_string());
+    let opening = spawn_blocking(move || {
+        state.queue.assign(owner, None);
+        state.queue.attach(&folder);
+        // Points that arrived meanwhile can be persisted.
+        state.arrived.notify_one();
     });
-    timeout(PATIENCE, opening).await.unwrap_or_else(|_| {
-        let (sink, folder) = (&delivery.name, named.display());
-        tracing::error!(
-            sink,
-            "points are kept in memory alone until the next start: the spool {folder} does not answer"
-        );
-        Queue::in_memory(bounds)
+    Some(async move {
+        if timeout(TIMEOUT, opening).await.is_err() {
+            tracing::error!(sink, "points are kept in memory only until the spool {named} responds");
+        }
     })
 }
 
-/// Lets what another sink has left wait where this one's points do.
-async fn move_queue(left: &Arc<SinkState>, Place { owner, folder }: Place) {
-    let (sink, left) = (owner.name.clone(), left.clone());
-    let moving = off_the_thread(move || left.queue.belongs_to(owner, folder));
-    if timeout(PATIENCE, moving).await.is_err() {
+/// Moves an inherited queue to the sink's location.
+async fn move_queue(state: &Arc<SinkState>, Location { owner, folder }: Location) {
+    let (sink, state) = (owner.name.clone(), state.clone());
+    let moving = off_the_thread(move || state.queue.assign(owner, folder));
+    if timeout(TIMEOUT, moving).await.is_err() {
         tracing::error!(sink, "the disk does not answer, on which points wait");
     }
 }
 
-/// Puts on disk whatever comes.
-async fn keep(sink: Arc<SinkState>, stop: CancellationToken) {
+/// Persists points as they arrive.
+async fn persist(sink: Arc<SinkState>, stop: CancellationToken) {
     loop {
         tokio::select! {
             () = sink.arrived.notified() => {}
             () = stop.cancelled() => return,
         }
-        blocking(&sink, |sink| sink.queue.settle()).await;
-        sink.kept.notify_one();
+        blocking(&sink, |sink| sink.queue.persist()).await;
+        sink.report_persisted();
     }
 }
 
-/// Does with a sink's queue what may have to wait for the disk.
+/// Does work on a sink's queue that may wait for the disk.
 async fn blocking<T: Send + 'static>(sink: &Arc<SinkState>, work: impl FnOnce(&SinkState) -> T + Send + 'static) -> T {
     if !sink.queue.is_on_disk() {
         return work(sink);
@@ -207,79 +221,57 @@ async fn off_the_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'st
     }
 }
 
-fn preparation(settings: &Settings) -> Option<Prepare> {
-    let filter = Some(settings.delivery.filter.clone()).filter(|filter| !filter.is_plain());
-    let mut of_target: Option<Prepare> = match &settings.target {
-        Target::InfluxDb(settings) => settings.preparation(),
-        Target::Elasticsearch(_) => None,
-        // Series are filtered as they are encoded.
-        Target::RemoteWrite(_) => return None,
-        Target::File(settings) if settings.takes_series() => return None,
-        Target::File(_) => None,
-        #[cfg(feature = "cloudwatch")]
-        Target::CloudWatch(settings) => Some(cloudwatch::preparation(settings)),
-    };
-    let Some(filter) = filter else { return of_target };
-    Some(Box::new(move |lines| {
-        let left = filter.apply(&lines);
-        match &mut of_target {
-            Some(prepare) => prepare(left),
-            None => left,
-        }
-    }))
-}
-
 struct Sender {
     delivery: Delivery,
     takes_any_order: bool,
-    connection: Connection,
-    renewal: Arc<Renewal>,
+    client: Box<dyn Client>,
+    reconnect: Arc<Reconnect>,
     sink: Arc<SinkState>,
-    /// How many points the next write has; fewer than the setting while large or wrong batches are cut up.
-    cutting: Cutting,
+    /// The size of the next write: less than the setting while large or rejected batches are split.
+    batch_size: BatchSize,
     backoff: Backoff,
-    /// Writes one after the other during which the connection was cut off.
+    /// Successive writes during which the connection was closed.
     cut_offs: u32,
-    telling: Telling,
+    failures: FailureLog,
 }
 
 impl Sender {
     async fn run(mut self, stop: CancellationToken) {
-        self.set_backlog_apart().await;
+        self.split_backlog().await;
         let mut flush_at = self.next_flush();
         let mut is_pausing = false;
-        let mut backlog_at = self.beginning_of_backlog();
+        let mut backlog_at = self.backlog_start();
         loop {
             let has_backlog = !is_pausing && self.sink.queue.has_backlog();
             tokio::select! {
                 () = sleep_until(flush_at) => {}
-                () = self.sink.kept.notified(), if !is_pausing => {
+                () = self.sink.persist_done.notified(), if !is_pausing => {
                     if self.sink.queue.counts().points < self.delivery.schedule.metric_batch_size {
                         continue;
                     }
                 }
                 () = sleep_until(backlog_at), if has_backlog => {
-                    match self.send_one(Lane::Backlog).await {
-                        Sent::Points(count) => backlog_at = Instant::now() + self.share_of_a_second(count),
+                    match self.send_one(SubQueue::Backlog).await {
+                        Sent::Points(count) => backlog_at = Instant::now() + self.backlog_pause(count),
                         Sent::Nothing => {}
                         Sent::Pause(pause) => (flush_at, is_pausing) = (Instant::now() + pause, true),
                     }
                     continue;
                 }
-                // It may be what the server was waiting for.
-                () = self.renewal.came() => {}
+                // The server may require the new certificates.
+                () = self.reconnect.changed() => {}
                 () = stop.cancelled() => break,
             }
-            let was_well = self.telling.is_well();
+            let was_well = self.failures.is_well();
             (flush_at, is_pausing) = match self.send_fresh().await {
                 None => (self.next_flush(), false),
                 Some(pause) => (Instant::now() + pause, true),
             };
-            if !was_well && self.telling.is_well() {
-                backlog_at = self.beginning_of_backlog();
+            if !was_well && self.failures.is_well() {
+                backlog_at = self.backlog_start();
             }
         }
-        // The last chance: what the server does not take now waits on disk, for the sink's successor, or is lost.
+        // Points that the server does not accept now stay on disk, pass to a successor, or are dropped.
         let _ = self.send_fresh().await;
     }
 
@@ -288,29 +280,30 @@ impl Sender {
         Instant::now() + schedule.flush_interval + random_up_to(schedule.flush_jitter)
     }
 
-    /// Not at once: a server that comes back has many agents.
-    fn beginning_of_backlog(&self) -> Instant {
+    /// After a random delay, since a server that recovers has many agents.
+    fn backlog_start(&self) -> Instant {
         Instant::now() + random_up_to(self.delivery.schedule.flush_interval)
     }
 
-    /// How long it takes to send so many points of a backlog.
-    fn share_of_a_second(&self, count: usize) -> Duration {
+    /// The time for `count` points at the limit of the rate for backlogs.
+    fn backlog_pause(&self, count: usize) -> Duration {
         Duration::from_secs_f64(count as f64 / self.delivery.schedule.spool.rate.max(1) as f64)
     }
 
-    /// What waits from an outage is sent beside what is measured now, where a server takes points in any order.
-    async fn set_backlog_apart(&mut self) {
+    /// Splits off the backlog of an outage, to send it in parallel with fresh points, if the server accepts points in
+    /// any order.
+    async fn split_backlog(&mut self) {
         if self.takes_any_order && self.sink.queue.counts().points > self.delivery.schedule.metric_batch_size {
-            blocking(&self.sink, |sink| sink.queue.set_backlog_apart()).await;
+            blocking(&self.sink, |sink| sink.queue.split_backlog()).await;
         }
     }
 
-    /// Sends until nothing fresh waits, or the server wants a pause.
+    /// Sends until the queue has no fresh points, or returns the pause before the next attempt.
     async fn send_fresh(&mut self) -> Option<Duration> {
         loop {
-            let was_well = self.telling.is_well();
-            match self.send_one(Lane::Fresh).await {
-                Sent::Points(_) if !was_well && self.telling.is_well() => self.set_backlog_apart().await,
+            let was_well = self.failures.is_well();
+            match self.send_one(SubQueue::Fresh).await {
+                Sent::Points(_) if !was_well && self.failures.is_well() => self.split_backlog().await,
                 Sent::Points(_) => {}
                 Sent::Nothing => return None,
                 Sent::Pause(pause) => return Some(pause),
@@ -319,104 +312,110 @@ impl Sender {
     }
 
     /// Sends one batch.
-    async fn send_one(&mut self, lane: Lane) -> Sent {
-        let size = self.cutting.size();
-        let Some(batch) = blocking(&self.sink, move |sink| sink.queue.front(lane, size)).await else {
+    async fn send_one(&mut self, sub_queue: SubQueue) -> Sent {
+        let size = self.batch_size.size();
+        let Some(batch) = blocking(&self.sink, move |sink| sink.queue.front(sub_queue, size)).await else {
             return Sent::Nothing;
         };
-        if let Some(connection) = self.renewal.take() {
-            self.connection = connection;
+        if let Some(client) = self.reconnect.take() {
+            self.client = client;
         }
-        let begun = Instant::now();
-        let (count, answer) = self.connection.write(&batch.lines).await;
-        self.sink.wrote_in(begun.elapsed());
-        let Settled { is_done, pause } = self.settle(&answer, count);
-        if is_done {
+        let started = Instant::now();
+        let (count, verdict) = self.client.write(&batch.lines).await;
+        self.sink.count_write(started.elapsed());
+        self.sink.record_result(WriteResult {
+            at: SystemTime::now(),
+            is_success: verdict.is_success(),
+            message: verdict.message().map(|message| self.failures.hide(message)),
+        });
+        let Resolution { is_complete, pause } = self.resolve(&verdict, count);
+        if is_complete {
             blocking(&self.sink, move |sink| sink.queue.remove(&batch, count)).await;
         }
         match pause {
-            None => Sent::Points(if is_done { count } else { 0 }),
+            None => Sent::Points(if is_complete { count } else { 0 }),
             Some(pause) => Sent::Pause(pause),
         }
     }
 
-    /// Counts and logs an answer to a batch of `count` points, and says what becomes of the batch.
-    fn settle(&mut self, answer: &Answer, count: usize) -> Settled {
-        match answer {
-            Answer::Delivered => {
+    /// Counts and logs the verdict on a batch of `count` points, and decides the next step for the batch.
+    fn resolve(&mut self, verdict: &Verdict, count: usize) -> Resolution {
+        match verdict {
+            Verdict::Delivered => {
                 self.sink.sent.fetch_add(count as u64, Relaxed);
-                self.went_well();
-                Settled::DONE
+                self.succeeded();
+                Resolution::DONE
             }
-            Answer::Partial { dropped, message } => {
+            Verdict::Partial { dropped, message } => {
                 let dropped = dropped.unwrap_or(1).min(count as u64);
                 self.sink.sent.fetch_add(count as u64 - dropped, Relaxed);
                 self.sink.dropped_rejected.fetch_add(dropped, Relaxed);
-                self.telling.dropped(&format!("the server did not take all points: {message}"));
-                self.went_well();
-                Settled::DONE
+                self.failures.dropped(&format!("the server did not take all points: {message}"));
+                self.succeeded();
+                Resolution::DONE
             }
-            Answer::Rejected { .. } | Answer::TooLarge { .. } if count > 1 => {
-                self.cutting.halve(count, matches!(answer, Answer::TooLarge { .. }));
-                Settled { is_done: false, pause: self.cutting.failed(Instant::now().into_std()) }
+            Verdict::Rejected { .. } | Verdict::TooLarge { .. } if count > 1 => {
+                self.batch_size.halve(count, matches!(verdict, Verdict::TooLarge { .. }));
+                Resolution { is_complete: false, pause: self.batch_size.failed(Instant::now().into_std()) }
             }
-            Answer::TooLarge { is_foreign: true, message } => self.refused(message),
-            Answer::TooLarge { .. } => self.dropped("the point is larger than the server takes"),
-            Answer::Rejected { message } => self.dropped(message),
-            Answer::Refused { message } => self.refused(message),
-            Answer::Later { after, message, was_cut_off } => {
+            Verdict::TooLarge { is_foreign: true, message } => self.refused(message),
+            Verdict::TooLarge { .. } => self.dropped("the point is larger than the server takes"),
+            Verdict::Rejected { message } => self.dropped(message),
+            Verdict::Refused { message } => self.refused(message),
+            Verdict::Later { after, message, was_cut_off } => {
                 self.sink.retries.fetch_add(1, Relaxed);
                 self.cut_offs = if *was_cut_off { self.cut_offs + 1 } else { 0 };
-                // A server may say 413 and close while it is sent to, so that its answer is lost.
+                // A server may respond with 413 and close during the request, so that the response is lost.
                 if self.cut_offs > 1 {
-                    self.cutting.halve(count, true);
+                    self.batch_size.halve(count, true);
                 }
-                self.telling.failed(message);
-                Settled::again_in(self.backoff.pause().max(after.unwrap_or_default()))
+                let (backoff, requested) = (self.backoff.pause(), after.unwrap_or_default());
+                self.failures.failed(message, backoff.max(requested), requested > backoff);
+                Resolution::retry_in(backoff.max(requested))
             }
         }
     }
 
-    /// A point alone that the server will never take.
-    fn dropped(&mut self, message: &str) -> Settled {
+    /// A single point that the server will never accept.
+    fn dropped(&mut self, message: &str) -> Resolution {
         self.sink.dropped_rejected.fetch_add(1, Relaxed);
-        self.telling.dropped(&format!("a point was dropped: {message}"));
-        Settled { is_done: true, pause: self.cutting.failed(Instant::now().into_std()) }
+        self.failures.dropped(&format!("a point was dropped: {message}"));
+        Resolution { is_complete: true, pause: self.batch_size.failed(Instant::now().into_std()) }
     }
 
-    fn refused(&mut self, message: &str) -> Settled {
+    fn refused(&mut self, message: &str) -> Resolution {
         self.sink.retries.fetch_add(1, Relaxed);
-        self.telling.refused(message, self.delivery.refused_retry);
-        Settled::again_in(self.delivery.refused_retry)
+        self.failures.refused(message, self.delivery.refused_retry);
+        Resolution::retry_in(self.delivery.refused_retry)
     }
 
-    fn went_well(&mut self) {
-        self.telling.went_well();
+    fn succeeded(&mut self) {
+        self.failures.succeeded();
         self.backoff.reset();
         self.cut_offs = 0;
-        self.cutting.passed();
+        self.batch_size.passed();
     }
 }
 
 enum Sent {
-    /// So many points are done with.
+    /// Points that were sent or dropped.
     Points(usize),
-    /// Nothing waits.
+    /// The queue is empty.
     Nothing,
-    /// The server wants to be left alone for this long.
+    /// The pause before the next attempt.
     Pause(Duration),
 }
 
-/// What becomes of a batch, and how long the server is left alone then.
-struct Settled {
-    is_done: bool,
+/// The next step for a batch, and the pause after it.
+struct Resolution {
+    is_complete: bool,
     pause: Option<Duration>,
 }
 
-impl Settled {
-    const DONE: Settled = Settled { is_done: true, pause: None };
+impl Resolution {
+    const DONE: Resolution = Resolution { is_complete: true, pause: None };
 
-    fn again_in(pause: Duration) -> Settled {
-        Settled { is_done: false, pause: Some(pause) }
+    fn retry_in(pause: Duration) -> Resolution {
+        Resolution { is_complete: false, pause: Some(pause) }
     }
 }

@@ -1,60 +1,68 @@
-//! The part of a queue that is in memory: bounded by bytes; when it is full, the oldest points go, and are counted.
+//! The part of a queue that is in memory, limited in bytes. When it is full, the oldest points are dropped and
+//! counted.
 //!
-//! Points are numbered as they come, so that a batch that was acknowledged takes out its own points and no others,
-//! whatever was dropped in the meantime.
+//! Points are numbered as they arrive, so that acknowledging a batch removes exactly its points, even if some were
+//! dropped in the meantime.
 
 use std::collections::VecDeque;
 
-use crate::encode::point::Lines;
+use crate::encode::lines::Lines;
 
-/// What a queue holds, and what it could not.
+/// Points held and dropped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Counts {
-    /// Points that wait.
+    /// Waiting points.
     pub(super) points: usize,
     /// Their bytes.
     pub(super) bytes: usize,
-    /// Points that were dropped, since the queue was made, because it was full.
+    /// Points dropped so far because the queue was full.
     pub(super) dropped: u64,
 }
 
-/// Points that wait, oldest first.
+/// Waiting points, oldest first.
 pub(super) struct Memory {
     waiting: VecDeque<Lines>,
     counts: Counts,
     max_bytes: usize,
-    /// The number of the first point that waits.
+    /// The number of the first waiting point.
     first: u64,
 }
 
-/// The oldest points of a queue, to be sent in one request.
+/// The oldest points of a queue, for one request.
 #[derive(Debug)]
 pub(super) struct Batch {
     /// The points.
     pub(super) lines: Lines,
-    /// The number behind that of the last point.
+    /// The number after that of the last point.
     end: u64,
 }
 
-/// Numbers begin where there is room on both sides.
+/// Numbers start in the middle: points can be added on both sides.
 const MIDDLE: u64 = 1 << 63;
 
 impl Memory {
-    /// Nothing yet, and at most `max_bytes`.
+    /// An empty queue of at most `max_bytes`.
     pub(super) fn new(max_bytes: usize) -> Self {
         Memory { waiting: VecDeque::new(), counts: Counts::default(), max_bytes, first: MIDDLE }
     }
 
-    /// Adds points at the end. If there are too many then, the oldest are dropped.
-    pub(super) fn push(&mut self, mut lines: Lines) {
+    /// Appends points, and returns the number after the last. Drops the oldest points if the queue is full.
+    pub(super) fn push(&mut self, mut lines: Lines) -> u64 {
         lines.shrink_to_fit();
         self.counts.points += lines.count();
         self.counts.bytes += lines.bytes().len();
         self.waiting.push_back(lines);
+        let end = self.first + self.counts.points as u64;
         self.drop_oldest();
+        end
     }
 
-    /// Adds points before all others, while no batch is under way. If there are too many then, the oldest are dropped.
+    /// Whether all points before this number have left memory.
+    pub(super) fn is_past(&self, end: u64) -> bool {
+        self.first >= end
+    }
+
+    /// Prepends points; no batch may be in flight. Drops the oldest points if the queue is full.
     pub(super) fn put_before(&mut self, mut lines: Lines) {
         lines.shrink_to_fit();
         self.counts.points += lines.count();
@@ -64,24 +72,24 @@ impl Memory {
         self.drop_oldest();
     }
 
-    /// Changes the bound; what is too much is dropped at the next push.
+    /// Changes the limit; the next push enforces it.
     pub(super) fn set_max_bytes(&mut self, max_bytes: usize) {
         self.max_bytes = max_bytes;
     }
 
-    /// What it holds, and what it dropped.
+    /// Points held and dropped.
     pub(super) fn counts(&self) -> Counts {
         self.counts
     }
 
-    /// A copy of the oldest points, `count` at the most; nothing if there are none.
+    /// A copy of the oldest points, at most `count`; `None` if the queue is empty.
     pub(super) fn front(&mut self, count: usize) -> Option<Batch> {
         let mut lines = Lines::default();
         let mut index = 0;
         while let Some(next) = self.waiting.get_mut(index) {
             let room = count - lines.count();
             if next.count() > room {
-                // Split, so that the next batch begins where this one ends.
+                // Split it: the next batch begins where this one ends.
                 if room > 0 {
                     let head = next.take_first(room);
                     lines.append(&head);
@@ -96,13 +104,13 @@ impl Memory {
         (!lines.is_empty()).then_some(Batch { lines, end })
     }
 
-    /// Takes the first `count` points of `batch` out, as far as they are still there.
+    /// Removes the first `count` points of `batch`, if they are still there.
     pub(super) fn remove_first(&mut self, batch: &Batch, count: usize) {
         let end = batch.end - (batch.lines.count() - count.min(batch.lines.count())) as u64;
         while self.first < end {
-            let left = (end - self.first) as usize;
+            let remaining = (end - self.first) as usize;
             let Some(mut oldest) = self.waiting.pop_front() else { break };
-            let taken = oldest.take_first(left);
+            let taken = oldest.take_first(remaining);
             self.forget(&taken);
             if !oldest.is_empty() {
                 self.waiting.push_front(oldest);
@@ -130,8 +138,11 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::encode::point::{CommonTags, Field, Measurement, PointWriter};
-    use crate::host::Timestamp;
+    use crate::encode::Timestamp;
+    use crate::encode::line::LineEncoder;
+    use crate::encode::lines::Lines;
+    use crate::encode::tags::CommonTags;
+    use crate::encode::{Field, Measurement, PointWriter};
 
     const N: Field<u64> = Field::new("n", "");
     const M: Measurement<0> = Measurement::new("m", [], &[N.info()]);
@@ -139,7 +150,7 @@ mod tests {
     fn points(numbers: std::ops::Range<u64>) -> Lines {
         let (mut lines, tags) = (Lines::default(), CommonTags::default());
         for number in numbers {
-            PointWriter::new(&mut lines, &tags, Timestamp(0)).point(&M, []).field(&N, number);
+            PointWriter::new(&mut LineEncoder::new(&mut lines), &tags, Timestamp(0)).point(&M, []).field(&N, number);
         }
         lines
     }

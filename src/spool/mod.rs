@@ -1,63 +1,66 @@
-//! The queue under every push sink: points wait here, on disk, until the server has them.
+//! The queue of every push sink: points wait here, on disk, until the server has acknowledged them.
 //!
 //! # Guarantees
 //!
-//! Points come in at [`Queue::push`] and are in memory then; [`Queue::settle`] puts them on disk, and returns once they are
-//! there (`fdatasync`). From then on they are lost only if they are dropped, which is counted: because there are more
-//! bytes than [`Bounds::bytes`] or they have waited for longer than [`Bounds::age`] (the oldest go first), or because the
-//! disk gives back something else than was written. A restart, `kill -9` and a power cut lose none of them. What was
-//! taken out by [`Queue::remove`] shortly before a power cut may be there again: the same points with the same
-//! times.
+//! [`Queue::push`] puts points in memory. [`Queue::persist`] writes them to disk and returns once they are there
+//! (`fdatasync`). A persisted point is lost only when it is dropped, and drops are counted: the queue exceeds
+//! [`Limits::bytes`] or [`Limits::age`] (the oldest points go first), or the disk returns other data than was written.
+//! Restarts, `kill -9` and power cuts lose no persisted point. Points that [`Queue::remove`] took out shortly before a power
+//! cut may come back and be sent twice, with the same timestamps.
 //!
-//! While the disk takes nothing (full, read-only, failing), points stay in memory, bounded by [`Bounds::memory`], and go
-//! to the disk when it takes them again. A queue without a folder is in memory alone.
+//! While the disk accepts no writes (full, read-only, failing), points stay in memory, up to [`Limits::memory`], and move to
+//! the disk once it accepts writes again. A queue without a folder lives in memory alone.
 //!
-//! A folder that is removed, or in whose place something else stands, is told at the next tick, and made again; what
-//! waited in it is read by what is still open, and written anew, or kept in memory until that is possible. So are files that
-//! vanish. Links are not followed, but for one that whoever configures has put above the folder; a folder or a file of
-//! another user is refused, and what is no regular file is passed over.
+//! A folder that was removed or replaced is logged at the next tick and created again. Points in it are read through files
+//! that are still open, and written to the new folder or retained in memory. Missing files are handled the same way. Symbolic
+//! links are not followed, except one to the parent folder. Folders and files of other users are refused, and files that are
+//! not regular are skipped.
 //!
-//! What waited at the start expires by the time of day, once that has gone on undisturbed for an hour: a clock that is wrong at
-//! the start makes nothing old.
+//! Points found at startup expire by the time of day, but only after the clock has run undisturbed for an hour: a wrong
+//! clock at boot expires nothing.
 //!
 //! # Order
 //!
-//! Points of a lane come out in the order in which they came in. There is one lane, until [`Queue::set_backlog_apart`]
-//! closes what waits at that moment: this is the backlog then, and what comes later the fresh lane, so that a server that
-//! comes back after a day is told what is now, and not only what was.
+//! Points leave a sub-queue in the order in which they arrived. There is one sub-queue until [`Queue::split_backlog`] closes
+//! it: it becomes the backlog, and later points go to the fresh one. After an outage, a server receives current points along
+//! with old ones.
 //!
 //! # Format
 //!
-//! A folder for each queue holds segments `NNNNNNNNNN.points` and the file `places`, and belongs to one process. A segment
-//! begins with [`segments::MAGIC`] and holds records as in [`crate::store`]: length, checksum, payload. A record is what came in
-//! with one push:
+//! Each queue has a folder with segments `NNNNNNNNNN.points` and a checkpoint file `places`, owned by one process. A segment
+//! begins with [`segments::MAGIC`] and holds records as in [`crate::store`]: length, checksum, payload. A record holds the
+//! points of one push:
 //!
 //! ```text
-//! time: i64 | count: u32 | ends: u32 × count | bytes        little-endian; time in seconds of Unix
+//! time: i64 | count: u32 | ends: u32 × count | bytes        little-endian; time in Unix seconds
 //! ```
 //!
-//! `ends` tells where each point ends in `bytes`, which are what the sink sends. A segment is deleted when nothing in it
-//! waits. `places` has two slots, of which the one with the higher number and a sound checksum counts:
+//! `ends` are the offsets in `bytes` at which each point ends; `bytes` is what the sink sends. A segment is deleted when no
+//! point in it waits. `places` has two slots; the one with the higher number and a valid checksum counts:
 //!
 //! ```text
-//! number: u64 | lanes: u32 | (begin, end: (segment: u64 | offset: u32 | points: u32)) × lanes | checksum: u32
+//! number: u64 | spans: u32 | (begin, end: (segment: u64 | offset: u32 | points: u32)) × spans | checksum: u32
 //! ```
 //!
-//! `begin` is where the next point is: that many points into the record at the offset. The last lane has no end. Places are
-//! written without waiting for the disk: an older place only means that points are sent twice.
+//! `begin` is the position of the next point: that many points into the record at the offset. The last span has no end.
+//! Checkpoints are written without waiting for the disk: after a crash, an older one only causes points to be sent twice.
 //!
-//! What is damaged is passed over up to the next whole record, told, and counted as dropped where it can be counted.
+//! Damaged data is skipped up to the next intact record, and logged. While the queue is open, it knows how many points each
+//! segment holds: points that can no longer be read count as dropped as soon as the damage is seen, and the reported queue
+//! length never exceeds what can be read.
 
 mod age;
+mod checkpoint;
 mod disk;
+pub mod folders;
 mod memory;
-pub mod owners;
-mod places;
 mod queue;
 mod segments;
 pub mod settings;
 #[cfg(test)]
 mod tests;
+mod types;
 
-pub use self::queue::{Batch, Bounds, Counts, Lane, Queue};
+pub use self::queue::{Batch, Queue};
 pub use self::settings::Settings;
+pub use self::types::{Counts, Limits, SubQueue};

@@ -3,45 +3,45 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::owners::plain_folder;
+use super::folders::plain_folder;
 use crate::config::setting::ByteSize;
 use crate::config::{Key, KeyInfo, Section};
 
-/// Where and how much push sinks keep on disk.
+/// Where push sinks persist points, and how many.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
-    /// The folder, in which each sink has its own; none: points wait in memory alone.
+    /// The folder, with a subfolder for each sink; `None`: points wait in memory only.
     pub folder: Option<PathBuf>,
-    /// How many bytes each sink may keep.
+    /// Bytes on disk for each sink.
     pub size: usize,
-    /// How long points may wait.
+    /// Maximum age of points.
     pub age: Duration,
-    /// Points of a backlog that are sent per second, at the most.
+    /// Points of a backlog sent per second, at most.
     pub rate: usize,
 }
 
 const FOLDER: Key<PathBuf> = Key::optional(
     "folder",
-    "The folder in which points wait for their servers, also while Taffrail does not run. Where systemd gives a state directory, it is `spool` in that; without either, points wait in memory alone.",
+    "Directory in which points wait for their servers, also while Taffrail is not running. The default is `spool` in the state directory that systemd provides; without either, points wait in memory only.",
 );
 const SIZE: Key<ByteSize> = Key::new(
     "size",
     "\"256MiB\"",
-    "How much each sink may keep on disk. When it is full, the oldest points are dropped, and counted.",
+    "Maximum disk space of each sink. When it is full, the oldest points are dropped and counted.",
 );
 const AGE: Key<Duration> =
-    Key::new("age", "\"7d\"", "How long points may wait on disk before they are dropped, and counted.");
+    Key::new("age", "\"7d\"", "How long points may wait on disk before they are dropped and counted.");
 const RATE: Key<usize> = Key::new(
     "rate",
     "20000",
-    "Points per second, at the most, that a sink sends of what waited through an outage, beside what is measured now.",
+    "Maximum number of backlog points per second that a sink sends after an outage, in addition to current points.",
 );
 
 /// The settings of `[spool]`.
 pub const KEYS: &[KeyInfo] = &[FOLDER.info(), SIZE.info(), AGE.info(), RATE.info()];
 
 impl Settings {
-    /// The settings in `[spool]`; `state` is the folder that the service manager gave.
+    /// Reads `[spool]`; `state` is the state directory of the service manager.
     pub fn new(section: &mut Section<'_>, state: Option<&Path>) -> Self {
         let folder = section.optional(&FOLDER).filter(|folder| !folder.as_os_str().is_empty());
         let rate = section.get(&RATE);
@@ -56,7 +56,7 @@ impl Settings {
         }
     }
 
-    /// The folder that is called as the sink of this name.
+    /// The folder of the sink of this name.
     pub fn folder_of(&self, name: &str) -> Option<PathBuf> {
         Some(plain_folder(self.folder.as_ref()?, name))
     }

@@ -1,5 +1,6 @@
 #[cfg(unix)]
 mod away;
+mod damaged;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -8,9 +9,9 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::encode::point::Lines;
+use crate::encode::lines::Lines;
 
-const WIDE: Bounds = Bounds { memory: 1 << 20, bytes: 1 << 30, age: Duration::from_secs(3600) };
+const WIDE: Limits = Limits { memory: 1 << 20, bytes: 1 << 30, age: Duration::from_secs(3600) };
 
 fn points(numbers: impl IntoIterator<Item = u64>) -> Lines {
     let mut lines = Lines::default();
@@ -25,7 +26,7 @@ pub(super) fn series() -> Vec<u8> {
     let mut lines = Lines::default();
     let labels = [];
     let mut encoder =
-        crate::encode::remote::SeriesEncoder::new(&mut lines, &labels, None, crate::host::Timestamp(0), false);
+        crate::encode::remote::SeriesEncoder::new(&mut lines, &labels, None, crate::encode::Timestamp(0), false);
     FamilyWriter::new(&mut encoder).value(&FAMILY, 1u64);
     lines.iter().next().unwrap().to_vec()
 }
@@ -34,10 +35,10 @@ fn numbers(lines: &Lines) -> Vec<u64> {
     lines.iter().map(|line| std::str::from_utf8(line).unwrap().trim_end().parse().unwrap()).collect()
 }
 
-/// Everything that waits, the backlog first; it is taken out.
+/// Removes all points, the backlog first.
 fn drain(queue: &Queue) -> Vec<u64> {
     let mut drained = Vec::new();
-    for lane in [Lane::Backlog, Lane::Fresh] {
+    for lane in [SubQueue::Backlog, SubQueue::Fresh] {
         while let Some(batch) = queue.front(lane, 7) {
             drained.extend(numbers(&batch.lines));
             queue.remove(&batch, usize::MAX);
@@ -58,12 +59,12 @@ fn what_was_settled_is_there_after_a_kill_and_what_was_taken_out_is_not() {
     let folder = tempfile::tempdir().unwrap();
     let queue = Queue::on_disk(folder.path(), WIDE);
     queue.push(points(0..10));
-    queue.settle();
-    let batch = queue.front(Lane::Fresh, 4).unwrap();
+    queue.persist();
+    let batch = queue.front(SubQueue::Fresh, 4).unwrap();
     queue.remove(&batch, 3);
     queue.push(points(10..12));
     assert_eq!((queue.counts().points, queue.counts().in_memory), (9, 2));
-    // Not closed: as when the process is killed.
+    // Not closed, as after a kill.
     drop(queue);
     let queue = Queue::on_disk(folder.path(), WIDE);
     assert_eq!((queue.counts().points, queue.counts().in_memory), (7, 0));
@@ -77,7 +78,7 @@ fn numbers_of_segments_go_on_where_all_are_deleted() {
     for round in 0..5 {
         let queue = Queue::on_disk(folder.path(), WIDE);
         queue.push(points([round]));
-        queue.settle();
+        queue.persist();
         assert_eq!(drain(&queue), [round]);
         drop(queue);
         segments(folder.path()).iter().for_each(|path| std::fs::remove_file(path).unwrap());
@@ -89,16 +90,16 @@ fn what_waited_is_apart_from_what_comes() {
     let folder = tempfile::tempdir().unwrap();
     let queue = Queue::on_disk(folder.path(), WIDE);
     queue.push(points(0..5));
-    queue.settle();
-    assert!(!queue.has_backlog() && queue.front(Lane::Backlog, 9).is_none());
-    queue.set_backlog_apart();
+    queue.persist();
+    assert!(!queue.has_backlog() && queue.front(SubQueue::Backlog, 9).is_none());
+    queue.split_backlog();
     queue.push(points(5..7));
-    queue.settle();
+    queue.persist();
     assert!(queue.has_backlog());
     drop(queue);
     let queue = Queue::on_disk(folder.path(), WIDE);
-    let fresh = queue.front(Lane::Fresh, 9).unwrap();
-    let backlog = queue.front(Lane::Backlog, 3).unwrap();
+    let fresh = queue.front(SubQueue::Fresh, 9).unwrap();
+    let backlog = queue.front(SubQueue::Backlog, 3).unwrap();
     assert_eq!((numbers(&fresh.lines), numbers(&backlog.lines)), (vec![5, 6], vec![0, 1, 2]));
     queue.remove(&fresh, usize::MAX);
     queue.remove(&backlog, usize::MAX);
@@ -109,11 +110,11 @@ fn what_waited_is_apart_from_what_comes() {
 #[test]
 fn files_are_deleted_when_nothing_in_them_waits() {
     let folder = tempfile::tempdir().unwrap();
-    let bounds = Bounds { bytes: 2 << 20, ..WIDE };
-    let queue = Queue::on_disk(folder.path(), bounds);
+    let limits = Limits { bytes: 2 << 20, ..WIDE };
+    let queue = Queue::on_disk(folder.path(), limits);
     for round in 0..40 {
         queue.push(points(round * 10_000..(round + 1) * 10_000));
-        queue.settle();
+        queue.persist();
     }
     assert!(segments(folder.path()).len() > 5);
     let waiting = queue.counts();
@@ -128,12 +129,12 @@ fn files_are_deleted_when_nothing_in_them_waits() {
 #[test]
 fn points_that_waited_too_long_are_dropped_and_counted() {
     let folder = tempfile::tempdir().unwrap();
-    let queue = Queue::on_disk(folder.path(), Bounds { age: Duration::ZERO, ..WIDE });
+    let queue = Queue::on_disk(folder.path(), Limits { age: Duration::ZERO, ..WIDE });
     queue.push(points(0..10));
-    queue.settle();
+    queue.persist();
     std::thread::sleep(Duration::from_millis(1100));
     queue.push(points(10..15));
-    queue.settle();
+    queue.persist();
     assert_eq!((queue.counts().expired, drain(&queue)), (10, (10..15).collect()));
 }
 
@@ -143,52 +144,52 @@ fn two_processes_do_not_share_a_folder() {
     let first = Queue::on_disk(folder.path(), WIDE);
     let second = Queue::on_disk(folder.path(), WIDE);
     second.push(points(0..3));
-    second.settle();
+    second.persist();
     assert_eq!(second.counts().in_memory, 3);
     drop(first);
-    second.settle();
+    second.persist();
     assert_eq!((second.counts().in_memory, second.counts().points), (0, 3));
 }
 
 #[test]
 fn while_the_disk_takes_nothing_points_wait_in_memory_and_are_sent_from_there() {
     let folder = tempfile::tempdir().unwrap();
-    let queue = Queue::on_disk(folder.path(), Bounds { memory: 100, ..WIDE });
+    let queue = Queue::on_disk(folder.path(), Limits { memory: 100, ..WIDE });
     queue.push(points(0..3));
-    queue.settle();
-    // A file that was opened to be read cannot be written; nor can it be cut back, so that another takes its place.
+    queue.persist();
+    // A file opened read-only cannot be written or truncated, so another segment would follow.
     let sound = queue.replace_file(std::fs::File::open(&segments(folder.path())[0]).unwrap()).unwrap();
     std::fs::create_dir(folder.path().join("0000000002.points")).unwrap();
     queue.push(points(3..6));
-    queue.settle();
+    queue.persist();
     assert_eq!((queue.counts().points, queue.counts().in_memory), (6, 3));
-    let on_disk = queue.front(Lane::Fresh, 9).unwrap();
+    let on_disk = queue.front(SubQueue::Fresh, 9).unwrap();
     assert_eq!(numbers(&on_disk.lines), [0, 1, 2], "the oldest first");
     queue.remove(&on_disk, usize::MAX);
-    let in_memory = queue.front(Lane::Fresh, 9).unwrap();
+    let in_memory = queue.front(SubQueue::Fresh, 9).unwrap();
     assert_eq!(numbers(&in_memory.lines), [3, 4, 5]);
-    // Memory has a bound; what is under way does not move to the disk.
+    // Memory is limited; a batch in flight does not move to the disk.
     queue.push(points(100..140));
     assert!(queue.counts().overflow > 0);
     std::fs::remove_dir(folder.path().join("0000000002.points")).unwrap();
-    queue.settle();
+    queue.persist();
     assert_eq!(queue.counts().in_memory, queue.counts().points);
     queue.remove(&in_memory, usize::MAX);
     drop(sound);
     queue.push(points(200..203));
-    queue.settle();
+    queue.persist();
     assert_eq!(queue.counts().in_memory, 0);
     assert_eq!(drain(&queue), [200, 201, 202]);
 }
 
-/// A queue with records of one to four points in two segments, left as by a kill.
+/// Two segments with records of one to four points, as left by a kill. Returns the number of points.
 fn recorded(folder: &Path) -> u64 {
     let mut next = 0;
     for _ in 0..2 {
         let queue = Queue::on_disk(folder, WIDE);
         for count in 1..5 {
             queue.push(points(next..next + count));
-            queue.settle();
+            queue.persist();
             next += count;
         }
     }
@@ -214,7 +215,7 @@ fn a_segment_that_is_cut_at_any_byte_gives_what_is_whole() {
         let is_sound = found.len() == waiting && found.len() >= 10 && queue.counts().damaged == 0;
         assert!(is_sound, "cut at {length}: {found:?} of {waiting}, {:?}", queue.counts());
         queue.push(points([99]));
-        queue.settle();
+        queue.persist();
         assert_eq!(drain(&queue), [99]);
     }
 }
@@ -236,7 +237,7 @@ fn a_bit_that_is_flipped_anywhere_costs_one_record_at_most() {
             std::fs::write(copy.path().join(file.file_name().unwrap()), flipped).unwrap();
             let queue = Queue::on_disk(copy.path(), WIDE);
             let found: BTreeSet<u64> = drain(&queue).into_iter().collect();
-            // The last byte of the magic is the version: what another version wrote is left alone.
+            // The last byte of the magic is the version: files of other versions are left alone.
             let lost = total as usize - found.len();
             let is_version = file.extension().is_some_and(|ext| ext == "points") && place == 7;
             assert!(lost <= 4 || is_version, "{} of {}: {lost} lost", place, file.display());
@@ -253,7 +254,7 @@ enum Action {
     Apart,
     Kill,
     Close,
-    /// The folder is moved away.
+    /// The folder is moved elsewhere.
     Move,
     /// The folder is removed.
     Remove,
@@ -279,9 +280,9 @@ proptest! {
         let root = tempfile::tempdir().unwrap();
         let folder = root.path().join("queue");
         let mut queue = Queue::on_disk(&folder, WIDE);
-        // The first number that is in the segment that is written: it can be read also when it is removed.
+        // The first number in the open segment, which can be read even after its removal.
         let (mut first_of_last, mut damaged, mut moved) = (0, 0, 0);
-        // Lists of what is on disk, of which the last grows; and what is in memory.
+        // Model of the sub-queues on disk, the last of which grows, and of memory.
         let (mut lanes, mut memory, mut next) = (vec![Vec::new()], Vec::new(), 0);
         let mut in_flight: Option<Batch> = None;
         for action in actions {
@@ -292,11 +293,11 @@ proptest! {
                     next += count;
                 }
                 Action::Settle => {
-                    queue.settle();
+                    queue.persist();
                     lanes.last_mut().unwrap().append(&mut memory);
                 }
                 Action::Take(is_fresh, count) => {
-                    in_flight = queue.front(if is_fresh { Lane::Fresh } else { Lane::Backlog }, count);
+                    in_flight = queue.front(if is_fresh { SubQueue::Fresh } else { SubQueue::Backlog }, count);
                     lanes.last_mut().unwrap().append(&mut memory);
                     let lane = match is_fresh {
                         true => lanes.last().cloned(),
@@ -314,7 +315,7 @@ proptest! {
                     }
                 }
                 Action::Apart => {
-                    queue.set_backlog_apart();
+                    queue.split_backlog();
                     if lanes.len() < 16 {
                         lanes.push(Vec::new());
                     }
@@ -346,9 +347,9 @@ proptest! {
                         lanes.iter_mut().for_each(|lane| lane.retain(|number| *number >= first_of_last));
                         damaged += (before - lanes.iter().map(Vec::len).sum::<usize>()) as u64;
                     }
-                    queue.settle();
+                    queue.persist();
                     lanes.last_mut().unwrap().append(&mut memory);
-                    // It is in the new folder whole.
+                    // The new folder holds all of it.
                     first_of_last = lanes.iter().flatten().min().copied().unwrap_or(next);
                     in_flight = None;
                 }
@@ -365,4 +366,35 @@ proptest! {
         lanes.last_mut().unwrap().append(&mut memory);
         prop_assert_eq!(drain(&queue), lanes.concat());
     }
+}
+
+#[test]
+fn what_comes_before_the_folder_is_open_is_kept_behind_what_waits_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let earlier = Queue::on_disk(folder.path(), WIDE);
+    earlier.push(points(0..10));
+    earlier.persist();
+    drop(earlier);
+    let queue = Queue::in_memory(WIDE);
+    queue.push(points(10..15));
+    queue.persist();
+    assert_eq!((queue.counts().points, queue.counts().in_memory), (5, 5));
+    queue.attach(folder.path());
+    queue.persist();
+    assert_eq!((queue.counts().points, queue.counts().in_memory), (15, 0));
+    assert_eq!(drain(&queue), (0..15).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_queue_that_let_go_of_its_folder_leaves_it_to_the_next() {
+    let folder = tempfile::tempdir().unwrap();
+    let queue = Queue::on_disk(folder.path(), WIDE);
+    queue.push(points(0..10));
+    assert_eq!(queue.close(), 0);
+    queue.release();
+    let next = Queue::on_disk(folder.path(), WIDE);
+    assert_eq!(drain(&next), (0..10).collect::<Vec<_>>());
+    queue.push(points(10..12));
+    queue.persist();
+    assert_eq!((queue.counts().in_memory, queue.is_on_disk()), (2, false));
 }

@@ -1,64 +1,68 @@
-//! What is to be done to damaged files: nothing is removed before a copy of it is kept.
+//! Repairs of damaged files. Nothing is removed before a copy is saved.
 
-use std::fs::{self, OpenOptions};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::Recovery;
+use crate::system::{self, Use};
 
-/// What is to be done to a file before anything else is written. On a disk that takes nothing it waits until then.
+/// A repair that must precede all writes. While the disk accepts no writes, it is pending.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Repair {
-    /// It was begun, and holds nothing.
+    /// The file was started and holds nothing.
     Remove(PathBuf),
-    /// What is behind this many bytes is a record that was cut off: soon the file will not be the last any more.
+    /// The data after this many bytes is an incomplete record: the file will soon not be the last one.
     CutOff(PathBuf, u64),
-    /// It is damaged: it is copied first.
-    KeepAside { path: PathBuf, aside: PathBuf, then: Option<Box<Repair>> },
+    /// The file is damaged: copy it first.
+    Quarantine { path: PathBuf, quarantine: PathBuf, then: Option<Box<Repair>> },
 }
 
 impl Repair {
-    /// Does it.
-    pub(super) fn make(&self) -> io::Result<()> {
+    /// Applies the repair.
+    pub(super) fn apply(&self) -> io::Result<()> {
         match self {
             Repair::Remove(path) => fs::remove_file(path),
             Repair::CutOff(path, length) => {
-                let file = OpenOptions::new().write(true).open(path)?;
+                let file = system::open_regular(path, Use::Change)?;
                 file.set_len(*length)?;
                 file.sync_all()
             }
-            Repair::KeepAside { path, aside, then } => {
-                let copied = fs::copy(path, aside);
+            Repair::Quarantine { path, quarantine, then } => {
+                let copied = fs::copy(path, quarantine);
                 if copied.is_err() {
-                    // What is there of it would be taken for all.
-                    let _ = fs::remove_file(aside);
+                    // A partial copy would pass for a full one.
+                    let _ = fs::remove_file(quarantine);
                 }
-                copied.and_then(|_| then.as_ref().map_or(Ok(()), |then| then.make()))
+                copied.and_then(|_| then.as_ref().map_or(Ok(()), |then| then.apply()))
             }
         }
     }
 }
 
-/// Says what of a file could not be read, and under which name it is to be kept.
-pub(super) fn tell(path: &Path, damage: &[(usize, usize)], recovery: &mut Recovery) -> PathBuf {
-    let aside = name_aside(path);
+/// Describes damaged ranges in `recovery`, and returns the path of the copy to make.
+pub(super) fn describe(path: &Path, damage: &[(usize, usize)], recovery: &mut Recovery) -> PathBuf {
+    let quarantine = quarantine_name(path);
     for (from, to) in damage {
-        let (path, aside) = (path.display(), aside.display());
-        recovery
-            .damage
-            .push(format!("{path}: damaged from byte {from} to {to}, which is passed over; kept as {aside}"));
+        let (path, quarantine) = (path.display(), quarantine.display());
+        let what = match from == to {
+            true => format!("cut off at byte {from}"),
+            false => format!("damaged from byte {from} to {to}, which is passed over"),
+        };
+        recovery.damage.push(format!("{path}: {what}; kept as {quarantine}"));
     }
-    aside
+    quarantine
 }
 
-/// A name beside a file that nobody has.
-fn name_aside(path: &Path) -> PathBuf {
+/// An unused name next to `path`.
+fn quarantine_name(path: &Path) -> PathBuf {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let mut names = (now..).map(|number| {
         let mut name = path.as_os_str().to_owned();
         name.push(format!(".damaged-{number}"));
         PathBuf::from(name)
     });
-    names.find(|name| !name.exists()).unwrap_or_default()
+    // A dangling link also takes a name.
+    names.find(|name| name.symlink_metadata().is_err()).unwrap_or_default()
 }

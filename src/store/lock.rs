@@ -1,54 +1,48 @@
-//! Whose a folder is.
+//! Locks a folder against other processes.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::path::Path;
 
-use super::OpenError;
-use crate::system;
+use super::{OpenError, is_out_of_space};
+use crate::system::{self, Use};
 
-/// Makes a folder, if it is not there, which no other process may have, and holds it until the file is closed.
+/// Creates a folder if missing, and locks it until the returned file is closed.
 ///
 /// # Errors
-/// Why it cannot be used.
+/// If it cannot be used.
 pub fn lock(folder: &Path) -> Result<File, OpenError> {
     let failed = |what| move |reason| OpenError::Io { path: folder.to_owned(), what, reason };
-    system::create_private_folder(folder).map_err(failed("cannot be made"))?;
-    let mut options = OpenOptions::new();
-    system::private(options.write(true).create(true).truncate(false));
-    let file = options.open(folder.join("lock")).map_err(failed("the lock file cannot be made"))?;
-    hold(folder, file)
+    system::create_private_dir(folder).map_err(failed("cannot be made"))?;
+    let path = folder.join("lock");
+    match system::open_regular(&path, Use::Write) {
+        Ok(file) => hold(folder, file),
+        Err(reason) => Err(OpenError::Io { path, what: "the lock file cannot be made", reason }),
+    }
 }
 
-/// The same on a disk that may take nothing: nothing comes back if there is no lock to hold, and none can be made.
+/// Like [`lock`], on a disk that may not accept writes: `None` if there is no lock file and none can be created.
 ///
 /// # Errors
-/// Why the folder cannot be used, not even to be read.
+/// If the folder cannot be used.
 pub(super) fn lock_if_possible(folder: &Path) -> Result<Option<File>, OpenError> {
     let refused = match lock(folder) {
         Err(OpenError::Io { reason, .. }) if is_unwritable(&reason) && may_wait(folder, &reason) => reason,
         locked => return locked.map(Some),
     };
-    match File::open(folder.join("lock")) {
+    match system::open_regular(&folder.join("lock"), Use::Read) {
         Ok(file) => hold(folder, file).map(Some),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(_) => Err(OpenError::Io { path: folder.to_owned(), what: "the lock file cannot be made", reason: refused }),
     }
 }
 
-/// Whether an error says that a disk takes nothing for now, and not that the folder is the wrong one.
+/// Whether an error means that the disk accepts no writes for now, rather than that the folder is unusable.
 pub(super) fn is_unwritable(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        ErrorKind::ReadOnlyFilesystem
-            | ErrorKind::StorageFull
-            | ErrorKind::QuotaExceeded
-            | ErrorKind::FileTooLarge
-            | ErrorKind::PermissionDenied
-    )
+    matches!(error.kind(), ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied) || is_out_of_space(error)
 }
 
-/// Where there is no folder and none may be made, permissions are the mistake.
+/// If the folder does not exist and cannot be created, permissions are misconfigured.
 fn may_wait(folder: &Path, reason: &io::Error) -> bool {
     reason.kind() != ErrorKind::PermissionDenied || folder.is_dir()
 }

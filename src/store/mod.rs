@@ -1,40 +1,52 @@
-//! A log on disk of everything that must survive: records are appended, and a snapshot now and then takes their place.
+//! A durable log: records are appended, and snapshots replace them from time to time.
 //!
 //! # Format
 //!
-//! A folder holds segments `NNNNNNNNNN.log` and snapshots `NNNNNNNNNN.snapshot`. A snapshot holds everything that the
-//! segments before its number said; so what counts is the newest snapshot and the segments from its number on. Both
-//! begin with [`MAGIC`], and hold records one after the other:
+//! A folder holds segments `NNNNNNNNNN.log` and snapshots `NNNNNNNNNN.snapshot`. A snapshot holds the state that results from
+//! all segments before its number, so the newest snapshot and the segments from its number on make up the log. Both begin
+//! with [`MAGIC`] and hold consecutive records:
 //!
 //! ```text
 //! length: u32 | checksum: u32 | payload        little-endian; crc32 of length and payload
 //! ```
 //!
-//! What is longer than 4 MiB is in parts, each a record of its own: in the length, bit 31 says that the next one goes on
-//! with this one, and bit 30 that this one goes on with the one before. A file with such parts begins with
-//! [`MAGIC_OF_PARTS`]; programs that do not know them refuse it, and read all others.
+//! A payload over 4 MiB is split into parts, each a record of its own. In the length, bit 31 marks a part that the next one
+//! continues, and bit 30 a part that continues the one before. A file with such parts begins with [`MAGIC_WITH_PARTS`];
+//! programs that do not know them refuse it and read all other files.
 //!
-//! A snapshot ends with an empty record; as long as it is not finished it is called `NNNNNNNNNN.unfinished`, counts for
-//! nothing, and goes when the log is opened.
+//! An empty record ends a snapshot. An unfinished snapshot is called `NNNNNNNNNN.unfinished`; it is ignored, and removed when
+//! the log is opened.
 //!
 //! # Guarantees
 //!
-//! [`Log::write`] returns once its records are on disk (`fdatasync`), with the folder's entries. If it fails, none of them
-//! is there: the segment is cut back to what it was, and nothing else is written before that is certain (only a process
-//! that ends before then leaves some of what was refused). After a crash, a record is there whole or not at all, however
-//! many parts it has, and those that were written before it are there too.
+//! [`Log::write`] returns once its records and the folder's entries are on disk (`fdatasync`). If it fails, the log holds none
+//! of them: the segment is truncated to its former length, and nothing else is written until that has succeeded. (Only a
+//! process that ends before then leaves some refused records.) After a crash, each record is either complete or absent,
+//! however many parts it has, and all records before it are there too.
 //!
-//! What was acknowledged is in the log until a snapshot that holds all of it is on disk: segments go when the snapshot has
-//! its name, and its name is on disk. A snapshot that cannot be written whole is given up, and the log stays as it is.
+//! Acknowledged records stay in the log until a snapshot that holds all of them is on disk: segments are removed after the
+//! snapshot has its final name and that name is on disk. A snapshot that cannot be completed is abandoned, and the log stays
+//! as it is.
 //!
-//! What is damaged is kept: the file is copied aside, what is whole before and behind the damage is read, and it is told
-//! what was passed over. A record that was cut off at the end of the last segment is what a crash leaves, and no damage.
+//! Only an intact snapshot replaces the files before it. If it is damaged and they still exist, they are read first, and stay
+//! until the next snapshot.
 //!
-//! A segment that is not where it was, because the folder or the file was taken away, is noticed before what was written
-//! to it is acknowledged. The log begins anew then, in a folder that is made again, and wants a snapshot of everything.
+//! Damaged files are quarantined: a copy is saved, intact records before and after the damage are read, and the skipped
+//! ranges are reported. An incomplete record at the end of the last segment is what a crash leaves, and not damage.
 //!
-//! On a disk that takes nothing (full, read-only, or no permission) the log is opened and read all the same. What is to be
-//! done to its files waits; [`Log::write`] does it first, and works as soon as the disk takes something.
+//! Only regular files are opened, and links are not followed: anything else under a name of the log is an error.
+//!
+//! If the folder or a segment was removed or replaced, the log notices before it acknowledges a write. It then starts over in
+//! a newly created folder, and needs a snapshot of everything.
+//!
+//! On a disk that accepts no writes (full, read-only, no permission) the log can still be opened and read. Repairs of its
+//! files are pending; [`Log::write`] applies them first, and succeeds as soon as the disk accepts writes.
+//!
+//! # Space
+//!
+//! [`Volume`] decides when a snapshot is due, so that the log never takes the space that the next one needs. If other programs
+//! took it, the file `reserve`, filled with zeros, releases its blocks for records that free space:
+//! [`Log::write_from_reserve`].
 
 mod damage;
 mod files;
@@ -42,8 +54,10 @@ mod lock;
 mod log;
 mod output;
 pub(crate) mod records;
+mod reserve;
 mod segment;
 mod snapshot;
+mod volume;
 
 use std::io;
 use std::path::PathBuf;
@@ -52,26 +66,28 @@ pub use self::lock::lock;
 pub use self::log::Log;
 #[cfg(test)]
 pub(crate) use self::output::faults;
-pub use self::records::{MAX_RECORD, Records, TooLong};
+pub use self::output::is_out_of_space;
+pub use self::records::{MAX_RECORD, Records, TooLong, with_headers};
 pub use self::segment::Segment;
 pub use self::snapshot::{Finished, Snapshot};
+pub use self::volume::Volume;
 
-/// What every file begins with; the last byte is the format's version.
+/// Start of every file; the last byte is the format version.
 pub const MAGIC: &[u8; 8] = b"TAFLOG\n\x01";
 
-/// What a file begins with that has records in parts.
-pub const MAGIC_OF_PARTS: &[u8; 8] = b"TAFLOG\n\x02";
+/// Start of a file with records in parts.
+pub const MAGIC_WITH_PARTS: &[u8; 8] = b"TAFLOG\n\x02";
 
-/// What was found when a log was opened.
+/// The result of opening a log.
 #[derive(Debug, Default)]
 pub struct Recovery {
-    /// How many records were read.
+    /// Number of records read.
     pub records: usize,
-    /// Bytes of a record at the end that was cut off.
+    /// Bytes of an incomplete record at the end.
     pub torn: u64,
-    /// What was damaged, each told in a line.
+    /// Descriptions of damage, one line each.
     pub damage: Vec<String>,
-    /// Why nothing can be written for now.
+    /// Why the disk accepts no writes for now.
     pub unwritable: Option<io::Error>,
 }
 
@@ -83,13 +99,13 @@ pub enum OpenError {
     Io {
         /// The folder or file.
         path: PathBuf,
-        /// What was tried.
+        /// What failed.
         what: &'static str,
-        /// Why it failed.
+        /// Why.
         reason: io::Error,
     },
     /// Another process has it.
-    #[error("{}: another Taffrail has this folder open; give each its own", .0.display())]
+    #[error("{}: another Taffrail process uses this directory; each needs its own", .0.display())]
     InUse(PathBuf),
     /// A file is not of this format.
     #[error("{}: written by another version of Taffrail; move the folder away, or go back to that version", .0.display())]

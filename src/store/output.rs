@@ -1,12 +1,25 @@
-//! A file that is written. All that the log writes goes through here, so that tests can have the disk refuse it.
+//! A file being written. All writes of the log go through this type, so that tests can simulate a failing disk.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io;
 use std::path::Path;
 
-use crate::system::{self, Stamp};
+use crate::system::{self, Stamp, Use};
 
-/// A file that is open to be written.
+/// Whether an error means that the disk or a quota is full.
+pub fn is_out_of_space(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge)
+}
+
+/// Free bytes in a folder; `None` if unknown.
+pub(super) fn free(folder: &Path) -> Option<u64> {
+    #[cfg(test)]
+    return faults::left(folder);
+    #[cfg(not(test))]
+    system::free_space(folder)
+}
+
+/// A file open for writing.
 #[derive(Debug)]
 pub(crate) struct Output {
     file: File,
@@ -15,16 +28,16 @@ pub(crate) struct Output {
 }
 
 impl Output {
-    /// Makes a file that none but our user may read; what it held, if it was there, goes.
+    /// Creates a file that only our user may read, and truncates an existing one.
     ///
     /// # Errors
-    /// Why it cannot be made.
+    /// If it cannot be created.
     pub(crate) fn create(path: &Path) -> io::Result<Self> {
         #[cfg(test)]
         let folder = path.parent().unwrap_or(path).to_owned();
         #[cfg(test)]
         faults::spend(&folder, 1).1?;
-        let file = system::private(OpenOptions::new().write(true).create(true).truncate(true)).open(path)?;
+        let file = system::open_regular(path, Use::New)?;
         Ok(Output {
             file,
             #[cfg(test)]
@@ -32,7 +45,7 @@ impl Output {
         })
     }
 
-    /// A file that is open already.
+    /// Wraps an open file.
     pub(crate) fn of(file: File) -> Self {
         Output {
             file,
@@ -46,10 +59,10 @@ impl Output {
         &self.file
     }
 
-    /// Writes all from a place on.
+    /// Writes all bytes at an offset.
     ///
     /// # Errors
-    /// Why not all of it is written; a part may be.
+    /// If not all of it is written; a part may be.
     pub(crate) fn write_at(&self, bytes: &[u8], at: u64) -> io::Result<()> {
         #[cfg(test)]
         {
@@ -62,11 +75,30 @@ impl Output {
         Ok(())
     }
 
-    /// Cuts the file off, and waits until that is on disk.
+    /// Allocates this many bytes, where the file system supports that.
     ///
     /// # Errors
-    /// What the disk answers.
-    pub(crate) fn cut_back(&self, length: u64) -> io::Result<()> {
+    /// If there is too little space.
+    pub(crate) fn allocate(&self, bytes: u64) -> io::Result<()> {
+        match system::allocate(&self.file, bytes) {
+            Err(error) if is_out_of_space(&error) => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Frees what was allocated past this many bytes.
+    ///
+    /// # Errors
+    /// Errors of the disk.
+    pub(crate) fn trim(&self, length: u64) -> io::Result<()> {
+        self.file.set_len(length)
+    }
+
+    /// Truncates the file, and waits until that is on disk.
+    ///
+    /// # Errors
+    /// Errors of the disk.
+    pub(crate) fn truncate(&self, length: u64) -> io::Result<()> {
         self.file.set_len(length)?;
         self.file.sync_data()
     }
@@ -74,27 +106,27 @@ impl Output {
     /// Waits until what was written is on disk.
     ///
     /// # Errors
-    /// What the disk answers.
+    /// Errors of the disk.
     pub(crate) fn sync(&self) -> io::Result<()> {
         self.file.sync_data()
     }
 
-    /// What it is to the file system.
+    /// The file's identity, size and times.
     ///
     /// # Errors
-    /// What the disk answers.
+    /// Errors of the disk.
     pub(crate) fn stamp(&self) -> io::Result<Stamp> {
         self.file.metadata().map(|metadata| Stamp::from(&metadata))
     }
 
-    /// For tests that have it fail.
+    /// For tests that make writes fail.
     #[cfg(test)]
     pub(crate) fn file_mut(&mut self) -> &mut File {
         &mut self.file
     }
 }
 
-/// Folders whose disk is full, or as good as.
+/// Simulated disks with limited space.
 #[cfg(test)]
 pub(crate) mod faults {
     use std::collections::BTreeMap;
@@ -104,8 +136,7 @@ pub(crate) mod faults {
 
     static LEFT: Mutex<BTreeMap<PathBuf, u64>> = Mutex::new(BTreeMap::new());
 
-    /// How many bytes the disk of a folder takes from now on; all, if nothing is said. Zero: not even a file can be
-    /// made.
+    /// Sets the free space of a folder's disk; `None`: unlimited. With zero, not even a file can be created.
     pub(crate) fn leave(folder: &Path, bytes: Option<u64>) {
         let mut left = LEFT.lock().unwrap_or_else(PoisonError::into_inner);
         match bytes {
@@ -114,7 +145,18 @@ pub(crate) mod faults {
         };
     }
 
-    /// How many of these bytes the disk takes, and whether that is all of them.
+    /// The free space of a folder's disk; `None`: unlimited.
+    pub(crate) fn left(folder: &Path) -> Option<u64> {
+        LEFT.lock().unwrap_or_else(PoisonError::into_inner).get(folder).copied()
+    }
+
+    /// Adds space, as if another program had freed it.
+    pub(crate) fn gain(folder: &Path, bytes: u64) {
+        let mut left = LEFT.lock().unwrap_or_else(PoisonError::into_inner);
+        left.get_mut(folder).into_iter().for_each(|left| *left += bytes);
+    }
+
+    /// Takes space for `bytes`: how many fit, and an error if not all do.
     pub(super) fn spend(folder: &Path, bytes: u64) -> (u64, io::Result<()>) {
         let mut left = LEFT.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(left) = left.get_mut(folder) else { return (bytes, Ok(())) };

@@ -1,4 +1,4 @@
-//! A file that grows by records.
+//! A file to which records are appended.
 
 use std::fs::File;
 use std::io;
@@ -8,42 +8,42 @@ use super::Records;
 use super::output::Output;
 use crate::system::{Stamp, sync_folder};
 
-/// A segment that is written.
+/// A segment open for writing.
 #[derive(Debug)]
 pub struct Segment {
     number: u64,
     file: Output,
-    /// Bytes that are on disk and sound.
+    /// Bytes on disk that are intact.
     length: u64,
-    is_spoiled: bool,
+    needs_repair: bool,
 }
 
 impl Segment {
-    /// A new one, `NNNNNNNNNN.extension` in `folder`, which begins with `magic`.
+    /// Creates the segment `NNNNNNNNNN.extension` in `folder`, which begins with `magic`.
     ///
     /// # Errors
-    /// Why it cannot be made.
+    /// If it cannot be created.
     pub fn new(folder: &Path, number: u64, extension: &str, magic: &[u8]) -> io::Result<Self> {
         let path = folder.join(format!("{number:010}.{extension}"));
-        let begun = Segment::begun(Output::create(&path)?, number, magic);
-        begun.and_then(|segment| sync_folder(folder).map(|()| segment)).inspect_err(|_| {
-            // On a full disk one would be left at every attempt.
+        let created = Segment::start(Output::create(&path)?, number, magic);
+        created.and_then(|segment| sync_folder(folder).map(|()| segment)).inspect_err(|_| {
+            // On a full disk, each attempt would leave a file behind.
             let _ = std::fs::remove_file(&path);
         })
     }
 
-    /// One in `file`, which is empty; the folder's entry is not waited for.
+    /// Starts a segment in the empty `file`, without syncing the folder.
     ///
     /// # Errors
-    /// Why it cannot be written.
+    /// If it cannot be written.
     pub fn begin(file: File, number: u64, magic: &[u8]) -> io::Result<Self> {
-        Segment::begun(Output::of(file), number, magic)
+        Segment::start(Output::of(file), number, magic)
     }
 
-    fn begun(file: Output, number: u64, magic: &[u8]) -> io::Result<Self> {
+    fn start(file: Output, number: u64, magic: &[u8]) -> io::Result<Self> {
         file.write_at(magic, 0)?;
         file.sync()?;
-        Ok(Segment { number, file, length: magic.len() as u64, is_spoiled: false })
+        Ok(Segment { number, file, length: magic.len() as u64, needs_repair: false })
     }
 
     /// The file.
@@ -54,9 +54,9 @@ impl Segment {
     /// Writes records, and waits until they are on disk.
     ///
     /// # Errors
-    /// Why they are not. None of them is there then; while that is not certain, nothing else is written.
+    /// If they are not on disk. Then none of them is in the segment; until that is certain, nothing else is written.
     pub fn append(&mut self, records: &Records) -> io::Result<()> {
-        self.mend()?;
+        self.repair()?;
         let written = self.file.write_at(records.bytes(), self.length).and_then(|()| self.file.sync());
         match written {
             Ok(()) => {
@@ -64,27 +64,32 @@ impl Segment {
                 Ok(())
             }
             Err(error) => {
-                self.is_spoiled = true;
-                let _ = self.mend();
+                self.needs_repair = true;
+                let _ = self.repair();
                 Err(error)
             }
         }
     }
 
-    /// Whether it is still what `path` leads to: otherwise nobody will find what is written to it.
+    /// Whether `path` still leads to this file: otherwise its records would not be found.
     pub fn is_at(&self, path: &Path) -> bool {
         let found = path.metadata().map(|metadata| Stamp::from(&metadata).identity()).ok();
         found.is_some() && self.file.stamp().ok().map(|stamp| stamp.identity()) == found
     }
 
-    /// Cuts off what a write that failed has left.
+    /// Whether written data was truncated.
+    pub fn is_cut_off(&self) -> bool {
+        self.file.stamp().is_ok_and(|found| found.size < self.length)
+    }
+
+    /// Truncates the remains of a failed write.
     ///
     /// # Errors
-    /// That it cannot be; then something may be there that was refused.
-    pub fn mend(&mut self) -> io::Result<()> {
-        if self.is_spoiled {
-            self.file.cut_back(self.length)?;
-            self.is_spoiled = false;
+    /// If that fails; refused records may remain.
+    pub fn repair(&mut self) -> io::Result<()> {
+        if self.needs_repair {
+            self.file.truncate(self.length)?;
+            self.needs_repair = false;
         }
         Ok(())
     }
@@ -94,19 +99,19 @@ impl Segment {
         self.number
     }
 
-    /// Its bytes that are on disk and sound.
+    /// Bytes on disk that are intact.
     pub fn length(&self) -> u64 {
         self.length
     }
 
-    /// For tests that have it fail.
+    /// For tests that make writes fail.
     #[cfg(test)]
     pub(crate) fn file_mut(&mut self) -> &mut File {
         self.file.file_mut()
     }
 
-    /// Whether it could not be cut back after a failure.
-    pub fn is_spoiled(&self) -> bool {
-        self.is_spoiled
+    /// Whether truncating failed after a write error.
+    pub fn needs_repair(&self) -> bool {
+        self.needs_repair
     }
 }

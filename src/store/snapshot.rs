@@ -1,14 +1,14 @@
-//! A snapshot that is being written.
+//! A snapshot being written.
 
 use std::fs;
 use std::io;
 use std::path::PathBuf;
 
 use super::output::Output;
-use super::{MAGIC, MAGIC_OF_PARTS, Records, files};
+use super::{MAGIC, MAGIC_WITH_PARTS, Records, files};
 use crate::system;
 
-/// A snapshot that is being written. As long as it is not finished it counts for nothing.
+/// A snapshot being written. Until it is finished, it is ignored.
 #[derive(Debug)]
 pub struct Snapshot {
     folder: PathBuf,
@@ -19,7 +19,7 @@ pub struct Snapshot {
     has_parts: bool,
 }
 
-/// That a snapshot is in the place of everything that was written before it.
+/// A finished snapshot, which replaces everything written before it.
 #[derive(Clone, Copy, Debug)]
 pub struct Finished {
     pub(super) number: u64,
@@ -27,10 +27,12 @@ pub struct Finished {
 }
 
 impl Snapshot {
-    pub(super) fn begin(folder: PathBuf, number: u64) -> io::Result<Snapshot> {
+    /// Starts a snapshot, and allocates about `expected` bytes for it.
+    pub(super) fn begin(folder: PathBuf, number: u64, expected: u64) -> io::Result<Snapshot> {
         let unfinished = folder.join(format!("{number:010}.unfinished"));
         let file = Output::create(&unfinished)?;
         let mut snapshot = Snapshot { folder, number, unfinished, file, length: 0, has_parts: false };
+        snapshot.file.allocate(expected)?;
         snapshot.append(MAGIC)?;
         Ok(snapshot)
     }
@@ -44,28 +46,29 @@ impl Snapshot {
     /// Writes records to it.
     ///
     /// # Errors
-    /// Why they cannot be written; the snapshot is to be given up then, and everything stays as it was.
+    /// If they cannot be written; abandon the snapshot then. The log stays as it is.
     pub fn write(&mut self, records: &Records) -> io::Result<()> {
         self.has_parts |= records.has_parts();
         self.append(records.bytes())
     }
 
-    /// Puts it in the place of everything that was written before it was begun: whoever calls this knows that all of that
-    /// is in it.
+    /// Replaces everything written before the snapshot was started. The caller guarantees that the snapshot holds all
+    /// of it.
     ///
     /// # Errors
-    /// Why it does not count; then what it was to replace is still there.
+    /// If it is not complete; the files that it was to replace are still there.
     pub fn finish(mut self) -> io::Result<Finished> {
         let mut end = Records::default();
         end.push_any(b"");
         self.append(end.bytes())?;
         if self.has_parts {
-            self.file.write_at(MAGIC_OF_PARTS, 0)?;
+            self.file.write_at(MAGIC_WITH_PARTS, 0)?;
         }
+        self.file.trim(self.length)?;
         self.file.sync()?;
         fs::rename(&self.unfinished, self.folder.join(format!("{:010}.snapshot", self.number)))?;
         system::sync_folder(&self.folder)?;
-        // It counts. Files that stay are removed the next time.
+        // It is complete. Remaining files are removed the next time.
         let _ = files::remove_older(&self.folder, self.number);
         Ok(Finished { number: self.number, bytes: self.length })
     }
@@ -73,7 +76,7 @@ impl Snapshot {
 
 impl Drop for Snapshot {
     fn drop(&mut self) {
-        // It is not there any more if it was finished.
+        // A finished snapshot has another name.
         let _ = fs::remove_file(&self.unfinished);
     }
 }

@@ -60,7 +60,7 @@ fn a_snapshot_takes_the_place_of_what_was_before_it() {
     let folder = tempfile::tempdir().unwrap();
     let (mut log, ..) = open(folder.path());
     log.write(&records(&[b"old"])).unwrap();
-    let mut snapshot = log.begin_snapshot().unwrap();
+    let mut snapshot = log.begin_snapshot(0).unwrap();
     log.write(&records(&[b"meanwhile"])).unwrap();
     snapshot.write(&records(&[b"state"])).unwrap();
     snapshot.finish().unwrap();
@@ -70,11 +70,79 @@ fn a_snapshot_takes_the_place_of_what_was_before_it() {
 }
 
 #[test]
+fn where_a_snapshot_is_not_whole_what_was_before_it_is_read_and_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut log, ..) = open(folder.path());
+    log.write(&records(&[b"old"])).unwrap();
+    let copy = |to: &Path, from: &Path| {
+        files::list(from)
+            .unwrap()
+            .iter()
+            .for_each(|file| drop(fs::copy(&file.path, to.join(file.path.file_name().unwrap()))));
+    };
+    let before = tempfile::tempdir().unwrap();
+    copy(before.path(), folder.path());
+    let mut snapshot = log.begin_snapshot(0).unwrap();
+    snapshot.write(&records(&[b"state", b"more"])).unwrap();
+    snapshot.finish().unwrap();
+    log.write(&records(&[b"new"])).unwrap();
+    drop(log);
+    let snapshot = folder.path().join("0000000002.snapshot");
+    let whole = fs::read(&snapshot).unwrap();
+    let old = before.path().join("0000000001.log");
+    for end in 0..=whole.len() {
+        let state = tempfile::tempdir().unwrap();
+        copy(state.path(), folder.path());
+        copy(state.path(), before.path());
+        fs::write(state.path().join("0000000002.snapshot"), &whole[..end]).unwrap();
+        let (log, recovery, found) = open(state.path());
+        drop(log);
+        let (first, last) = (found.first().unwrap().clone(), found.last().unwrap().clone());
+        assert_eq!(last, b"new", "{end}");
+        if end == whole.len() {
+            assert_eq!((first.as_slice(), recovery.damage.len()), (b"state".as_slice(), 0));
+            assert!(!state.path().join("0000000001.log").exists());
+            continue;
+        }
+        assert_eq!(first, b"old", "{end}: {recovery:?}");
+        assert!(!recovery.damage.is_empty(), "{end}");
+        assert_eq!(fs::read(state.path().join("0000000001.log")).unwrap(), fs::read(&old).unwrap(), "{end}");
+        // The same happens each time until a snapshot replaces all of them.
+        assert_eq!(open(state.path()).2, found, "{end}");
+    }
+    // A damaged snapshot alone is read as far as possible.
+    fs::write(&snapshot, &whole[..whole.len() - 8]).unwrap();
+    assert_eq!(open(folder.path()).2, [b"state".to_vec(), b"more".to_vec(), b"new".to_vec()]);
+}
+
+#[test]
+fn a_stray_file_that_is_called_a_snapshot_takes_nothing_away() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut log, ..) = open(folder.path());
+    log.write(&records(&[b"one"])).unwrap();
+    drop(log);
+    fs::write(folder.path().join("0000000901.snapshot"), [7; 3000]).unwrap();
+    for _ in 0..2 {
+        let (mut log, recovery, found) = open(folder.path());
+        assert_eq!((found, recovery.damage.len()), (vec![b"one".to_vec()], 1));
+        let mut snapshot = log.begin_snapshot(0).unwrap();
+        snapshot.write(&records(&[b"never"])).unwrap();
+    }
+    let (mut log, ..) = open(folder.path());
+    log.write(&records(&[b"two"])).unwrap();
+    let mut snapshot = log.begin_snapshot(0).unwrap();
+    snapshot.write(&records(&[b"both"])).unwrap();
+    log.snapshot_finished(snapshot.finish().unwrap());
+    drop(log);
+    assert_eq!(open(folder.path()).2, [b"both".to_vec()]);
+}
+
+#[test]
 fn a_snapshot_that_was_not_finished_does_not_count() {
     let folder = tempfile::tempdir().unwrap();
     let (mut log, ..) = open(folder.path());
     log.write(&records(&[b"old"])).unwrap();
-    let mut snapshot = log.begin_snapshot().unwrap();
+    let mut snapshot = log.begin_snapshot(0).unwrap();
     snapshot.write(&records(&[b"state"])).unwrap();
     std::mem::forget(snapshot);
     log.write(&records(&[b"new"])).unwrap();
@@ -128,12 +196,55 @@ fn what_is_damaged_costs_its_own_record_and_is_kept() {
     }
 }
 
+/// Ways to put something other than a regular file at a path.
+const SPECIAL: [fn(&Path); 6] = [
+    |at| rustix::fs::mkfifoat(rustix::fs::CWD, at, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR).unwrap(),
+    |at| drop(std::os::unix::net::UnixListener::bind(at).unwrap()),
+    |at| fs::create_dir(at).unwrap(),
+    |at| std::os::unix::fs::symlink("/dev/null", at).unwrap(),
+    |at| std::os::unix::fs::symlink("/etc/passwd", at).unwrap(),
+    |at| std::os::unix::fs::symlink("nowhere", at).unwrap(),
+];
+
+/// Opens a log and writes to it, and returns its error; a thread that hangs is abandoned.
+fn open_in_time(folder: &Path) -> Result<(), String> {
+    let (folder, (sender, receiver)) = (folder.to_owned(), std::sync::mpsc::channel());
+    std::thread::spawn(move || {
+        let opened = Log::open(&folder, &mut |_| true).map_err(|error| error.to_string());
+        sender.send(opened.and_then(|(mut log, _)| {
+            log.release_reserve();
+            log.write(&records(&[b"one"])).map_err(|error| error.to_string())
+        }))
+    });
+    receiver.recv_timeout(std::time::Duration::from_secs(20)).unwrap_or_else(|_| Err("it hangs".to_owned()))
+}
+
+#[test]
+fn what_is_no_regular_file_is_an_error_that_names_it_and_hangs_nobody() {
+    for make in SPECIAL {
+        for name in ["0000000001.log", "0000000001.snapshot", "lock"] {
+            let folder = tempfile::tempdir().unwrap();
+            make(&folder.path().join(name));
+            let error = open_in_time(folder.path()).err().unwrap_or_else(|| panic!("{name} was opened"));
+            assert!(error.contains(&format!("/{name}: ")), "{error}");
+            assert!(error.contains("expected a regular file, found a "), "{error}");
+        }
+        // Ignored files do no harm.
+        for name in ["reserve", "0000000001.unfinished", "0000000001.log.damaged-1"] {
+            let folder = tempfile::tempdir().unwrap();
+            make(&folder.path().join(name));
+            assert_eq!(open_in_time(folder.path()), Ok(()), "{name}");
+        }
+    }
+    assert!(!Path::new("nowhere").exists());
+}
+
 #[test]
 fn what_could_not_be_written_is_not_there() {
     let folder = tempfile::tempdir().unwrap();
     let (mut log, ..) = open(folder.path());
     log.write(&records(&[b"first"])).unwrap();
-    // A file that was opened to be read cannot be written.
+    // A file opened read-only cannot be written.
     let sound = std::mem::replace(log.segment().file_mut(), File::open(only_segment(folder.path())).unwrap());
     assert!(log.write(&records(&[b"lost"])).is_err());
     *log.segment().file_mut() = sound;
@@ -157,17 +268,54 @@ fn what_is_taken_away_is_noticed_before_anything_is_acknowledged() {
         assert_eq!(folder.exists(), is_there);
         let refused = log.write(&records(&[b"refused"])).unwrap_err();
         assert_eq!(refused.kind(), io::ErrorKind::NotFound, "{away}: {refused}");
-        assert!(log.is_long(), "{away}: a snapshot is due");
+        assert!(log.needs_snapshot(), "{away}: a snapshot is due");
         log.write(&records(&[b"meanwhile"])).unwrap();
-        let mut snapshot = log.begin_snapshot().unwrap();
+        let mut snapshot = log.begin_snapshot(0).unwrap();
         snapshot.write(&records(&[b"everything"])).unwrap();
         let finished = snapshot.finish().unwrap();
-        log.shortened(finished);
-        assert!(!log.is_long());
+        log.snapshot_finished(finished);
+        assert!(!log.needs_snapshot());
         log.write(&records(&[b"later"])).unwrap();
     }
     drop(log);
     assert_eq!(open(&folder).2, [b"everything".to_vec(), b"later".to_vec()]);
+}
+
+#[test]
+fn what_is_cut_off_or_removed_is_noticed_before_anything_is_acknowledged() {
+    for file in ["0000000001.snapshot", "0000000002.log", "0000000003.log"] {
+        for is_removed in [false, true] {
+            let folder = tempfile::tempdir().unwrap();
+            let (mut log, ..) = open(folder.path());
+            let mut snapshot = log.begin_snapshot(0).unwrap();
+            snapshot.write(&records(&[b"zero"])).unwrap();
+            let finished = snapshot.finish().unwrap();
+            log.snapshot_finished(finished);
+            log.write(&records(&[b"one"])).unwrap();
+            drop(log);
+            let (mut log, _, found) = open(folder.path());
+            assert_eq!(found, [b"zero".to_vec(), b"one".to_vec()]);
+            log.write(&records(&[b"two"])).unwrap();
+            let path = folder.path().join(file);
+            match is_removed {
+                true => fs::remove_file(&path).unwrap(),
+                false => fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(12).unwrap(),
+            }
+            let refused = log.write(&records(&[b"refused"])).unwrap_err();
+            assert!(refused.to_string().contains("taken away"), "{file}: {refused}");
+            assert!(log.needs_snapshot(), "{file}");
+            log.write(&records(&[b"meanwhile"])).unwrap();
+            let mut snapshot = log.begin_snapshot(0).unwrap();
+            snapshot.write(&records(&[b"everything"])).unwrap();
+            let finished = snapshot.finish().unwrap();
+            // The replaced files are removed before the log knows of the snapshot.
+            log.write(&records(&[b"later"])).unwrap();
+            log.snapshot_finished(finished);
+            log.write(&records(&[b"last"])).unwrap();
+            drop(log);
+            assert_eq!(open(folder.path()).2, [b"everything".to_vec(), b"later".to_vec(), b"last".to_vec()], "{file}");
+        }
+    }
 }
 
 #[test]
@@ -181,7 +329,7 @@ fn a_log_that_stands_where_ours_was_is_not_written() {
     other.write(&records(&[b"theirs"])).unwrap();
     for _ in 0..3 {
         assert!(log.write(&records(&[b"refused"])).is_err());
-        assert!(log.begin_snapshot().is_err());
+        assert!(log.begin_snapshot(0).is_err());
     }
     drop(other);
     assert!(log.write(&records(&[b"refused"])).unwrap_err().to_string().contains("another process"));
@@ -189,7 +337,7 @@ fn a_log_that_stands_where_ours_was_is_not_written() {
     assert_eq!(open(&folder).2, [b"theirs".to_vec()]);
 }
 
-/// What has so many parts.
+/// A payload of `count` parts.
 fn of_parts(count: usize, fill: u8) -> Vec<u8> {
     vec![fill; (count - 1) * PART + 5]
 }
@@ -250,13 +398,13 @@ fn files_without_parts_are_read_by_programs_that_know_none() {
     log.write(&records(&[b"small"])).unwrap();
     assert!(bytes_of(folder.path()).starts_with(MAGIC));
     log.write(&records(&[&of_parts(2, b'x')])).unwrap();
-    assert!(bytes_of(folder.path()).starts_with(MAGIC_OF_PARTS));
-    let mut snapshot = log.begin_snapshot().unwrap();
+    assert!(bytes_of(folder.path()).starts_with(MAGIC_WITH_PARTS));
+    let mut snapshot = log.begin_snapshot(0).unwrap();
     snapshot.write(&records(&[b"small", &of_parts(2, b'x')])).unwrap();
     let finished = snapshot.finish().unwrap();
-    log.shortened(finished);
+    log.snapshot_finished(finished);
     assert_eq!((log.segments(), log.bytes()), (0, 0));
-    assert!(bytes_of(folder.path()).starts_with(MAGIC_OF_PARTS));
+    assert!(bytes_of(folder.path()).starts_with(MAGIC_WITH_PARTS));
     drop(log);
     assert_eq!(open(folder.path()).2, [b"small".to_vec(), of_parts(2, b'x')]);
 }
@@ -273,10 +421,10 @@ fn segments_of_earlier_runs_count_and_go() {
     fs::write(folder.path().join("0000000002.unfinished"), b"x").unwrap();
     let (mut log, ..) = open(folder.path());
     assert!(!folder.path().join("0000000002.unfinished").exists());
-    let mut snapshot = log.begin_snapshot().unwrap();
+    let mut snapshot = log.begin_snapshot(0).unwrap();
     snapshot.write(&records(&[b"state"])).unwrap();
     let finished = snapshot.finish().unwrap();
-    log.shortened(finished);
+    log.snapshot_finished(finished);
     assert_eq!((log.segments(), log.bytes()), (0, 0));
     assert_eq!(files::list(folder.path()).unwrap().len(), 1);
     drop(log);
@@ -313,7 +461,7 @@ fn a_folder_that_nobody_could_lock_is_not_written_once_another_has() {
     let parent = tempfile::tempdir().unwrap();
     let folder = parent.path().join("state");
     fs::create_dir(&folder).unwrap();
-    // There is no lock, and none can be made: somebody may have the folder as soon as it can be written.
+    // There is no lock file and none can be created: another process may lock the folder as soon as it is writable.
     fs::create_dir(folder.join("lock")).unwrap();
     assert!(Log::open(&folder, &mut |_| true).is_err(), "what is in the way of the lock is no full disk");
     fs::remove_dir(folder.join("lock")).unwrap();
@@ -334,11 +482,11 @@ enum Action {
     Write(Vec<Vec<u8>>),
     Snapshot,
     Reopen,
-    /// The process ends while it writes: so many bytes of what it wrote last are there.
+    /// The process ends during a write: this many bytes of the last write are there.
     Crash(Vec<u8>, usize),
-    /// The disk takes so many bytes from now on; all, if nothing is said.
+    /// The disk accepts this many bytes from now on; `None`: all.
     Room(Option<u64>),
-    /// The process ends while it writes a snapshot.
+    /// The process ends during a snapshot.
     CrashInSnapshot,
 }
 
@@ -354,7 +502,7 @@ fn action() -> impl Strategy<Value = Action> {
     ]
 }
 
-/// What was acknowledged, and a log that is to hold it.
+/// Acknowledged records, and a log that must hold them.
 struct Tried {
     folder: tempfile::TempDir,
     log: Log,
@@ -366,17 +514,17 @@ impl Tried {
         self.model.iter().map(Vec::as_slice).collect()
     }
 
-    /// Whether it could be written is one thing; what is there then another.
+    /// Writing a snapshot may fail; what is on disk afterwards is checked separately.
     fn snapshot(&mut self) -> io::Result<()> {
-        let mut snapshot = self.log.begin_snapshot()?;
-        // In two halves, so that the disk may be full between them.
+        let mut snapshot = self.log.begin_snapshot(0)?;
+        // In two halves, so that the disk can fill up between them.
         let (one, other) = self.model.split_at(self.model.len() / 2);
         for half in [one, other] {
             let slices: Vec<&[u8]> = half.iter().map(Vec::as_slice).collect();
             snapshot.write(&records(&slices))?;
         }
         let finished = snapshot.finish()?;
-        self.log.shortened(finished);
+        self.log.snapshot_finished(finished);
         Ok(())
     }
 
@@ -393,7 +541,7 @@ impl Tried {
         match action {
             Action::Write(payloads) => {
                 let slices: Vec<&[u8]> = payloads.iter().map(Vec::as_slice).collect();
-                // What was refused is not there.
+                // Refused records are not in the log.
                 if self.log.write(&records(&slices)).is_ok() {
                     self.model.extend(payloads);
                 }
@@ -412,7 +560,7 @@ impl Tried {
             }
             Action::Room(bytes) => faults::leave(self.folder.path(), bytes),
             Action::CrashInSnapshot => {
-                if let Ok(mut snapshot) = self.log.begin_snapshot() {
+                if let Ok(mut snapshot) = self.log.begin_snapshot(0) {
                     let _ = snapshot.write(&records(&self.slices()));
                     std::mem::forget(snapshot);
                 }
@@ -434,7 +582,7 @@ proptest! {
             tried = tried.act(action)?;
         }
         tried = tried.reopen()?;
-        // There is room again: what is written is there, and nothing that was begun is left.
+        // With space again, all records are there, and no unfinished file remains.
         faults::leave(tried.folder.path(), None);
         tried = tried.act(Action::Write(vec![b"last".to_vec()]))?;
         prop_assert_eq!(tried.model.last(), Some(&b"last".to_vec()));

@@ -1,16 +1,18 @@
-//! What the standard library leaves to each system, in the same words on all: folders and files that are nobody else's,
-//! reading and writing at a place, how to tell files apart, local sockets, signals. What is read of the host is not here
-//! but in [`crate::host`].
+//! Operating system calls that the standard library lacks, with one interface on all systems: private folders and
+//! files, positioned reads and writes, file identity, local sockets, signals. Readers of the host's data are in
+//! [`crate::host`].
 
+pub mod mounts;
 #[cfg(unix)]
-mod own_folder;
+mod private_folder;
 #[cfg(windows)]
-#[path = "own_folder_windows.rs"]
-mod own_folder;
+#[path = "private_folder_windows.rs"]
+mod private_folder;
 pub mod progress;
 pub mod regular_file;
 #[cfg(unix)]
 mod unix;
+mod unshare;
 #[cfg(windows)]
 mod windows;
 
@@ -18,43 +20,46 @@ use std::fs::{File, Metadata, TryLockError};
 use std::io::{self, ErrorKind};
 use std::time::SystemTime;
 
-pub use own_folder::OwnFolder;
+pub use private_folder::{PrivateFolder, open_regular};
 #[cfg(unix)]
 pub use unix::*;
+pub use unshare::unshare_descriptors;
 #[cfg(windows)]
 pub use windows::*;
 
-/// What the process is asked to do from outside.
-pub enum Asked {
-    /// To read its configuration again.
+/// A request to the process from outside.
+pub enum Control {
+    /// Reload the configuration.
     Reload,
-    /// To end; by this signal.
+    /// End, because of this signal.
     End(&'static str),
 }
 
-/// What is at the path of a folder that was opened.
+/// The state of the path of an opened folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
-    /// The folder, and when its entries changed, if that can be told.
-    Same(Option<SystemTime>),
-    /// Nothing.
-    Gone,
-    /// This.
-    Other(&'static str),
+pub enum PathState {
+    /// The same folder, and its modification time, if known.
+    Unchanged(Option<SystemTime>),
+    /// Nothing is there.
+    Missing,
+    /// Something else is there.
+    Replaced(&'static str),
 }
 
-/// What a file in a folder of ours is opened for.
+/// How to open a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Use {
-    /// To read it.
+    /// Read.
     Read,
-    /// To read and write it; it is made if it is not there.
+    /// Read and write; created if missing.
     Write,
-    /// The same, and what it holds is forgotten.
+    /// Read and write; created if missing, otherwise truncated.
     New,
+    /// Read and write; must exist.
+    Change,
 }
 
-/// By which one knows whether a file is still the same, and has not been written to.
+/// Identity, size and modification time of a file: shows whether it was replaced or written to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stamp {
     identity: Identity,
@@ -64,7 +69,7 @@ pub struct Stamp {
 }
 
 impl Stamp {
-    /// Which file it is.
+    /// The file's identity.
     pub fn identity(&self) -> Identity {
         self.identity
     }
@@ -76,10 +81,10 @@ impl From<&Metadata> for Stamp {
     }
 }
 
-/// Reads as much from a place in `file` on as there is and fits, and tells how much that was.
+/// Fills `bytes` from an offset in `file`, and returns the number of bytes read: fewer at the end of the file.
 ///
 /// # Errors
-/// What reading answers.
+/// Errors of reading.
 pub fn read_up_to(file: &File, bytes: &mut [u8], at: u64) -> io::Result<usize> {
     let mut read = 0;
     while read < bytes.len() {
@@ -93,10 +98,10 @@ pub fn read_up_to(file: &File, bytes: &mut [u8], at: u64) -> io::Result<usize> {
     Ok(read)
 }
 
-/// Locks a file until it is closed; `false` if another process has done so.
+/// Locks a file until it is closed; `false` if another process holds the lock.
 ///
 /// # Errors
-/// Why it cannot be locked at all.
+/// If it cannot be locked at all.
 pub fn lock(file: &File) -> io::Result<bool> {
     match file.try_lock() {
         Ok(()) => Ok(true),

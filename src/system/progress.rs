@@ -1,53 +1,60 @@
-//! Whether a thread gets on: what hangs in the kernel waits for one and the same thing all the time, what is merely slow, or
-//! has no processor, does not.
+//! Detects whether a thread makes progress. A thread that hangs in the kernel stays in one wait; a slow one, or one
+//! without a processor, does not.
 
-/// How far a thread has come.
+/// The progress of a thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
-    /// It runs, or would if there were a processor for it.
+    /// It runs, or is runnable.
     Runs,
-    /// It waits; so many times has it done so. While it waits for one thing, the number stays.
+    /// It is blocked; the number of voluntary context switches so far. While it stays in one wait, the number does
+    /// not change.
     Waits(u64),
-    /// This system does not tell.
+    /// Unknown on this system.
     Unknown,
 }
 
-/// By which one asks how far a thread has come.
+/// Observes the progress of a thread.
 #[derive(Clone, Debug)]
-pub struct Watch(Place);
+pub struct Watch(Source);
 
 impl Watch {
-    /// Watches the thread that calls.
+    /// Watches the calling thread.
     pub fn this_thread() -> Self {
-        Watch(place::of_this_thread())
+        Watch(source::of_this_thread())
     }
 
-    /// How far it has come.
+    /// Its current progress.
     pub fn progress(&self) -> Progress {
-        place::progress(&self.0)
+        source::progress(&self.0)
     }
 }
 
-use place::Place;
+use source::Source;
 
 /// `/proc/PID/task/TID/status`, see proc_pid_status(5).
 #[cfg(target_os = "linux")]
-mod place {
+mod source {
     use std::fs;
-    use std::path::{Path, PathBuf};
+    use std::path::Path;
+    use std::sync::Arc;
 
     use super::Progress;
 
-    pub(super) type Place = Option<PathBuf>;
+    pub(super) type Source = Option<Arc<Path>>;
 
-    pub(super) fn of_this_thread() -> Place {
-        let thread = fs::read_link("/proc/thread-self").ok()?;
-        Some(Path::new("/proc").join(thread).join("status"))
+    pub(super) fn of_this_thread() -> Source {
+        thread_local! {
+            static STATUS: Source = {
+                let thread = fs::read_link("/proc/thread-self").ok();
+                thread.map(|thread| Path::new("/proc").join(thread).join("status").into())
+            };
+        }
+        STATUS.with(Clone::clone)
     }
 
-    pub(super) fn progress(place: &Place) -> Progress {
-        let told = place.as_ref().and_then(|path| fs::read_to_string(path).ok());
-        told.and_then(|status| parse(&status)).unwrap_or(Progress::Unknown)
+    pub(super) fn progress(source: &Source) -> Progress {
+        let status = source.as_ref().and_then(|path| fs::read_to_string(path).ok());
+        status.and_then(|status| parse(&status)).unwrap_or(Progress::Unknown)
     }
 
     fn parse(status: &str) -> Option<Progress> {
@@ -78,14 +85,14 @@ mod place {
 }
 
 #[cfg(not(target_os = "linux"))]
-mod place {
+mod source {
     use super::Progress;
 
-    pub(super) type Place = ();
+    pub(super) type Source = ();
 
-    pub(super) fn of_this_thread() -> Place {}
+    pub(super) fn of_this_thread() -> Source {}
 
-    pub(super) fn progress(_: &Place) -> Progress {
+    pub(super) fn progress(_: &Source) -> Progress {
         Progress::Unknown
     }
 }
@@ -99,15 +106,15 @@ mod tests {
 
     #[test]
     fn a_thread_that_waits_for_one_thing_has_not_moved_and_then_has() {
-        let (tell, told) = channel();
+        let (tell, watches) = channel();
         let (release, gate) = channel::<()>();
         let thread = thread::spawn(move || {
             tell.send(Watch::this_thread()).unwrap();
             while gate.recv().is_ok() {}
         });
-        let watch = told.recv().unwrap();
+        let watch = watches.recv().unwrap();
         let waiting = || loop {
-            // It may be on its way to the gate still, or from it to the gate again.
+            // It may not be back at the gate yet.
             if let progress @ Progress::Waits(_) = watch.progress() {
                 return progress;
             }
@@ -120,7 +127,7 @@ mod tests {
         while watch.progress() == before {}
         drop(release);
         thread.join().unwrap();
-        // A thread that has ended tells nothing.
+        // The progress of an ended thread is unknown.
         while watch.progress() != Progress::Unknown {}
     }
 }

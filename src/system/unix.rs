@@ -14,29 +14,29 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpSocket;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::Asked;
+use super::Control;
 
-/// A connection to a socket that is a file.
+/// A connection to a Unix socket.
 pub use std::os::unix::net::UnixStream as LocalStream;
 
-/// Connects to a socket that is a file, whose owner must take the connection within `patience`.
+/// Connects to a Unix socket whose owner must accept the connection within `timeout`.
 ///
 /// # Errors
-/// What connect(2) answers; `WouldBlock` if as many wait already as may, and none was taken.
-pub fn connect_within(socket: &Path, patience: Duration) -> io::Result<LocalStream> {
+/// Errors of connect(2); `WouldBlock` if the listen backlog stays full.
+pub fn connect_within(socket: &Path, timeout: Duration) -> io::Result<LocalStream> {
     #[cfg(target_os = "linux")]
     {
         use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with, sockopt};
         let stream = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
-        // unix(7): this is for how long connect(2) waits.
-        sockopt::set_socket_timeout(&stream, sockopt::Timeout::Send, Some(patience))?;
+        // unix(7): the send timeout also limits connect(2).
+        sockopt::set_socket_timeout(&stream, sockopt::Timeout::Send, Some(timeout))?;
         connect(&stream, &SocketAddrUnix::new(socket)?)?;
         Ok(stream.into())
     }
-    // Others do not wait.
+    // Other systems do not block.
     #[cfg(not(target_os = "linux"))]
     {
-        let _ = patience;
+        let _ = timeout;
         LocalStream::connect(socket)
     }
 }
@@ -44,48 +44,45 @@ pub fn connect_within(socket: &Path, patience: Duration) -> io::Result<LocalStre
 /// Device and inode.
 pub type Identity = (u64, u64);
 
-/// Which file it is.
+/// The identity of a file.
 pub fn identity(metadata: &Metadata) -> Identity {
     (metadata.dev(), metadata.ino())
 }
 
-/// As read(2), from a place on.
+/// Reads at an offset, like read(2).
 ///
 /// # Errors
-/// What pread(2) answers.
+/// Errors of pread(2).
 pub fn read_at(file: &File, bytes: &mut [u8], at: u64) -> io::Result<usize> {
     file.read_at(bytes, at)
 }
 
-/// Writes all from a place on.
+/// Writes all bytes at an offset.
 ///
 /// # Errors
-/// What pwrite(2) answers.
+/// Errors of pwrite(2).
 pub fn write_all_at(file: &File, bytes: &[u8], at: u64) -> io::Result<()> {
     file.write_all_at(bytes, at)
 }
 
-/// The same, for files that none but our user may read.
+/// Restricts new files to our user.
 pub fn private(options: &mut OpenOptions) -> &mut OpenOptions {
     options.mode(0o600)
 }
 
-/// Opens a file to read it, and waits for nobody: neither for one who writes to a FIFO, nor for a line to be up.
-///
-/// # Errors
-/// What open(2) answers.
-pub fn open_without_blocking(path: &Path) -> io::Result<File> {
+/// Makes opening non-blocking: no waiting for the other end of a FIFO, or for a terminal line.
+pub fn without_blocking(options: &mut OpenOptions) -> &mut OpenOptions {
     let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
-    OpenOptions::new().read(true).custom_flags(flags.bits() as i32).open(path)
+    options.custom_flags(flags.bits() as i32)
 }
 
-/// Whether a file is a pipe, with a name or without.
+/// Whether a file is a pipe, named or not.
 pub fn is_pipe(kind: FileType) -> bool {
     kind.is_fifo()
 }
 
-/// What a file is that is neither a regular one nor a folder.
-pub fn kind_of_special_file(kind: FileType) -> &'static str {
+/// The type of a file that is neither regular nor a folder.
+pub fn special_file_type(kind: FileType) -> &'static str {
     match kind {
         _ if kind.is_fifo() => "a FIFO",
         _ if kind.is_char_device() => "a character device",
@@ -95,43 +92,67 @@ pub fn kind_of_special_file(kind: FileType) -> &'static str {
     }
 }
 
-/// Whether a file is ours, and nobody else may write it.
-pub fn is_only_ours(metadata: &Metadata) -> bool {
+/// Whether a file belongs to our user and no one else may write to it.
+pub fn is_private(metadata: &Metadata) -> bool {
     const OTHERS_WRITE: u32 = 0o022;
     metadata.uid() == user_id() && metadata.mode() & OTHERS_WRITE == 0
 }
 
-/// Makes a folder, and those above it, in which none but our user may look.
+/// Creates a folder and its parents, accessible to our user only.
 ///
 /// # Errors
-/// Why it cannot be made.
-pub fn create_private_folder(folder: &Path) -> io::Result<()> {
+/// If it cannot be created.
+pub fn create_private_dir(folder: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(folder)
 }
 
-/// Waits until the names in a folder are on disk.
+/// Bytes that our user may still write on a folder's volume; `None` if unknown.
+pub fn free_space(folder: &Path) -> Option<u64> {
+    let found = rustix::fs::statvfs(folder).ok()?;
+    // A file system without a size limit reports no blocks: tmpfs with size=0, and those that count nothing.
+    if found.f_blocks == 0 {
+        return None;
+    }
+    found.f_bavail.checked_mul(found.f_frsize)
+}
+
+/// Allocates space for a file, where the file system can do that without writing.
 ///
 /// # Errors
-/// What fsync(2) answers.
+/// Errors of fallocate(2).
+pub fn allocate(file: &File, bytes: u64) -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    if bytes > 0 {
+        rustix::fs::fallocate(file, rustix::fs::FallocateFlags::empty(), 0, bytes)?;
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = (file, bytes);
+    Ok(())
+}
+
+/// Waits until a folder's entries are on disk.
+///
+/// # Errors
+/// Errors of fsync(2).
 pub fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
-/// Lets others go first; on Linux this thread alone.
-pub fn yield_to_others() {
+/// Lowers the scheduling priority; on Linux only of this thread.
+pub fn lower_priority() {
     const LOWEST: i32 = 19;
     let _ = rustix::process::nice(LOWEST);
 }
 
-/// How many file descriptors this process may have open.
+/// The process's limit of file descriptors.
 pub fn descriptor_limit() -> usize {
     let limit = getrlimit(Resource::Nofile).current;
     limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX)
 }
 
-/// Asks for as many file descriptors as the process may ask for: the soft limit becomes the hard one.
+/// Raises the soft limit of file descriptors to the hard limit.
 pub fn raise_descriptor_limit() {
-    /// `OPEN_MAX` of macOS, which has no hard limit and refuses to have no soft one.
+    /// `OPEN_MAX` of macOS, which has no hard limit and rejects an unlimited soft one.
     const OPEN_MAX: u64 = 10_240;
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     let may_have = [maximum, Some(OPEN_MAX)].into_iter().filter(|more| is_more(*more, current));
@@ -142,55 +163,55 @@ pub fn raise_descriptor_limit() {
     }
 }
 
-/// Whether the process, or the system, has no descriptors or no memory left for a connection: accept(2).
-pub fn is_lack_of_room(error: &io::Error) -> bool {
+/// Whether accept(2) failed because the process or the system is out of descriptors or memory.
+pub fn is_out_of_resources(error: &io::Error) -> bool {
     let lacks = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
     Errno::from_io_error(error).is_some_and(|error| lacks.contains(&error))
 }
 
-/// Lets a socket have an address at which connections of a process before this one are still closing.
+/// Allows binding an address with connections of an earlier process in TIME_WAIT.
 ///
 /// # Errors
-/// What setsockopt(2) answers.
-pub fn take_over_address(socket: &TcpSocket) -> io::Result<()> {
+/// Errors of setsockopt(2).
+pub fn reuse_address(socket: &TcpSocket) -> io::Result<()> {
     socket.set_reuseaddr(true)
 }
 
-/// Whether a connection waits to be accepted.
-pub fn is_somebody_waiting(listener: &impl AsFd) -> bool {
+/// Whether a connection is waiting to be accepted.
+pub fn has_pending_connection(listener: &impl AsFd) -> bool {
     let mut asked = [PollFd::new(listener, PollFlags::IN)];
     poll(&mut asked, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })) != Ok(0)
 }
 
-/// A descriptor to be given up when another one is wanted badly.
+/// A descriptor to close when another one is needed urgently.
 pub fn spare_descriptor() -> Option<File> {
     File::open("/dev/null").ok()
 }
 
-/// Whether a limit is above another; nothing is no limit.
+/// Whether a limit is above another; `None` is unlimited.
 fn is_more(limit: Option<u64>, than: Option<u64>) -> bool {
     than.is_some_and(|than| limit.is_none_or(|limit| limit > than))
 }
 
-/// Who we are.
+/// The effective user id.
 pub fn user_id() -> u32 {
     rustix::process::geteuid().as_raw()
 }
 
-/// How the process is asked to do something.
+/// Signals that control the process.
 pub struct Signals {
     hangup: Signal,
     terminate: Signal,
     interrupt: Signal,
-    /// Whoever writes beyond a limit on files' sizes gets an error, instead of the process an end.
+    /// Makes writes over the file size limit fail instead of ending the process.
     _file_size: Signal,
 }
 
 impl Signals {
-    /// Listens to them from now on.
+    /// Installs the signal handlers.
     ///
     /// # Errors
-    /// What sigaction(2) answers.
+    /// Errors of sigaction(2).
     pub fn new() -> io::Result<Self> {
         Ok(Signals {
             hangup: signal(SignalKind::hangup())?,
@@ -200,12 +221,12 @@ impl Signals {
         })
     }
 
-    /// What is asked next.
-    pub async fn next(&mut self) -> Asked {
+    /// Waits for the next request.
+    pub async fn next(&mut self) -> Control {
         tokio::select! {
-            Some(()) = self.terminate.recv() => Asked::End("SIGTERM"),
-            Some(()) = self.interrupt.recv() => Asked::End("SIGINT"),
-            Some(()) = self.hangup.recv() => Asked::Reload,
+            Some(()) = self.terminate.recv() => Control::End("SIGTERM"),
+            Some(()) = self.interrupt.recv() => Control::End("SIGINT"),
+            Some(()) = self.hangup.recv() => Control::Reload,
             else => pending().await,
         }
     }

@@ -9,28 +9,28 @@ use tokio::net::TcpSocket;
 use tokio::signal::windows::{CtrlBreak, CtrlC, CtrlClose, CtrlShutdown};
 use tokio::signal::windows::{ctrl_break, ctrl_c, ctrl_close, ctrl_shutdown};
 
-use super::Asked;
+use super::Control;
 
-/// When the file was made: what std tells that is most like an identity.
+/// Creation time: the closest to an identity that std offers.
 pub type Identity = u64;
 
-/// Which file it is.
+/// The identity of a file.
 pub fn identity(metadata: &Metadata) -> Identity {
     metadata.creation_time()
 }
 
-/// Reads what there is from a place on.
+/// Reads at an offset.
 ///
 /// # Errors
-/// What `ReadFile` answers.
+/// Errors of `ReadFile`.
 pub fn read_at(file: &File, bytes: &mut [u8], at: u64) -> io::Result<usize> {
     file.seek_read(bytes, at)
 }
 
-/// Writes all from a place on.
+/// Writes all bytes at an offset.
 ///
 /// # Errors
-/// What `WriteFile` answers.
+/// Errors of `WriteFile`.
 pub fn write_all_at(file: &File, mut bytes: &[u8], mut at: u64) -> io::Result<()> {
     while !bytes.is_empty() {
         match file.seek_write(bytes, at) {
@@ -43,43 +43,53 @@ pub fn write_all_at(file: &File, mut bytes: &[u8], mut at: u64) -> io::Result<()
     Ok(())
 }
 
-/// The same: who may read a file is what its folder says.
+/// Does nothing: the folder determines who may read a file.
 pub fn private(options: &mut OpenOptions) -> &mut OpenOptions {
     options
 }
 
-/// Opens a file to read it.
-///
-/// # Errors
-/// What `CreateFile` answers.
-pub fn open_without_blocking(path: &Path) -> io::Result<File> {
-    File::open(path)
+/// Does nothing: opening does not block.
+pub fn without_blocking(options: &mut OpenOptions) -> &mut OpenOptions {
+    options
 }
 
-/// Whether a file is a pipe: none is known as one.
+/// Whether a file is a pipe; always false here.
 pub fn is_pipe(_: FileType) -> bool {
     false
 }
 
-/// What a file is that is neither a regular one nor a folder.
-pub fn kind_of_special_file(_: FileType) -> &'static str {
+/// The type of a file that is neither regular nor a folder.
+pub fn special_file_type(_: FileType) -> &'static str {
     "a special file"
 }
 
-/// Whether a file is ours, and nobody else may write it: the folder that it is in says so here.
-pub fn is_only_ours(_: &Metadata) -> bool {
+/// Always true: the folder determines who may write to a file.
+pub fn is_private(_: &Metadata) -> bool {
     true
 }
 
-/// Makes a folder, and those above it; who may look into it is what the folder above says.
+/// Creates a folder and its parents, with inherited permissions.
 ///
 /// # Errors
-/// Why it cannot be made.
-pub fn create_private_folder(folder: &Path) -> io::Result<()> {
+/// If it cannot be created.
+pub fn create_private_dir(folder: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).create(folder)
 }
 
-/// Nothing: names are on disk when their files are.
+/// Always unknown.
+pub fn free_space(_: &Path) -> Option<u64> {
+    None
+}
+
+/// Does nothing: space is allocated on writing.
+///
+/// # Errors
+/// None.
+pub fn allocate(_: &File, _: u64) -> io::Result<()> {
+    Ok(())
+}
+
+/// Does nothing: entries are on disk when their files are.
 ///
 /// # Errors
 /// None.
@@ -87,46 +97,46 @@ pub fn sync_folder(_: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Nothing: it would hold back the whole process.
-pub fn yield_to_others() {}
+/// Does nothing: it would slow down the whole process.
+pub fn lower_priority() {}
 
-/// As many as one likes.
+/// Unlimited.
 pub fn descriptor_limit() -> usize {
     usize::MAX
 }
 
-/// Nothing: there is no limit.
+/// Does nothing: there is no limit.
 pub fn raise_descriptor_limit() {}
 
-/// Nobody lacks room.
-pub fn is_lack_of_room(_: &io::Error) -> bool {
+/// Always false.
+pub fn is_out_of_resources(_: &io::Error) -> bool {
     false
 }
 
-/// Nothing: such a socket could take an address that another process listens on.
+/// Does nothing: such a socket could take over an address that another process listens on.
 ///
 /// # Errors
 /// None.
-pub fn take_over_address(_: &TcpSocket) -> io::Result<()> {
+pub fn reuse_address(_: &TcpSocket) -> io::Result<()> {
     Ok(())
 }
 
-/// Perhaps somebody is.
-pub fn is_somebody_waiting<L>(_: &L) -> bool {
+/// Always true: unknown.
+pub fn has_pending_connection<L>(_: &L) -> bool {
     true
 }
 
-/// Nothing: there is no limit.
+/// Always `None`: there is no limit.
 pub fn spare_descriptor() -> Option<File> {
     None
 }
 
-/// Who we are, as far as there are numbers for that.
+/// Always 0: there are no numeric user ids.
 pub fn user_id() -> u32 {
     0
 }
 
-/// How the process is asked to do something: keys, and the end of the session. There is no signal to reload.
+/// Console events that control the process. There is no request to reload.
 pub struct Signals {
     interrupt: CtrlC,
     stop: CtrlBreak,
@@ -135,40 +145,40 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Listens to them from now on.
+    /// Installs the handlers.
     ///
     /// # Errors
-    /// What `SetConsoleCtrlHandler` answers.
+    /// Errors of `SetConsoleCtrlHandler`.
     pub fn new() -> io::Result<Self> {
         Ok(Signals { interrupt: ctrl_c()?, stop: ctrl_break()?, close: ctrl_close()?, shutdown: ctrl_shutdown()? })
     }
 
-    /// What is asked next.
-    pub async fn next(&mut self) -> Asked {
+    /// Waits for the next request.
+    pub async fn next(&mut self) -> Control {
         tokio::select! {
-            Some(()) = self.interrupt.recv() => Asked::End("Ctrl-C"),
-            Some(()) = self.stop.recv() => Asked::End("Ctrl-Break"),
-            Some(()) = self.close.recv() => Asked::End("the console was closed"),
-            Some(()) = self.shutdown.recv() => Asked::End("the system shuts down"),
+            Some(()) = self.interrupt.recv() => Control::End("Ctrl-C"),
+            Some(()) = self.stop.recv() => Control::End("Ctrl-Break"),
+            Some(()) = self.close.recv() => Control::End("the console was closed"),
+            Some(()) = self.shutdown.recv() => Control::End("the system shuts down"),
             else => pending().await,
         }
     }
 }
 
-/// A connection to a socket that is a file: nobody has one.
+/// A connection to a Unix socket; never exists here.
 #[derive(Debug)]
 pub enum LocalStream {}
 
-/// No connection.
+/// Always fails.
 ///
 /// # Errors
-/// That there is no such thing.
+/// Always `NotFound`.
 pub fn connect_within(_: &Path, _: Duration) -> io::Result<LocalStream> {
     Err(ErrorKind::NotFound.into())
 }
 
 impl LocalStream {
-    /// Bounds how long reading may take.
+    /// Sets the read timeout.
     ///
     /// # Errors
     /// None.
@@ -176,7 +186,7 @@ impl LocalStream {
         match *self {}
     }
 
-    /// Bounds how long writing may take.
+    /// Sets the write timeout.
     ///
     /// # Errors
     /// None.

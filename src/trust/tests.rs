@@ -8,7 +8,7 @@ use rustls::{ClientConfig, ClientConnection, ServerConfig, ServerConnection};
 
 use super::*;
 
-/// A certificate as `openssl req -x509` makes it, but for what `change` changes.
+/// A certificate like that of `openssl req -x509`, modified by `change`.
 fn own_authority(change: impl FnOnce(&mut CertificateParams)) -> (CertificateDer<'static>, KeyPair) {
     let mut params = CertificateParams::new(vec!["influx.example".to_owned()]).unwrap();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -31,7 +31,8 @@ impl ResolvesServerCert for Shown {
     }
 }
 
-/// What comes of connecting to `name`, where a server shows this certificate and has this key, in both versions of TLS.
+/// The result of connecting to `name`, where the server presents this certificate and has this key, with both
+/// versions of TLS.
 fn connect(
     trusted: &CertificateDer<'static>,
     shown: &CertificateDer<'static>,
@@ -114,7 +115,7 @@ fn another_of_the_same_subject_is_not_trusted() {
     let (certificate, key) = own_authority(|_| ());
     let (other, key_of_other) = own_authority(|_| ());
     assert_refused(connect(&certificate, &other, &key_of_other, "influx.example"), "CaUsedAsEndEntity");
-    // Also one of the same key.
+    // One with the same key, too.
     let mut params = CertificateParams::new(vec!["influx.example".to_owned(), "other.example".to_owned()]).unwrap();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.distinguished_name.push(DnType::CommonName, "influx.example");
@@ -131,10 +132,13 @@ fn one_that_is_for_clients_is_no_servers() {
     let (of_both, key) = own_authority(|params| params.extended_key_usages = both);
     assert_eq!(connect(&of_both, &of_both, &key, "influx.example"), Ok(()));
     let now = UnixTime::now();
-    assert!(is_its_own_authority(&of_clients, std::slice::from_ref(&of_clients), now, Shower::Client));
+    let has = |certificate: &CertificateDer<'static>| {
+        Trusted::new(vec![certificate.clone()]).unwrap().has(certificate, now, Peer::Client)
+    };
+    assert!(has(&of_clients));
     let (of_servers, _) =
         own_authority(|params| params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth]);
-    assert!(!is_its_own_authority(&of_servers, std::slice::from_ref(&of_servers), now, Shower::Client));
+    assert!(!has(&of_servers));
 }
 
 #[test]
@@ -151,7 +155,88 @@ fn what_others_signed_is_verified_as_ever() {
     };
     let (certificate, key) = signed(IsCa::NoCa);
     assert_eq!(connect(&authority, &certificate, &key, "influx.example"), Ok(()));
-    // An authority below it shows its own certificate, which nobody gave.
+    // An intermediate CA presents its own certificate, which is not configured.
     let (below, key) = signed(IsCa::Ca(BasicConstraints::Unconstrained));
     assert_refused(connect(&authority, &below, &key, "influx.example"), "CaUsedAsEndEntity");
+}
+
+/// As in curl, OpenSSL and Go: a certificate that may not sign others is trusted itself, but none that it signed is.
+#[test]
+fn one_that_is_no_authority_is_trusted_itself_and_signs_nobody() {
+    for is_ca in [IsCa::ExplicitNoCa, IsCa::NoCa] {
+        let (certificate, key) = own_authority(|params| params.is_ca = is_ca);
+        assert_eq!(connect(&certificate, &certificate, &key, "influx.example"), Ok(()));
+        assert_refused(connect(&certificate, &certificate, &key, "other.example"), "not valid for name");
+        let (expired, key) = own_authority(|params| {
+            params.is_ca = is_ca;
+            params.not_after = date_time_ymd(2020, 1, 1);
+        });
+        assert_refused(connect(&expired, &expired, &key, "influx.example"), "expired");
+        let (of_clients, key) = own_authority(|params| {
+            params.is_ca = is_ca;
+            params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        });
+        assert_refused(connect(&of_clients, &of_clients, &key, "influx.example"), "extended key usage");
+
+        let mut params = CertificateParams::new(vec!["signer.example".to_owned()]).unwrap();
+        params.is_ca = is_ca;
+        let signer = rcgen::CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+        let key = KeyPair::generate().unwrap();
+        let params = CertificateParams::new(vec!["influx.example".to_owned()]).unwrap();
+        let signed = params.signed_by(&key, &signer).unwrap().der().clone();
+        let signer = signer.der().clone();
+        assert_refused(connect(&signer, &signed, &key, "influx.example"), "UnknownIssuer");
+        // A certificate signed by another CA may be configured alone, too.
+        assert_eq!(connect(&signed, &signed, &key, "influx.example"), Ok(()));
+        let both = Trusted::new(vec![signer, signed.clone()]).unwrap();
+        assert!(both.has(&signed, UnixTime::now(), Peer::Server) && both.authorities().is_none());
+    }
+}
+
+#[test]
+fn what_is_wrong_is_told_with_the_remedy() {
+    let rejection = |trusted: &CertificateDer<'static>, shown: &CertificateDer<'static>, name: &'static str| {
+        let verifier = ServerVerifier::new(vec![trusted.clone()], provider()).unwrap();
+        let name = ServerName::try_from(name).unwrap();
+        let error = verifier.verify_server_cert(shown, &[], &name, &[], UnixTime::now()).unwrap_err();
+        // As a connection returns it.
+        let error = std::io::Error::new(std::io::ErrorKind::InvalidData, error);
+        messages::describe(&error).unwrap()
+    };
+    let of = |change: fn(&mut CertificateParams)| own_authority(change).0;
+    let authority = of(|_| ());
+    let other = of(|params| {
+        params.is_ca = IsCa::ExplicitNoCa;
+        params.distinguished_name.push(DnType::CommonName, "other.example");
+    });
+    let expired = of(|params| params.not_after = date_time_ymd(2020, 1, 1));
+    let to_come = of(|params| params.not_before = date_time_ymd(2200, 1, 1));
+    let nameless = of(|params| params.subject_alt_names.clear());
+    let of_clients = of(|params| {
+        params.is_ca = IsCa::ExplicitNoCa;
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    });
+    let name = "influx.example";
+    for (rejection, parts) in [
+        (rejection(&expired, &expired, name), ["expired at 2020-01-01T00:00:00Z", "renew it"]),
+        (rejection(&to_come, &to_come, name), ["valid from 2200-01-01T00:00:00Z", "clock"]),
+        (
+            rejection(&authority, &authority, "a.example"),
+            ["not for a.example, but for influx.example", "ask for one of these"],
+        ),
+        (
+            rejection(&authority, &authority, "127.0.0.1"),
+            ["not for 127.0.0.1, but for influx.example", "ask for one of these"],
+        ),
+        (rejection(&nameless, &nameless, name), ["bears no name", "influx.example as subjectAltName"]),
+        (rejection(&authority, &other, name), ["none of the authorities that are trusted", "CA:TRUE"]),
+        (rejection(&other, &authority, name), ["one of an authority (CA:TRUE)", "named as trusted"]),
+        (rejection(&of_clients, &of_clients, name), ["not for servers", "serverAuth"]),
+    ] {
+        assert!(parts.iter().all(|part| rejection.contains(part)), "{rejection}");
+        assert!(
+            ["Other", "Error", "Context", "("].iter().all(|raw| !rejection.replace("(CA:TRUE)", "").contains(raw)),
+            "{rejection}"
+        );
+    }
 }

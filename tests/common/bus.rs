@@ -68,11 +68,12 @@ fn serve(mut stream: UnixStream, recording: &Recording) -> Option<()> {
                     "",
                     &[],
                 ),
-                Some(told) if call.member == "Get" => {
-                    write_message(&mut answer, 2, call.serial, None, "v", std::slice::from_ref(told));
+                Some(reported) if call.member == "Get" => {
+                    write_message(&mut answer, 2, call.serial, None, "v", std::slice::from_ref(reported));
                 }
-                Some(told) => {
-                    let (signature, values) = (told["type"].as_str().unwrap(), told["data"].as_array().unwrap());
+                Some(reported) => {
+                    let (signature, values) =
+                        (reported["type"].as_str().unwrap(), reported["data"].as_array().unwrap());
                     write_message(&mut answer, 2, call.serial, None, signature, values);
                 }
             }

@@ -1,6 +1,6 @@
 //! Recorded hosts, as the tests read them.
 //!
-//! A host is a folder below `tests/hosts`; its README says what is in it.
+//! A host is a folder below `tests/hosts`; the README there says what is in it.
 
 // Each test uses its own part of this module.
 #![allow(dead_code, unreachable_pub)]
@@ -16,13 +16,19 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use std::{fs, io};
 
+#[allow(unused_imports)]
+pub use crate::harness::recorded::{host as recorded_host, hosts as recorded_hosts, unpacked};
 use rustix::io::Errno;
+use taffrail::collectors::framework::Configured;
 use taffrail::collectors::list as known;
-use taffrail::collectors::readers::{Answer, Readers};
-use taffrail::collectors::settings::{Configured, configure};
+use taffrail::collectors::readers::{CollectorReading, Readers};
+use taffrail::collectors::settings::configure;
 use taffrail::collectors::{Vocabularies, readers};
 use taffrail::config::{Document, Section};
-use taffrail::encode::point::{CommonTags, Lines};
+use taffrail::encode::Timestamp;
+use taffrail::encode::line::LineEncoder;
+use taffrail::encode::lines::Lines;
+use taffrail::encode::tags::CommonTags;
 use taffrail::encode::text::{Dialect, TextEncoder};
 use taffrail::encode::{FamilyWriter, PointWriter};
 use taffrail::host::btrfs::{Volume, VolumeDevice};
@@ -30,21 +36,8 @@ use taffrail::host::ethtool::{Driver, Ethtool, Link};
 use taffrail::host::netlink::Question;
 use taffrail::host::perf::{Count, Counter, Event};
 use taffrail::host::timex::Timex;
-use taffrail::host::{FsStat, Host, Kernel, Roots, Timestamp};
+use taffrail::host::{FsStat, Host, Kernel, Roots};
 use toml::de::{DeTable, DeValue};
-
-/// The folders of all recorded hosts, in the order of their names.
-pub fn recorded_hosts() -> Vec<PathBuf> {
-    let entries = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/hosts")).unwrap();
-    let mut folders: Vec<_> = entries.map(|entry| entry.unwrap().path()).filter(|path| path.is_dir()).collect();
-    folders.sort();
-    folders
-}
-
-/// The recorded host called `name`.
-pub fn recorded_host(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/hosts").join(name)
-}
 
 /// The host recorded in `tree`, a `before` or an `after`.
 pub fn host_of(tree: &Path) -> Host {
@@ -67,10 +60,10 @@ pub struct RecordedKernel {
     root: PathBuf,
     /// What services answer.
     bus: Option<Arc<bus::Recording>>,
-    told: Mutex<Told>,
+    reported: Mutex<Reported>,
 }
 
-struct Told {
+struct Reported {
     now: Timestamp,
     machine: String,
     hostname: String,
@@ -92,39 +85,47 @@ struct RecordedDump {
 }
 
 impl RecordedKernel {
-    /// The kernel that `tree` tells of; paths that it is asked for begin with `root`.
+    /// The kernel that `tree` describes; paths that it is asked for begin with `root`.
     pub fn new(tree: &Path, root: &Path) -> Self {
         let bus = fs::read_to_string(root.with_file_name("bus")).ok().map(|text| Arc::new(bus::read(&text)));
-        RecordedKernel { root: root.to_owned(), bus, told: Mutex::new(Told::read(tree)) }
+        RecordedKernel { root: root.to_owned(), bus, reported: Mutex::new(Reported::read(tree)) }
     }
 
-    /// From here on it answers as `tree` tells.
+    /// From here on it answers as `tree` describes.
     pub fn go_on_to(&self, tree: &Path) {
-        *self.told.lock().unwrap() = Told::read(tree);
+        *self.reported.lock().unwrap() = Reported::read(tree);
     }
 }
 
-impl Told {
-    fn read(tree: &Path) -> Told {
+/// Of small hosts that say nothing of system calls.
+const SMALL_KERNEL: &str = "now = 1700000000\nmachine = \"x86_64\"\nhostname = \"small\"\n";
+
+impl Reported {
+    fn read(tree: &Path) -> Reported {
         let path = tree.join("kernel.toml");
-        let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let text = match fs::read_to_string(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => SMALL_KERNEL.to_owned(),
+            text => text.unwrap_or_else(|error| panic!("{}: {error}", path.display())),
+        };
         let parsed = DeTable::parse(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         let table = parsed.get_ref();
         let statfs = match table.get("statfs").map(toml::Spanned::get_ref) {
             Some(DeValue::Array(mounts)) => mounts.iter().map(|mount| size_of(mount.get_ref())).collect(),
             _ => BTreeMap::new(),
         };
-        Told {
+        Reported {
             now: timestamp(number(table, "now").expect("now")),
             machine: string(table, "machine"),
             hostname: string(table, "hostname"),
             page_size: number(table, "page_size").map_or(4096, |size| size.parse().unwrap()),
             sizes: statfs,
             timex: match table.get("timex").map(toml::Spanned::get_ref) {
-                Some(DeValue::Table(told)) => Some(timex_of(told)),
+                Some(DeValue::Table(reported)) => Some(timex_of(reported)),
                 _ => None,
             },
-            ethtool: tables(table, "ethtool").map(|told| (string(told, "device"), ethtool_of(told))).collect(),
+            ethtool: tables(table, "ethtool")
+                .map(|reported| (string(reported, "device"), ethtool_of(reported)))
+                .collect(),
             counts: tables(table, "counter").map(count_of).collect(),
             volumes: volumes_of(tables(table, "btrfs")),
             dumps: tables(table, "dump").map(dump_of).collect(),
@@ -159,29 +160,29 @@ fn list(table: &DeTable<'_>, key: &str) -> Vec<String> {
     }
 }
 
-fn ethtool_of(told: &DeTable<'_>) -> Ethtool {
-    let driver = told.contains_key("driver").then(|| Driver {
-        name: string(told, "driver"),
-        version: string(told, "version"),
-        firmware: string(told, "firmware"),
-        bus: string(told, "bus"),
+fn ethtool_of(reported: &DeTable<'_>) -> Ethtool {
+    let driver = reported.contains_key("driver").then(|| Driver {
+        name: string(reported, "driver"),
+        version: string(reported, "version"),
+        firmware: string(reported, "firmware"),
+        bus: string(reported, "bus"),
         expansion_rom: String::new(),
     });
-    let counters = list(told, "counters");
+    let counters = list(reported, "counters");
     let counter = |line: &String| {
         let (name, count) = line.rsplit_once(": ").unwrap();
         (name.to_owned(), count.parse().unwrap())
     };
     let bits = |key| {
         let mut words = vec![0; 4];
-        list(told, key)
+        list(reported, key)
             .iter()
             .map(|bit| bit.parse::<usize>().unwrap())
             .for_each(|bit| words[bit / 32] |= 1 << (bit % 32));
         words
     };
-    let link = told.contains_key("supported").then(|| Link {
-        autonegotiates: told.contains_key("autonegotiates"),
+    let link = reported.contains_key("supported").then(|| Link {
+        autonegotiates: reported.contains_key("autonegotiates"),
         supported: bits("supported"),
         advertised: bits("advertised"),
     });
@@ -189,9 +190,9 @@ fn ethtool_of(told: &DeTable<'_>) -> Ethtool {
 }
 
 /// `[[btrfs]]`: a device for each table; those with one `path` are of the file system that is mounted there.
-fn volumes_of<'t>(told: impl Iterator<Item = &'t DeTable<'t>>) -> BTreeMap<PathBuf, Volume> {
+fn volumes_of<'t>(reported: impl Iterator<Item = &'t DeTable<'t>>) -> BTreeMap<PathBuf, Volume> {
     let mut volumes: BTreeMap<PathBuf, Volume> = BTreeMap::new();
-    for device in told {
+    for device in reported {
         let value = |text: &str| text.parse::<u64>().unwrap();
         let volume = volumes.entry(string(device, "path").into()).or_default();
         volume.uuid = string(device, "uuid");
@@ -206,23 +207,23 @@ fn volumes_of<'t>(told: impl Iterator<Item = &'t DeTable<'t>>) -> BTreeMap<PathB
     volumes
 }
 
-fn count_of(told: &DeTable<'_>) -> (Event, u32, Count) {
-    let value = |key| number(told, key).unwrap_or("0").parse::<u64>().unwrap();
+fn count_of(reported: &DeTable<'_>) -> (Event, u32, Count) {
+    let value = |key| number(reported, key).unwrap_or("0").parse::<u64>().unwrap();
     let count =
         Count { events: value("events"), enabled_nanoseconds: value("enabled"), running_nanoseconds: value("running") };
     (Event { kind: value("kind") as u32, number: value("number") }, value("cpu") as u32, count)
 }
 
-fn dump_of(told: &DeTable<'_>) -> RecordedDump {
+fn dump_of(reported: &DeTable<'_>) -> RecordedDump {
     let hex = |text: &String| {
         let byte = |at: usize| u8::from_str_radix(&text[at..at + 2], 16).unwrap();
         (0..text.len()).step_by(2).map(byte).collect::<Vec<u8>>()
     };
     RecordedDump {
-        peer: string(told, "peer"),
-        kind: number(told, "kind").unwrap().parse().unwrap(),
-        body: hex(&string(told, "body")),
-        answers: list(told, "answers").iter().map(hex).collect(),
+        peer: string(reported, "peer"),
+        kind: number(reported, "kind").unwrap().parse().unwrap(),
+        body: hex(&string(reported, "body")),
+        answers: list(reported, "answers").iter().map(hex).collect(),
     }
 }
 
@@ -244,13 +245,13 @@ fn size_of(mount: &DeValue<'_>) -> (PathBuf, FsStat) {
         blocks_available: count("blocks_available"),
         files: count("files"),
         files_free: count("files_free"),
-        read_only: false,
+        read_only: mount.contains_key("read_only"),
     };
     (string(mount, "path").into(), size)
 }
 
-fn timex_of(told: &DeTable<'_>) -> Timex {
-    let value = |key| number(told, key).map_or(0, |value| value.parse().unwrap());
+fn timex_of(reported: &DeTable<'_>) -> Timex {
+    let value = |key| number(reported, key).map_or(0, |value| value.parse().unwrap());
     Timex {
         state: value("state") as i32,
         status: value("status") as i32,
@@ -295,7 +296,7 @@ fn timestamp(seconds: &str) -> Timestamp {
 
 impl Kernel for RecordedKernel {
     fn now(&self) -> Timestamp {
-        self.told.lock().unwrap().now
+        self.reported.lock().unwrap().now
     }
 
     fn monotonic(&self) -> Duration {
@@ -304,31 +305,31 @@ impl Kernel for RecordedKernel {
 
     fn statfs(&self, path: &Path) -> Result<FsStat, Errno> {
         let below = path.strip_prefix(&self.root).map_err(|_| Errno::NOENT)?;
-        self.told.lock().unwrap().sizes.get(&Path::new("/").join(below)).copied().ok_or(Errno::ACCESS)
+        self.reported.lock().unwrap().sizes.get(&Path::new("/").join(below)).copied().ok_or(Errno::ACCESS)
     }
 
     fn machine(&self) -> String {
-        self.told.lock().unwrap().machine.clone()
+        self.reported.lock().unwrap().machine.clone()
     }
 
     fn hostname(&self) -> String {
-        self.told.lock().unwrap().hostname.clone()
+        self.reported.lock().unwrap().hostname.clone()
     }
 
     fn page_size(&self) -> u64 {
-        self.told.lock().unwrap().page_size
+        self.reported.lock().unwrap().page_size
     }
 
     fn timex(&self) -> Result<Timex, Errno> {
-        self.told.lock().unwrap().timex.ok_or(Errno::PERM)
+        self.reported.lock().unwrap().timex.ok_or(Errno::PERM)
     }
 
     fn dump(&self, question: Question<'_>, _: &mut Vec<u8>, each: &mut dyn FnMut(&[u8])) -> Result<(), Errno> {
-        let told = self.told.lock().unwrap();
+        let reported = self.reported.lock().unwrap();
         let peer = format!("{:?}", question.peer);
         let is_it =
             |dump: &&RecordedDump| dump.peer == peer && dump.kind == question.kind && dump.body == question.body;
-        match told.dumps.iter().find(is_it) {
+        match reported.dumps.iter().find(is_it) {
             Some(dump) => dump.answers.iter().for_each(|answer| each(answer)),
             None => return Err(Errno::OPNOTSUPP),
         }
@@ -336,17 +337,17 @@ impl Kernel for RecordedKernel {
     }
 
     fn ethtool(&self, device: &str) -> Result<Ethtool, Errno> {
-        self.told.lock().unwrap().ethtool.get(device).cloned().ok_or(Errno::OPNOTSUPP)
+        self.reported.lock().unwrap().ethtool.get(device).cloned().ok_or(Errno::OPNOTSUPP)
     }
 
     fn btrfs(&self, mount_point: &Path) -> Result<Volume, Errno> {
         let below = Path::new("/").join(mount_point.strip_prefix(&self.root).map_err(|_| Errno::NOENT)?);
-        self.told.lock().unwrap().volumes.get(&below).cloned().ok_or(Errno::NOTTY)
+        self.reported.lock().unwrap().volumes.get(&below).cloned().ok_or(Errno::NOTTY)
     }
 
     fn counter(&self, event: Event, cpu: u32) -> Result<Box<dyn Counter>, Errno> {
-        let told = self.told.lock().unwrap();
-        let found = told.counts.iter().find(|(known, on, _)| *known == event && *on == cpu);
+        let reported = self.reported.lock().unwrap();
+        let found = reported.counts.iter().find(|(known, on, _)| *known == event && *on == cpu);
         found.map(|(_, _, count)| Box::new(RecordedCounter(*count)) as Box<dyn Counter>).ok_or(Errno::NOENT)
     }
 
@@ -361,14 +362,20 @@ pub struct Replay {
     /// The host; its trees are at the end of a symbolic link.
     pub host: Host,
     kernel: Arc<RecordedKernel>,
+    /// The folder of its trees.
     recording: PathBuf,
     link: PathBuf,
     _temporary: tempfile::TempDir,
 }
 
 impl Replay {
-    /// The host in the folder `recording`, as it was before, if that was recorded.
-    pub fn new(recording: &Path) -> Self {
+    /// One of [`recorded_hosts`], as it was before, if that was recorded.
+    pub fn new(host: &Path) -> Self {
+        Replay::of(unpacked(host))
+    }
+
+    /// The same, of the folder with its trees.
+    pub fn of(recording: PathBuf) -> Self {
         let temporary = tempfile::tempdir().unwrap();
         let link = temporary.path().join("host");
         let after = recording.join("after");
@@ -377,7 +384,7 @@ impl Replay {
         let roots = roots_of(&link, &after);
         let kernel = Arc::new(RecordedKernel::new(&first, &roots.root));
         let host = Host::new(roots, kernel.clone());
-        Replay { host, kernel, recording: recording.to_owned(), link, _temporary: temporary }
+        Replay { host, kernel, recording, link, _temporary: temporary }
     }
 
     /// Whether it was recorded twice.
@@ -390,7 +397,7 @@ impl Replay {
         self.go_on_to(&self.recording.join("after"));
     }
 
-    /// From here on it is as `tree` tells, but for what is below its root.
+    /// From here on it is as `tree` describes, but for what is below its root.
     pub fn go_on_to(&self, tree: &Path) {
         fs::remove_file(&self.link).unwrap();
         symlink(tree, &self.link).unwrap();
@@ -412,16 +419,17 @@ pub fn collectors(host: &Host, toml: &str) -> Vec<Configured> {
 
 /// Everything that is read of a host, also what is off by default, with all that can be asked for.
 pub fn all_on() -> String {
-    // What is far away is no host's.
+    // These query servers, which recorded hosts lack, or read what is configured.
+    const OF_OTHERS: [&str; 4] = ["cloudwatch", "ntp", "procstat", "supervisord"];
     let names: Vec<String> =
-        known::names().filter(|name| *name != "cloudwatch").map(|name| format!("{name:?}")).collect();
+        known::names().filter(|name| !OF_OTHERS.contains(name)).map(|name| format!("{name:?}")).collect();
     format!("[collectors]\nenable = [{}]\n{MORE}", names.join(", "))
 }
 
 const MORE: &str = r#"
 [collectors.container]
-kinds = ["host", "container", "pod", "machine", "service", "scope", "slice"]
-sets = ["cpu", "cpu_details", "memory", "memory_details", "io", "io_details", "network", "processes", "descriptors",
+kinds = ["host", "container", "pod", "kubepods", "machine", "service", "scope", "slice"]
+sets = ["cpu", "cpu_details", "memory", "memory_details", "io", "io_details", "disk", "network", "processes", "descriptors",
     "pressure", "oom", "hugetlb", "spec", "times", "info"]
 [collectors.bcache]
 priority_stats = true
@@ -433,6 +441,10 @@ info_bugs_include = ".*"
 metrics = ["cpufreq", "thermal"]
 [collectors.hwmon.points]
 add_device_tag = true
+[collectors.netclass]
+altnames = true
+[collectors.netdev]
+address_info = true
 [collectors.perf]
 tracepoint = ["sched:sched_process_fork"]
 [collectors.sysctl]
@@ -448,24 +460,24 @@ directory = ["/var/lib/textfil[e]"]
 "#;
 
 /// One reading by all collectors.
-pub fn read(readers: &Readers) -> Vec<Answer> {
+pub fn read(readers: &Readers) -> Vec<CollectorReading> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     runtime.block_on(readers.read(Vocabularies::BOTH, |_| true, Duration::from_secs(60)))
 }
 
 /// The readings as a text exposition.
-pub fn exposition(answers: &[Answer], dialect: Dialect) -> String {
+pub fn exposition(answers: &[CollectorReading], dialect: Dialect) -> String {
     let mut encoder = TextEncoder::new(dialect, Vec::new());
-    readers::write_families(answers, &mut FamilyWriter::new(&mut encoder));
+    readers::write_families(answers, None, &mut FamilyWriter::new(&mut encoder));
     String::from_utf8(encoder.finish()).unwrap()
 }
 
 /// The readings as line protocol, with what has changed since `previous`.
-pub fn line_protocol(answers: &[Answer], previous: &[Answer], host: &Host) -> String {
+pub fn line_protocol(answers: &[CollectorReading], previous: &[CollectorReading], host: &Host) -> String {
     let tags = CommonTags::new(&BTreeMap::from([("host".to_owned(), host.kernel.hostname())]));
     let at = host.kernel.now().rounded_to(Duration::from_secs(1));
     let mut lines = Lines::default();
-    readers::write_points(answers, previous, &mut PointWriter::new(&mut lines, &tags, at));
+    readers::write_points(answers, previous, &mut PointWriter::new(&mut LineEncoder::new(&mut lines), &tags, at));
     String::from_utf8(lines.bytes().to_vec()).unwrap()
 }
 

@@ -2,8 +2,8 @@
 
 use std::process::Command;
 
-use super::harness::gateway::{Gateway, Own};
-use super::harness::http::request;
+use crate::harness::gateway::{Gateway, Own};
+use crate::harness::http::request;
 
 /// All ways to push, by method and query.
 const WAYS: [(&str, &str); 9] = [
@@ -24,7 +24,8 @@ fn shown(gateway: &Own, path: &str) -> Vec<String> {
     if reply.status == 404 {
         return Vec::new();
     }
-    let is_marker = |line: &&str| line.contains("push_time_seconds") || line.contains("push_failure_time_seconds");
+    let markers = ["push_time_seconds", "push_failure_time_seconds", "# Push refused at "];
+    let is_marker = |line: &&str| markers.iter().any(|marker| line.contains(marker));
     reply.body.lines().filter(|line| !is_marker(line)).map(str::to_owned).collect()
 }
 

@@ -4,8 +4,8 @@
 
 use std::process::Command;
 
-use super::harness::gateway::{Gateway, Own};
-use super::harness::python::{folder, python, run};
+use crate::harness::gateway::{Gateway, Own};
+use crate::harness::python::{folder, python, run};
 
 /// What a client that can do everything leaves behind after each step.
 fn pushes_adds_and_deletes(client: impl Fn() -> Command) {

@@ -2,10 +2,10 @@
 
 use serde_json::Value;
 
-use super::harness::gateway::{Gateway, Own, Pushgateway};
-use super::harness::get;
-use super::harness::http::Reply;
 use super::table::{Case, Theirs, cases};
+use crate::harness::gateway::{Gateway, Own, Pushgateway};
+use crate::harness::get;
+use crate::harness::http::Reply;
 
 fn answers(case: &Case, gateway: &dyn Gateway) -> Vec<Reply> {
     case.requests.iter().map(|request| gateway.send(request)).collect()
@@ -62,6 +62,8 @@ fn json(replies: &[Reply]) -> Option<Value> {
     let mut value: Value = serde_json::from_str(&replies.last()?.body).ok()?;
     if let Some(groups) = value["data"].as_array_mut() {
         for group in groups.iter_mut() {
+            // Only Taffrail has the reason.
+            group.as_object_mut()?.remove("last_refusal");
             for (name, family) in group.as_object_mut()?.iter_mut().filter(|(_, family)| family["metrics"].is_array()) {
                 assert!(family["time_stamp"].take().as_str()?.contains('T'));
                 if name.starts_with("push_") {

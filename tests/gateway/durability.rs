@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use super::harness::gateway::{Gateway, Own};
-use super::harness::{PATIENCE, wait_until};
+use crate::harness::gateway::{Gateway, Own};
+use crate::harness::{LONG_TIMEOUT, wait_until};
 
 /// What a group may hold: nothing once it has ended.
 #[derive(Clone, Copy, Debug, Default)]
@@ -24,7 +24,7 @@ struct Known {
 fn push_until_it_ends(address: &str, group: usize, before: Option<u32>, mut next: u32) -> Known {
     let mut known = Known { acknowledged: before, asked: None };
     let Ok(mut stream) = TcpStream::connect(address) else { return known };
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(LONG_TIMEOUT)).unwrap();
     loop {
         next += 1;
         let is_end = next.is_multiple_of(7);
@@ -69,7 +69,7 @@ fn what_was_acknowledged_is_there_after_hundreds_of_kills() {
         let gateway = Own::keeping(folder.path(), "");
         let exposition = gateway.exposition();
         for (group, known) in groups.iter_mut().enumerate() {
-            let found = super::harness::sample(&exposition, &format!("x{{instance=\"\",job=\"g{group}\"}}"));
+            let found = crate::harness::sample(&exposition, &format!("x{{instance=\"\",job=\"g{group}\"}}"));
             let found = found.map(|value| value as u32);
             let is_sound = found == known.acknowledged || Some(found) == known.asked;
             assert!(is_sound, "round {round}, group {group}: {found:?} is there, and should be {known:?}");
@@ -117,7 +117,7 @@ fn a_folder_has_one_gateway_and_a_damaged_file_is_kept_aside() {
         assert_eq!(gateway.put(&format!("/metrics/job/{job}"), "x 1\n").status, 200);
     }
     let path = folder.path().to_str().unwrap();
-    let second = super::harness::taffrail(&["gateway", "--listen", "127.0.0.1:0", "--state", path]);
+    let second = crate::harness::taffrail(&["gateway", "--listen", "127.0.0.1:0", "--state", path]);
     assert!(!second.status.success());
     let said = String::from_utf8(second.stderr).unwrap();
     assert!(said.contains(path) && said.contains("another"), "{said}");
@@ -125,6 +125,7 @@ fn a_folder_has_one_gateway_and_a_damaged_file_is_kept_aside() {
     gateway.process().wait();
     // One byte of the second push is another.
     let log = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path());
+    let log = log.filter(|path| path.extension().is_some_and(|extension| extension == "log"));
     let log = log.max_by_key(|path| std::fs::metadata(path).unwrap().len()).unwrap();
     let mut bytes = std::fs::read(&log).unwrap();
     let at = bytes.windows(7).position(|part| part == b"job=\"b\"").unwrap();
@@ -140,7 +141,7 @@ fn a_folder_has_one_gateway_and_a_damaged_file_is_kept_aside() {
 
 #[test]
 fn a_folder_that_cannot_be_used_is_said_at_once() {
-    let run = super::harness::taffrail(&["gateway", "--listen", "127.0.0.1:0", "--state", "/proc/taffrail"]);
+    let run = crate::harness::taffrail(&["gateway", "--listen", "127.0.0.1:0", "--state", "/proc/taffrail"]);
     assert!(!run.status.success());
     let said = String::from_utf8(run.stderr).unwrap();
     assert!(said.contains("/proc/taffrail"), "{said}");
@@ -182,7 +183,7 @@ impl Drop for Shelled {
 #[test]
 fn a_disk_that_is_full_refuses_pushes_and_nothing_else() {
     let folder = tempfile::tempdir().unwrap();
-    // Files may not grow beyond 128 KiB, which takes no root.
+    // Files may not grow over 128 KiB, which takes no root.
     let gateway = Shelled::start(Command::new("sh"), "trap '' XFSZ; ulimit -S -f 256", folder.path());
     let body = |number: u32| format!("x{{big=\"{}\"}} {number}\n", "y".repeat(4000));
     let refused_at = (0..200).find(|number| {
@@ -200,7 +201,7 @@ fn a_disk_that_is_full_refuses_pushes_and_nothing_else() {
     let exposition = gateway.exposition();
     let groups = |text: &str| text.lines().filter(|line| line.starts_with("x{")).count() as u32;
     assert_eq!(groups(&exposition), refused_at);
-    assert!(super::harness::sample(&exposition, "taffrail_gateway_pushes_total{outcome=\"unkept\"}").unwrap() >= 1.0);
+    assert!(crate::harness::sample(&exposition, "taffrail_gateway_pushes_total{outcome=\"unkept\"}").unwrap() >= 1.0);
     // There is room again.
     let pid = rustix::process::Pid::from_child(&gateway.child);
     let limit = rustix::process::Rlimit { current: None, maximum: None };
@@ -218,7 +219,7 @@ fn kept(folder: &Path) -> String {
         (0..900).map(|number| format!("big{{n=\"{number}\",l=\"{}\"}} 1\n", "y".repeat(10_000))).collect();
     assert_eq!(gateway.put("/metrics/job/big", &big).status, 200);
     assert_eq!(gateway.put("/metrics/job/small", "x 1\n").status, 200);
-    pushed(&super::harness::http::request("GET", "/metrics", "").send(&gateway.address()).body)
+    pushed(&crate::harness::http::request("GET", "/metrics", "").send(&gateway.address()).body)
 }
 
 fn pushed(exposition: &str) -> String {
@@ -227,7 +228,7 @@ fn pushed(exposition: &str) -> String {
 }
 
 fn now_pushed(gateway: &impl Gateway) -> String {
-    pushed(&super::harness::http::request("GET", "/metrics", "").send(&gateway.address()).body)
+    pushed(&crate::harness::http::request("GET", "/metrics", "").send(&gateway.address()).body)
 }
 
 #[test]
@@ -287,6 +288,8 @@ fn a_folder_that_is_taken_away_is_made_again_with_what_was_in_it() {
     std::fs::remove_dir_all(&folder).unwrap();
     let refused = gateway.put("/metrics/job/later", "x 1\n");
     assert!(refused.status == 503 && refused.body.contains("taken away"), "{refused:?}");
+    // A path is as it is.
+    assert!(refused.body.contains(folder.to_str().unwrap()), "{refused:?}");
     assert_eq!(gateway.put("/metrics/job/later", "x 1\n").status, 200);
     wait_until("a snapshot", || {
         let names = std::fs::read_dir(&folder).ok()?.map(|entry| entry.unwrap().path());
@@ -382,10 +385,94 @@ fn a_client_that_is_slow_is_cut_off_and_in_nobodys_way() {
     let gateway = Own::start_with("[http]\nidle_timeout = \"1s\"\n", &[]);
     let mut slow = TcpStream::connect(gateway.address()).unwrap();
     slow.write_all(b"PUT /metrics/job/slow HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nx").unwrap();
-    slow.set_read_timeout(Some(PATIENCE)).unwrap();
+    slow.set_read_timeout(Some(LONG_TIMEOUT)).unwrap();
     assert_eq!(gateway.put("/metrics/job/a", "x 1\n").status, 200);
     let mut answer = String::new();
     slow.read_to_string(&mut answer).unwrap();
     assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
     assert!(!gateway.exposition().contains("slow"));
+}
+
+/// Series of so many bytes together, about.
+fn body_of(name: &str, bytes: usize) -> String {
+    let filler = "z".repeat(960);
+    (0..bytes / 1000).map(|number| format!("{name}{{l=\"{filler}{number:09}\"}} 1\n")).collect()
+}
+
+const LIVE: usize = 3_900_000;
+
+#[test]
+#[ignore = "mounts a file system, as root: tests/run"]
+fn with_mount_the_log_leaves_room_for_a_snapshot_on_a_small_file_system() {
+    for (mebibytes, small) in [(24, 4_000), (12, 4_000), (11, 400_000), (24, LIVE)] {
+        let folder = tempfile::tempdir().unwrap();
+        let gateway = on_a_mount(&format!("mount -t tmpfs -o size={mebibytes}m none \"$1\""), folder.path());
+        assert_eq!(gateway.put("/metrics/job/large", &body_of("a", LIVE)).status, 200);
+        let small = body_of("b", small);
+        // Much more than the file system holds, of which the last alone is live.
+        for push in 0..60_000_000 / small.len().max(40_000) {
+            let reply = gateway.put("/metrics/job/large/part/b", &small);
+            assert_eq!(reply.status, 200, "{mebibytes} MiB, push {push}: {}", reply.body);
+        }
+        assert_eq!(gateway.delete("/metrics/job/large").status, 202);
+    }
+}
+
+#[test]
+#[ignore = "mounts a file system, as root: tests/run"]
+fn with_mount_the_log_is_shortened_on_a_file_system_that_does_not_tell_what_is_free() {
+    let folder = tempfile::tempdir().unwrap();
+    let gateway = on_a_mount("mount -t tmpfs -o size=0 none \"$1\"", folder.path());
+    for _ in 0..20 {
+        assert_eq!(gateway.put("/metrics/job/a", &body_of("a", 900_000)).status, 200);
+    }
+    let seen = format!("/proc/{}/root{}", gateway.child.id(), folder.path().display());
+    wait_until("a snapshot", || {
+        let mut entries = std::fs::read_dir(&seen).ok()?.map_while(Result::ok);
+        entries.any(|entry| entry.path().extension().is_some_and(|extension| extension == "snapshot")).then_some(())
+    });
+}
+
+#[test]
+#[ignore = "mounts a file system, as root: tests/run"]
+fn with_mount_whoever_deletes_gets_out_of_a_file_system_that_others_filled() {
+    const GROUPS: usize = 300;
+    let disk = crate::harness::disk::SmallDisk::of(12);
+    let gateway = Own::keeping(disk.path(), "");
+    let path = |group: usize| format!("/metrics/job/g{group}");
+    for group in 0..GROUPS {
+        assert_eq!(gateway.put(&path(group), &body_of("a", 8_000)).status, 200);
+    }
+    disk.fill();
+    let refused = gateway.put("/metrics/job/more", &body_of("a", 8_000));
+    assert!(refused.status == 503 && refused.body.contains("no space left"), "{refused:?}");
+    // A client that pushes goes on, and holds no other up.
+    let ends = std::sync::atomic::AtomicBool::new(false);
+    thread::scope(|scope| {
+        let pushing = scope.spawn(|| {
+            while !ends.load(std::sync::atomic::Ordering::Relaxed) {
+                gateway.put("/metrics/job/more", &body_of("a", 8_000));
+            }
+        });
+        let answers: Vec<u16> = (0..50).map(|group| gateway.delete(&path(group)).status).collect();
+        ends.store(true, std::sync::atomic::Ordering::Relaxed);
+        pushing.join().unwrap();
+        assert_eq!(answers, [202; 50]);
+    });
+    let groups =
+        |gateway: &Own| (0..GROUPS).filter(|g| gateway.exposition().contains(&format!("job=\"g{g}\""))).count();
+    gateway.signal(Signal::KILL);
+    drop(gateway);
+    let gateway = Own::keeping(disk.path(), "");
+    assert_eq!(groups(&gateway), GROUPS - 50);
+    // It started on a full disk, and is got out of all the same: what all groups held is free, and more can be pushed.
+    let all = gateway.delete("/api/v1/groups?match%5B%5D=job%3D~%22g.*%22");
+    assert_eq!(all.status, 200, "{all:?}");
+    // The snapshot that frees it is written in the background.
+    let push = || gateway.put("/metrics/job/more", &body_of("a", 8_000)).status;
+    wait_until("a push to be accepted", || (push() == 200).then_some(()));
+    gateway.signal(Signal::KILL);
+    drop(gateway);
+    let gateway = Own::keeping(disk.path(), "");
+    assert_eq!((groups(&gateway), gateway.exposition().contains("job=\"more\"")), (0, true));
 }

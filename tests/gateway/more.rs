@@ -3,11 +3,14 @@
 use std::thread;
 use std::time::Duration;
 
-use super::harness::gateway::{Gateway, Own};
-use super::harness::http::{Reply, request};
-use super::harness::wait_until;
+use super::native::DELIMITED;
+use crate::harness::gateway::{Gateway, Own};
+use crate::harness::http::{Reply, request};
+use crate::harness::real::{Server, free_port};
+use crate::harness::wait_until;
+use taffrail::encode::parse::{Format, Limits, parse};
 
-fn ok(reply: Reply) {
+pub(crate) fn ok(reply: Reply) {
     assert_eq!(reply.status, 200, "{reply:?}");
 }
 
@@ -103,7 +106,7 @@ fn groups_end_when_their_time_is_over_and_that_is_told() {
     for job in ["short-2", "renewed", "kept"] {
         assert!(has(&exposition, job), "{job}");
     }
-    assert!(super::harness::sample(&exposition, "taffrail_gateway_expired_groups_total").unwrap() >= 3.0);
+    assert!(crate::harness::sample(&exposition, "taffrail_gateway_expired_groups_total").unwrap() >= 3.0);
     let went = "taffrail_gateway_expiry_timestamp_seconds{expired_job=\"asked\"}";
     let when = gateway.sample(went).unwrap();
     assert!(when >= begun + 1.0 && when < begun + 60.0, "{when}");
@@ -159,19 +162,33 @@ fn groups_are_deleted_by_matcher_after_a_dry_run() {
     let dry = gateway.delete(&format!("{select}&dry_run=true"));
     assert_eq!(dry.body, "{\"data\":{\"dry_run\":true,\"groups\":2},\"status\":\"success\"}");
     assert_eq!(gateway.sample("taffrail_gateway_groups"), Some(3.0));
+    // A trial that is misspelt deletes nothing.
+    for more in
+        ["dry_run=True", "dry_run=yes", "dry_run=on", "dry_run=2", "dry_run=", "dry_run", "dryrun=true", "DRY_RUN=1"]
+    {
+        let refused = gateway.delete(&format!("{select}&{more}"));
+        assert!(refused.status == 400 && refused.body.contains("dry"), "{more}: {refused:?}");
+    }
+    assert_eq!(gateway.delete(&format!("{select}&dry_run=true&dry_run=false")).status, 400);
+    assert_eq!(gateway.send(&request("DELETE", select, "dry_run=true")).status, 400);
+    assert_eq!(gateway.delete("/metrics/job/a/host/1?dry_run=true").status, 400);
+    assert_eq!(gateway.delete(&format!("{select}&dry_run=1")).status, 200);
+    assert_eq!(gateway.sample("taffrail_gateway_groups"), Some(3.0));
     assert_eq!(gateway.delete(select).body, "{\"data\":{\"dry_run\":false,\"groups\":2},\"status\":\"success\"}");
     assert_eq!(gateway.sample("taffrail_gateway_groups"), Some(1.0));
+    let read = gateway.send(&request("GET", "/api/v1/groups", ""));
+    assert_eq!((read.status, read.header("allow")), (405, Some("DELETE, OPTIONS")));
     assert_eq!(gateway.delete("/api/v1/groups").status, 400);
     assert_eq!(gateway.delete("/api/v1/groups?match%5B%5D=%7B%7D").status, 400);
 }
 
 #[test]
 fn a_gateway_is_part_of_an_agent_and_is_reloaded_with_it() {
-    let port = super::harness::real::free_port();
+    let port = free_port();
     let config =
-        |more: &str| format!("{}[gateway]\nlisten = [\"127.0.0.1:{port}\"]\n{more}", super::harness::recorded_host());
-    let taffrail = super::harness::Taffrail::start(&config(""));
-    let address = taffrail.wait_for_log("the gateway listens on ").split_once("://").unwrap().1.to_owned();
+        |more: &str| format!("{}[gateway]\nlisten = [\"127.0.0.1:{port}\"]\n{more}", crate::harness::recorded_host());
+    let taffrail = crate::harness::Taffrail::start(&config(""));
+    let address = taffrail.gateway();
     ok(request("PUT", "/metrics/job/a", "x 1\n").send(&address));
     assert_eq!(request("PUT", "/api/v1/admin/wipe", "").send(&address).status, 404);
     assert!(taffrail.get("/metrics").sample("node_load1").is_some());
@@ -190,19 +207,19 @@ fn quit_ends_the_gateway_where_that_is_on() {
 
 #[test]
 fn pushes_go_on_to_the_push_sinks_with_their_time() {
-    let influx = super::harness::server::FakeInflux::agreeable();
-    let port = super::harness::real::free_port();
+    let influx = crate::harness::server::FakeInflux::agreeable();
+    let port = free_port();
     let config = |gateway: &str| {
         format!(
             "{}[agent]\nflush_interval = \"200ms\"\nhostname = \"gw\"\n\
              [gateway]\nlisten = [\"127.0.0.1:{port}\"]\n{gateway}\
              [[sinks.influxdb]]\nurls = [\"{}\"]\ndatabase = \"d\"\n",
-            super::harness::recorded_host(),
+            crate::harness::recorded_host(),
             influx.url()
         )
     };
-    let taffrail = super::harness::Taffrail::start(&config(""));
-    let address = taffrail.wait_for_log("the gateway listens on ").split_once("://").unwrap().1.to_owned();
+    let taffrail = crate::harness::Taffrail::start(&config(""));
+    let address = taffrail.gateway();
     let put = |path: &str, body: &str| ok(request("PUT", path, body).send(&address));
     let forwarded = || -> Vec<String> {
         influx.stored().into_iter().filter(|line| line.starts_with("prometheus,") && line.contains("job=a")).collect()
@@ -237,43 +254,30 @@ fn pushes_go_on_to_the_push_sinks_with_their_time() {
 }
 
 #[test]
-fn native_histograms_are_scraped_as_they_were_pushed() {
-    use taffrail::encode::parse::model::{Buckets, Histogram, Kind, Measure, Metric, Native};
-    use taffrail::encode::parse::{Format, Limits, parse};
-    use taffrail::encode::pushed::{push_family_message, push_metric_message};
-    let positive = Buckets { spans: vec![(0, 2), (3, 1)], deltas: vec![1, 2, -1], counts: Vec::new() };
-    let native = Native { schema: 3, zero_threshold: 0.5, zero_count: 2.0, positive, ..Native::default() };
-    let histogram = Histogram { count: 8.0, sum: 12.5, buckets: Vec::new(), native: Some(native) };
-    let measure = Measure::Histogram(Box::new(histogram));
-    let metric = Metric { labels: Vec::new(), measure, timestamp: None, created: None };
-    let (mut metrics, mut body) = (Vec::new(), Vec::new());
-    push_metric_message(&mut metrics, Kind::Histogram, &metric);
-    push_family_message(&mut body, "h", Kind::Histogram, "Native.", &metrics);
-    let delimited = "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited";
-    let folder = tempfile::tempdir().unwrap();
-    let gateway = Own::keeping(folder.path(), "");
-    ok(gateway.send(&request("PUT", "/metrics/job/a", body).header("Content-Type", delimited)));
-    gateway.signal(rustix::process::Signal::KILL);
-    drop(gateway);
-    let gateway = Own::keeping(folder.path(), "");
+fn a_pushed_name_takes_no_place_of_the_gateways_own_families_however_it_is_escaped() {
+    let gateway = Own::start("");
+    ok(gateway
+        .put("/metrics/job/one", "{\"taffrail gateway bytes\"} 1\n{\"taffrail.connections\"} 1\n{\"a.point\"} 1\n"));
+    assert_eq!(gateway.post("/write", "a.point value=1\n").status, 204);
     let url = format!("http://{}/metrics", gateway.address());
-    let scraped = super::harness::get(&url, &[("accept", delimited)]).unwrap();
-    let read = parse(Format::Protobuf, &scraped.body, &Limits::default()).unwrap();
-    let family = read.families.iter().find(|family| family.name == "h").unwrap();
-    assert_eq!(family.metrics[0].measure, metric.measure);
-    assert_eq!(family.metrics[0].labels, [("instance".into(), "".into()), ("job".into(), "a".into())]);
+    for escaping in ["underscores", "dots", "values", "allow-utf-8"] {
+        let accept = format!("text/plain;version=1.0.0;escaping={escaping}");
+        let text = crate::harness::get(&url, &[("accept", &accept)]).unwrap();
+        let text = text.text();
+        for name in ["taffrail_gateway_bytes", "taffrail_connections", "a_point"] {
+            let heads = text.lines().filter(|line| line.starts_with(&format!("# TYPE {name} "))).count();
+            assert_eq!(heads, 1, "{escaping}, {name}: {text}");
+        }
+        assert!(text.lines().any(|line| line.starts_with("taffrail_gateway_bytes ")), "{escaping}: {text}");
+        let message = crate::harness::get(&url, &[("accept", &format!("{DELIMITED};escaping={escaping}"))]).unwrap();
+        // A family of a name that comes twice, with two types, is refused.
+        parse(Format::Protobuf, &message.body, &Limits::default())
+            .unwrap_or_else(|error| panic!("{escaping}: {error}"));
+    }
 }
 
-#[test]
-#[ignore = "needs Debian's package prometheus: tests/run"]
-fn with_prometheus_that_pulls_what_was_pushed() {
-    use super::harness::real::{Server, free_port};
-    let gateway = Own::start("");
-    ok(gateway.put(
-        "/metrics/job/backup/host/web-1",
-        "# TYPE rows counter\nrows 3\n# TYPE s summary\ns{quantile=\"0.5\"} 1\ns_sum 2\ns_count 1\n",
-    ));
-    ok(gateway.put("/metrics/job/x/U__a_2e_b/c", "{\"rows.new\"} 4\n"));
+/// A Prometheus that scrapes the gateway each second, and its folder.
+pub(crate) fn prometheus_of(gateway: &Own, more: &[&str]) -> (tempfile::TempDir, Server) {
     let folder = tempfile::tempdir().unwrap();
     let config = format!(
         "global: {{scrape_interval: 1s, scrape_timeout: 1s}}\n\
@@ -286,7 +290,20 @@ fn with_prometheus_that_pulls_what_was_pushed() {
     command.arg(format!("--config.file={}", folder.path().join("prometheus.yml").display()));
     command.arg(format!("--storage.tsdb.path={}", folder.path().join("data").display()));
     command.arg(format!("--web.listen-address=127.0.0.1:{port}"));
-    let prometheus = Server::start(command, port, "/-/ready");
+    command.args(more);
+    (folder, Server::start(command, port, "/-/ready"))
+}
+
+#[test]
+#[ignore = "needs Debian's package prometheus: tests/run"]
+fn with_prometheus_that_pulls_what_was_pushed() {
+    let gateway = Own::start("");
+    ok(gateway.put(
+        "/metrics/job/backup/host/web-1",
+        "# TYPE rows counter\nrows 3\n# TYPE s summary\ns{quantile=\"0.5\"} 1\ns_sum 2\ns_count 1\n",
+    ));
+    ok(gateway.put("/metrics/job/x/U__a_2e_b/c", "{\"rows.new\"} 4\n"));
+    let (_folder, prometheus) = prometheus_of(&gateway, &[]);
     assert_eq!(prometheus.promql("rows{job='backup',host='web-1',instance=''}"), [3.0]);
     assert_eq!(prometheus.promql("s_count{job='backup'}"), [1.0]);
     // This version knows ASCII names only.
@@ -315,7 +332,7 @@ fn long_help_texts_names_and_keys_count_and_nothing_acknowledged_is_lost() {
     assert_eq!(taken, 3, "three of 3 MiB each fit into 12 MiB beside what they take otherwise");
     assert!(refused.status == 413 && refused.body.contains("max_group_bytes"), "{refused:?}");
     let exposition = |gateway: &Own| request("GET", "/metrics", "").send(&gateway.address()).body;
-    let bytes = super::harness::sample(&exposition(&gateway), "taffrail_gateway_bytes").unwrap();
+    let bytes = crate::harness::sample(&exposition(&gateway), "taffrail_gateway_bytes").unwrap();
     assert!(bytes >= 9e6, "{bytes}");
     let more: Vec<u16> = (0..13).map(|number| push(&gateway, &format!("j{number}"), 0).status).collect();
     let (fit, rest) = more.split_at(10);
@@ -357,7 +374,7 @@ fn groups_as_json_are_had_a_page_at_a_time() {
         let Some(next) = page["next"].as_str() else { break };
         let next: String = form_urlencoded::byte_serialize(next.as_bytes()).collect();
         query = format!("?limit=10&after={next}");
-        // One that has ended is still a place.
+        // One that has ended still takes a slot.
         gateway.delete("/metrics/job/a%2Fb/host/h00");
     }
     assert_eq!((pages, paged.len()), (3, 26));
@@ -365,7 +382,7 @@ fn groups_as_json_are_had_a_page_at_a_time() {
     assert_eq!(labels(&paged), labels(whole["data"].as_array().unwrap()));
     let named = paged.iter().find(|group| group["labels"]["job"] == "labels").unwrap();
     assert_eq!((&named["last_push_successful"], named["labels"].as_object().unwrap().len()), (&true.into(), 1));
-    for wrong in ["?limit=0", "?limit=x", "?after=nothing"] {
+    for wrong in ["?limit=0", "?limit=x", "?after=nothing", "?limit=2&limit=3"] {
         let reply = request("GET", &format!("/api/v1/metrics{wrong}"), "").send(&gateway.address());
         assert_eq!(reply.status, 400, "{wrong}: {reply:?}");
     }

@@ -1,8 +1,8 @@
 //! Line protocol in, by InfluxDB's endpoints.
 
-use super::harness::gateway::{Gateway, Own};
-use super::harness::http::request;
-use super::harness::{Taffrail, recorded_host, wait_until};
+use crate::harness::gateway::{Gateway, Own};
+use crate::harness::http::request;
+use crate::harness::{Taffrail, recorded_host, wait_until};
 
 #[test]
 fn points_are_served_to_prometheus() {
@@ -40,7 +40,64 @@ fn what_is_wrong_is_told_as_influxdb_tells_it_and_the_rest_is_taken() {
     assert_eq!((gateway.sample("a"), gateway.sample("c")), (Some(1.0), Some(2.0)));
     assert_eq!(gateway.sample("taffrail_gateway_points_total{outcome=\"dropped\"}"), Some(4.0));
     assert_eq!(gateway.post("/write?precision=y", "a value=1\n").status, 400);
+    assert_eq!(gateway.post("/write?precision=s&precision=ns", "a value=1\n").status, 400);
     assert_eq!(gateway.send(&request("POST", "/write", "x").header("Content-Encoding", "gzip")).status, 400);
+}
+
+#[test]
+fn a_point_without_a_time_has_one_of_the_requests_precision() {
+    let gateway = Own::start("");
+    let before = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos();
+    assert_eq!(gateway.post("/write?precision=h", "m value=1\n").status, 204);
+    // It is newer than the hour's beginning.
+    assert_eq!(gateway.post("/write", &format!("m value=2 {before}\n")).status, 204);
+    assert_eq!(gateway.sample("m"), Some(2.0));
+}
+
+/// They would stay the newest of their series.
+#[test]
+fn a_time_that_influxdb_does_not_store_is_refused_and_freezes_no_series() {
+    let gateway = Own::start("");
+    for (precision, time) in [
+        ("ns", "9223372036854775807"),
+        ("ns", "-9223372036854775807"),
+        ("u", "9223372036854776"),
+        ("ms", "9223372036855"),
+        ("s", "9223372037"),
+        ("s", "-9223372037"),
+        ("s", "1700000000000000000"),
+        ("m", "153722867281"),
+        ("h", "2562048"),
+    ] {
+        let written = gateway.post(&format!("/write?precision={precision}"), &format!("m g=1 {time}\nn g=1\n"));
+        assert_eq!(written.status, 400, "{precision} {time}");
+        let reason = "time outside range -9223372036854775806 - 9223372036854775806 dropped=1";
+        assert!(written.body.contains(reason), "{written:?}");
+    }
+    assert_eq!((gateway.sample("m_g"), gateway.sample("n_g")), (None, Some(1.0)));
+    assert_eq!(gateway.post("/write?precision=s", "m g=2 1700000000\n").status, 204);
+    assert_eq!(gateway.sample("m_g"), Some(2.0));
+}
+
+/// `\\` in names and tags, control characters, signs, unsigned numbers, and the name of the timestamp.
+#[test]
+fn what_influxdb_takes_is_taken() {
+    let gateway = Own::start("");
+    for line in [
+        "m1,host=two\\\\ words value=42\n",
+        "m3,regions=eas\\\\ t value=1.0\n",
+        "m4,a=\x01b value=1\n",
+        "m5 value=1u\n",
+        "m6 time=5,value=1\n",
+    ] {
+        let written = gateway.post("/write?db=x", line);
+        assert_eq!(written.status, 204, "{line:?}: {written:?}");
+    }
+    assert_eq!(gateway.sample("m1{host=\"two\\\\ words\"}"), Some(42.0));
+    for line in ["m,time=x value=1\n", "m time=1\n", "m value=+1\n", "m,a=b=c value=1\n", "m value=-1u\n"] {
+        assert_eq!(gateway.post("/write?db=x", line).status, 400, "{line:?}");
+    }
+    assert!(!gateway.exposition().contains("m6_time"));
 }
 
 #[test]
@@ -57,7 +114,7 @@ fn points_and_pushes_are_in_nobodys_way() {
         let written = gateway.post("/write", line);
         assert!(written.status == 400 && written.body.contains(says), "{line}: {written:?}");
     }
-    // Whoever pushes the name of a point has it.
+    // A client that pushes the name of a point gets it.
     assert_eq!(gateway.put("/metrics/job/a", "# TYPE m gauge\nm 5\n").status, 200);
     let exposition = gateway.exposition();
     assert_eq!(exposition.matches("# TYPE m ").count(), 1);

@@ -1,8 +1,8 @@
 //! Bodies that are made at random, read by Taffrail and by Pushgateway.
 
 use super::contract::{shown, without_refused};
-use super::harness::gateway::{Gateway, Own, Pushgateway};
-use super::harness::http::Reply;
+use crate::harness::gateway::{Gateway, Own, Pushgateway};
+use crate::harness::http::Reply;
 
 const NAMES: [&str; 8] = ["a", "b", "s", "h", "s_count", "h_sum", "h_bucket", "s_sum"];
 const KINDS: [&str; 9] = ["counter", "gauge", "untyped", "summary", "histogram", "Histogram", "summary", "unknown", ""];
@@ -91,7 +91,7 @@ fn with_pushgateway_that_reads_what_is_made_at_random_the_same() {
         let replies = (ours.put("/metrics/job/r", &body), theirs.put("/metrics/job/r", &body));
         if reason(&body, &replies.0, &replies.1).is_some() {
             on_purpose += 1;
-            // Whoever took it has something that the other has not.
+            // The one that accepted it has something that the other has not.
             for gateway in [&ours as &dyn Gateway, &theirs] {
                 assert_eq!(gateway.delete("/metrics/job/r").status, 202);
             }

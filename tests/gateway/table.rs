@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use super::harness::http::{Framing, Request, request};
+use crate::harness::http::{Framing, Request, request};
 
 /// A sequence of requests to a gateway that has just been started.
 pub(crate) struct Case {
@@ -72,6 +72,17 @@ fn protobuf_gauge(name: &str) -> Vec<u8> {
     message.extend(name.bytes());
     message.extend([0x18, 1, 0x22, 11, 0x12, 9, 0x09]);
     message.extend(1f64.to_le_bytes());
+    let mut delimited = vec![message.len() as u8];
+    delimited.extend(message);
+    delimited
+}
+
+/// A histogram `h` of schema 3 with native buckets of 1, -4 and -4 observations.
+fn native_histogram_below_zero() -> Vec<u8> {
+    let histogram = [0x28, 6, 0x62, 4, 8, 0, 16, 3, 0x6a, 3, 2, 9, 0];
+    let length = histogram.len() as u8;
+    let mut message = vec![0x0a, 1, b'h', 0x18, 4, 0x22, length + 2, 0x3a, length];
+    message.extend(histogram);
     let mut delimited = vec![message.len() as u8];
     delimited.extend(message);
     delimited
@@ -463,7 +474,7 @@ fn endpoints() -> Vec<Case> {
     ]
 }
 
-/// Requests after which Pushgateway serves nobody, or the wrong thing.
+/// Requests after which Pushgateway serves no client, or the wrong thing.
 fn wrong_there() -> Vec<Case> {
     let other = put("/metrics/job/other", "o 1\n");
     vec![
@@ -489,6 +500,20 @@ fn wrong_there() -> Vec<Case> {
         )
         .shows(&["o{instance=\"\",job=\"other\"} 1"])
         .unlike("its marker is kept, and cannot be shown: no job can push any more", &[400, 400, 500]),
+        Case::new(
+            "a parameter that nobody knows",
+            &[post("/metrics/job/a?mod=aggregate", "a 1\n"), delete("/metrics/job/a?dry_run=true")],
+            &[400, 400],
+        )
+        .says("unknown query parameter \"dry_run\"")
+        .unlike("it is passed over, and the group is replaced or deleted", &[200, 202]),
+        Case::new(
+            "a native histogram with a bucket below 0",
+            &[put_protobuf("/metrics/job/a", native_histogram_below_zero()), other.clone()],
+            &[400, 200],
+        )
+        .shows(&["o{instance=\"\",job=\"other\"} 1"])
+        .unlike("it is taken; Prometheus refuses the whole exposition", &[200, 200]),
         Case::new(
             "a family without a name",
             &[put_protobuf("/metrics/job/a", protobuf_gauge("")), other.clone()],

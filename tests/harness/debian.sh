@@ -32,6 +32,17 @@ debian_tree() {
     echo "$codename $packages" >"$tree/.made"
 }
 
+# shared_debian TREE: one of this host's release that boots, with all that any test needs: quicker to make once than a smaller
+# one for each. Tests run side by side; the first makes it.
+shared_debian() {
+    mkdir -p "$(dirname "$1")"
+    exec {lock}>"$1.lock"
+    flock $lock
+    debian_tree "$1" systemd-sysv,dbus,udev,init-system-helpers,iproute2,curl,linux-image-cloud-amd64,runc,busybox-static,\
+binutils,ca-certificates
+    exec {lock}>&-
+}
+
 # in_a_scene ROOT SCRIPT [LINE…]: has a Debian play a script when it boots, as a service with these lines besides.
 in_a_scene() {
     local root=$1 script=$2
@@ -44,6 +55,15 @@ in_a_scene() {
         printf '[Install]\nWantedBy=multi-user.target\n'
     } >"$root/etc/systemd/system/scene.service"
     ln -s ../scene.service "$root/etc/systemd/system/multi-user.target.wants/scene.service"
+}
+
+# boot_in_a_container ROOT: boots ROOT with this host's kernel, and moves what the scene leaves to the folder `result`.
+# What the system said is in the file `console`.
+boot_in_a_container() {
+    timeout 400 systemd-nspawn --quiet --register=no --keep-unit --private-network --directory="$1" --boot \
+        --console=read-only >console 2>&1 </dev/null || true
+    [ -e "$1/srv/out/result" ] || fail "the container did not come to its end: $(tail -n 20 console)"
+    mv "$1/srv/out" result
 }
 
 # boot_under_qemu TREE ROOT SIZE SECONDS OPTION…: boots ROOT, which has the kernel of TREE, from a disk of this size, and

@@ -3,16 +3,20 @@
 use std::io::Write;
 use std::path::Path;
 
-/// A tmpfs of 8 MiB; root alone can mount it.
+/// A tmpfs; root alone can mount it.
 pub struct SmallDisk(tempfile::TempDir);
 
 impl SmallDisk {
+    /// One of 8 MiB.
     pub fn mount() -> Self {
+        SmallDisk::of(8)
+    }
+
+    /// One of so many MiB.
+    pub fn of(mebibytes: u32) -> Self {
+        let options = format!("size={mebibytes}m");
         let folder = tempfile::tempdir().unwrap();
-        super::docker::run(
-            "mount",
-            &["-t", "tmpfs", "-o", "size=8m", "taffrail-test", folder.path().to_str().unwrap()],
-        );
+        super::docker::run("mount", &["-t", "tmpfs", "-o", &options, "taffrail-test", folder.path().to_str().unwrap()]);
         SmallDisk(folder)
     }
 

@@ -10,25 +10,17 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::cgroups::Hierarchies;
-use super::{PATIENCE, wait_until};
+use super::{LONG_TIMEOUT, wait_until};
 
 /// The image that all containers are made of: Busybox alone.
 pub const IMAGE: &str = "taffrail-test/busybox:1";
-
-/// Such tests use all of the host's cgroups, so one runs after the other.
-static ALONE: Mutex<()> = Mutex::new(());
-
-/// While it is held, no other test has containers.
-pub fn alone() -> MutexGuard<'static, ()> {
-    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// Runs a program to its end, which must be a good one.
 #[track_caller]
@@ -168,7 +160,7 @@ impl Docker {
         format!("unix://{}", self.socket().display())
     }
 
-    /// The command line client, to be told what to do.
+    /// The command line client.
     pub fn command(&self) -> Command {
         let mut command = Command::new("docker");
         command.arg("--host").arg(self.host());
@@ -203,7 +195,7 @@ impl Docker {
         self.docker(&["rm", "--force", &container.id]);
     }
 
-    /// From here on it answers nobody.
+    /// From here on it answers no client.
     pub fn stop_answering(&self) {
         signal(self.child.id(), Signal::STOP);
     }
@@ -226,7 +218,7 @@ impl Drop for Docker {
         // It ends its containerd when it is asked to end, not when it is killed.
         signal(self.child.id(), Signal::TERM);
         let start = std::time::Instant::now();
-        while start.elapsed() < PATIENCE && matches!(self.child.try_wait(), Ok(None)) {
+        while start.elapsed() < LONG_TIMEOUT && matches!(self.child.try_wait(), Ok(None)) {
             std::thread::sleep(std::time::Duration::from_millis(20));
         }
         let _ = self.child.kill();
@@ -336,7 +328,7 @@ impl Drop for Disk {
     }
 }
 
-/// runc alone, as containerd and CRI-O use it: whoever runs it chooses the cgroup's path.
+/// runc alone, as containerd and CRI-O use it: its caller chooses the cgroup's path.
 pub struct Runc {
     folder: TempDir,
     ids: Mutex<Vec<(String, String)>>,
@@ -450,7 +442,7 @@ impl Drop for BareCgroup {
     }
 }
 
-/// Removes a cgroup that nobody uses any more, from every hierarchy.
+/// Removes a cgroup that no process uses any more, from every hierarchy.
 pub fn remove_cgroup(path: &str) {
     let mut folders = Hierarchies::live().folders(path);
     // What else runc and Docker make on version 1.

@@ -23,7 +23,7 @@ const ENOSYS: i32 = 38;
 /// The type that such a mount has in the table of mounts.
 pub const TYPE: &str = "fuse.taffrail-test";
 
-/// A mount that answers until it is told not to.
+/// A mount that answers until a test stops it.
 pub struct FuseMount {
     folder: tempfile::TempDir,
     device: Arc<File>,
@@ -67,6 +67,20 @@ impl FuseMount {
         for (number, kind) in std::mem::take(&mut server.pending) {
             reply(&self.device, number, kind);
         }
+    }
+
+    /// Whether a caller waits for a response.
+    pub fn is_waited_for(&self) -> bool {
+        !self.server.lock().unwrap().pending.is_empty()
+    }
+
+    /// Unmounts it lazily: a caller that waits goes on waiting, and no other gets to it.
+    pub fn detach(&self) {
+        let path = c_path(self.path());
+        // SAFETY: a valid C string; the call touches no memory of ours.
+        #[allow(unsafe_code)]
+        let done = unsafe { libc::umount2(path.as_ptr(), libc::MNT_DETACH) };
+        assert_eq!(done, 0, "umount: {}", std::io::Error::last_os_error());
     }
 
     /// How often the size was asked for.

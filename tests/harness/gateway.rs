@@ -8,7 +8,7 @@ use super::http::{Reply, Request, request};
 use super::real::{Server, free_port};
 use super::{Taffrail, get};
 
-/// A gateway, whoever's it is.
+/// A gateway: Taffrail's or another.
 pub trait Gateway {
     /// Host and port.
     fn address(&self) -> String;
@@ -64,12 +64,11 @@ impl Own {
         let mut all = vec!["--listen", "127.0.0.1:0"];
         all.extend(arguments);
         let taffrail = Taffrail::start_command("gateway", config, &all);
-        let line = taffrail.wait_for_log("the gateway listens on ");
-        let address = line.split_once("://").unwrap().1.to_owned();
+        let address = taffrail.gateway();
         Own { taffrail, address }
     }
 
-    /// The process, to be told to end.
+    /// The process, to end it.
     pub fn process(&mut self) -> &mut Taffrail {
         &mut self.taffrail
     }

@@ -1,4 +1,4 @@
-//! The names that a running Taffrail shows, kept in files: tests/docs.rs wants every documented name to be in one.
+//! The names that a running Taffrail shows, kept in files: tests/agent/docs.rs wants every documented name to be in one.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

@@ -9,16 +9,18 @@ use std::time::Duration;
 use rustix::fs::{CWD, Mode, OFlags, mkfifoat, open};
 use tempfile::TempDir;
 
+use super::recorded;
+
 /// A copy of the recorded host, which can be changed.
 pub fn copied_host() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
-    let recorded = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/hosts/debian-12-vm/after/.");
+    let recorded = recorded::host("debian-12-vm").join("after/.");
     let copied = Command::new("cp").arg("-a").arg(recorded).arg(folder.path()).status().unwrap();
     assert!(copied.success());
     folder
 }
 
-/// A file of such a host. While it hangs, it is a FIFO: whoever opens it waits.
+/// A file of such a host. While it hangs, it is a FIFO: a process that opens it waits.
 pub struct HangingFile {
     path: PathBuf,
     content: Vec<u8>,
@@ -36,7 +38,7 @@ impl HangingFile {
         HangingFile { path, content, fifo }
     }
 
-    /// Whoever opens it from now on waits.
+    /// A process that opens it from now on waits.
     pub fn hang(&self) {
         let new = self.fifo.with_extension("new");
         fs::hard_link(&self.fifo, &new).unwrap();
@@ -45,7 +47,7 @@ impl HangingFile {
         let _ = fs::remove_file(new);
     }
 
-    /// The file is as it was, and whoever waits goes on, and finds that what he has opened is not read from the start.
+    /// The file is as it was, and a process that waits goes on, and finds that what it has opened is not read from the start.
     pub fn answer(&self) {
         let new = self.fifo.with_extension("new");
         fs::write(&new, &self.content).unwrap();
@@ -53,7 +55,7 @@ impl HangingFile {
         self.release();
     }
 
-    /// Whoever still waits goes on: one may have opened the file just before it was another.
+    /// A process that still waits goes on: one may have opened the file just before it was another.
     pub fn release(&self) {
         while let Ok(writer) = open(&self.fifo, OFlags::WRONLY | OFlags::NONBLOCK, Mode::empty()) {
             let _ = rustix::io::write(&writer, &self.content);

@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 
-use super::PATIENCE;
+use super::LONG_TIMEOUT;
 
 /// A request.
 #[derive(Clone, Debug)]
@@ -63,7 +63,7 @@ impl Request {
     /// Sends it over a connection of its own.
     pub fn send(&self, address: &str) -> Reply {
         let mut stream = TcpStream::connect(address).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_read_timeout(Some(LONG_TIMEOUT)).unwrap();
         stream.write_all(&self.bytes()).unwrap();
         if matches!(self.framing, Framing::TooShort | Framing::Unended) {
             stream.shutdown(Shutdown::Write).unwrap();

@@ -2,9 +2,9 @@
 
 use std::os::unix::net::UnixDatagram;
 
-use super::PATIENCE;
+use super::LONG_TIMEOUT;
 
-/// The manager's end of what is told.
+/// The manager's end of the socket.
 pub struct Manager {
     socket: UnixDatagram,
     path: String,
@@ -16,7 +16,7 @@ impl Manager {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("notify");
         let socket = UnixDatagram::bind(&path).unwrap();
-        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        socket.set_read_timeout(Some(LONG_TIMEOUT)).unwrap();
         Manager { socket, path: path.to_str().unwrap().to_owned(), _folder: folder }
     }
 
@@ -28,7 +28,7 @@ impl Manager {
     /// The address that Taffrail listens on, once it is ready.
     pub fn address(&self) -> String {
         let ready = self.next();
-        let address = ready.split_once("pulled at ").unwrap_or_else(|| panic!("{ready}")).1;
+        let address = ready.split_once("scraped at ").unwrap_or_else(|| panic!("{ready}")).1;
         address.split([';', ',', '\n']).next().unwrap().to_owned()
     }
 

@@ -3,6 +3,8 @@
 // Each test uses its own part of this module.
 #![allow(dead_code, unreachable_pub)]
 
+pub mod aws;
+pub mod browser;
 pub mod cgroups;
 pub mod clock;
 pub mod disk;
@@ -15,11 +17,14 @@ pub mod http;
 pub mod manager;
 pub mod python;
 pub mod real;
+#[path = "../common/recorded.rs"]
+pub mod recorded;
 pub mod series;
 pub mod server;
 pub mod tls;
 pub mod wire;
 
+use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
@@ -31,7 +36,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 /// Long enough for what must happen to happen, however busy the machine is.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const LONG_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Waits until `done` gives a value, and fails with `what` if it does not.
 pub fn wait_until<T>(what: &str, mut done: impl FnMut() -> Option<T>) -> T {
@@ -40,14 +45,22 @@ pub fn wait_until<T>(what: &str, mut done: impl FnMut() -> Option<T>) -> T {
         if let Some(value) = done() {
             return value;
         }
-        assert!(start.elapsed() < PATIENCE, "waited in vain: {what}");
+        assert!(start.elapsed() < LONG_TIMEOUT, "waited in vain: {what}");
         thread::sleep(Duration::from_millis(20));
     }
 }
 
+/// While it is held, no other test, not even of another program, has containers or mounts that hang: all of them see all of
+/// the machine's cgroups and mounts.
+pub fn alone() -> File {
+    let lock = File::create(Path::new(env!("CARGO_TARGET_TMPDIR")).join("alone")).unwrap();
+    lock.lock().unwrap();
+    lock
+}
+
 /// The `[host]` section for a recorded host, which is the same on every machine.
 pub fn recorded_host() -> String {
-    host_section(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/hosts/debian-12-vm/after"))
+    host_section(&recorded::host("debian-12-vm").join("after"))
 }
 
 /// The `[host]` section for the host in `tree`.
@@ -82,6 +95,7 @@ pub fn printed(output: &Output) -> (String, String) {
 pub struct Taffrail {
     child: Child,
     log: Arc<Mutex<Vec<String>>>,
+    log_reader: thread::JoinHandle<()>,
     config: PathBuf,
     folder: TempDir,
 }
@@ -111,6 +125,9 @@ pub fn sample(exposition: &str, series: &str) -> Option<f64> {
     let value = |line: &str| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok();
     exposition.lines().find_map(value)
 }
+
+/// What the log says of a listener for both versions of IP.
+const DUAL_STACK: &str = " (IPv6 and IPv4)";
 
 impl Taffrail {
     /// Starts with this configuration on a port of the kernel's choice, and waits until it listens.
@@ -151,6 +168,23 @@ impl Taffrail {
         taffrail
     }
 
+    /// Starts like [`Taffrail::start`] in the mount, network and PID namespaces of a process, whose end ends it.
+    pub fn start_beside(pid: u32, config: &str) -> Self {
+        let mut command = Command::new("nsenter");
+        command.args([
+            "--target",
+            &pid.to_string(),
+            "--mount",
+            "--net",
+            "--pid",
+            env!("CARGO_BIN_EXE_taffrail"),
+            "run",
+        ]);
+        let taffrail = Self::spawn(command, config, &["--listen", "127.0.0.1:0"]);
+        taffrail.wait_for_log("listening on");
+        taffrail
+    }
+
     fn spawn(mut command: Command, config: &str, arguments: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("taffrail.toml");
@@ -159,8 +193,9 @@ impl Taffrail {
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let log = Arc::new(Mutex::new(Vec::new()));
         let (lines, gathered) = (BufReader::new(child.stderr.take().unwrap()).lines(), log.clone());
-        thread::spawn(move || lines.map_while(Result::ok).for_each(|line| gathered.lock().unwrap().push(line)));
-        Taffrail { child, log, config: path, folder }
+        let gather = move || lines.map_while(Result::ok).for_each(|line| gathered.lock().unwrap().push(line));
+        let log_reader = thread::spawn(gather);
+        Taffrail { child, log, log_reader, config: path, folder }
     }
 
     /// A folder that lives as long as this Taffrail.
@@ -189,10 +224,16 @@ impl Taffrail {
         })
     }
 
+    /// The address of the gateway, which listens after the agent does.
+    pub fn gateway(&self) -> String {
+        self.wait_for_log("the gateway listens on ").split_once("://").unwrap().1.replace(DUAL_STACK, "")
+    }
+
     /// The addresses that were listened on, in the order of the log.
     pub fn addresses(&self) -> Vec<String> {
         let address = |line: String| {
-            Some(line.split_once("listening on http")?.1.split_once("://")?.1.strip_suffix("/metrics")?.to_owned())
+            let url = line.split_once("listening on http")?.1.split_once("://")?.1.trim_end_matches(DUAL_STACK);
+            Some(url.strip_suffix("/metrics")?.to_owned())
         };
         self.log().into_iter().filter_map(address).collect()
     }
@@ -214,12 +255,12 @@ impl Taffrail {
         &self.config
     }
 
-    /// Writes another configuration, of which Taffrail is not told.
+    /// Writes another configuration, without a signal to Taffrail.
     pub fn write_config(&self, config: &str) {
         std::fs::write(&self.config, config).unwrap();
     }
 
-    /// Takes another configuration, and waits until the log tells what became of it.
+    /// Takes another configuration, and waits until the log reports the result.
     pub fn reload(&self, config: &str) {
         let before = self.logged("reloaded");
         self.configure(config);
@@ -242,6 +283,13 @@ impl Taffrail {
         wait_until("the end of Taffrail", || child.try_wait().unwrap())
     }
 
+    /// Waits for the end, and returns the whole log.
+    pub fn wait_for_whole_log(&mut self) -> Vec<String> {
+        self.wait();
+        wait_until("the end of the log", || self.log_reader.is_finished().then_some(()));
+        self.log()
+    }
+
     /// The number of the process's threads.
     pub fn threads(&self) -> usize {
         std::fs::read_dir(format!("/proc/{}/task", self.pid())).unwrap().count()
@@ -260,7 +308,7 @@ pub fn get(url: &str, headers: &[(&str, &str)]) -> Result<Answer, ureq::Error> {
     let agent: ureq::Agent = ureq::Agent::config_builder()
         .http_status_as_error(false)
         .accept_encoding(ureq::config::AutoHeaderValue::None)
-        .timeout_global(Some(PATIENCE))
+        .timeout_global(Some(LONG_TIMEOUT))
         .build()
         .into();
     let mut request = agent.get(url);

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::net::{TcpListener, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
+use super::python::run;
 use super::{get, wait_until};
 
 /// A server that runs until it is dropped.
@@ -102,6 +103,30 @@ pub fn prometheus_at(port: u16, folder: &Path, targets: &[(&str, &str)], more: &
     Server::start(command, port, "/-/ready")
 }
 
+/// Has a Prometheus that keeps its data in `folder` evaluate the rules in the files `rules` (a pattern) every second, and gives
+/// the number of their groups.
+pub fn load_rules(prometheus: &Server, folder: &Path, rules: &Path) -> usize {
+    let config = folder.join("prometheus.yml");
+    let text = std::fs::read_to_string(&config).unwrap();
+    let text = text.replacen("scrape_interval: 1s", "scrape_interval: 1s, evaluation_interval: 1s", 1);
+    std::fs::write(&config, format!("{text}rule_files: ['{}']\n", rules.display())).unwrap();
+    prometheus.signal_reload();
+    wait_until("rules", || {
+        let groups = prometheus.json("/api/v1/rules")["data"]["groups"].as_array()?.len();
+        (groups > 0).then_some(groups)
+    })
+}
+
+/// The program of a peer's newest release, which `peer` of benches/common builds of the Go module proxy, once, into the folder
+/// that Cargo has for tests' files.
+pub fn newest_peer(name: &str) -> PathBuf {
+    let mut peer = Command::new("bash");
+    peer.args(["-c", &format!("set -euo pipefail; . benches/common; peer {name}")]);
+    peer.current_dir(env!("CARGO_MANIFEST_DIR"));
+    let printed = run(peer.env("PEERS", Path::new(env!("CARGO_TARGET_TMPDIR")).join("peers")));
+    printed.trim_end().into()
+}
+
 /// InfluxDB 1.x, which keeps its data in `folder`.
 pub fn influxdb(folder: &Path, port: u16) -> Server {
     let path = |name: &str| folder.join(name).display().to_string();
@@ -118,7 +143,7 @@ pub fn influxdb(folder: &Path, port: u16) -> Server {
     Server::start(command, port, "/ping")
 }
 
-/// A port that nothing listens on, and that nobody else is given: below those that the kernel gives to outgoing
+/// A port that nothing listens on, and that no other caller is given: below those that the kernel gives to outgoing
 /// connections, which may take a port between this and its use.
 pub fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);

@@ -8,6 +8,8 @@ pub struct Series {
     pub name: String,
     pub labels: BTreeMap<String, String>,
     pub value: f64,
+    /// Its timestamp in milliseconds. Taffrail's own samples have none.
+    pub timestamp: Option<f64>,
 }
 
 impl Series {
@@ -27,7 +29,7 @@ impl Series {
 pub struct Exposition(pub Vec<Series>);
 
 impl Exposition {
-    /// Parses text 0.0.4, whose samples have no timestamps.
+    /// Parses text 0.0.4.
     pub fn parse(text: &str) -> Self {
         Exposition(text.lines().filter(|line| !line.starts_with('#') && !line.is_empty()).map(sample).collect())
     }
@@ -71,8 +73,8 @@ impl Exposition {
 }
 
 fn sample(line: &str) -> Series {
-    let (series, value) = line.rsplit_once(' ').unwrap_or_else(|| panic!("no sample: {line}"));
-    let (name, mut rest) = series.split_once('{').unwrap_or((series, "}"));
+    let end = line.find(['{', ' ']).unwrap_or_else(|| panic!("no sample: {line}"));
+    let (name, mut rest) = (&line[..end], line[end..].trim_start_matches('{'));
     let mut labels = BTreeMap::new();
     while let Some((label, quoted)) = rest.trim_start_matches(',').split_once("=\"") {
         let mut value = String::new();
@@ -91,6 +93,8 @@ fn sample(line: &str) -> Series {
         labels.insert(label.to_owned(), value);
         rest = &quoted[end + 1..];
     }
-    let value = value.parse().unwrap_or_else(|error| panic!("{error}: {line}"));
-    Series { name: name.to_owned(), labels, value }
+    let mut numbers = rest.trim_start_matches('}').split_whitespace();
+    let mut number = || numbers.next().map(|text| text.parse().unwrap_or_else(|error| panic!("{error}: {line}")));
+    let value = number().unwrap_or_else(|| panic!("no value: {line}"));
+    Series { name: name.to_owned(), labels, value, timestamp: number() }
 }

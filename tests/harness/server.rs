@@ -1,4 +1,4 @@
-//! A server that answers writes as a test tells it to, and remembers them.
+//! A server that answers writes as a test scripts it, and remembers them.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -36,6 +36,14 @@ pub struct Reply {
     pub body: String,
 }
 
+impl Reply {
+    /// As it is sent.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let Reply { status, headers, body } = self;
+        format!("HTTP/1.1 {status} x\r\ncontent-length: {}\r\n{headers}\r\n{body}", body.len()).into_bytes()
+    }
+}
+
 /// An answer with this status and body.
 pub fn reply(status: u16, body: &str) -> Reply {
     Reply { status, headers: String::new(), body: body.to_owned() }
@@ -65,11 +73,11 @@ impl FakeInflux {
         let address = listener.local_addr().unwrap();
         let writes = Arc::new(Mutex::new(Vec::new()));
         let script: Arc<Mutex<Arc<Script>>> = Arc::new(Mutex::new(Arc::new(script)));
-        let (seen, told) = (writes.clone(), script.clone());
+        let (seen, reported) = (writes.clone(), script.clone());
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
-                let (seen, told) = (seen.clone(), told.clone());
-                thread::spawn(move || serve(stream, &seen, &told));
+                let (seen, reported) = (seen.clone(), reported.clone());
+                thread::spawn(move || serve(stream, &seen, &reported));
             }
         });
         FakeInflux { address, writes, script }
@@ -112,9 +120,7 @@ fn serve(stream: TcpStream, seen: &Mutex<Vec<(Post, u16)>>, script: &Mutex<Arc<S
         let script = script.lock().unwrap().clone();
         let reply = script(&write);
         seen.lock().unwrap().push((write, reply.status));
-        let Reply { status, headers, body } = reply;
-        let answer = format!("HTTP/1.1 {status} x\r\ncontent-length: {}\r\n{headers}\r\n{body}", body.len());
-        if reader.get_mut().write_all(answer.as_bytes()).is_err() {
+        if reader.get_mut().write_all(&reply.to_bytes()).is_err() {
             return;
         }
     }

@@ -10,7 +10,7 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair}
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 
-use super::server::{Post, read_write};
+use super::server::{Post, Reply, read_write, reply};
 
 /// A certificate for 127.0.0.1, the authority that signed it, and one that did not.
 pub struct Certificates {
@@ -65,7 +65,7 @@ impl Certificates {
         };
         let connection = ClientConnection::new(Arc::new(config), "127.0.0.1".try_into().unwrap()).unwrap();
         let stream = TcpStream::connect(address).unwrap();
-        stream.set_read_timeout(Some(super::PATIENCE)).unwrap();
+        stream.set_read_timeout(Some(super::LONG_TIMEOUT)).unwrap();
         StreamOwned::new(connection, stream)
     }
 
@@ -112,6 +112,16 @@ pub fn server(certificates: &Certificates) -> TlsServer {
 
 /// The same with this certificate.
 pub fn server_with(certificate: CertificateDer<'static>, key: PrivateKeyDer<'static>) -> TlsServer {
+    answering(certificate, key, |_| reply(204, ""))
+}
+
+/// A server that has the certificate, and answers by `script`.
+pub fn answering(
+    certificate: CertificateDer<'static>,
+    key: PrivateKeyDer<'static>,
+    script: impl Fn(&Post) -> Reply + Send + Sync + 'static,
+) -> TlsServer {
+    let script = Arc::new(script);
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -127,12 +137,13 @@ pub fn server_with(certificate: CertificateDer<'static>, key: PrivateKeyDer<'sta
     thread::spawn(move || {
         for stream in listener.incoming().map_while(Result::ok) {
             let connection = ServerConnection::new(config.clone()).unwrap();
-            let seen = seen.clone();
+            let (seen, script) = (seen.clone(), script.clone());
             thread::spawn(move || {
                 let mut reader = BufReader::new(StreamOwned::new(connection, stream));
                 while let Some(post) = read_write(&mut reader) {
+                    let reply = script(&post);
                     seen.lock().unwrap().push(post);
-                    if reader.get_mut().write_all(b"HTTP/1.1 204 x\r\ncontent-length: 0\r\n\r\n").is_err() {
+                    if reader.get_mut().write_all(&reply.to_bytes()).is_err() {
                         return;
                     }
                 }

@@ -1,4 +1,4 @@
-//! Which metrics go into which request, so that the fewest requests ask for all of them and none is billed twice.
+//! Distributes metrics over requests: as few requests as possible, and no metric billed twice.
 
 use std::sync::Arc;
 
@@ -6,42 +6,42 @@ use super::budget::STATISTICS_PER_METRIC;
 use super::id::Id;
 use super::metric::Metric;
 
-/// Queries in a request, at the most: one for each statistic of each metric.
+/// Maximum queries in a request: one for each statistic of each metric.
 const MAX_QUERIES: usize = 500;
-/// Bytes of a request, at the most. <https://github.com/influxdata/telegraf/issues/10842>
+/// Maximum size of a request in bytes. <https://github.com/influxdata/telegraf/issues/10842>
 const MAX_BYTES: usize = 614_400;
-/// Datums in an answer, at the most.
+/// Maximum data points in a response.
 const MAX_DATUMS: usize = 100_800;
 
-/// What makes requests of one job alike.
+/// What the requests of one job have in common.
 #[derive(Clone, Debug)]
 pub(super) struct Shape<'j> {
     /// The namespace.
     pub(super) namespace: &'j str,
     /// The statistics of each metric.
     pub(super) statistics: &'j [String],
-    /// How many periods are asked for.
+    /// Number of periods in a request.
     pub(super) periods: usize,
-    /// How many metrics, as they are billed, a request may ask for.
-    pub(super) most_billed: usize,
+    /// Maximum billed metrics in a request.
+    pub(super) max_billed: usize,
 }
 
 impl Shape<'_> {
-    /// As how many a metric is billed.
+    /// Number of metrics that one metric is billed as.
     pub(super) fn billed(&self) -> usize {
         self.statistics.len().div_ceil(STATISTICS_PER_METRIC)
     }
 
-    /// Parts `metrics` into requests, in their order. All statistics of a metric are in one request.
+    /// Splits `metrics` into requests, in order. All statistics of a metric are in the same request.
     pub(super) fn split<'m>(&self, metrics: &'m [Arc<Metric>]) -> Vec<&'m [Arc<Metric>]> {
         let by_datums = MAX_DATUMS / self.periods.max(1) / self.statistics.len().max(1);
         let by_queries = MAX_QUERIES / self.statistics.len().max(1);
-        let most = by_queries.min(by_datums).min(self.most_billed / self.billed().max(1)).max(1);
+        let max = by_queries.min(by_datums).min(self.max_billed / self.billed().max(1)).max(1);
         let mut batches = Vec::new();
         let (mut start, mut bytes) = (0, REQUEST_BYTES);
         for (index, metric) in metrics.iter().enumerate() {
             let size = self.bytes_of(&metric.id);
-            if index > start && (index - start == most || bytes + size > MAX_BYTES) {
+            if index > start && (index - start == max || bytes + size > MAX_BYTES) {
                 batches.push(&metrics[start..index]);
                 (start, bytes) = (index, REQUEST_BYTES);
             }
@@ -53,7 +53,7 @@ impl Shape<'_> {
         batches
     }
 
-    /// How many bytes the queries of a metric take in CBOR, at the most.
+    /// Upper bound of the CBOR size of the queries for a metric, in bytes.
     fn bytes_of(&self, metric: &Id) -> usize {
         let dimensions: usize =
             metric.dimensions.iter().map(|(name, value)| DIMENSION_BYTES + name.len() + value.len()).sum();
@@ -62,11 +62,11 @@ impl Shape<'_> {
     }
 }
 
-/// What a request takes without its queries.
+/// Size of a request without queries, in bytes.
 const REQUEST_BYTES: usize = 256;
-/// What a query takes without its names: the keys, lengths, the id, an account's number.
+/// Size of a query without names, in bytes: keys, lengths, id, account number.
 const QUERY_BYTES: usize = 140;
-/// What a dimension takes without its name and value.
+/// Size of a dimension without name and value, in bytes.
 const DIMENSION_BYTES: usize = 20;
 
 #[cfg(test)]
@@ -83,9 +83,9 @@ mod tests {
         (0..count).map(id).map(metric).collect()
     }
 
-    fn sizes(count: usize, statistics: usize, periods: usize, most_billed: usize, dimension: usize) -> Vec<usize> {
+    fn sizes(count: usize, statistics: usize, periods: usize, max_billed: usize, dimension: usize) -> Vec<usize> {
         let statistics: Vec<String> = (0..statistics).map(|index| format!("p{index}")).collect();
-        let shape = Shape { namespace: "AWS/EC2", statistics: &statistics, periods, most_billed };
+        let shape = Shape { namespace: "AWS/EC2", statistics: &statistics, periods, max_billed };
         shape.split(&metrics(count, dimension)).iter().map(|batch| batch.len()).collect()
     }
 

@@ -1,68 +1,78 @@
-//! What a job may cost, and what it has cost. Prices are AWS's published ones of most regions.
+//! What a job may cost, and has cost. Prices are those that AWS publishes for most regions.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::aws::{Kind, Problem};
 use crate::config::{Key, KeyInfo, Section};
 
-/// What GetMetricData costs for one metric of up to five statistics.
+/// Price of GetMetricData for one metric with up to five statistics.
 pub(super) const DOLLARS_PER_METRIC: f64 = 0.01 / 1000.0;
-/// What one request costs of ListMetrics and PutMetricData.
+/// Price of one ListMetrics or PutMetricData request.
 pub(super) const DOLLARS_PER_REQUEST: f64 = 0.01 / 1000.0;
-/// How many statistics of a metric are billed as one metric.
+/// Number of statistics of a metric that are billed as one metric.
 pub(super) const STATISTICS_PER_METRIC: usize = 5;
-/// What AWS takes for a month.
+/// Hours in a month, as AWS counts them.
 pub(super) const HOURS_PER_MONTH: f64 = 730.0;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// What may be spent in an hour.
+/// A spending limit for each hour.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Budget {
-    /// Requests of any kind.
+    /// Requests of any type.
     pub(super) requests_per_hour: Option<usize>,
-    /// Metrics as they are billed.
+    /// Billed metrics.
     pub(super) metrics_per_hour: Option<usize>,
-    /// Dollars in a month, in equal parts for each hour.
+    /// Dollars a month, divided evenly over its hours.
     pub(super) dollars_per_month: Option<f64>,
+    /// Dollars for the data that one outage or stop missed.
+    pub(super) dollars_per_catch_up: Option<f64>,
 }
 
-const REQUESTS: Key<usize> = Key::optional("requests_per_hour", "Requests to AWS in any hour, at the most.");
+const REQUESTS: Key<usize> = Key::optional("requests_per_hour", "Maximum number of requests to AWS in any hour.");
 const METRICS: Key<usize> = Key::optional(
     "metrics_per_hour",
-    "Metrics asked for in any hour, at the most, as they are billed: up to five statistics are one.",
+    "Maximum number of metrics requested in any hour, as billed: up to five statistics count as one.",
 );
 const DOLLARS: Key<f64> = Key::optional(
     "dollars_per_month",
-    "Dollars in a month, at the most, by AWS's published prices; each hour has its part.",
+    "Maximum cost per month in dollars, by AWS's published prices; each hour gets an equal part.",
+);
+
+const CATCH_UP_DOLLARS: Key<f64> = Key::optional(
+    "dollars_per_catch_up",
+    "Maximum cost in dollars of catching up after one outage or stop, see `catch_up`. Each metric is billed once, regardless of the length.",
 );
 
 /// The settings of `[collectors.cloudwatch.budget]`.
-pub(super) const KEYS: &[KeyInfo] = &[REQUESTS.info(), METRICS.info(), DOLLARS.info()];
+pub(super) const KEYS: &[KeyInfo] = &[REQUESTS.info(), METRICS.info(), DOLLARS.info(), CATCH_UP_DOLLARS.info()];
 
-/// What something costs.
+/// A cost.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Cost {
     /// Requests.
     pub(super) requests: usize,
-    /// Metrics as they are billed.
+    /// Billed metrics.
     pub(super) metrics: usize,
     /// Dollars.
     pub(super) dollars: f64,
 }
 
 impl Cost {
-    /// A request of GetMetricData for this many metrics, as they are billed.
+    /// The cost of a GetMetricData request for this number of billed metrics.
     pub(super) fn of_data(metrics: usize) -> Cost {
         Cost { requests: 1, metrics, dollars: metrics as f64 * DOLLARS_PER_METRIC }
     }
 
-    /// A request of ListMetrics.
+    /// The cost of a ListMetrics request.
     pub(super) fn of_list() -> Cost {
         Cost { requests: 1, metrics: 0, dollars: DOLLARS_PER_REQUEST }
     }
 
-    /// A request that is not billed.
+    /// The cost of a request that is free.
     pub(super) fn free() -> Cost {
         Cost { requests: 1, metrics: 0, dollars: 0.0 }
     }
@@ -83,42 +93,43 @@ impl Budget {
             requests_per_hour: section.optional(&REQUESTS),
             metrics_per_hour: section.optional(&METRICS),
             dollars_per_month: section.optional(&DOLLARS),
+            dollars_per_catch_up: section.optional(&CATCH_UP_DOLLARS),
         }
     }
 
-    /// Whether `spent` may be spent in an hour.
+    /// Whether `spent` is within the limit for an hour.
     fn allows(&self, spent: Cost) -> bool {
-        // A fraction of a cent is a matter of rounding.
+        // Tolerates rounding below a cent.
         const ROUNDING: f64 = 1e-9;
-        self.requests_per_hour.is_none_or(|most| spent.requests <= most)
-            && self.metrics_per_hour.is_none_or(|most| spent.metrics <= most)
-            && self.dollars_per_month.is_none_or(|most| spent.dollars <= most / HOURS_PER_MONTH + ROUNDING)
+        self.requests_per_hour.is_none_or(|max| spent.requests <= max)
+            && self.metrics_per_hour.is_none_or(|max| spent.metrics <= max)
+            && self.dollars_per_month.is_none_or(|max| spent.dollars <= max / HOURS_PER_MONTH + ROUNDING)
     }
 
-    /// How many metrics, as they are billed, one hour allows.
+    /// Maximum billed metrics in an hour.
     pub(super) fn metrics_in_an_hour(&self) -> Option<usize> {
-        let by_dollars = self.dollars_per_month.map(|most| (most / HOURS_PER_MONTH / DOLLARS_PER_METRIC) as usize);
+        let by_dollars = self.dollars_per_month.map(|max| (max / HOURS_PER_MONTH / DOLLARS_PER_METRIC) as usize);
         self.metrics_per_hour.into_iter().chain(by_dollars).min()
     }
 }
 
-/// What was spent in the last hour.
+/// Spending in the last hour.
 #[derive(Debug, Default)]
-pub(super) struct Purse {
+pub(super) struct Ledger {
     budget: Budget,
     /// Oldest first.
     spent: VecDeque<(Instant, Cost)>,
 }
 
-impl Purse {
-    /// A purse of which nothing was spent.
+impl Ledger {
+    /// An account without spending.
     pub(super) fn new(budget: Budget) -> Self {
-        Purse { budget, spent: VecDeque::new() }
+        Ledger { budget, spent: VecDeque::new() }
     }
 
-    /// Spends `cost` at `now`, if any hour's budget allows it.
+    /// Spends `cost` at `now`, if the limit of every hour allows it.
     pub(super) fn spend(&mut self, cost: Cost, now: Instant) -> bool {
-        if self.budget == Budget::default() {
+        if self.budget == (Budget { dollars_per_catch_up: self.budget.dollars_per_catch_up, ..Budget::default() }) {
             return true;
         }
         while self.spent.front().is_some_and(|(at, _)| now.saturating_duration_since(*at) >= HOUR) {
@@ -133,31 +144,65 @@ impl Purse {
     }
 }
 
+/// Spending of one target, from the budget that all targets of the job share.
+#[derive(Debug)]
+pub(super) struct Spending {
+    ledger: Arc<Mutex<Ledger>>,
+    /// Queries: each statistic of each metric.
+    pub(super) queries: AtomicU64,
+    /// Billed metrics.
+    pub(super) billed: AtomicU64,
+    /// Metrics that were deferred because the budget was exhausted.
+    pub(super) deferred: AtomicU64,
+}
+
+impl Spending {
+    /// No spending yet, within `ledger`.
+    pub(super) fn new(ledger: Arc<Mutex<Ledger>>) -> Self {
+        let [queries, billed, deferred] = [const { AtomicU64::new(0) }; 3];
+        Spending { ledger, queries, billed, deferred }
+    }
+
+    /// Spends `cost`.
+    ///
+    /// # Errors
+    /// The budget is exhausted.
+    pub(super) fn spend(&self, cost: Cost) -> Result<(), Problem> {
+        let is_allowed = self.ledger.lock().unwrap_or_else(PoisonError::into_inner).spend(cost, Instant::now());
+        if !is_allowed {
+            let message = "the job's budget of this hour is used up: it asks for less often than it is told to";
+            return Err(Problem { kind: Kind::Budget, message: message.to_owned() });
+        }
+        self.billed.fetch_add(cost.metrics as u64, Relaxed);
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn what_an_hour_allows_is_spent_and_no_more() {
-        let mut purse = Purse::new(Budget { metrics_per_hour: Some(1000), ..Budget::default() });
+        let mut ledger = Ledger::new(Budget { metrics_per_hour: Some(1000), ..Budget::default() });
         let start = Instant::now();
-        assert!(purse.spend(Cost::of_data(600), start));
-        assert!(!purse.spend(Cost::of_data(500), start + Duration::from_secs(60)));
-        assert!(purse.spend(Cost::of_data(400), start + Duration::from_secs(60)));
-        assert!(!purse.spend(Cost::of_data(1), start + Duration::from_secs(3599)));
-        assert!(purse.spend(Cost::of_data(600), start + Duration::from_secs(3600)));
+        assert!(ledger.spend(Cost::of_data(600), start));
+        assert!(!ledger.spend(Cost::of_data(500), start + Duration::from_secs(60)));
+        assert!(ledger.spend(Cost::of_data(400), start + Duration::from_secs(60)));
+        assert!(!ledger.spend(Cost::of_data(1), start + Duration::from_secs(3599)));
+        assert!(ledger.spend(Cost::of_data(600), start + Duration::from_secs(3600)));
     }
 
     #[test]
     fn dollars_and_requests_are_bounds_too() {
         let now = Instant::now();
-        let mut dollars = Purse::new(Budget { dollars_per_month: Some(7.3), ..Budget::default() });
+        let mut dollars = Ledger::new(Budget { dollars_per_month: Some(7.3), ..Budget::default() });
         assert!(dollars.spend(Cost::of_data(1000), now) && !dollars.spend(Cost::of_data(1), now));
         assert!(dollars.spend(Cost::free(), now));
-        let mut requests = Purse::new(Budget { requests_per_hour: Some(2), ..Budget::default() });
+        let mut requests = Ledger::new(Budget { requests_per_hour: Some(2), ..Budget::default() });
         assert!(requests.spend(Cost::free(), now) && requests.spend(Cost::of_list(), now));
         assert!(!requests.spend(Cost::free(), now));
-        let mut unbounded = Purse::new(Budget::default());
+        let mut unbounded = Ledger::new(Budget::default());
         assert!((0..100).all(|_| unbounded.spend(Cost::of_data(usize::MAX / 1000), now)));
     }
 }

@@ -1,30 +1,33 @@
-//! Which metrics there are, and of which resources.
+//! Discovers metrics, and the resources they belong to.
 
 use std::collections::BTreeMap;
 
 use aws_sdk_cloudwatch::types::{DimensionFilter, Metric as Listed, RecentlyActive};
-use aws_sdk_resourcegroupstagging::types::{ResourceTagMapping, TagFilter};
+use aws_sdk_resourcegroupstagging::types::ResourceTagMapping;
 
 use super::budget::Cost;
+use super::budget::Spending;
 use super::id::Id;
-use super::resources::{Resource, Resources, service_of};
+use super::resources::{Resource, Resources, Service, service_of};
+use super::services;
 use super::settings::{Discovered, Job};
-use super::spending::Spending;
 use crate::aws::{Clients, Operation, Problem};
 use crate::config::Globs;
 
-/// Resources in a page of the tagging API; it gives no more.
+/// Page size of the tagging API; its maximum.
 const RESOURCES_PER_PAGE: i32 = 100;
 
-/// Lists the metrics that `wanted` chooses; no more than one beyond its limit.
+/// Lists the metrics that `wanted` selects, up to one more than its limit. Unless `is_recent`, also those without recent
+/// data.
 ///
 /// # Errors
-/// Why a page of the list did not come; what came before it is of no use.
+/// Why a page of the list is missing. The pages before it are discarded.
 pub(super) async fn list(
     job: &Job,
     wanted: &Discovered,
     clients: &Clients,
     spending: &Spending,
+    is_recent: bool,
 ) -> Result<Vec<Id>, Problem> {
     let mut found = Vec::new();
     let mut token = None;
@@ -34,7 +37,7 @@ pub(super) async fn list(
         let request = request
             .set_metric_name(one_name(&wanted.metrics))
             .set_dimensions(filters(&wanted.dimensions))
-            .set_recently_active(wanted.recently_active.then_some(RecentlyActive::Pt3H))
+            .set_recently_active((wanted.recently_active && is_recent).then_some(RecentlyActive::Pt3H))
             .set_include_linked_accounts(job.linked_accounts.then_some(true));
         let page = request.send().await;
         let page = page.map_err(|error| Problem::of(Operation::ListMetrics, &clients.region, &error))?;
@@ -44,7 +47,7 @@ pub(super) async fn list(
             found.extend(id_of(metric, owner).filter(|id| wanted.wants(id)));
         }
         if found.len() > wanted.limit {
-            // Some servers list a metric several times.
+            // Some servers list a metric more than once.
             found.sort();
             found.dedup();
             found.truncate(wanted.limit + 1);
@@ -78,6 +81,8 @@ fn id_of(metric: Listed, owner: Option<String>) -> Option<Id> {
     let mut dimensions: Vec<(String, String)> =
         dimensions.filter_map(|dimension| Some((dimension.name?, dimension.value?))).collect();
     dimensions.sort();
+    // Many of these are retained.
+    dimensions.shrink_to_fit();
     Some(Id { name: metric.metric_name?, dimensions, owner })
 }
 
@@ -94,10 +99,10 @@ impl Discovered {
     }
 }
 
-/// The resources of the job's namespace whose tags are as `wanted` has them.
+/// The resources in the namespace of the job whose tags match `wanted`.
 ///
 /// # Errors
-/// Why a page of them did not come.
+/// Why a page is missing.
 pub(super) async fn resources(
     job: &Job,
     wanted: &Discovered,
@@ -105,6 +110,24 @@ pub(super) async fn resources(
     spending: &Spending,
 ) -> Result<Resources, Problem> {
     let Some(service) = service_of(&job.namespace) else { return Ok(Resources::default()) };
+    let mut found = match service.is_tagged() {
+        true => tagged(service, wanted, clients, spending).await?,
+        false => Vec::new(),
+    };
+    if let Some(api) = services::service_of(&job.namespace).filter(|_| wanted.service_apis) {
+        found = api.complete(found, clients, spending).await?;
+    }
+    found.retain(|resource| wanted.tags.are_of(resource));
+    Ok(Resources::new(service, found))
+}
+
+/// The resources of the tagging API. It applies some of the conditions on tags.
+async fn tagged(
+    service: &Service,
+    wanted: &Discovered,
+    clients: &Clients,
+    spending: &Spending,
+) -> Result<Vec<Resource>, Problem> {
     let mut found = Vec::new();
     let mut token = String::new();
     loop {
@@ -112,34 +135,20 @@ pub(super) async fn resources(
         let types = service.resource_types.iter().map(|name| (*name).to_owned()).collect();
         let request = clients.tagging.get_resources().set_resource_type_filters(Some(types));
         let request = request
-            .set_tag_filters(tag_filters(&wanted.tags))
+            .set_tag_filters(wanted.tags.filters())
             .resources_per_page(RESOURCES_PER_PAGE)
             .set_pagination_token(Some(token.clone()).filter(|token| !token.is_empty()));
         let page = request.send().await;
         let page = page.map_err(|error| Problem::of(Operation::GetResources, &clients.region, &error))?;
-        let resources = page.resource_tag_mapping_list.unwrap_or_default().into_iter().filter_map(resource_of);
-        found.extend(resources.filter(|resource| has_tags(resource, &wanted.tags)));
+        found.extend(page.resource_tag_mapping_list.unwrap_or_default().into_iter().filter_map(resource_of));
         match page.pagination_token.filter(|next| !next.is_empty() && *next != token) {
             Some(next) => token = next,
-            None => break,
+            None => return Ok(found),
         }
     }
-    Ok(Resources::new(service, found))
-}
-
-fn tag_filters(tags: &BTreeMap<String, Globs>) -> Option<Vec<TagFilter>> {
-    let filter = |(key, values): (&String, &Globs)| {
-        TagFilter::builder().key(key).set_values(values.exact().map(<[String]>::to_vec)).build()
-    };
-    let filters: Vec<TagFilter> = tags.iter().map(filter).collect();
-    (!filters.is_empty()).then_some(filters)
 }
 
 fn resource_of(mapping: ResourceTagMapping) -> Option<Resource> {
     let tags = mapping.tags.unwrap_or_default().into_iter().map(|tag| (tag.key, tag.value)).collect();
-    Some(Resource { arn: mapping.resource_arn?, tags })
-}
-
-fn has_tags(resource: &Resource, wanted: &BTreeMap<String, Globs>) -> bool {
-    wanted.iter().all(|(key, values)| resource.tag(key).is_some_and(|value| values.matches(value)))
+    Some(Resource { arn: mapping.resource_arn?, tags, ..Resource::default() })
 }

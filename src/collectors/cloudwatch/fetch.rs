@@ -1,4 +1,4 @@
-//! Asking for data: one request with its pages, and what becomes of each metric in it.
+//! Fetches data: one request with its pages, and the result for each of its metrics.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -11,58 +11,61 @@ use aws_sdk_cloudwatch::types::{
 
 use super::batches::Shape;
 use super::budget::Cost;
+use super::budget::Spending;
 use super::id::Id;
 use super::id::Seconds;
 use super::metric::Metric;
 use super::settings::Job;
-use super::spending::Spending;
+use super::terms::Terms;
 use crate::aws::{Clients, Kind, Operation, Problem};
 
-/// What came of a request.
+/// The result of a request.
 #[derive(Debug, Default)]
 pub(super) struct Fetched {
     /// The datums.
     pub(super) answers: Vec<Answer>,
-    /// Which of the metrics have to be asked for again.
+    /// The metrics to request again.
     pub(super) again: Vec<usize>,
-    /// Why, or what is wrong with those that came.
+    /// Why, or what is wrong with the data.
     pub(super) problem: Option<Problem>,
 }
 
-/// Datums of one statistic of a metric.
+/// The data points of one statistic of a metric.
 #[derive(Debug)]
 pub(super) struct Answer {
-    /// Which of the request's metrics.
+    /// Index of the metric in the request.
     pub(super) metric: usize,
-    /// Which of the job's statistics.
+    /// Index of the statistic in the job.
     pub(super) statistic: usize,
-    /// When the period of each begins, and its value, in any order.
+    /// Start of the period and value of each data point, in any order.
     pub(super) datums: Vec<(Seconds, f64)>,
 }
 
-/// A request for the data of `metrics` from `start` up to, but without, `end`.
+/// A request for the data of `metrics` from `start` (inclusive) to `end` (exclusive).
 #[derive(Clone)]
 pub(super) struct Request {
     /// The job.
     pub(super) job: Arc<Job>,
+    /// How all of the metrics are fetched.
+    pub(super) terms: Arc<Terms>,
     /// The clients.
     pub(super) clients: Clients,
-    /// What is spent.
+    /// The spending of the job.
     pub(super) spending: Arc<Spending>,
     /// The metrics.
     pub(super) metrics: Vec<Arc<Metric>>,
-    /// The time.
+    /// Start of the range.
     pub(super) start: Seconds,
-    /// The time.
+    /// End of the range.
     pub(super) end: Seconds,
 }
 
 impl Request {
-    /// Asks, page by page. What came before a page that failed is kept.
+    /// Sends the request, page by page. If a page fails, the earlier ones are used.
     pub(super) async fn send(&self) -> Fetched {
         let mut answers = Answers::new(self);
         let mut token = None;
-        let billed = self.metrics.len() * shape(&self.job).billed();
+        let billed = self.metrics.len() * shape(&self.job, &self.terms).billed();
         let mut cost = Cost::of_data(billed);
         let failed = loop {
             if let Err(problem) = self.spending.spend(cost) {
@@ -71,10 +74,10 @@ impl Request {
                 }
                 break Some(problem);
             }
-            // Which pages an answer comes in is AWS's affair; the metrics were paid for with the first.
+            // Only the first page is billed, however many AWS returns.
             cost = Cost::free();
             if token.is_none() {
-                self.spending.queries.fetch_add((self.metrics.len() * self.job.statistics.len()) as u64, Relaxed);
+                self.spending.queries.fetch_add((self.metrics.len() * self.terms.statistics.len()) as u64, Relaxed);
             }
             let page = match self.page(token.clone()).await {
                 Ok(page) => page,
@@ -103,17 +106,17 @@ impl Request {
     }
 
     fn queries(&self) -> Vec<MetricDataQuery> {
-        let mut queries = Vec::with_capacity(self.metrics.len() * self.job.statistics.len());
+        let mut queries = Vec::with_capacity(self.metrics.len() * self.terms.statistics.len());
         for (index, metric) in self.metrics.iter().enumerate() {
-            let asked = asked(&self.job.namespace, &metric.id);
-            for (statistic, name) in self.job.statistics.iter().enumerate() {
+            let queried = queried(&self.job.namespace, &metric.id);
+            for (statistic, name) in self.terms.statistics.iter().enumerate() {
                 let stat = MetricStat::builder()
-                    .metric(asked.clone())
-                    .period(self.job.schedule.period.as_secs() as i32)
+                    .metric(queried.clone())
+                    .period(self.terms.schedule.period.as_secs() as i32)
                     .stat(name)
                     .build();
                 let query = MetricDataQuery::builder()
-                    .id(format!("q{}", index * self.job.statistics.len() + statistic))
+                    .id(format!("q{}", index * self.terms.statistics.len() + statistic))
                     .metric_stat(stat)
                     .set_account_id(metric.id.owner.clone());
                 queries.push(query.build());
@@ -123,34 +126,34 @@ impl Request {
     }
 }
 
-/// The shape of the job's requests of its usual window.
-pub(super) fn shape(job: &Job) -> Shape<'_> {
-    let schedule = &job.schedule;
+/// The request layout for the usual window of `terms`; other ranges have other `periods`.
+pub(super) fn shape<'j>(job: &'j Job, terms: &'j Terms) -> Shape<'j> {
+    let schedule = &terms.schedule;
     Shape {
         namespace: &job.namespace,
-        statistics: &job.statistics,
+        statistics: &terms.statistics,
         periods: (schedule.window.as_secs() / schedule.period.as_secs()) as usize,
-        most_billed: job.budget.metrics_in_an_hour().unwrap_or(usize::MAX),
+        max_billed: job.budget.metrics_in_an_hour().unwrap_or(usize::MAX),
     }
 }
 
-fn asked(namespace: &str, id: &Id) -> Asked {
+fn queried(namespace: &str, id: &Id) -> Asked {
     let dimension = |(name, value): &(String, String)| Dimension::builder().name(name).value(value).build();
     let dimensions = id.dimensions.iter().map(dimension).collect();
     Asked::builder().namespace(namespace).metric_name(&id.name).set_dimensions(Some(dimensions)).build()
 }
 
-/// What has come of the queries of a request.
+/// Progress of the queries in a request.
 struct Answers<'r> {
     request: &'r Request,
     fetched: Fetched,
-    /// Which queries have come to their end.
+    /// The queries that are complete.
     is_complete: Vec<bool>,
 }
 
 impl<'r> Answers<'r> {
     fn new(request: &'r Request) -> Self {
-        let queries = request.metrics.len() * request.job.statistics.len();
+        let queries = request.metrics.len() * request.terms.statistics.len();
         Answers { request, fetched: Fetched::default(), is_complete: vec![false; queries] }
     }
 
@@ -165,7 +168,7 @@ impl<'r> Answers<'r> {
         let Some(query) = query.filter(|query| *query < self.is_complete.len()) else { return };
         match result.status_code() {
             None | Some(StatusCode::Complete) => self.is_complete[query] = true,
-            // The rest of it is on a later page; if there is none, it is asked for again.
+            // A later page has the remainder. If there is none, it is requested again.
             Some(StatusCode::PartialData) => self.is_complete[query] = false,
             Some(StatusCode::Forbidden) => {
                 self.is_complete[query] = true;
@@ -176,7 +179,7 @@ impl<'r> Answers<'r> {
                 self.tell(Kind::Unavailable, &what, &result);
             }
         }
-        let statistics = self.request.job.statistics.len();
+        let statistics = self.request.terms.statistics.len();
         let times = result.timestamps.unwrap_or_default();
         let values = result.values.unwrap_or_default();
         let datums: Vec<(Seconds, f64)> = times.iter().map(DateTime::secs).zip(values).collect();
@@ -193,7 +196,7 @@ impl<'r> Answers<'r> {
     }
 
     fn finish(mut self, failed: Option<Problem>) -> Fetched {
-        let statistics = self.request.job.statistics.len();
+        let statistics = self.request.terms.statistics.len();
         let has_all = |index: &usize| self.is_complete[index * statistics..][..statistics].iter().all(|done| *done);
         self.fetched.again = (0..self.request.metrics.len()).filter(|index| !has_all(index)).collect();
         if failed.is_some() {

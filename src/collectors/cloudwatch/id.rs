@@ -1,6 +1,6 @@
-//! What metrics are told apart by.
+//! Identifiers of metrics.
 
-/// Seconds since 1970.
+/// Unix time in seconds.
 pub(super) type Seconds = i64;
 
 /// A metric of CloudWatch.
@@ -8,17 +8,19 @@ pub(super) type Seconds = i64;
 pub(super) struct Id {
     /// Its name.
     pub(super) name: String,
-    /// Its dimensions, in the order of their names.
+    /// Its dimensions, sorted by name.
     pub(super) dimensions: Vec<(String, String)>,
-    /// The linked account that owns it; the account that is asked if there is none.
+    /// The linked account that owns it; `None` for the account of the request.
     pub(super) owner: Option<String>,
 }
 
-/// Whose metrics they are, and where.
+/// The owner of metrics, and their region.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Place {
-    /// The account's id; empty as long as it is not known.
+pub(super) struct Target {
+    /// The account ID; empty until it is known.
     pub(super) account: String,
+    /// The account's alias; empty if it has none, or it is not requested.
+    pub(super) alias: String,
     /// The region.
     pub(super) region: String,
 }

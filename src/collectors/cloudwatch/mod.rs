@@ -1,51 +1,56 @@
-//! Amazon CloudWatch: the metrics of AWS's services, and one's own.
+//! Amazon CloudWatch: metrics of AWS services, and custom metrics.
 //!
-//! Each job is asked for in the background, in each of its regions and accounts by itself ([`place`]): which metrics there
-//! are and of which resources ([`discovery`]), and their data on a schedule ([`schedule`]) in as few requests as can be
-//! ([`batches`], [`fetch`]), within the job's budget ([`budget`]). What came is kept within the window ([`store`]), the
-//! newest of it for Prometheus ([`snapshot`]), and everything once for push sinks ([`log`]). A reading takes what is
-//! there, and waits for nothing.
+//! Each job runs in the background, separately for each of its accounts and regions ([`target`]). It discovers metrics
+//! and resources ([`discovery`]), and fetches data on a schedule ([`schedule`]), with as few requests as possible
+//! ([`batches`], [`fetch`]), within the budget of the job ([`budget`]). The data of the window are retained
+//! ([`store`]); the newest of them are exposed to Prometheus ([`snapshot`]), and each is pushed once ([`log`]). A
+//! reading uses the available data, and does not wait.
 
+mod alarms;
 mod batches;
 mod budget;
+mod catch_up;
+mod discovered;
 mod discovery;
 mod families;
 mod fetch;
-mod found;
 mod id;
 mod log;
 mod metric;
 mod names;
-mod own;
-mod place;
 pub mod plan;
-mod points;
+mod position;
+mod reported;
 mod resources;
 mod schedule;
+mod self_metrics;
+mod services;
 mod settings;
 mod snapshot;
-mod spending;
 mod store;
-mod told;
+mod tags;
+mod target;
+mod terms;
+mod unique_names;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use tokio::runtime::Builder;
 use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
 
-use super::{About, Collector, ReadContext, Reading, Since, Table, Vocabularies};
 use crate::aws::http_client;
-use crate::config::Section;
+use crate::collectors::framework::arrivals::Cursor;
+use crate::collectors::framework::background::Background;
+use crate::collectors::framework::{About, Collector, ReadContext, Reading, Since, Vocabularies, write_generic_points};
+use crate::config::{Section, TableInfo};
 use crate::encode::{FamilyWriter, PointWriter};
 use crate::host::{Host, ReadError};
-use budget::Purse;
-use log::{Cursor, Log};
-use place::Setup;
+use budget::Ledger;
+use log::{Datum, Log, MAX_DATUMS};
 use settings::Job;
 use snapshot::Published;
+use target::Setup;
 
 /// The collector.
 pub struct Cloudwatch {
@@ -53,70 +58,76 @@ pub struct Cloudwatch {
     running: Option<Running>,
 }
 
-/// For how long what came is kept for sinks that read for the first time.
+/// How long data are retained for sinks that read for the first time.
 const FIRST_READINGS: Duration = Duration::from_secs(600);
 
-/// What asks in the background. It ends when this is dropped.
+/// The background work. It ends when this is dropped.
 struct Running {
     log: Arc<Mutex<Log>>,
-    /// Keeps what comes first for sinks that have not read yet.
+    /// Retains the first data for sinks that have not read yet.
     first: Option<(Instant, Arc<Cursor>)>,
-    places: Arc<[Arc<Published>]>,
-    stop: CancellationToken,
+    targets: Arc<[Arc<Published>]>,
+    _background: Background,
 }
 
-/// What is there.
+/// The available data.
 #[derive(Default)]
 pub struct CloudwatchReading {
-    places: Arc<[Arc<Published>]>,
-    /// The log and up to where it is read, for points.
+    targets: Arc<[Arc<Published>]>,
+    /// The log, and the position to read up to, for sinks that are sent each data point once.
     read: Option<(Arc<Mutex<Log>>, Arc<Cursor>)>,
 }
 
 impl Collector for Cloudwatch {
     const ABOUT: About = About {
         name: "cloudwatch",
-        summary: "metrics of Amazon CloudWatch, by jobs; pushed as `cloudwatch_*`",
+        summary: "metrics of Amazon CloudWatch; pushed as `cloudwatch_*`",
         reads: &["CloudWatch", "Resource Groups Tagging API", "STS"],
         needs: "credentials that may cloudwatch:ListMetrics, cloudwatch:GetMetricData, tag:GetResources; see deploy/aws",
         on_by_default: Vocabularies::BOTH,
         is_list: true,
-        keys: settings::KEYS,
+        keys: &settings::KEYS,
         tables: &[
-            Table {
+            TableInfo {
                 name: "dimensions",
-                about: "The dimensions that a metric has, and no others: any name, with glob patterns of its value.",
+                about: "Selects metrics that have exactly these dimensions: any name, with glob patterns for its value.",
                 keys: &[],
             },
-            Table {
+            TableInfo {
                 name: "tags",
-                about: "The tags that a metric's resource has: any key, with glob patterns of its value.",
+                about: "Selects metrics whose resource has these tags: any key, with glob patterns for its value.",
                 keys: &[],
             },
-            Table {
+            TableInfo { name: "search_tags", about: "The same with unanchored regular expressions.", keys: &[] },
+            TableInfo {
                 name: "custom_tags",
-                about: "Labels `custom_tag_KEY` of everything that this job brings, and tags of its points: any key, with a string.",
+                about: "Labels `custom_tag_KEY` of all metrics of this job, and tags of its points: any key, with a string value.",
                 keys: &[],
             },
-            Table {
+            TableInfo {
                 name: "budget",
-                about: "What the job may cost in an hour. What goes beyond it is asked for later, and that is told.",
+                about: "Cost limits of the job. Requests above a limit are postponed, which is logged and counted.",
                 keys: budget::KEYS,
             },
         ],
         lists: &[
-            Table {
+            TableInfo {
                 name: "roles",
-                about: "The roles to assume, one for each account; without any, the credentials' own account is asked.",
+                about: "Roles to assume, one per account; without any, the account of the credentials is used.",
                 keys: crate::aws::account::ROLE_KEYS,
             },
-            Table {
+            TableInfo {
+                name: "overrides",
+                about: "Settings for some metrics of the job. The first entry that matches a metric applies.",
+                keys: terms::OVERRIDE_KEYS,
+            },
+            TableInfo {
                 name: "static",
-                about: "Metrics that are asked for without being looked for, with their `dimensions`.",
+                about: "Metrics that are requested without discovery, with their `dimensions`.",
                 keys: settings::STATIC_KEYS,
             },
         ],
-        families: own::FAMILIES,
+        families: self_metrics::FAMILIES,
         ..About::PLAIN
     };
     type Reading = CloudwatchReading;
@@ -128,17 +139,19 @@ impl Collector for Cloudwatch {
     fn read(&mut self, cx: &mut ReadContext<'_>, reading: &mut CloudwatchReading) -> Result<(), ReadError> {
         let running = self.running.get_or_insert_with(|| Running::start(&self.jobs));
         running.first.take_if(|(since, _)| since.elapsed() > FIRST_READINGS);
-        reading.places = running.places.clone();
+        reading.targets = running.targets.clone();
         let log = &running.log;
-        let cursor = || log.lock().unwrap_or_else(PoisonError::into_inner).cursor();
-        reading.read = cx.wanted.points.then(|| (log.clone(), cursor()));
+        let cursor = || log.lock().unwrap_or_else(PoisonError::into_inner).read();
+        let is_sent_once =
+            cx.wanted.points || self.jobs.iter().any(|job| job.all_terms().any(|terms| terms.all_data_points));
+        reading.read = is_sent_once.then(|| (log.clone(), cursor()));
         Ok(())
     }
 
-    fn begin(&mut self, patience: Duration) {
+    fn begin(&mut self, timeout: Duration) {
         let running = self.running.get_or_insert_with(|| Running::start(&self.jobs));
         let start = Instant::now();
-        while start.elapsed() < patience && !running.places.iter().all(|place| place.has_tried()) {
+        while start.elapsed() < timeout && !running.targets.iter().all(|target| target.has_tried()) {
             thread::sleep(Duration::from_millis(20));
         }
     }
@@ -150,66 +163,64 @@ impl Collector for Cloudwatch {
 
 impl Running {
     fn start(jobs: &[Arc<Job>]) -> Running {
-        let mut log = Log::default();
+        let mut log = Log::new(MAX_DATUMS);
         let first = Some((Instant::now(), log.cursor()));
-        let (log, stop) = (Arc::new(Mutex::new(log)), CancellationToken::new());
-        let mut places = Vec::new();
+        let log = Arc::new(Mutex::new(log));
+        let mut targets = Vec::new();
         let mut setups = Vec::new();
         for job in jobs {
-            let purse = Arc::new(Mutex::new(Purse::new(job.budget)));
-            for (account, region) in job.places() {
+            let ledger = Arc::new(Mutex::new(Ledger::new(job.budget)));
+            for (account, region) in job.targets() {
                 let published = Arc::new(Published::new(job.clone(), region));
-                places.push(published.clone());
-                let (job, region, purse, log) = (job.clone(), region.map(str::to_owned), purse.clone(), log.clone());
+                targets.push(published.clone());
+                let (job, region, ledger, log) = (job.clone(), region.map(str::to_owned), ledger.clone(), log.clone());
                 let account = account.clone();
-                setups.push(move |http| Setup { job, account, region, http, purse, log, published });
+                setups.push(move |http| Setup { job, account, region, http, ledger, log, published });
             }
         }
-        let stopped = stop.clone();
-        let run = move || {
-            let runtime = match Builder::new_current_thread().enable_all().thread_name("cloudwatch").build() {
-                Ok(runtime) => runtime,
-                Err(error) => return tracing::error!("cloudwatch: no runtime to ask with: {error}"),
+        let background = Background::start("cloudwatch", || async move {
+            // The connections of the client belong to this runtime.
+            let http = match http_client() {
+                Ok(http) => http,
+                Err(error) => return tracing::error!("cloudwatch: {error}"),
             };
-            runtime.block_on(async {
-                // Its connections live in this runtime.
-                let http = match http_client() {
-                    Ok(http) => http,
-                    Err(error) => return tracing::error!("cloudwatch: {error}"),
-                };
-                let _running: JoinSet<()> = setups.into_iter().map(|setup| setup(http.clone()).run()).collect();
-                stopped.cancelled().await;
-            });
-            runtime.shutdown_background();
-        };
-        if let Err(error) = thread::Builder::new().name("cloudwatch".to_owned()).spawn(run) {
-            tracing::error!("cloudwatch: no thread to ask with: {error}");
-        }
-        Running { log, first, places: places.into(), stop }
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.stop.cancel();
+            let mut running: JoinSet<()> = setups.into_iter().map(|setup| setup(http.clone()).run()).collect();
+            while running.join_next().await.is_some() {}
+        });
+        Running { log, first, targets: targets.into(), _background: background }
     }
 }
 
 impl Reading for CloudwatchReading {
+    const HAS_HISTORY: bool = true;
+
     fn families(&self, out: &mut FamilyWriter<'_>) {
-        own::write(&self.places, out);
-        families::write(&self.places, out);
+        self_metrics::write(&self.targets, out);
+        alarms::write_families(&self.targets, out);
+        families::write(&self.targets, None, out);
+    }
+
+    fn families_since(&self, previous: Option<&Self>, out: &mut FamilyWriter<'_>) {
+        self_metrics::write(&self.targets, out);
+        alarms::write_families(&self.targets, out);
+        families::write(&self.targets, Some(&self.arrived_since(previous)), out);
     }
 
     fn points(&self, since: Option<Since<'_, Self>>, out: &mut PointWriter<'_>) {
-        super::points_by_rule(|families| own::write(&self.places, families), out);
-        if let Some((log, to)) = &self.read {
-            // After a reload it is another log, of which nothing was read.
-            let is_of_log = |(before, _): &&(Arc<Mutex<Log>>, Arc<Cursor>)| Arc::ptr_eq(before, log);
-            let previous = since.and_then(|since| since.previous.read.as_ref()).filter(is_of_log);
-            let from = previous.map(|(_, cursor)| &**cursor);
-            let came = log.lock().unwrap_or_else(PoisonError::into_inner).between(from, to);
-            points::write(&came, out);
-        }
+        write_generic_points(|families| self_metrics::write(&self.targets, families), out);
+        alarms::write_points(&self.targets, out);
+        log::write_points(&self.arrived_since(since.map(|since| since.previous)), out);
+    }
+}
+
+impl CloudwatchReading {
+    /// The data points that arrived since the `previous` reading of the same sink.
+    fn arrived_since(&self, previous: Option<&Self>) -> Vec<Arc<[Datum]>> {
+        let Some((log, to)) = &self.read else { return Vec::new() };
+        // After a reload, the log is a new one without read positions.
+        let is_of_log = |(before, _): &&(Arc<Mutex<Log>>, Arc<Cursor>)| Arc::ptr_eq(before, log);
+        let previous = previous.and_then(|previous| previous.read.as_ref()).filter(is_of_log);
+        let from = previous.map(|(_, cursor)| &**cursor);
+        log.lock().unwrap_or_else(PoisonError::into_inner).between(from, to)
     }
 }

@@ -1,12 +1,12 @@
-//! What a metric of CloudWatch is called in each of the three vocabularies that people know it by.
+//! The names of a CloudWatch metric in the three vocabularies that users know.
 
-/// Which exporter's names and labels Prometheus sees.
+/// The exporter whose names and labels Prometheus sees.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Naming {
-    /// Those of yet-another-cloudwatch-exporter.
+    /// The names of yet-another-cloudwatch-exporter.
     #[default]
     Yace,
-    /// Those of Prometheus's cloudwatch_exporter.
+    /// The names of Prometheus's cloudwatch_exporter.
     CloudwatchExporter,
 }
 
@@ -28,7 +28,7 @@ impl Naming {
 
 fn yace_family(namespace: &str, metric: &str, statistic: &str) -> String {
     let namespace = yace_namespace(namespace);
-    // What the metric's name repeats of the namespace's is left out of it.
+    // The metric name is stripped of what repeats the namespace.
     let mut metric = yace_name(metric);
     for part in namespace.split('_') {
         if let Some(rest) = metric.strip_prefix(part) {
@@ -39,7 +39,7 @@ fn yace_family(namespace: &str, metric: &str, statistic: &str) -> String {
     valid_name(format!("{}_{metric}_{}", with_aws(&namespace), yace_name(statistic)))
 }
 
-/// The family that tells of a namespace's resources.
+/// The info family for the resources of a namespace.
 pub(super) fn yace_info(namespace: &str) -> String {
     valid_name(format!("{}_info", with_aws(&yace_namespace(namespace))))
 }
@@ -53,7 +53,7 @@ fn with_aws(namespace: &str) -> String {
     if namespace.starts_with("aws") { namespace.to_owned() } else { format!("aws_{namespace}") }
 }
 
-/// A word boundary is where a capital follows a small letter or a digit; `%` is spelt out.
+/// A word starts at a capital after a lower-case letter or a digit; `%` is spelled out.
 pub(super) fn yace_name(text: &str) -> String {
     let mut name = String::with_capacity(text.len() + 8);
     let mut previous = '_';
@@ -73,7 +73,16 @@ pub(super) fn yace_name(text: &str) -> String {
     name
 }
 
-/// The part of a label's name that is a dimension's or a tag's; nothing where no label can be called so.
+/// The label name for a dimension. Dimensions identify a metric: characters that are invalid become `_`.
+pub(super) fn yace_dimension(dimension: &str, snake_case: bool) -> String {
+    const PREFIX: &str = "dimension_";
+    yace_label(PREFIX, dimension, snake_case).unwrap_or_else(|| {
+        let name = if snake_case { yace_name(dimension) } else { dimension.to_owned() };
+        valid_name(format!("{PREFIX}{name}"))
+    })
+}
+
+/// The label name for a tag; `None` if no valid label name results.
 pub(super) fn yace_label(prefix: &str, text: &str, snake_case: bool) -> Option<String> {
     let part = if snake_case {
         yace_name(text)
@@ -90,7 +99,7 @@ fn is_separator(character: char) -> bool {
     matches!(character, ' ' | ',' | '\t' | '/' | '\\' | '.' | '-' | ':' | '=' | '@' | '<' | '>' | '(' | ')' | '“')
 }
 
-/// DynamoDB's metrics of a table and of its indexes have one name; the exporter tells them apart.
+/// DynamoDB metrics of a table and of its indexes share a name; the exporter distinguishes them.
 const OF_AN_INDEX: [&str; 6] = [
     "ConsumedReadCapacityUnits",
     "ConsumedWriteCapacityUnits",
@@ -114,7 +123,7 @@ fn cloudwatch_exporter_family(
     valid_name(format!("{base}_{}", merged(&snake_case(statistic))))
 }
 
-/// The exporter's name for a namespace, as its label `job` has it.
+/// The exporter's name for a namespace, as in its label `job`.
 pub(super) fn cloudwatch_exporter_job(namespace: &str) -> String {
     merged(&namespace.to_lowercase())
 }
@@ -124,7 +133,7 @@ pub(super) fn cloudwatch_exporter_label(dimension: &str) -> String {
     valid_name(merged(&snake_case(dimension)))
 }
 
-/// A word boundary is where a capital follows a small letter or a digit.
+/// A word starts at a capital after a lower-case letter or a digit.
 fn snake_case(text: &str) -> String {
     let mut name = String::with_capacity(text.len() + 8);
     let mut previous = '_';
@@ -138,7 +147,7 @@ fn snake_case(text: &str) -> String {
     name
 }
 
-/// What a name cannot have becomes `_`, and several of them one.
+/// Replaces each run of invalid characters by one `_`.
 fn merged(text: &str) -> String {
     let mut name = String::with_capacity(text.len());
     for character in text.chars() {
@@ -151,24 +160,25 @@ fn merged(text: &str) -> String {
     name
 }
 
-/// The name with `_` for whatever text 0.0.4 has no room for.
+/// The name with `_` for every character that is invalid in text 0.0.4.
 fn valid_name(name: String) -> String {
     let is_valid = |character: char| character.is_ascii_alphanumeric() || character == '_' || character == ':';
     let name: String = name.chars().map(|character| if is_valid(character) { character } else { '_' }).collect();
     if name.starts_with(|first: char| first.is_ascii_digit()) { format!("_{name}") } else { name }
 }
 
-/// Telegraf's measurement of a namespace.
+/// Telegraf's measurement for a namespace.
 pub(super) fn measurement(namespace: &str) -> String {
     format!("cloudwatch_{}", telegraf_name(&namespace.replace('/', "_")))
 }
 
-/// Telegraf's field of a statistic of a metric. A percentile's `.`, which Telegraf has no name for, becomes `_`.
+/// Telegraf's field for a statistic of a metric. The `.` of a percentile, which Telegraf does not support, becomes `_`.
 pub(super) fn field(metric: &str, statistic: &str) -> String {
     format!("{}_{}", telegraf_name(metric), telegraf_name(statistic).replace('.', "_"))
 }
 
-/// Telegraf's words: capitals that follow each other are one, whose last begins the next where a small letter follows.
+/// Telegraf's words: a run of capitals is one word, except that its last letter starts the next word before a
+/// lower-case letter.
 pub(super) fn telegraf_name(text: &str) -> String {
     let characters: Vec<char> = text.chars().collect();
     let mut name = String::with_capacity(text.len() + 8);

@@ -1,34 +1,35 @@
-//! What a configuration will ask for, what that costs, and where it could be cheaper: told before anything runs.
+//! Estimates the requests and the cost of a configuration before it runs, and suggests savings.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::budget::{Budget, DOLLARS_PER_METRIC, DOLLARS_PER_REQUEST, HOURS_PER_MONTH, Purse, STATISTICS_PER_METRIC};
+use super::budget::Spending;
+use super::budget::{Budget, DOLLARS_PER_METRIC, DOLLARS_PER_REQUEST, HOURS_PER_MONTH, Ledger, STATISTICS_PER_METRIC};
 use super::discovery;
 use super::fetch::shape;
 use super::id::Id;
 use super::metric::Metric;
 use super::settings::{Choice, Job};
-use super::spending::Spending;
+use super::terms::Terms;
 use crate::aws::{Account, Clients, Counts, HttpClient, Kind, Operation, Problem, http_client};
-use crate::config::{Document, Problems, Section};
+use crate::config::{Document, Globs, Problems, Section};
 
-/// The jobs of a configuration, to be planned.
+/// The jobs of a configuration.
 pub struct Plans {
     jobs: Vec<Arc<Job>>,
 }
 
-/// What one job asks for in one account and region.
+/// The requests of one job in one account and region.
 struct Forecast {
     job: Arc<Job>,
-    place: String,
-    /// How many there are of each name.
+    target: String,
+    /// Number of metrics for each name.
     metrics: BTreeMap<String, usize>,
-    /// Requests of GetMetricData for one datum of all.
-    requests: usize,
-    /// Requests of ListMetrics for one discovery.
+    /// GetMetricData requests in an hour.
+    requests_per_hour: f64,
+    /// ListMetrics requests for one discovery.
     lists: usize,
 }
 
@@ -45,11 +46,11 @@ impl Plans {
         Ok(Plans { jobs: jobs.into_iter().map(Arc::new).collect() })
     }
 
-    /// Asks AWS which metrics there are, and tells what they will cost. With `assumed`, that many are assumed of each job in
-    /// each account and region instead, and AWS is not asked. `progress` is told what is done, line by line.
+    /// Lists the metrics on AWS, and estimates their cost. With `assumed`, this number of metrics is assumed for each
+    /// job, account and region, and no request is sent. `progress` receives status lines.
     ///
     /// # Errors
-    /// Where AWS cannot be asked.
+    /// Which request failed.
     pub async fn tell(&self, assumed: Option<usize>, progress: impl Fn(&str)) -> Result<String, Problem> {
         if self.jobs.is_empty() {
             return Ok(
@@ -61,11 +62,11 @@ impl Plans {
         let http = http_client().map_err(|message| Problem { kind: Kind::Configuration, message })?;
         let mut forecasts = Vec::new();
         for job in &self.jobs {
-            for (account, region) in job.places() {
+            for (account, region) in job.targets() {
                 forecasts.push(match assumed {
                     Some(count) => Forecast::assumed(job, account, region, count),
                     None => {
-                        progress(&format!("listing the metrics of {} …", place_name(job, account, region)));
+                        progress(&format!("listing the metrics of {} …", target_name(job, account, region)));
                         Forecast::discovered(job, account, region, http.clone()).await?
                     }
                 });
@@ -75,7 +76,7 @@ impl Plans {
     }
 }
 
-fn place_name(job: &Job, account: &Account, region: Option<&str>) -> String {
+fn target_name(job: &Job, account: &Account, region: Option<&str>) -> String {
     let region = region.unwrap_or("the default region");
     match &account.role {
         Some(role) => format!("{} in {region} as {}", job.name, role.arn),
@@ -92,7 +93,7 @@ impl Forecast {
         };
         const LISTED_IN_A_PAGE: usize = 500;
         let lists = if job.discovery_interval().is_some() { ids.len().div_ceil(LISTED_IN_A_PAGE).max(1) } else { 0 };
-        Forecast::of(job, place_name(job, account, region), ids, lists)
+        Forecast::of(job, target_name(job, account, region), ids, lists)
     }
 
     async fn discovered(
@@ -106,8 +107,8 @@ impl Forecast {
         let ids = match &job.choice {
             Choice::Static(given) => given.clone(),
             Choice::Discovered(wanted) => {
-                let spending = Spending::new(Arc::new(Mutex::new(Purse::new(Budget::default()))));
-                let mut ids = discovery::list(job, wanted, &clients, &spending).await?;
+                let spending = Spending::new(Arc::new(Mutex::new(Ledger::new(Budget::default()))));
+                let mut ids = discovery::list(job, wanted, &clients, &spending, true).await?;
                 if !wanted.tags.is_empty() {
                     let resources = discovery::resources(job, wanted, &clients, &spending).await?;
                     ids.retain(|id| resources.of(&id.dimensions).is_some());
@@ -115,36 +116,57 @@ impl Forecast {
                 ids
             }
         };
-        let place = place_name(job, account, Some(&clients.region));
-        Ok(Forecast::of(job, place, ids, counts.requests(Operation::ListMetrics) as usize))
+        let target = target_name(job, account, Some(&clients.region));
+        Ok(Forecast::of(job, target, ids, counts.requests(Operation::ListMetrics) as usize))
     }
 
-    fn of(job: &Arc<Job>, place: String, ids: Vec<Id>, lists: usize) -> Forecast {
+    fn of(job: &Arc<Job>, target: String, ids: Vec<Id>, lists: usize) -> Forecast {
         let mut metrics: BTreeMap<String, usize> = BTreeMap::new();
         for id in &ids {
             *metrics.entry(id.name.clone()).or_default() += 1;
         }
-        let asked: Vec<Arc<Metric>> = ids.into_iter().map(|id| Arc::new(Metric { id, ..Metric::default() })).collect();
-        let requests = shape(job).split(&asked).len();
-        Forecast { job: job.clone(), place, metrics, requests, lists }
+        let mut requests_per_hour = 0.0;
+        for terms in job.all_terms() {
+            let same = ids.iter().filter(|id| std::ptr::eq(&**job.terms_of(&id.name), terms));
+            let same: Vec<_> = same.map(|id| Arc::new(Metric { id: id.clone(), ..Metric::default() })).collect();
+            requests_per_hour +=
+                shape(job, terms).split(&same).len() as f64 * per_hour(terms.schedule.billing_interval());
+        }
+        Forecast { job: job.clone(), target, metrics, requests_per_hour, lists }
     }
 
     fn count(&self) -> usize {
         self.metrics.values().sum()
     }
 
-    /// Metrics in an hour, as they are billed, if all are asked for every `interval`.
+    /// Whether overrides cover all metrics.
+    fn is_overridden(&self) -> bool {
+        !self.metrics.is_empty()
+            && !self.metrics.keys().any(|name| Arc::ptr_eq(self.job.terms_of(name), &self.job.terms))
+    }
+
+    /// Billed metrics in an hour, if they are fetched at least `interval` apart.
     fn billed_per_hour(&self, interval: Duration) -> f64 {
-        (self.count() * shape(&self.job).billed()) as f64 * per_hour(interval)
+        let of_name = |(name, count): (&String, &usize)| {
+            let terms = self.job.terms_of(name);
+            (count * shape(&self.job, terms).billed()) as f64
+                * per_hour(terms.schedule.billing_interval().max(interval))
+        };
+        self.metrics.iter().map(of_name).sum()
     }
 
     fn lists_per_hour(&self) -> f64 {
         self.job.discovery_interval().map_or(0.0, |interval| self.lists as f64 * per_hour(interval))
     }
 
+    /// DescribeAlarms requests in an hour, for up to a hundred alarms.
+    fn alarms_per_hour(&self) -> f64 {
+        self.job.alarms.as_ref().map_or(0.0, |_| per_hour(self.job.terms.schedule.interval))
+    }
+
     fn dollars_per_month(&self, interval: Duration) -> f64 {
-        let per_hour =
-            self.billed_per_hour(interval) * DOLLARS_PER_METRIC + self.lists_per_hour() * DOLLARS_PER_REQUEST;
+        let requests = self.lists_per_hour() + self.alarms_per_hour();
+        let per_hour = self.billed_per_hour(interval) * DOLLARS_PER_METRIC + requests * DOLLARS_PER_REQUEST;
         per_hour * HOURS_PER_MONTH
     }
 }
@@ -157,23 +179,34 @@ fn render(forecasts: &[Forecast]) -> String {
     let mut out = String::new();
     let mut total = 0.0;
     for forecast in forecasts {
-        let schedule = &forecast.job.schedule;
-        let (interval, statistics) = (schedule.interval, forecast.job.statistics.len());
+        let terms = &forecast.job.terms;
+        let (interval, statistics) = (terms.schedule.interval, terms.statistics.len());
         let dollars = forecast.dollars_per_month(interval);
         total += dollars;
-        let requests = forecast.requests as f64 * per_hour(interval);
+        let fetched = match forecast.is_overridden() {
+            true => "each as an override says".to_owned(),
+            false => {
+                format!("{} each, every {}", plural(statistics, "statistic"), humantime::format_duration(interval))
+            }
+        };
         let _ = writeln!(
             out,
-            "{}\n  {} metrics, {} each, every {}\n  per hour   {:.0} GetMetricData requests for {:.0} billed metrics, {:.0} ListMetrics requests\n  per month  ${dollars:.2}",
-            forecast.place,
+            "{}\n  {} metrics, {fetched}\n  per hour   {:.0} GetMetricData requests for {:.0} billed metrics, {:.0} ListMetrics requests\n  per month  ${dollars:.2}",
+            forecast.target,
             forecast.count(),
-            plural(statistics, "statistic"),
-            humantime::format_duration(interval),
-            requests,
+            forecast.requests_per_hour,
             forecast.billed_per_hour(interval),
             forecast.lists_per_hour(),
         );
-        for line in dearest(forecast).into_iter().chain(budget_line(forecast)).chain(advice(forecast)) {
+        if forecast.job.alarms.is_some() {
+            let _ = writeln!(out, "  alarms     {:.0} DescribeAlarms requests per hour", forecast.alarms_per_hour());
+        }
+        for line in overrides(forecast)
+            .into_iter()
+            .chain(dearest(forecast))
+            .chain(budget_line(forecast))
+            .chain(advice(forecast))
+        {
             let _ = writeln!(out, "  {line}");
         }
         out.push('\n');
@@ -193,7 +226,18 @@ fn plural(count: usize, what: &str) -> String {
     if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }
 
-/// The names that cost most, where there are many.
+/// The metrics that are fetched differently.
+fn overrides(forecast: &Forecast) -> Vec<String> {
+    let line = |(_, terms): &(Globs, Arc<Terms>)| {
+        let names = forecast.metrics.iter().filter(|(name, _)| Arc::ptr_eq(forecast.job.terms_of(name), terms));
+        let (count, statistics) = (names.map(|(_, count)| count).sum::<usize>(), terms.statistics.len());
+        let every = humantime::format_duration(terms.schedule.interval);
+        format!("of these   {}, {} each, every {every}", plural(count, "metric"), plural(statistics, "statistic"))
+    };
+    forecast.job.overrides.iter().map(line).collect()
+}
+
+/// The most expensive names, if there are many.
 fn dearest(forecast: &Forecast) -> Option<String> {
     const SHOWN: usize = 5;
     if forecast.metrics.len() <= SHOWN || forecast.metrics.keys().any(|name| name.starts_with("assumed")) {
@@ -206,7 +250,7 @@ fn dearest(forecast: &Forecast) -> Option<String> {
 }
 
 fn budget_line(forecast: &Forecast) -> Option<String> {
-    let schedule = &forecast.job.schedule;
+    let schedule = &forecast.job.terms.schedule;
     let needed = forecast.billed_per_hour(schedule.interval);
     let allowed = forecast.job.budget.metrics_in_an_hour()? as f64;
     if needed <= allowed {
@@ -221,21 +265,29 @@ fn budget_line(forecast: &Forecast) -> Option<String> {
 
 fn advice(forecast: &Forecast) -> Vec<String> {
     let (job, mut lines) = (&forecast.job, Vec::new());
-    let schedule = &job.schedule;
+    let schedule = &job.terms.schedule;
     let now = forecast.dollars_per_month(schedule.interval);
     const USUAL: Duration = Duration::from_secs(300);
+    // A hint that saves less is none.
+    const CENT: f64 = 0.01;
+    if now < CENT {
+        return lines;
+    }
     if schedule.interval < USUAL {
         let longer = schedule.period * (USUAL.as_secs().div_ceil(schedule.period.as_secs()) as u32);
         let then = forecast.dollars_per_month(longer);
         let datums = longer.as_secs() / schedule.period.as_secs();
         let longer = humantime::format_duration(longer);
-        lines.push(format!(
-            "cheaper    interval = \"{longer}\" brings {datums} datums in one request: ${then:.2} instead of ${now:.2}, if they may come so much later"
-        ));
+        if now - then >= CENT {
+            lines.push(format!(
+                "cheaper    interval = \"{longer}\" brings {datums} datums in one request: ${then:.2} instead of ${now:.2}, if they may come so much later"
+            ));
+        }
     }
-    if job.statistics.len() > STATISTICS_PER_METRIC {
-        let billed = shape(job).billed();
-        let (count, share) = (job.statistics.len(), now / billed as f64);
+    let count = job.terms.statistics.len();
+    if count > STATISTICS_PER_METRIC && job.overrides.is_empty() {
+        let billed = shape(job, &job.terms).billed();
+        let share = now / billed as f64;
         lines.push(format!(
             "cheaper    {count} statistics are billed as {billed} metrics; with {STATISTICS_PER_METRIC} or fewer it would be about ${share:.2}"
         ));
@@ -251,13 +303,13 @@ fn advice(forecast: &Forecast) -> Vec<String> {
     lines
 }
 
-/// Jobs that ask for the same metrics, which are billed for each.
+/// Jobs that fetch the same metrics, which are billed for each job.
 fn overlaps(forecasts: &[Forecast]) -> Vec<String> {
     let mut lines = Vec::new();
     for (index, one) in forecasts.iter().enumerate() {
         for other in &forecasts[index + 1..] {
             let is_same_place = one.job.namespace == other.job.namespace
-                && one.place.strip_prefix(&one.job.name) == other.place.strip_prefix(&other.job.name);
+                && one.target.strip_prefix(&one.job.name) == other.target.strip_prefix(&other.job.name);
             let both = one.metrics.keys().filter(|name| other.metrics.contains_key(*name)).count();
             if is_same_place && both > 0 && !one.job.name.eq(&other.job.name) {
                 lines.push(format!(
@@ -276,7 +328,7 @@ fn overlaps(forecasts: &[Forecast]) -> Vec<String> {
 mod tests {
     use super::*;
 
-    fn told(text: &str, assumed: usize) -> String {
+    fn output(text: &str, assumed: usize) -> String {
         let document = Document::parse("t.toml", text, &|_| None).unwrap();
         let plans = Plans::new(&document).unwrap_or_else(|problems| panic!("{problems}"));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -287,12 +339,42 @@ mod tests {
 
     #[test]
     fn the_example_of_the_price_list_comes_out() {
-        // Twenty metrics each five minutes are 172,800 in 30 days: $1.73, and $1.75 in AWS's month of 730 hours.
-        let told = told(&format!("{EC2}discovery_interval = '1d'\n"), 20);
-        assert!(told.contains("20 metrics, 1 statistic each, every 5m"), "{told}");
-        assert!(told.contains("12 GetMetricData requests for 240 billed metrics"), "{told}");
-        assert!(told.contains("per month  $1.75"), "{told}");
-        assert!(!told.contains("cheaper"), "{told}");
+        // Twenty metrics every five minutes are 172,800 in 30 days: $1.73, or $1.75 in AWS's month of 730 hours.
+        let text = output(&format!("{EC2}discovery_interval = '1d'\n"), 20);
+        assert!(text.contains("20 metrics, 1 statistic each, every 5m"), "{text}");
+        assert!(text.contains("12 GetMetricData requests for 240 billed metrics"), "{text}");
+        assert!(text.contains("per month  $1.75"), "{text}");
+        assert!(!text.contains("cheaper"), "{text}");
+    }
+
+    #[test]
+    fn metrics_that_differ_cost_what_they_are_fetched_for() {
+        // Two are hourly, and one has six statistics.
+        let text = format!(
+            "{EC2}discovery_interval = '1d'\n[[collectors.cloudwatch.static]]\nmetrics = ['A', 'B', 'C', 'D']\n\
+             [[collectors.cloudwatch.overrides]]\nmetrics = ['A', 'B']\nperiod = '1h'\n\
+             [[collectors.cloudwatch.overrides]]\nmetrics = 'C'\n\
+             statistics = ['Average', 'Sum', 'Minimum', 'Maximum', 'SampleCount', 'p99']\n"
+        );
+        let text = output(&text, 0);
+        assert!(text.contains("4 metrics, 1 statistic each, every 5m"), "{text}");
+        assert!(text.contains("25 GetMetricData requests for 38 billed metrics"), "{text}");
+        assert!(text.contains("of these   2 metrics, 1 statistic each, every 1h"), "{text}");
+        assert!(text.contains("of these   1 metric, 6 statistics each, every 5m"), "{text}");
+    }
+
+    #[test]
+    fn what_saves_nothing_is_not_advised() {
+        let text = format!(
+            "{EC2}period = '1m'\n[[collectors.cloudwatch.static]]\nmetrics = ['A', 'B']\n\
+             [[collectors.cloudwatch.overrides]]\nmetrics = '*'\nperiod = '1h'\n"
+        );
+        let hourly = output(&text, 0);
+        assert!(hourly.contains("  2 metrics, each as an override says\n"), "{hourly}");
+        assert!(hourly.contains("of these   2 metrics, 1 statistic each, every 1h"), "{hourly}");
+        assert!(!hourly.contains("cheaper"), "{hourly}");
+        let none = output(&format!("{EC2}period = '1m'\nrecently_active = false\ndiscovery_interval = '1d'\n"), 0);
+        assert!(!none.contains("cheaper"), "{none}");
     }
 
     #[test]
@@ -301,19 +383,19 @@ mod tests {
             "{EC2}period = '1m'\nstatistics = ['Average', 'Sum', 'Minimum', 'Maximum', 'SampleCount', 'p99']\n\
              recently_active = false\nbudget = {{ metrics_per_hour = 60000 }}\n"
         );
-        let told = told(&text, 1000);
+        let text = output(&text, 1000);
         assert!(
-            told.contains("interval = \"5m\" brings 5 datums in one request: $175.26 instead of $876.06"),
-            "{told}"
+            text.contains("interval = \"5m\" brings 5 datums in one request: $175.26 instead of $876.06"),
+            "{text}"
         );
-        assert!(told.contains("6 statistics are billed as 2 metrics"), "{told}");
-        assert!(told.contains("recently_active = true"), "{told}");
-        assert!(told.contains("asked for about every 2m"), "{told}");
+        assert!(text.contains("6 statistics are billed as 2 metrics"), "{text}");
+        assert!(text.contains("recently_active = true"), "{text}");
+        assert!(text.contains("asked for about every 2m"), "{text}");
     }
 
     #[test]
     fn jobs_that_ask_for_the_same_are_told() {
-        let told = told(&format!("{EC2}name = 'a'\n{EC2}name = 'b'\nstatistics = ['Maximum']\n"), 10);
-        assert!(told.contains("the jobs a and b ask for 10 metrics of the same name"), "{told}");
+        let text = output(&format!("{EC2}name = 'a'\n{EC2}name = 'b'\nstatistics = ['Maximum']\n"), 10);
+        assert!(text.contains("the jobs a and b ask for 10 metrics of the same name"), "{text}");
     }
 }

@@ -1,15 +1,18 @@
-//! Which resource a metric is of: how the dimensions of a namespace follow from the ARNs of its resources.
+//! Assigns metrics to resources: how the dimensions in a namespace follow from the ARNs of its resources.
 
 use std::collections::HashMap;
 
-/// A namespace whose resources the tagging API knows.
+/// A namespace whose resources are known.
 pub(super) struct Service {
     namespace: &'static str,
-    /// What the tagging API calls the types of its resources.
+    /// Resource types in the tagging API; none if it does not list them.
     pub(super) resource_types: &'static [&'static str],
-    /// What follows the fifth colon of an ARN: `{Name}` is a dimension's value without `/` and `:`, `{Name+}` one to the
-    /// end, `{Name=text/+}` the same with `text/` in it, `{}` and `{+}` are of no dimension. One that begins with
-    /// `arn` is of the whole ARN.
+    /// More specific patterns first, if they have the same number of dimensions. Without patterns, the resources are
+    /// exposed with their tags, and no metric belongs to them.
+    ///
+    /// The part of the ARN after the fifth colon. `{Name}` is the value of a dimension, without `/` and `:`; `{Name+}`
+    /// extends to the end; `{Name=text/+}` does too, and includes `text/`; `{}` and `{+}` belong to no dimension. A
+    /// pattern that starts with `arn` matches the whole ARN.
     patterns: &'static [&'static str],
 }
 
@@ -23,12 +26,16 @@ const fn service(
 
 const TARGET_GROUP: &str = "{TargetGroup=targetgroup/+}";
 
-/// Facts of AWS's documentation of each service: its ARNs, and the dimensions of its metrics.
+/// From AWS's documentation of each service: ARNs, and dimensions of metrics.
 const SERVICES: &[Service] = &[
     service("AWS/ACMPrivateCA", &["acm-pca:certificate-authority"], &["arn{PrivateCAArn+}"]),
     service("AWS/AOSS", &["aoss:collection"], &["collection/{CollectionId}"]),
     service("AWS/AmazonMQ", &["mq:broker"], &["broker:{Broker}:{}"]),
-    service("AWS/ApiGateway", &["apigateway"], &["/apis/{ApiId}", "/apis/{ApiId}/stages/{Stage}"]),
+    service(
+        "AWS/ApiGateway",
+        &["apigateway"],
+        &["/apis/{ApiId}", "/apis/{ApiId}/stages/{Stage}", "/apis/{ApiId}/routes/{Route}"],
+    ),
     service("AWS/AppStream", &["appstream:fleet"], &["fleet/{Fleet}"]),
     service("AWS/AppSync", &["appsync:apis"], &["apis/{GraphQLAPIId}"]),
     service(
@@ -37,7 +44,7 @@ const SERVICES: &[Service] = &[
         &[TARGET_GROUP, "loadbalancer/{LoadBalancer+}"],
     ),
     service("AWS/Athena", &["athena:workgroup"], &["workgroup/{WorkGroup}"]),
-    service("AWS/AutoScaling", &[], &["autoScalingGroup:{}:autoScalingGroupName/{AutoScalingGroupName}"]),
+    service("AWS/AutoScaling", &[], &[]),
     service("AWS/Backup", &["backup:backup-vault"], &["backup-vault:{BackupVaultName}"]),
     service("AWS/Bedrock/Agents", &["bedrock:agent-alias"], &["arn{AgentAliasArn+}"]),
     service("AWS/Bedrock/Guardrails", &["bedrock:guardrail"], &["arn{GuardrailArn+}"]),
@@ -59,6 +66,12 @@ const SERVICES: &[Service] = &[
     service("AWS/DynamoDB", &["dynamodb:table"], &["table/{TableName}"]),
     service("AWS/EBS", &["ec2:volume"], &["volume/{VolumeId}"]),
     service("AWS/EC2", &["ec2:instance"], &["instance/{InstanceId}"]),
+    service(
+        "AWS/EC2CapacityReservations",
+        &["ec2:capacity-reservation"],
+        &["capacity-reservation/{CapacityReservationId}"],
+    ),
+    service("AWS/EC2Spot", &[], &[]),
     service(
         "AWS/ECS",
         &["ecs:cluster", "ecs:service"],
@@ -85,7 +98,15 @@ const SERVICES: &[Service] = &[
         &["elasticloadbalancing:loadbalancer/gwy", "elasticloadbalancing:targetgroup"],
         &[TARGET_GROUP, "loadbalancer/{LoadBalancer+}"],
     ),
-    service("AWS/GlobalAccelerator", &["globalaccelerator:accelerator"], &["accelerator/{Accelerator}"]),
+    service(
+        "AWS/GlobalAccelerator",
+        &["globalaccelerator"],
+        &[
+            "accelerator/{Accelerator}",
+            "accelerator/{Accelerator}/listener/{Listener}",
+            "accelerator/{Accelerator}/listener/{Listener}/endpoint-group/{EndpointGroup}",
+        ],
+    ),
     service("AWS/IPAM", &["ec2:ipam-pool"], &["ipam-pool/{IpamPoolId}"]),
     service(
         "AWS/IoT",
@@ -102,6 +123,11 @@ const SERVICES: &[Service] = &[
     service("AWS/MediaConnect", &["mediaconnect"], &["arn{FlowARN+}", "arn{SourceARN+}", "arn{OutputARN+}"]),
     service("AWS/MediaConvert", &["mediaconvert:queues"], &["arn{Queue+}"]),
     service("AWS/MediaLive", &["medialive:channel"], &["channel:{ChannelId}"]),
+    service(
+        "AWS/MediaPackage",
+        &["mediapackage", "mediapackagev2", "mediapackage-vod"],
+        &["channels/{IngestEndpoint+}", "packaging-configurations/{PackagingConfiguration+}"],
+    ),
     service("AWS/MediaTailor", &["mediatailor:playbackConfiguration"], &["playbackConfiguration/{ConfigurationName}"]),
     service("AWS/MemoryDB", &["memorydb:cluster"], &["cluster/{ClusterName}"]),
     service("AWS/NATGateway", &["ec2:natgateway"], &["natgateway/{NatGatewayId}"]),
@@ -115,12 +141,15 @@ const SERVICES: &[Service] = &[
     service("AWS/NetworkFirewall", &["network-firewall:firewall"], &["firewall/{FirewallName}"]),
     service("AWS/PrivateLinkEndpoints", &["ec2:vpc-endpoint"], &["vpc-endpoint/{VPC Endpoint Id}"]),
     service("AWS/PrivateLinkServices", &["ec2:vpc-endpoint-service"], &["vpc-endpoint-service/{Service Id}"]),
+    service("AWS/Prometheus", &["aps:workspace"], &[]),
+    service("AWS/QLDB", &["qldb"], &["ledger/{LedgerName}"]),
     service(
         "AWS/RDS",
         &["rds:db", "rds:cluster", "rds:db-proxy"],
         &["cluster:{DBClusterIdentifier}", "db:{DBInstanceIdentifier}", "db-proxy:{ProxyIdentifier}"],
     ),
     service("AWS/Redshift", &["redshift:cluster"], &["cluster:{ClusterIdentifier}"]),
+    service("AWS/Redshift-Serverless", &["redshift-serverless:workgroup", "redshift-serverless:namespace"], &[]),
     service("AWS/Route53", &["route53:healthcheck"], &["healthcheck/{HealthCheckId}"]),
     service("AWS/Route53Resolver", &["route53resolver:resolver-endpoint"], &["resolver-endpoint/{EndpointId}"]),
     service("AWS/S3", &["s3"], &["{BucketName}"]),
@@ -132,13 +161,31 @@ const SERVICES: &[Service] = &[
         &["endpoint/{EndpointName}", "inference-component/{InferenceComponentName}"],
     ),
     service("/aws/sagemaker/Endpoints", &["sagemaker:endpoint"], &["endpoint/{EndpointName}"]),
+    service(
+        "/aws/sagemaker/InferenceComponents",
+        &["sagemaker:inference-component"],
+        &["inference-component/{InferenceComponentName}"],
+    ),
+    service(
+        "/aws/sagemaker/InferenceRecommendationsJobs",
+        &["sagemaker:inference-recommendations-job"],
+        &["inference-recommendations-job/{JobName}"],
+    ),
+    service("/aws/sagemaker/ProcessingJobs", &["sagemaker:processing-job"], &[]),
+    service("/aws/sagemaker/TrainingJobs", &["sagemaker:training-job"], &[]),
+    service("/aws/sagemaker/TransformJobs", &["sagemaker:transform-job"], &[]),
+    service("AWS/Sagemaker/ModelBuildingPipeline", &["sagemaker:pipeline"], &["pipeline/{PipelineName}"]),
     service("AWS/States", &["states:stateMachine"], &["arn{StateMachineArn+}"]),
     service(
         "AWS/StorageGateway",
         &["storagegateway:gateway", "storagegateway:share"],
         &["gateway/{GatewayId}", "share/{ShareId}"],
     ),
-    service("AWS/TransitGateway", &["ec2:transit-gateway"], &["transit-gateway/{TransitGateway}"]),
+    service(
+        "AWS/TransitGateway",
+        &["ec2:transit-gateway", "ec2:transit-gateway-attachment"],
+        &["transit-gateway-attachment/{TransitGatewayAttachment}", "transit-gateway/{TransitGateway}"],
+    ),
     service("AWS/VPN", &["ec2:vpn-connection"], &["vpn-connection/{VpnId}"]),
     service("AWS/VpcLattice", &["vpc-lattice:service"], &["service/{Service}"]),
     service("AWS/WAFV2", &["wafv2:regional/webacl", "wafv2:global/webacl"], &["{}/webacl/{WebACL}/{}"]),
@@ -147,6 +194,7 @@ const SERVICES: &[Service] = &[
         &["workspaces:workspace", "workspaces:directory"],
         &["workspace/{WorkspaceId}", "directory/{DirectoryId}"],
     ),
+    service("AmazonMWAA", &["airflow"], &[]),
     service("CloudWatchSynthetics", &["synthetics:canary"], &["canary:{CanaryName}"]),
     service("ContainerInsights", &["eks:cluster"], &["cluster/{ClusterName}"]),
     service(
@@ -157,18 +205,33 @@ const SERVICES: &[Service] = &[
     service("Glue", &["glue:job"], &["job/{JobName}"]),
 ];
 
-/// The service of a namespace, if the tagging API knows its resources.
+/// The service of a namespace.
 pub(super) fn service_of(namespace: &str) -> Option<&'static Service> {
-    SERVICES.iter().find(|service| service.namespace == namespace && !service.resource_types.is_empty())
+    SERVICES.iter().find(|service| service.namespace == namespace)
+}
+
+impl Service {
+    /// Whether the tagging API lists its resources.
+    pub(super) fn is_tagged(&self) -> bool {
+        !self.resource_types.is_empty()
+    }
+
+    /// The dimensions that each pattern extracts from `arn`, with the rank of the pattern.
+    fn dimensions_of(&self, arn: &str) -> Vec<(usize, Dimensions)> {
+        let patterns = self.patterns.iter().enumerate();
+        patterns.filter_map(|(rank, pattern)| Some((rank, dimensions_of(pattern, arn)?))).collect()
+    }
 }
 
 /// A resource with its tags.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Resource {
     /// Its ARN.
     pub(super) arn: String,
     /// Its tags, by key.
     pub(super) tags: Vec<(String, String)>,
+    /// The dimensions that identify it, sorted by name. Unless there are any, [`Resources::new`] sets them by its ARN.
+    pub(super) dimensions: Vec<(String, String)>,
 }
 
 impl Resource {
@@ -178,42 +241,50 @@ impl Resource {
     }
 }
 
-/// A set of dimensions, in the order of their names.
+/// A set of dimensions, sorted by name.
 type Dimensions = Vec<(String, String)>;
 
-/// Finds the resource that a metric is of, by its dimensions.
+/// Finds the resource of a metric by its dimensions.
 #[derive(Debug, Default)]
 pub(super) struct Resources {
     by_dimensions: HashMap<Dimensions, usize>,
-    /// The sets of names that resources are known by, the largest first.
+    /// The sets of dimension names that identify resources, most specific first.
     names: Vec<Vec<String>>,
+    /// Sorted by ARN.
     resources: Vec<Resource>,
 }
 
 impl Resources {
-    /// The resources of `service`.
-    pub(super) fn new(service: &Service, resources: Vec<Resource>) -> Self {
-        let mut found = Resources { resources, ..Resources::default() };
-        for (index, resource) in found.resources.iter().enumerate() {
-            for mut dimensions in service.patterns.iter().filter_map(|pattern| dimensions_of(pattern, &resource.arn)) {
+    /// The resources of `service`, in any order.
+    pub(super) fn new(service: &Service, mut resources: Vec<Resource>) -> Self {
+        resources.sort_by(|a, b| a.arn.cmp(&b.arn));
+        resources.dedup_by(|a, b| a.arn == b.arn);
+        let mut by_dimensions = HashMap::new();
+        let mut names: Vec<(usize, Vec<String>)> = Vec::new();
+        for (index, resource) in resources.iter_mut().enumerate() {
+            let known = std::mem::take(&mut resource.dimensions);
+            let found = if known.is_empty() { service.dimensions_of(&resource.arn) } else { vec![(0, known)] };
+            for (rank, mut dimensions) in found {
                 dimensions.sort();
-                let names: Vec<String> = dimensions.iter().map(|(name, _)| name.clone()).collect();
-                if !found.names.contains(&names) {
-                    found.names.push(names);
+                names.push((rank, dimensions.iter().map(|(name, _)| name.clone()).collect()));
+                if dimensions.len() > resource.dimensions.len() {
+                    resource.dimensions.clone_from(&dimensions);
                 }
-                found.by_dimensions.insert(dimensions, index);
+                by_dimensions.entry(dimensions).or_insert(index);
             }
         }
-        found.names.sort_by_key(|names| std::cmp::Reverse(names.len()));
-        found
+        // More dimensions say more; among patterns with the same number, the order of the service decides.
+        names.sort_by_key(|(rank, names)| (std::cmp::Reverse(names.len()), *rank));
+        names.dedup();
+        Resources { by_dimensions, names: names.into_iter().map(|(_, names)| names).collect(), resources }
     }
 
-    /// All of them.
+    /// All resources.
     pub(super) fn all(&self) -> &[Resource] {
         &self.resources
     }
 
-    /// The resource of a metric with these dimensions: the one that most of them tell.
+    /// The resource of a metric with these dimensions: that of the most specific pattern that matches.
     pub(super) fn of(&self, dimensions: &[(String, String)]) -> Option<&Resource> {
         self.names.iter().find_map(|names| {
             let of_name = |name: &String| dimensions.iter().find(|(own, _)| own == name).cloned();
@@ -224,7 +295,7 @@ impl Resources {
     }
 }
 
-/// Amazon MQ's metrics are of a broker's hosts: its name and `-1` or `-2`.
+/// Amazon MQ has metrics for the hosts of a broker: its name with `-1` or `-2`.
 fn without_host(mut dimensions: Dimensions) -> Option<Dimensions> {
     let broker = dimensions.iter_mut().find(|(name, _)| name == "Broker")?;
     let end = broker.1.len().checked_sub(2).filter(|end| ["-1", "-2"].contains(&&broker.1[*end..]))?;
@@ -232,7 +303,7 @@ fn without_host(mut dimensions: Dimensions) -> Option<Dimensions> {
     Some(dimensions)
 }
 
-/// The dimensions that `pattern` finds in `arn`.
+/// The dimensions that `pattern` extracts from `arn`.
 fn dimensions_of(pattern: &str, arn: &str) -> Option<Dimensions> {
     let (mut pattern, mut text) = match pattern.strip_prefix("arn") {
         Some(pattern) => (pattern, arn),
@@ -266,15 +337,19 @@ mod tests {
     use super::*;
 
     fn found(namespace: &str, arn: &str) -> Vec<Dimensions> {
-        let patterns = service_of(namespace).unwrap().patterns;
-        patterns.iter().filter_map(|pattern| dimensions_of(pattern, arn)).collect()
+        let found = service_of(namespace).unwrap().dimensions_of(arn);
+        found.into_iter().map(|(_, dimensions)| dimensions).collect()
+    }
+
+    fn resource(arn: &str) -> Resource {
+        Resource { arn: arn.to_owned(), ..Resource::default() }
     }
 
     #[test]
     fn dimensions_follow_from_arns() {
         const BALANCER: &str = "arn:aws:elasticloadbalancing:eu-west-1:1:loadbalancer/app/web/50dc";
         type Case = (&'static str, &'static str, &'static [(&'static str, &'static str)]);
-        let cases: [Case; 9] = [
+        let cases: [Case; 15] = [
             ("AWS/EC2", "arn:aws:ec2:eu-west-1:1:instance/i-0a", &[("InstanceId", "i-0a")]),
             ("AWS/RDS", "arn:aws:rds:eu-west-1:1:db:orders", &[("DBInstanceIdentifier", "orders")]),
             ("AWS/SQS", "arn:aws:sqs:eu-west-1:1:jobs.fifo", &[("QueueName", "jobs.fifo")]),
@@ -288,6 +363,28 @@ mod tests {
             ),
             ("AWS/ECS", "arn:aws:ecs:eu-west-1:1:service/main/web", &[("ClusterName", "main"), ("ServiceName", "web")]),
             ("AWS/WAFV2", "arn:aws:wafv2:eu-west-1:1:regional/webacl/edge/a1", &[("WebACL", "edge")]),
+            (
+                "AWS/EC2CapacityReservations",
+                "arn:aws:ec2:eu-west-1:1:capacity-reservation/cr-1",
+                &[("CapacityReservationId", "cr-1")],
+            ),
+            ("AWS/MediaPackage", "arn:aws:mediapackage:eu-west-1:1:channels/9d1c", &[("IngestEndpoint", "9d1c")]),
+            ("AWS/QLDB", "arn:aws:qldb:eu-west-1:1:ledger/books", &[("LedgerName", "books")]),
+            (
+                "/aws/sagemaker/InferenceComponents",
+                "arn:aws:sagemaker:eu-west-1:1:inference-component/chat",
+                &[("InferenceComponentName", "chat")],
+            ),
+            (
+                "/aws/sagemaker/InferenceRecommendationsJobs",
+                "arn:aws:sagemaker:eu-west-1:1:inference-recommendations-job/size",
+                &[("JobName", "size")],
+            ),
+            (
+                "AWS/Sagemaker/ModelBuildingPipeline",
+                "arn:aws:sagemaker:eu-west-1:1:pipeline/train",
+                &[("PipelineName", "train")],
+            ),
         ];
         for (namespace, arn, expected) in cases {
             let expected: Dimensions = expected.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
@@ -311,7 +408,6 @@ mod tests {
 
     #[test]
     fn a_metric_is_of_the_resource_that_most_of_its_dimensions_tell() {
-        let resource = |arn: &str| Resource { arn: arn.to_owned(), tags: Vec::new() };
         let dimensions = |pairs: &[(&str, &str)]| -> Dimensions {
             pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
         };
@@ -326,5 +422,72 @@ mod tests {
         let brokers =
             Resources::new(service_of("AWS/AmazonMQ").unwrap(), vec![resource("arn:aws:mq:r:1:broker:mail:b-1")]);
         assert!(brokers.of(&dimensions(&[("Broker", "mail-1")])).is_some());
+    }
+
+    /// Every order of `all`.
+    fn orders(all: &[&'static str]) -> Vec<Vec<&'static str>> {
+        let [first, rest @ ..] = all else { return vec![Vec::new()] };
+        let insert = |order: Vec<&'static str>| {
+            (0..=order.len()).map(move |at| [&order[..at], &[*first], &order[at..]].concat()).collect::<Vec<_>>()
+        };
+        orders(rest).into_iter().flat_map(insert).collect()
+    }
+
+    #[test]
+    fn the_most_specific_pattern_wins_in_every_order_of_an_answer() {
+        const BALANCER: &str = "arn:aws:elasticloadbalancing:r:1:loadbalancer/app/web/50dc";
+        const TARGET_GROUP: &str = "arn:aws:elasticloadbalancing:r:1:targetgroup/tg/73e2";
+        const ACCELERATOR: &str = "arn:aws:globalaccelerator::1:accelerator/a1";
+        const LISTENER: &str = "arn:aws:globalaccelerator::1:accelerator/a1/listener/l1";
+        const GROUP: &str = "arn:aws:globalaccelerator::1:accelerator/a1/listener/l1/endpoint-group/g1";
+        const ATTACHMENT: &str = "arn:aws:ec2:r:1:transit-gateway-attachment/tgw-attach-1";
+        const OF_TARGET_GROUP: &[(&str, &str)] =
+            &[("AvailabilityZone", "a"), ("LoadBalancer", "app/web/50dc"), ("TargetGroup", "targetgroup/tg/73e2")];
+        type Case = (&'static str, &'static [&'static str], &'static [(&'static str, &'static str)], &'static str);
+        let cases: [Case; 8] = [
+            ("AWS/ApplicationELB", &[BALANCER, TARGET_GROUP], OF_TARGET_GROUP, TARGET_GROUP),
+            ("AWS/ApplicationELB", &[BALANCER, TARGET_GROUP], &OF_TARGET_GROUP[..2], BALANCER),
+            (
+                "AWS/GlobalAccelerator",
+                &[ACCELERATOR, LISTENER, GROUP],
+                &[("Accelerator", "a1"), ("EndpointGroup", "g1"), ("Listener", "l1"), ("TransportProtocol", "TCP")],
+                GROUP,
+            ),
+            (
+                "AWS/GlobalAccelerator",
+                &[ACCELERATOR, LISTENER, GROUP],
+                &[("Accelerator", "a1"), ("Listener", "l1")],
+                LISTENER,
+            ),
+            ("AWS/GlobalAccelerator", &[ACCELERATOR, LISTENER, GROUP], &[("Accelerator", "a1")], ACCELERATOR),
+            (
+                "AWS/TransitGateway",
+                &["arn:aws:ec2:r:1:transit-gateway/tgw-1", ATTACHMENT],
+                &[("TransitGateway", "tgw-1"), ("TransitGatewayAttachment", "tgw-attach-1")],
+                ATTACHMENT,
+            ),
+            (
+                "AWS/TransitGateway",
+                &["arn:aws:ec2:r:1:transit-gateway/tgw-1", ATTACHMENT],
+                &[("TransitGateway", "tgw-1")],
+                "arn:aws:ec2:r:1:transit-gateway/tgw-1",
+            ),
+            // A cluster that was made again under its name.
+            (
+                "AWS/Kafka",
+                &["arn:aws:kafka:r:1:cluster/logs/b2", "arn:aws:kafka:r:1:cluster/logs/a1"],
+                &[("Cluster Name", "logs")],
+                "arn:aws:kafka:r:1:cluster/logs/a1",
+            ),
+        ];
+        for (namespace, arns, dimensions, expected) in cases {
+            let dimensions: Dimensions =
+                dimensions.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+            for order in orders(arns) {
+                let resources =
+                    Resources::new(service_of(namespace).unwrap(), order.into_iter().map(resource).collect());
+                assert_eq!(resources.of(&dimensions).map(|found| found.arn.as_str()), Some(expected), "{namespace}");
+            }
+        }
     }
 }

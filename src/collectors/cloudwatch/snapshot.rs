@@ -1,86 +1,114 @@
-//! What readers see of one job in one place.
+//! What readers see of one job and target.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock};
+use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 
-use super::budget::Purse;
-use super::id::Place;
+use super::budget::Ledger;
+use super::budget::Spending;
 use super::id::Seconds;
+use super::id::Target;
 use super::metric::Metric;
 use super::resources::Resources;
 use super::schedule::now;
-use super::settings::{Job, Missing};
-use super::spending::Spending;
+use super::settings::Job;
 use super::store::Store;
+use super::terms::{Missing, Terms};
 use crate::aws::Counts;
 
-/// A sample of Prometheus.
+/// A Prometheus sample.
 #[derive(Debug)]
 pub(super) struct Sample {
     /// The metric.
     pub(super) metric: Arc<Metric>,
-    /// Which of the job's statistics.
+    /// Index of the statistic in the job.
     pub(super) statistic: usize,
-    /// When its datum's period begins; nothing where there is no datum.
+    /// Start of the period; `None` if there are no data.
     pub(super) at: Option<Seconds>,
     /// Its value.
     pub(super) value: f64,
-    /// When it is too old to be shown.
+    /// When it becomes too old to be exposed.
     pub(super) until: Seconds,
 }
 
-/// The newest datum of each statistic of each metric, by family.
+/// The newest data point of each statistic of each metric, or all data points, by family.
 #[derive(Debug, Default)]
 pub(super) struct Snapshot {
     /// The samples of each family.
     pub(super) families: BTreeMap<String, Vec<Sample>>,
-    /// How many metrics are asked for.
+    /// Number of metrics that are fetched.
     pub(super) metrics: usize,
+    /// The shortest time between two successful requests; `None` without metrics.
+    pub(super) interval: Option<Duration>,
 }
 
-/// How long a value is shown beyond its time, since a refresh takes a moment.
+/// Grace period after the maximum age, because a refresh takes a moment.
 const GRACE: Seconds = 60;
 
 impl Snapshot {
-    /// What `store` holds up to `until`.
-    pub(super) fn new(job: &Job, store: &Store, until: Seconds) -> Self {
-        let schedule = &job.schedule;
-        let of = |duration: std::time::Duration| duration.as_secs() as Seconds;
-        let age = of(schedule.max_age);
-        let lasts = of(schedule.period) + age + of(schedule.delay) + of(schedule.interval) + GRACE;
+    /// The data in `store` that are due at `now`.
+    pub(super) fn new(store: &Store, now: SystemTime) -> Self {
+        let of = |duration: Duration| duration.as_secs() as Seconds;
         let mut families: BTreeMap<String, Vec<Sample>> = BTreeMap::new();
         for known in store.all() {
+            let Terms { schedule, missing, all_data_points, .. } = &*known.metric.terms;
+            let (until, age) = (schedule.due(now), of(schedule.max_age));
+            let lasts = of(schedule.period) + age + of(schedule.delay) + of(schedule.interval) + GRACE;
             for (statistic, names) in known.metric.names.iter().enumerate() {
+                let metric = &known.metric;
+                if *all_data_points {
+                    let until = until + lasts;
+                    let all = known.all(statistic).iter();
+                    let sample =
+                        |&(at, value)| Sample { metric: metric.clone(), statistic, at: Some(at), value, until };
+                    families.entry(names.family.clone()).or_default().extend(all.map(sample));
+                    continue;
+                }
                 let newest = known.newest(statistic).filter(|(at, _)| at + of(schedule.period) + age > until);
-                let (at, value) = match (newest, job.missing) {
+                let (at, value) = match (newest, missing) {
                     (Some((at, value)), _) => (Some(at), value),
                     (None, Missing::NaN) => (None, f64::NAN),
                     (None, Missing::Zero) => (None, 0.0),
                     (None, Missing::Absent) => continue,
                 };
-                let metric = known.metric.clone();
+                let metric = metric.clone();
                 let until = at.unwrap_or(until) + lasts;
                 families.entry(names.family.clone()).or_default().push(Sample { metric, statistic, at, value, until });
             }
         }
-        Snapshot { families, metrics: store.len() }
+        // It is retained until the next one is complete.
+        families.values_mut().for_each(Vec::shrink_to_fit);
+        let interval = store.all().map(|known| known.metric.terms.schedule.spacing()).min();
+        Snapshot { families, metrics: store.len(), interval }
     }
 }
 
-/// What one place leaves for readers.
+/// The state of an alarm.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Alarm {
+    /// Its name.
+    pub(super) name: String,
+    /// `metric` or `composite`.
+    pub(super) kind: &'static str,
+    /// As AWS names it, such as `OK`.
+    pub(super) state: String,
+}
+
+/// The published state of one target.
 #[derive(Debug)]
 pub(super) struct Published {
     /// The job.
     pub(super) job: Arc<Job>,
-    /// How often AWS was asked for what.
+    /// API request counts.
     pub(super) counts: Arc<Counts>,
     spending: OnceLock<Arc<Spending>>,
-    place: ArcSwap<Place>,
+    target: ArcSwap<Target>,
     snapshot: ArcSwap<Snapshot>,
     resources: ArcSwap<Resources>,
+    alarms: ArcSwap<Vec<Alarm>>,
     discovered_at: AtomicI64,
     succeeded_at: AtomicI64,
     is_up: AtomicBool,
@@ -88,16 +116,17 @@ pub(super) struct Published {
 }
 
 impl Published {
-    /// Nothing yet of `job` in `region`.
+    /// An empty state for `job` in `region`.
     pub(super) fn new(job: Arc<Job>, region: Option<&str>) -> Self {
-        let place = Place { account: String::new(), region: region.unwrap_or_default().to_owned() };
+        let target = Target { region: region.unwrap_or_default().to_owned(), ..Target::default() };
         Published {
             job,
             counts: Arc::default(),
             spending: OnceLock::new(),
-            place: ArcSwap::from_pointee(place),
+            target: ArcSwap::from_pointee(target),
             snapshot: ArcSwap::default(),
             resources: ArcSwap::default(),
+            alarms: ArcSwap::default(),
             discovered_at: AtomicI64::new(0),
             succeeded_at: AtomicI64::new(0),
             is_up: AtomicBool::new(false),
@@ -105,24 +134,24 @@ impl Published {
         }
     }
 
-    /// What is spent here, of `purse`.
-    pub(super) fn spending(&self, purse: Arc<Mutex<Purse>>) -> Arc<Spending> {
-        self.spending.get_or_init(|| Arc::new(Spending::new(purse))).clone()
+    /// Spending of this target, within `ledger`.
+    pub(super) fn spending(&self, ledger: Arc<Mutex<Ledger>>) -> Arc<Spending> {
+        self.spending.get_or_init(|| Arc::new(Spending::new(ledger))).clone()
     }
 
-    /// What was spent here so far.
+    /// Spending of this target so far.
     pub(super) fn spent(&self) -> Option<&Spending> {
         self.spending.get().map(|spending| &**spending)
     }
 
-    /// Whose metrics they are.
-    pub(super) fn place(&self) -> Arc<Place> {
-        self.place.load_full()
+    /// The owner of the metrics.
+    pub(super) fn target(&self) -> Arc<Target> {
+        self.target.load_full()
     }
 
-    /// It became known whose metrics they are.
-    pub(super) fn set_place(&self, place: Place) {
-        self.place.store(Arc::new(place));
+    /// Sets the owner.
+    pub(super) fn set_target(&self, target: Target) {
+        self.target.store(Arc::new(target));
     }
 
     /// The resources.
@@ -130,42 +159,52 @@ impl Published {
         self.resources.load_full()
     }
 
-    /// Resources became known.
+    /// Sets the resources.
     pub(super) fn set_resources(&self, resources: Arc<Resources>) {
         self.resources.store(resources);
     }
 
-    /// What is known of the metrics.
+    /// The alarms.
+    pub(super) fn alarms(&self) -> Arc<Vec<Alarm>> {
+        self.alarms.load_full()
+    }
+
+    /// Sets the alarms.
+    pub(super) fn set_alarms(&self, alarms: Vec<Alarm>) {
+        self.alarms.store(Arc::new(alarms));
+    }
+
+    /// The current metrics and data.
     pub(super) fn snapshot(&self) -> Arc<Snapshot> {
         self.snapshot.load_full()
     }
 
-    /// The list of metrics is new.
+    /// Records a new list of metrics.
     pub(super) fn discovered(&self) {
         self.discovered_at.store(now(), Relaxed);
     }
 
-    /// When the list of metrics came; nothing if none came yet.
+    /// When the metrics were last listed; `None` before the first time.
     pub(super) fn discovered_at(&self) -> Option<Seconds> {
         Some(self.discovered_at.load(Relaxed)).filter(|at| *at > 0)
     }
 
-    /// When data came last; nothing if none came yet.
+    /// When data last arrived; `None` before the first time.
     pub(super) fn succeeded_at(&self) -> Option<Seconds> {
         Some(self.succeeded_at.load(Relaxed)).filter(|at| *at > 0)
     }
 
-    /// Whether all that was asked for last came.
+    /// Whether the last refresh was complete.
     pub(super) fn is_up(&self) -> bool {
         self.is_up.load(Relaxed)
     }
 
-    /// Whether it was tried to ask.
+    /// Whether a refresh has been attempted.
     pub(super) fn has_tried(&self) -> bool {
         self.has_tried.load(Relaxed)
     }
 
-    /// Data came, or some of it.
+    /// Records that some data arrived.
     pub(super) fn publish(&self, snapshot: Snapshot, is_any_good: bool) {
         self.snapshot.store(Arc::new(snapshot));
         if is_any_good {
@@ -173,7 +212,13 @@ impl Published {
         }
     }
 
-    /// It was asked for everything that was due, and everything came or not.
+    /// How often data are expected.
+    pub(super) fn interval(&self) -> Option<Duration> {
+        let of_job = || self.job.all_terms().map(|terms| terms.schedule.spacing()).min();
+        self.snapshot.load().interval.or_else(of_job)
+    }
+
+    /// Records the end of a refresh, and whether it was complete.
     pub(super) fn finish(&self, is_up: bool) {
         self.is_up.store(is_up, Relaxed);
         self.has_tried.store(true, Relaxed);
@@ -183,7 +228,10 @@ impl Published {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::collectors::cloudwatch::{id::Id, metric::Names};
+    use crate::collectors::cloudwatch::{
+        id::Id,
+        metric::{MetricNames, Named},
+    };
     use crate::config::{Document, Section};
 
     #[test]
@@ -194,16 +242,19 @@ mod tests {
         let job = jobs.unwrap_or_else(|problems| panic!("{problems}")).remove(0);
         let mut store = Store::default();
         let id = Id { name: "Orders".to_owned(), ..Id::default() };
-        let metric = Metric { names: Names::of(&job, &id), id: id.clone(), ..Metric::default() };
+        let Named { terms, names, .. } = MetricNames::new(&job, &[]).of(&job, &id);
+        let metric = Metric { terms, names, id: id.clone(), ..Metric::default() };
         store.replace([Arc::new(metric)]);
         store.take(&id, 0, &[(600, 1.0), (660, 2.0)], &mut Vec::new());
         let shown = |until: Seconds| {
-            let snapshot = Snapshot::new(&job, &store, until);
+            const DELAY: Seconds = 120;
+            let now = SystemTime::UNIX_EPOCH + Duration::from_secs((until + DELAY) as u64);
+            let snapshot = Snapshot::new(&store, now);
             let samples = snapshot.families.get("aws_shop_orders_average");
             samples.map(|samples| (samples[0].value, samples[0].until))
         };
-        // Its minute ended at 720. Of an agent that cannot ask any more it is gone as well: after the minute, its age, the
-        // delay, the interval and a minute's grace.
+        // Its minute ended at 720. It also disappears if the agent can no longer fetch: after the minute, the maximum
+        // age, the delay, the interval and a minute of grace.
         assert_eq!(shown(720), Some((2.0, 660 + 60 + 120 + 120 + 60 + 60)));
         assert_eq!(shown(839).map(|(value, _)| value), Some(2.0));
         assert_eq!(shown(840), None);

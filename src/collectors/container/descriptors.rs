@@ -1,19 +1,19 @@
-//! What processes have open and may open: `/proc/PID/fd` and `/proc/PID/limits`.
+//! Open file descriptors and their limits: `/proc/PID/fd` and `/proc/PID/limits`.
 
 use crate::host::errno::Errno;
 
-use super::super::ReadContext;
 use super::identity::Kind;
 use super::reading::{Measured, OpenFiles};
+use crate::collectors::framework::ReadContext;
 use crate::host::{Host, ReadError, file};
 
-/// Counts what all processes of each container have open.
+/// Counts the open descriptors of all processes of each container.
 pub(super) fn count_open(cx: &mut ReadContext<'_>, measured: &mut [Measured]) {
     let mut refused = false;
-    for one in measured.iter_mut().filter(|one| one.labels.identity.kind == Kind::Container) {
+    for cgroup in measured.iter_mut().filter(|cgroup| cgroup.labels.identity.kind == Kind::Container) {
         let mut sum = OpenFiles::default();
-        let counted = one.usage.pids.iter().try_for_each(|pid| count(cx.host, *pid, &mut sum));
-        one.open_files = counted.is_ok().then_some(sum);
+        let counted = cgroup.usage.pids.iter().try_for_each(|pid| count(cx.host, *pid, &mut sum));
+        cgroup.open_files = counted.is_ok().then_some(sum);
         refused |= counted.is_err();
     }
     if refused {
@@ -23,7 +23,7 @@ pub(super) fn count_open(cx: &mut ReadContext<'_>, measured: &mut [Measured]) {
     }
 }
 
-/// Adds what a process has open; nothing if it has ended.
+/// Adds the open descriptors of a process. Ignores a process that has ended.
 fn count(host: &Host, pid: u64, sum: &mut OpenFiles) -> Result<(), Errno> {
     let folder = host.proc_path(format!("{pid}/fd"));
     let names = match file::list(&folder) {
@@ -40,12 +40,12 @@ fn count(host: &Host, pid: u64, sum: &mut OpenFiles) -> Result<(), Errno> {
     Ok(())
 }
 
-/// Reads how many files the first process of each container may open.
+/// Reads the open files limit of the init process of each container.
 pub(super) fn read_limits(cx: &mut ReadContext<'_>, measured: &mut [Measured]) {
-    for one in measured.iter_mut().filter(|one| one.labels.identity.kind == Kind::Container) {
-        let Some(pid) = one.usage.first_pid.filter(|pid| *pid > 0) else { continue };
+    for cgroup in measured.iter_mut().filter(|cgroup| cgroup.labels.identity.kind == Kind::Container) {
+        let Some(pid) = cgroup.usage.init_pid else { continue };
         let path = cx.host.proc_path(format!("{pid}/limits"));
-        one.max_open_files = file::read_once(&path, cx.buffer).ok().and_then(|text| {
+        cgroup.max_open_files = file::read_once(&path, cx.buffer).ok().and_then(|text| {
             let line = text.lines().find(|line| line.bytes().starts_with(b"Max open files"))?;
             match line.fields().nth(3)? {
                 b"unlimited" => Some(-1),

@@ -1,4 +1,4 @@
-//! Where cgroups are mounted: one hierarchy for all controllers (v2), one for each (v1), or both (hybrid).
+//! Mounted cgroup hierarchies: one for all controllers (v2), one per controller (v1), or both (hybrid).
 
 use std::path::{Path, PathBuf};
 
@@ -11,10 +11,12 @@ use crate::host::{Directory, file};
 pub(super) struct Hierarchies {
     /// cgroup v2.
     unified: Option<PathBuf>,
-    /// Each hierarchy of cgroup v1 with its controllers.
+    /// cgroup v1 hierarchies with their controllers.
     v1: Vec<(PathBuf, Vec<Controller>)>,
-    /// Sizes of huge pages, as file names have them: `2MB`.
+    /// Huge page sizes as in file names: `2MB`.
     huge_page_sizes: Vec<String>,
+    /// Whether the root of the memory controller is a cgroup below the kernel's root, as in a cgroup namespace.
+    pub(super) is_nested: bool,
 }
 
 /// A controller of cgroup v1.
@@ -29,7 +31,7 @@ enum Controller {
 }
 
 impl Controller {
-    /// In the order in which their hierarchies are the one that is walked: every container is in the first that there is.
+    /// In order of preference for the walk. Every container is in the first hierarchy that exists.
     const ALL: [(&'static str, Controller); 6] = [
         ("memory", Controller::Memory),
         ("cpuacct", Controller::Cpuacct),
@@ -45,12 +47,13 @@ impl Controller {
 }
 
 impl Hierarchies {
-    /// Those below `sys`, a sysfs; none if no cgroups are mounted there.
+    /// Finds the hierarchies below `sys`, a sysfs. `None` if no cgroups are mounted.
     pub(super) fn find(sys: &Path) -> Option<Self> {
         let root = sys.join("fs/cgroup");
         let is_unified = |path: &Path| path.join("cgroup.controllers").exists();
         let mut found = Hierarchies { huge_page_sizes: huge_page_sizes(sys), ..Hierarchies::default() };
         if is_unified(&root) {
+            found.is_nested = is_nested(&root, true);
             found.unified = Some(root);
             return Some(found);
         }
@@ -65,10 +68,12 @@ impl Hierarchies {
                 found.v1.push((path, controllers));
             }
         }
-        (found.unified.is_some() || !found.v1.is_empty()).then_some(found)
+        let walked = found.walked()?;
+        found.is_nested = is_nested(walked, found.v1.is_empty());
+        Some(found)
     }
 
-    /// Beside `cpu,cpuacct` there are links `cpu` and `cpuacct` to it.
+    /// Next to `cpu,cpuacct` there are symlinks `cpu` and `cpuacct` to it.
     fn has_all_of(&self, controllers: &[Controller]) -> bool {
         controllers.iter().all(|controller| self.has_v1(*controller))
     }
@@ -77,7 +82,7 @@ impl Hierarchies {
         self.v1.iter().any(|(_, controllers)| controllers.contains(&controller))
     }
 
-    /// The hierarchy in which every container is found.
+    /// The hierarchy to walk. It has every container.
     pub(super) fn walked(&self) -> Option<&Path> {
         let holding = |controller| self.v1.iter().find(|(_, controllers)| controllers.contains(&controller));
         let first = Controller::ALL.into_iter().find_map(|(_, controller)| holding(controller));
@@ -90,19 +95,32 @@ impl Hierarchies {
         for (path, controllers) in &self.v1 {
             if let Ok(mut root) = Directory::open(path.clone()) {
                 let block_io = match controllers.contains(&Controller::Blkio) {
-                    true => BlockIo::of(&mut root, buffer),
+                    true => BlockIo::detect(&mut root, buffer),
                     false => BlockIo::default(),
                 };
                 v1.push((root, controllers.as_slice(), block_io));
             }
         }
-        // Where there is no other hierarchy, the one that is walked has it all.
+        // In unified mode the walked hierarchy is the v2 hierarchy.
         let unified = self.unified.as_ref().filter(|_| !self.v1.is_empty());
         Roots { hierarchies: self, unified: unified.and_then(|path| Directory::open(path.clone()).ok()), v1 }
     }
 }
 
-/// The sizes of huge pages as the files of the controller `hugetlb` have them: mm/hugetlb_cgroup.c, `mem_fmt`.
+/// Whether `root` is below the kernel's root, which alone has `release_agent` (v1) and lacks `cgroup.events` (v2).
+fn is_nested(root: &Path, is_unified: bool) -> bool {
+    if is_unified { root.join("cgroup.events").exists() } else { !root.join("release_agent").exists() }
+}
+
+/// The path relative to the root of a hierarchy.
+fn relative(path: &str) -> &str {
+    match path.trim_start_matches('/') {
+        "" => ".",
+        relative => relative,
+    }
+}
+
+/// Huge page sizes as in the files of the `hugetlb` controller: mm/hugetlb_cgroup.c, `mem_fmt`.
 fn huge_page_sizes(sys: &Path) -> Vec<String> {
     let names = file::list(&sys.join("kernel/mm/hugepages")).unwrap_or_default();
     let kilobytes = |name: &String| name.strip_prefix("hugepages-")?.strip_suffix("kB")?.parse().ok();
@@ -116,16 +134,28 @@ fn huge_page_sizes(sys: &Path) -> Vec<String> {
     sizes.into_iter().map(format).collect()
 }
 
-/// The roots of the hierarchies, open.
+/// Open root directories of the hierarchies.
 pub(super) struct Roots<'h> {
     hierarchies: &'h Hierarchies,
-    /// Beside the hierarchies of v1.
+    /// The v2 hierarchy of hybrid mode.
     unified: Option<Directory>,
     v1: Vec<(Directory, &'h [Controller], BlockIo)>,
 }
 
 impl Roots<'_> {
-    /// Reads what the cgroup at `path` uses; `walked` is its directory in the hierarchy that is walked.
+    /// Whether the cgroup at `path` or one below has processes. `None` if only those below show it: on cgroup v1 without
+    /// its `pids` controller. `walked` is its directory in the walked hierarchy.
+    pub(super) fn has_processes(&self, path: &str, walked: &mut Directory, files: &mut Files<'_>) -> Option<bool> {
+        if self.v1.is_empty() {
+            return Some(files.is_populated(walked) != Some(false));
+        }
+        // cgroup.procs of v1 leaves out processes in foreign PID namespaces. They count as threads.
+        let of_pids = self.v1.iter().find(|(_, controllers, _)| controllers.contains(&Controller::Pids));
+        let root = of_pids.map(|(root, ..)| root).or(self.unified.as_ref())?;
+        files.number(&mut root.below(relative(path)).ok()?, "pids.current").map(|threads| threads > 0)
+    }
+
+    /// Reads the usage of the cgroup at `path`, without its processes. `walked` is its directory in the walked hierarchy.
     pub(super) fn read(
         &self,
         path: &str,
@@ -134,14 +164,10 @@ impl Roots<'_> {
         files: &mut Files<'_>,
         usage: &mut Usage,
     ) {
-        files.processes(walked, wanted, usage);
         if self.v1.is_empty() {
             return self.read_unified(walked, wanted, files, usage);
         }
-        let relative = match path.trim_start_matches('/') {
-            "" => ".",
-            relative => relative,
-        };
+        let relative = relative(path);
         for (root, controllers, block_io) in &self.v1 {
             let Ok(mut directory) = root.below(relative) else { continue };
             for controller in *controllers {
@@ -174,7 +200,7 @@ impl Roots<'_> {
         }
     }
 
-    /// Reads what cgroup v2 tells: pressure, and whatever is not a controller of v1.
+    /// Reads the files of cgroup v2: pressure, and controllers not attached to v1.
     fn read_unified(&self, directory: &mut Directory, wanted: Wanted, files: &mut Files<'_>, usage: &mut Usage) {
         let is_v2 = |controller| !self.hierarchies.has_v1(controller);
         if wanted.pressure {

@@ -1,41 +1,53 @@
-//! What a cgroup is, by its path alone: which runtime made it, for which container, pod or unit.
+//! Identifies a cgroup by its path: runtime, container, pod or unit.
 //!
-//! The last element of the path decides. Runtimes nest in each other (kind, k3s and Docker in Docker put a whole tree
-//! below a container), and so the container nearest to the end of the path is the one that the cgroup is.
+//! The last element of the path decides. Runtimes nest (kind, k3s and Docker in Docker have a tree below a container),
+//! so the container nearest to the end of the path applies.
 
-/// What a cgroup is.
+/// Kind of a cgroup.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// The root: the whole host.
+    /// The root cgroup: the whole host.
     Host,
     /// A container of any runtime.
     Container,
-    /// A pod of Kubernetes, which holds its containers.
+    /// A Kubernetes pod, the parent of its containers.
     Pod,
     /// A virtual machine.
     Machine,
-    /// A service of systemd.
+    /// A systemd service.
     Service,
-    /// A scope of systemd that is none of the above: a login session, for one.
+    /// A systemd scope of no other kind, such as a login session.
     Scope,
-    /// A slice of systemd, or the cgroup above all pods, which hold others.
+    /// The parent of the node's pods, or of those of one QoS class.
+    Kubepods,
+    /// A systemd slice of no other kind.
     Slice,
-    /// None of them: what a container or service divides itself into, a runtime's helper, cgroups made by hand.
+    /// Any other: children of containers and services, helpers of runtimes, manually created cgroups.
     #[default]
     Other,
 }
 
 impl Kind {
     /// All kinds.
-    pub(super) const ALL: [Kind; 8] =
-        [Kind::Host, Kind::Container, Kind::Pod, Kind::Machine, Kind::Service, Kind::Scope, Kind::Slice, Kind::Other];
+    pub(super) const ALL: [Kind; 9] = [
+        Kind::Host,
+        Kind::Container,
+        Kind::Pod,
+        Kind::Kubepods,
+        Kind::Machine,
+        Kind::Service,
+        Kind::Scope,
+        Kind::Slice,
+        Kind::Other,
+    ];
 
-    /// The kind's name in the configuration and in labels.
+    /// Name of the kind in the configuration and in labels.
     pub(super) fn name(self) -> &'static str {
         match self {
             Kind::Host => "host",
             Kind::Container => "container",
             Kind::Pod => "pod",
+            Kind::Kubepods => "kubepods",
             Kind::Machine => "machine",
             Kind::Service => "service",
             Kind::Scope => "scope",
@@ -45,40 +57,71 @@ impl Kind {
     }
 }
 
-/// What a path tells of its cgroup; what it does not tell is empty.
+/// Identity from the path. Unknown fields are empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Identity {
     pub(super) kind: Kind,
     /// `docker`, `containerd`, `cri-o`, `podman`, `lxc`, `nspawn`, `libvirt`, `qemu`, `ecs`.
     pub(super) runtime: &'static str,
-    /// The runtime's id of a container.
+    /// Container ID of the runtime.
     pub(super) container_id: String,
-    /// The pod that the cgroup is or belongs to; with dashes, or 32 hexadecimal digits for a static pod.
+    /// UID of the pod that the cgroup is or belongs to. With dashes; 32 hexadecimal digits for a static pod.
     pub(super) pod_uid: String,
-    /// `guaranteed`, `burstable` or `besteffort`, for a pod and its containers.
+    /// `guaranteed`, `burstable` or `besteffort`; for pods and their containers.
     pub(super) qos: &'static str,
-    /// The name that the path itself holds: of a unit, a virtual machine, an LXC or nspawn container.
+    /// Name in the path: of a unit, a virtual machine, an LXC or nspawn container.
     pub(super) name: String,
 }
 
-/// What the cgroup at `path` is; `path` begins with a slash and is relative to the root of the hierarchy.
+/// Identifies the cgroup at `path`, which starts with a slash and is relative to the root of the hierarchy.
 pub(super) fn identify(path: &str) -> Identity {
-    let (above, last) = path.rsplit_once('/').unwrap_or(("", path));
+    let (parent, last) = path.rsplit_once('/').unwrap_or(("", path));
     if last.is_empty() {
         return Identity { kind: Kind::Host, ..Identity::default() };
     }
-    let readers: [fn(&str, &str) -> Option<Identity>; 5] = [helper, container_by_id, pod, named, unit];
-    readers.iter().find_map(|read| read(above, last)).unwrap_or_default()
+    let readers: [fn(&str, &str) -> Option<Identity>; 6] = [helper, container_by_id, pod, named, kubepods, unit];
+    let found = readers.iter().find_map(|read| read(parent, last)).unwrap_or_default();
+    if is_repeated(path, &found) { Identity::default() } else { found }
 }
 
-/// What runtimes start beside containers: they look alike and are none.
-fn helper(above: &str, last: &str) -> Option<Identity> {
+/// The cgroups above `path` except the root, nearest first.
+fn above(path: &str) -> impl Iterator<Item = &str> {
+    std::iter::successors(Some(path), |path| path.rsplit_once('/').map(|(parent, _)| parent))
+        .skip(1)
+        .filter(|path| !path.is_empty())
+}
+
+/// The container at `path`.
+fn container_at(path: &str) -> Option<Identity> {
+    let (parent, last) = path.rsplit_once('/')?;
+    let found = container_by_id(parent, last).or_else(|| named(parent, last));
+    found.filter(|found| found.kind == Kind::Container)
+}
+
+/// Whether `identity` is that of a container or pod above `path`. Without a cgroup namespace, a runtime or systemd in a
+/// container creates the container's own path below it once more.
+fn is_repeated(path: &str, identity: &Identity) -> bool {
+    let Identity { kind: Kind::Container | Kind::Pod, container_id, pod_uid, .. } = identity else { return false };
+    let mut is_inside = false;
+    above(path).any(|upper| {
+        if let Some(outer) = container_at(upper) {
+            is_inside = true;
+            return path.strip_prefix(upper) == Some(upper)
+                || (!container_id.is_empty() && outer.container_id == *container_id);
+        }
+        let (parent, last) = upper.rsplit_once('/').unwrap_or_default();
+        is_inside && !pod_uid.is_empty() && pod_of(parent, last).is_some_and(|pod| pod.uid == *pod_uid)
+    })
+}
+
+/// Cgroups of runtime helpers, which look like containers.
+fn helper(parent: &str, last: &str) -> Option<Identity> {
     const PREFIXES: [&str; 4] = ["crio-conmon-", "libpod-conmon-", "lxc.monitor.", "lxc.pivot"];
-    let is_helper = PREFIXES.iter().any(|prefix| last.starts_with(prefix)) || above.ends_with("/lxc.monitor");
+    let is_helper = PREFIXES.iter().any(|prefix| last.starts_with(prefix)) || parent.ends_with("/lxc.monitor");
     is_helper.then(Identity::default)
 }
 
-/// How runtimes call the cgroup of a container by its id.
+/// Name prefixes of container cgroups by runtime.
 const BY_ID: [(&str, &str); 9] = [
     ("docker-", "docker"),
     ("cri-containerd-", "containerd"),
@@ -91,26 +134,26 @@ const BY_ID: [(&str, &str); 9] = [
     ("ecs-", "ecs"),
 ];
 
-fn container_by_id(above: &str, last: &str) -> Option<Identity> {
+fn container_by_id(parent: &str, last: &str) -> Option<Identity> {
     if let Some((slice, runtime, id)) = colon_form(last) {
-        return Some(container(runtime, id, pod_of("", slice).or_else(|| nearest_pod(above))));
+        return Some(container(runtime, id, pod_of("", slice).or_else(|| nearest_pod(parent))));
     }
     let stem = last.strip_suffix(".scope").unwrap_or(last);
     for (prefix, runtime) in BY_ID {
         if let Some(id) = stem.strip_prefix(prefix).filter(|id| is_id(id)) {
-            return Some(container(runtime, id, nearest_pod(above)));
+            return Some(container(runtime, id, nearest_pod(parent)));
         }
     }
-    let runtime = match last_of(above) {
+    let runtime = match last_of(parent) {
         "docker" => "docker",
         "libpod_parent" => "podman",
-        // containerd lets its users choose ids; below its own namespaces every cgroup is a container.
-        "default" | "k8s.io" | "moby" if above.rfind('/') == Some(0) => "containerd",
-        _ if above.starts_with("/ecs/") => "ecs",
+        // In containerd users choose the IDs. Every cgroup below containerd's namespaces is a container.
+        "default" | "k8s.io" | "moby" if parent.rfind('/') == Some(0) => "containerd",
+        _ if parent.starts_with("/ecs/") => "ecs",
         _ => "",
     };
-    let is_chosen = runtime == "containerd" || (runtime == "ecs" && is_task_container(stem));
-    (is_id(stem) || is_chosen).then(|| container(runtime, stem, nearest_pod(above)))
+    let is_named_container = runtime == "containerd" || (runtime == "ecs" && is_task_container(stem));
+    (is_id(stem) || is_named_container).then(|| container(runtime, stem, nearest_pod(parent)))
 }
 
 fn container(runtime: &'static str, id: &str, of: Option<Pod>) -> Identity {
@@ -123,7 +166,7 @@ fn last_of(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or_default()
 }
 
-/// `SLICE:RUNTIME:ID`: what becomes of systemd's form where the runtime was told to write cgroups itself.
+/// `SLICE:RUNTIME:ID`: the systemd form, created by a runtime that uses the cgroupfs driver.
 fn colon_form(last: &str) -> Option<(&str, &'static str, &str)> {
     let (slice_and_runtime, id) = last.rsplit_once(':')?;
     let (slice, name) = slice_and_runtime.rsplit_once(':')?;
@@ -131,12 +174,12 @@ fn colon_form(last: &str) -> Option<(&str, &'static str, &str)> {
     Some((slice, runtime, id))
 }
 
-/// The id of a container: 64 hexadecimal digits.
+/// A container ID: 64 hexadecimal digits.
 fn is_id(text: &str) -> bool {
     text.len() == 64 && is_lower_hex(text)
 }
 
-/// The id of a container of ECS on Fargate: the task's 32 hexadecimal digits, a dash, and a decimal number.
+/// A container ID of ECS on Fargate: 32 hexadecimal digits of the task, a dash, a decimal number.
 fn is_task_container(text: &str) -> bool {
     let Some((task, number)) = text.split_once('-') else { return false };
     task.len() == 32 && is_lower_hex(task) && !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit())
@@ -146,16 +189,27 @@ fn is_lower_hex(text: &str) -> bool {
     text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
-fn pod(above: &str, last: &str) -> Option<Identity> {
-    if let Some(Pod { uid, qos }) = pod_of(above, last) {
-        return Some(Identity { kind: Kind::Pod, pod_uid: uid, qos, ..Identity::default() });
-    }
-    let is_above_pods = match last {
-        "kubepods" => true,
-        "burstable" | "besteffort" => last_of(above) == "kubepods",
-        _ => false,
+fn pod(parent: &str, last: &str) -> Option<Identity> {
+    let Pod { uid, qos } = pod_of(parent, last)?;
+    Some(Identity { kind: Kind::Pod, pod_uid: uid, qos, ..Identity::default() })
+}
+
+/// Parents of pods: `kubepods` and `burstable` with the cgroupfs driver, `…kubepods.slice` and
+/// `…kubepods-burstable.slice` with the systemd driver. Those in a container belong to another cluster than the node's.
+fn kubepods(parent: &str, last: &str) -> Option<Identity> {
+    let is_class = |name| matches!(name, "burstable" | "besteffort");
+    let (name, is_below) = match last.strip_suffix(".slice") {
+        Some(stem) => match stem.rsplit_once('-') {
+            Some((upper, class)) if is_class(class) => (upper, true),
+            _ => (stem, true),
+        },
+        None if is_class(last) => (last_of(parent), true),
+        None => (last, false),
     };
-    is_above_pods.then(|| Identity { kind: Kind::Slice, name: last.to_owned(), ..Identity::default() })
+    let is_parent_of_pods = name == "kubepods" || (is_below && name.ends_with("-kubepods"));
+    let is_inside = || above(parent).chain([parent]).any(|upper| container_at(upper).is_some());
+    let kind = if is_parent_of_pods && is_inside() { Kind::Slice } else { Kind::Kubepods };
+    is_parent_of_pods.then(|| Identity { kind, name: last.to_owned(), ..Identity::default() })
 }
 
 #[derive(Default)]
@@ -164,15 +218,15 @@ struct Pod {
     qos: &'static str,
 }
 
-/// The pod whose own cgroup is `last`: `podUID` with the cgroupfs driver; `…-podUID.slice` with the systemd driver,
-/// which writes underscores for the dashes. Guaranteed pods have no level of their own in either.
-fn pod_of(above: &str, last: &str) -> Option<Pod> {
+/// The pod whose cgroup is `last`: `podUID` with the cgroupfs driver, `…-podUID.slice` with the systemd driver, which
+/// replaces dashes with underscores. Guaranteed pods have no QoS level in the path.
+fn pod_of(parent: &str, last: &str) -> Option<Pod> {
     let (level, uid) = match last.strip_suffix(".slice") {
         Some(stem) => stem.rsplit_once("-pod").map(|(level, uid)| (level, uid.replace('_', "-")))?,
-        None => (last_of(above), last.strip_prefix("pod")?.to_owned()),
+        None => (last_of(parent), last.strip_prefix("pod")?.to_owned()),
     };
     let is_uuid = uid.len() == 36 && uid.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
-    // A static pod's is the hash of its manifest.
+    // The UID of a static pod is the hash of its manifest.
     let is_hash = uid.len() == 32 && is_lower_hex(&uid);
     let qos = match level {
         _ if level.ends_with("burstable") => "burstable",
@@ -182,22 +236,22 @@ fn pod_of(above: &str, last: &str) -> Option<Pod> {
     (is_uuid || is_hash).then_some(Pod { uid, qos })
 }
 
-/// The pod in whose cgroup, directly or not, `path` is; none beyond another container.
+/// The nearest pod above `path`. `None` if another container is in between.
 fn nearest_pod(path: &str) -> Option<Pod> {
-    let (above, last) = path.rsplit_once('/')?;
-    pod_of(above, last).or_else(|| match container_by_id("/", last) {
+    let (parent, last) = path.rsplit_once('/')?;
+    pod_of(parent, last).or_else(|| match container_by_id("/", last) {
         Some(_) => None,
-        None => nearest_pod(above),
+        None => nearest_pod(parent),
     })
 }
 
-/// Containers and virtual machines that go by a name.
-fn named(above: &str, last: &str) -> Option<Identity> {
+/// Containers and virtual machines with a name.
+fn named(parent: &str, last: &str) -> Option<Identity> {
     let of = |kind, runtime, name: &str| Some(Identity { kind, runtime, name: unescape(name), ..Identity::default() });
     if let Some(name) = last.strip_prefix("lxc.payload.") {
         return of(Kind::Container, "lxc", name);
     }
-    match last_of(above) {
+    match last_of(parent) {
         "lxc" | "lxc.payload" => return of(Kind::Container, "lxc", last),
         "qemu.slice" => return of(Kind::Machine, "qemu", last.strip_suffix(".scope")?),
         _ => {}
@@ -218,7 +272,7 @@ fn named(above: &str, last: &str) -> Option<Identity> {
     }
 }
 
-/// systemd's `\x2d` for characters that a unit's name cannot hold: systemd-escape(1).
+/// Decodes `\x2d` and other escapes of unit names: systemd-escape(1).
 fn unescape(name: &str) -> String {
     let mut bytes = Vec::with_capacity(name.len());
     let mut rest = name.as_bytes();
@@ -252,8 +306,8 @@ mod tests {
     const UID: &str = "8dbc5577-d0e2-4706-8787-57d52c03ddf2";
     const HASH: &str = "7f3f9b1c2d4e5f60718293a4b5c6d7e8";
 
-    /// `KIND RUNTIME ID POD QOS NAME`, with `-` for what is empty, and short names for the ids above.
-    fn told(path: &str) -> String {
+    /// `KIND RUNTIME ID POD QOS NAME`, with `-` for an empty field, and short names for the IDs above.
+    fn identified(path: &str) -> String {
         let path = path.replace("<id>", ID).replace("<other>", OTHER).replace("<uid>", UID).replace("<hash>", HASH);
         let path = path.replace("<u_id>", &UID.replace('-', "_"));
         let Identity { kind, runtime, container_id, pod_uid, qos, name } = identify(&path);
@@ -270,7 +324,7 @@ mod tests {
 
     fn assert_all(cases: &[(&str, &str)]) {
         for (path, expected) in cases {
-            assert_eq!(told(path), *expected, "{path}");
+            assert_eq!(identified(path), *expected, "{path}");
         }
     }
 
@@ -324,8 +378,11 @@ mod tests {
     #[test]
     fn kubelet_with_the_cgroupfs_driver() {
         assert_all(&[
-            ("/kubepods", "slice - - - - kubepods"),
-            ("/kubepods/burstable", "slice - - - - burstable"),
+            ("/kubepods", "kubepods - - - - kubepods"),
+            ("/kubepods/burstable", "kubepods - - - - burstable"),
+            ("/kubepods/besteffort", "kubepods - - - - besteffort"),
+            ("/kubelet/kubepods/burstable", "kubepods - - - - burstable"),
+            ("/batch/burstable", "other - - - - -"),
             ("/kubepods/burstable/pod<uid>", "pod - - <uid> burstable -"),
             ("/kubepods/besteffort/pod<uid>/<id>", "container - <id> <uid> besteffort -"),
             ("/kubepods/pod<uid>/<id>", "container - <id> <uid> guaranteed -"),
@@ -339,8 +396,15 @@ mod tests {
         let pod = "/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod<u_id>.slice";
         let nested = "/kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-besteffort.slice/kubelet-kubepods-besteffort-pod<u_id>.slice";
         assert_all(&[
-            ("/kubepods.slice", "slice - - - - kubepods.slice"),
-            ("/kubepods.slice/kubepods-burstable.slice", "slice - - - - kubepods-burstable.slice"),
+            ("/kubepods.slice", "kubepods - - - - kubepods.slice"),
+            ("/kubepods.slice/kubepods-burstable.slice", "kubepods - - - - kubepods-burstable.slice"),
+            ("/kubelet.slice", "slice - - - - kubelet.slice"),
+            ("/kubelet.slice/kubelet-kubepods.slice", "kubepods - - - - kubelet-kubepods.slice"),
+            (
+                "/kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-besteffort.slice",
+                "kubepods - - - - kubelet-kubepods-besteffort.slice",
+            ),
+            ("/my.slice/my-burstable.slice", "slice - - - - my-burstable.slice"),
             (pod, "pod - - <uid> burstable -"),
             (&format!("{pod}/cri-containerd-<id>.scope"), "container containerd <id> <uid> burstable -"),
             (&format!("{pod}/crio-<id>.scope"), "container cri-o <id> <uid> burstable -"),
@@ -371,6 +435,33 @@ mod tests {
             (&format!("{node}/kubepods/besteffort/pod<uid>/<id>"), "container - <id> <uid> besteffort -"),
             (&format!("{node}/kubelet.slice/kubelet.service"), "service - - - - kubelet.service"),
             ("/kubepods/pod<uid>/<other>/docker/<id>", "container docker <id> - - -"),
+            (&format!("{node}/kubelet.slice/kubelet-kubepods.slice"), "slice - - - - kubelet-kubepods.slice"),
+            (&format!("{node}/kubepods/burstable"), "slice - - - - burstable"),
+        ]);
+    }
+
+    #[test]
+    fn paths_repeated_below_a_container() {
+        let pod = "/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod<u_id>.slice";
+        let container = format!("{pod}/cri-containerd-<id>.scope");
+        let hash = "/kubepods/besteffort/pod<hash>";
+        assert_all(&[
+            (&container, "container containerd <id> <uid> burstable -"),
+            (&format!("{container}/kubepods.slice"), "slice - - - - kubepods.slice"),
+            (&format!("{container}{pod}"), "other - - - - -"),
+            (&format!("{container}{container}"), "other - - - - -"),
+            (&format!("{container}{pod}/cri-containerd-<other>.scope"), "other - - - - -"),
+            (&format!("{container}{container}/init.scope"), "scope - - - - init.scope"),
+            // Another pod in a nested cluster.
+            (&format!("{container}{hash}"), "pod - - <hash> besteffort -"),
+            (&format!("{container}{hash}/<other>"), "container - <other> <hash> besteffort -"),
+            ("/docker/<id>/docker/<id>", "other - - - - -"),
+            ("/docker/<id>/system.slice/docker-<id>.scope", "other - - - - -"),
+            ("/docker/<id>/docker/<id>/docker/<other>", "container docker <other> - - -"),
+            ("/docker/<id>/docker/<other>", "container docker <other> - - -"),
+            ("/lxc.payload.web/lxc.payload.web", "other - - - - -"),
+            ("/lxc.payload.web/lxc.payload.db", "container lxc - - - db"),
+            ("/machine.slice/machine-web.scope/machine.slice/machine-web.scope", "other - - - - -"),
         ]);
     }
 

@@ -1,99 +1,115 @@
-//! What a cgroup is called, in series and in points.
+//! Labels and tags of a cgroup.
 
 use std::sync::Arc;
 
 use super::identity::{Identity, Kind};
-use super::names::{Named, PodNamed};
+use super::names::{Named, PodNamed, Running};
 
-/// The names of one cgroup.
+/// Labels of one cgroup.
 #[derive(Debug, Default)]
 pub(super) struct Labels {
     pub(super) identity: Identity,
-    /// The cgroup's path.
+    /// Path of the cgroup.
     pub(super) id: String,
     pub(super) container: String,
     pub(super) image: String,
     pub(super) name: String,
     pub(super) namespace: String,
     pub(super) pod: String,
-    /// What the runtime told, if one did.
+    /// Names from the runtime, if known.
     pub(super) named: Option<Arc<Named>>,
-    /// The runtime's labels as labels of `container_info`.
+    /// Runtime labels as labels of `container_info`.
     pub(super) info: Vec<(String, String)>,
 }
 
 impl Labels {
-    /// What the cgroup at `path` is called, with what the runtime says of it and what is known of its pod.
+    /// Labels of the cgroup at `path`, from its identity, the names of the runtime and those of its pod.
     pub(super) fn new(path: &str, identity: &Identity, named: Option<Arc<Named>>, of_pod: Option<&PodNamed>) -> Self {
-        let told = named.as_deref().cloned().unwrap_or_default();
+        let names = named.as_deref().cloned().unwrap_or_default();
         let of_pod = of_pod.cloned().unwrap_or_default();
         let first = |one: String, other: String| if one.is_empty() { other } else { one };
         let mut labels = Labels {
             identity: identity.clone(),
             id: path.to_owned(),
-            container: if told.is_sandbox { String::new() } else { told.container },
-            // Whoever sums over all containers with an image does not mean the one that only holds a pod's network.
-            image: if told.is_sandbox { String::new() } else { told.image },
-            name: first(told.name, name_of(identity)),
-            namespace: first(told.namespace, of_pod.namespace),
-            pod: first(told.pod, of_pod.pod),
+            container: if names.is_sandbox { String::new() } else { names.container },
+            // A sandbox only holds the pod's network. Sums over all containers with an image must not include it.
+            image: if names.is_sandbox { String::new() } else { names.image },
+            name: first(names.name, name_of(identity)),
+            namespace: first(names.namespace, of_pod.namespace),
+            pod: first(names.pod, of_pod.pod),
             named,
-            info: told.labels.into_iter().map(|(key, value)| (label_name(&key), value)).collect(),
+            info: names.labels.into_iter().map(|(key, value)| (label_name(&key), value)).collect(),
         };
         labels.info.dedup_by(|later, earlier| later.0 == earlier.0);
         labels
     }
 
-    /// The values of [`SERIES_LABELS`].
+    /// Values of [`SERIES_LABELS`].
     pub(super) fn series(&self) -> [&str; 6] {
         [&self.container, &self.id, &self.image, &self.name, &self.namespace, &self.pod]
     }
 
-    /// The tags that Telegraf gives the points of a container, and those of Kubernetes as Docker's labels call them; in
-    /// order, and none that is empty.
+    /// Whether a source may have names of the cgroup.
+    pub(super) fn is_container_or_pod(&self) -> bool {
+        !self.identity.container_id.is_empty() || self.identity.kind == Kind::Pod
+    }
+
+    /// The container or pod that the cgroup with this inode is.
+    pub(super) fn running(&self, cgroup: u64) -> Running<'_> {
+        let Identity { container_id, pod_uid, runtime, .. } = &self.identity;
+        Running { id: container_id, pod_uid, runtime, is_rootless: self.id.starts_with("/user.slice/"), cgroup }
+    }
+
+    fn is_unnamed_pod(&self) -> bool {
+        self.identity.kind == Kind::Pod && self.pod.is_empty()
+    }
+
+    /// Tags as in Telegraf's `docker` input, with Kubernetes names as in Docker's labels. Sorted, without empty values.
     pub(super) fn tags(&self) -> Vec<(&str, &str)> {
         let (image, version) = image_and_version(&self.image);
         let named = self.named.as_deref();
-        let told = |of: fn(&Named) -> Option<&str>| named.and_then(of).unwrap_or_default();
+        let names = |of: fn(&Named) -> Option<&str>| named.and_then(of).unwrap_or_default();
         let mut tags = vec![
             ("container_image", image),
             ("container_name", self.name.as_str()),
-            ("container_status", told(|named| Some(&named.status))),
+            ("container_status", names(|named| Some(&named.status))),
             ("container_version", version),
-            ("engine_host", told(|named| named.engine_host.as_deref())),
+            ("engine_host", names(|named| named.engine_host.as_deref())),
             ("io.kubernetes.container.name", &self.container),
             ("io.kubernetes.pod.name", &self.pod),
             ("io.kubernetes.pod.namespace", &self.namespace),
-            ("server_version", told(|named| named.server_version.as_deref())),
+            // Without a name, the UID tells pods apart.
+            ("io.kubernetes.pod.uid", if self.is_unnamed_pod() { &self.identity.pod_uid } else { "" }),
+            ("server_version", names(|named| named.server_version.as_deref())),
         ];
         tags.extend(named.iter().flat_map(|named| &named.labels).map(|(key, value)| (key.as_str(), value.as_str())));
         tags.retain(|(_, value)| !value.is_empty());
-        // A runtime's label does not take the place of one of these.
+        // A runtime label does not override one of these.
         tags.sort_by_key(|(key, _)| *key);
         tags.dedup_by_key(|(key, _)| *key);
         tags
     }
 }
 
-/// The labels that every series of a cgroup has: the kubelet's.
+/// Labels of every series of a cgroup, as in the kubelet.
 pub(super) const SERIES_LABELS: [&str; 6] = ["container", "id", "image", "name", "namespace", "pod"];
 
-/// The name where no runtime tells one. What holds others has none, so that a sum over all names counts nothing twice.
+/// Name if no runtime reports one. Parents have none, so that sums over all names count nothing twice.
 fn name_of(identity: &Identity) -> String {
     match identity.kind {
         Kind::Container if identity.name.is_empty() => identity.container_id.clone(),
         Kind::Container | Kind::Machine | Kind::Service | Kind::Scope => identity.name.clone(),
-        Kind::Host | Kind::Pod | Kind::Slice | Kind::Other => String::new(),
+        Kind::Host | Kind::Pod | Kind::Kubepods | Kind::Slice | Kind::Other => String::new(),
     }
 }
 
-/// cAdvisor's name for the label of a runtime's label.
+/// cAdvisor's label name for a runtime label.
 fn label_name(key: &str) -> String {
     let valid = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
     "container_label_".chars().chain(key.chars().map(valid)).collect()
 }
 
-/// The name of an image and its tag or digest; the colon of a registry's port does not count.
+/// Name and tag or digest of an image. The port of a registry also has a colon.
 fn image_and_version(image: &str) -> (&str, &str) {
     if image.is_empty() {
         return ("", "");
@@ -136,6 +152,11 @@ mod tests {
         let labels = Labels::new(&path, &identify(&path), None, None);
         assert_eq!(labels.series(), ["", &path, "", &id, "", ""]);
         assert_eq!(labels.tags(), [("container_name", id.as_str())]);
+
+        let uid = "8dbc5577-d0e2-4706-8787-57d52c03ddf2";
+        let path_of_pod = format!("/kubepods/pod{uid}");
+        let unnamed = Labels::new(&path_of_pod, &identify(&path_of_pod), None, None);
+        assert_eq!(unnamed.tags(), [("io.kubernetes.pod.uid", uid)]);
 
         let pod = PodNamed { pod: "web-0".to_owned(), namespace: "shop".to_owned() };
         let named = Named {

@@ -1,27 +1,48 @@
-//! Containers as the points of Telegraf's `inputs.docker`, all other cgroups as those of its `inputs.cgroup`.
+//! Containers as points of Telegraf's `inputs.docker`, all other cgroups as points of `inputs.cgroup`.
 
 use std::collections::HashMap;
 
-use super::super::{Since, percent};
 use super::identity::Kind;
-use super::names::Health;
+use super::names::{EngineState, Health};
+use super::point_settings::PointSettings;
 use super::reading::{ContainerReading, Measured};
 use super::usage::{Device, Memory, UNLIMITED};
-use crate::collectors::pressure::Stall;
+use crate::collectors::framework::{Since, percent};
+use crate::collectors::memory::pressure::Stall;
+use crate::encode::Point;
 use crate::encode::infos::{concat, infos};
-use crate::encode::point::{FieldInfo, MeasurementInfo, Point};
+use crate::encode::point::{FieldInfo, MeasurementInfo};
 use crate::encode::{Field, Measurement, PointWriter};
 use crate::host::links::Link;
 
-const CONTAINER_ID: Field<str> = Field::new("container_id", "the runtime's id");
+type EngineField = (Field<i64>, fn(&EngineState) -> Option<i64>);
 
-const USAGE_TOTAL: Field<u64> = Field::new("usage_total", "CPU time used, in nanoseconds");
-const USAGE_USER: Field<u64> = Field::new("usage_in_usermode", "outside the kernel, in nanoseconds");
-const USAGE_KERNEL: Field<u64> = Field::new("usage_in_kernelmode", "in the kernel, in nanoseconds");
-const USAGE_SYSTEM: Field<u64> = Field::new("usage_system", "CPU time of the whole host, idle too, in nanoseconds");
-const PERIODS: Field<u64> = Field::new("throttling_periods", "periods in which the quota could be used");
-const THROTTLED_PERIODS: Field<u64> = Field::new("throttling_throttled_periods", "periods in which it was used up");
-const THROTTLED_TIME: Field<u64> = Field::new("throttling_throttled_time", "time stood still for it, in nanoseconds");
+const ENGINE_FIELDS: [EngineField; 10] = [
+    (Field::new("n_cpus", "CPUs of the host"), |e| e.cpus),
+    (Field::new("n_used_file_descriptors", "file descriptors of the engine; in debug mode only"), |e| {
+        e.file_descriptors
+    }),
+    (Field::new("n_containers", "containers in any state"), |e| e.containers),
+    (Field::new("n_containers_running", "running containers"), |e| e.running),
+    (Field::new("n_containers_stopped", "stopped containers"), |e| e.stopped),
+    (Field::new("n_containers_paused", "paused containers"), |e| e.paused),
+    (Field::new("n_images", "images"), |e| e.images),
+    (Field::new("n_goroutines", "goroutines of the engine; in debug mode only"), |e| e.goroutines),
+    (Field::new("n_listener_events", "subscribers to events of the engine"), |e| e.event_listeners),
+    (Field::new("memory_total", "memory of the host in bytes"), |e| e.memory_bytes),
+];
+const ENGINE_FIELD_INFOS: [FieldInfo; ENGINE_FIELDS.len()] = infos!(ENGINE_FIELDS.0);
+const ENGINE: Measurement<2> = Measurement::new("docker", ["engine_host", "server_version"], &ENGINE_FIELD_INFOS);
+
+const CONTAINER_ID: Field<str> = Field::new("container_id", "container ID of the runtime");
+
+const USAGE_TOTAL: Field<u64> = Field::new("usage_total", "CPU time in nanoseconds");
+const USAGE_USER: Field<u64> = Field::new("usage_in_usermode", "user CPU time in nanoseconds");
+const USAGE_KERNEL: Field<u64> = Field::new("usage_in_kernelmode", "system CPU time in nanoseconds");
+const USAGE_SYSTEM: Field<u64> = Field::new("usage_system", "CPU time of the host including idle, in nanoseconds");
+const PERIODS: Field<u64> = Field::new("throttling_periods", "elapsed CFS enforcement periods");
+const THROTTLED_PERIODS: Field<u64> = Field::new("throttling_throttled_periods", "throttled CFS enforcement periods");
+const THROTTLED_TIME: Field<u64> = Field::new("throttling_throttled_time", "throttled time in nanoseconds");
 const USAGE_PERCENT: Field<f64> = Field::new("usage_percent", "% of one CPU since the last reading");
 const CPU: Measurement<3> = Measurement::new(
     "docker_container_cpu",
@@ -41,27 +62,27 @@ const CPU: Measurement<3> = Measurement::new(
 
 type MemoryField = (Field<u64>, fn(&Memory) -> Option<u64>);
 
-/// What the field says of the cgroup and all below it; Docker's `total_` fields are the same, on cgroup v1.
+/// Values including the cgroups below. On cgroup v1 Docker has the same values in `total_` fields.
 const MEMORY_FIELDS: [MemoryField; 10] = [
     (Field::new("active_anon", "bytes"), |m| m.active_anon),
     (Field::new("active_file", "bytes"), |m| m.active_file),
-    (Field::new("cache", "file pages, in bytes"), |m| m.file),
+    (Field::new("cache", "page cache in bytes"), |m| m.file),
     (Field::new("inactive_anon", "bytes"), |m| m.inactive_anon),
     (Field::new("inactive_file", "bytes"), |m| m.inactive_file),
     (Field::new("mapped_file", "bytes"), |m| m.mapped_file),
     (Field::new("pgfault", "page faults"), |m| m.page_faults),
-    (Field::new("pgmajfault", "page faults that had to read"), |m| m.major_faults),
-    (Field::new("rss", "anonymous memory, in bytes"), |m| m.anon),
+    (Field::new("pgmajfault", "major page faults"), |m| m.major_faults),
+    (Field::new("rss", "anonymous memory in bytes"), |m| m.anon),
     (Field::new("unevictable", "bytes"), |m| m.unevictable),
 ];
 const MEMORY_FIELD_INFOS: [FieldInfo; MEMORY_FIELDS.len()] = infos!(MEMORY_FIELDS.0);
 const TOTAL_FIELDS: FieldInfo = Field::<u64>::new("total_KEY", "the same, on cgroup v1").info();
-const MEM_LIMIT: Field<u64> = Field::new("limit", "the limit, or the host's memory if there is none, in bytes");
-const MEM_MAX_USAGE: Field<u64> = Field::new("max_usage", "the most that was used at once, in bytes");
-const MEM_USAGE: Field<u64> = Field::new("usage", "without file pages not in use of late, in bytes");
+const MEM_LIMIT: Field<u64> = Field::new("limit", "memory limit in bytes; the host's memory without a limit");
+const MEM_MAX_USAGE: Field<u64> = Field::new("max_usage", "maximum memory usage recorded, in bytes");
+const MEM_USAGE: Field<u64> = Field::new("usage", "memory usage in bytes, excluding inactive file pages");
 const MEM_USAGE_PERCENT: Field<f64> = Field::new("usage_percent", "% of the limit");
-const MEM_FAIL_COUNT: Field<u64> = Field::new("fail_count", "how often the limit was hit, if it was");
-const MEM_OWN: [FieldInfo; 6] = [
+const MEM_FAIL_COUNT: Field<u64> = Field::new("fail_count", "times usage hit the limit; absent if never");
+const MEM_VALUES: [FieldInfo; 6] = [
     CONTAINER_ID.info(),
     MEM_LIMIT.info(),
     MEM_MAX_USAGE.info(),
@@ -69,8 +90,8 @@ const MEM_OWN: [FieldInfo; 6] = [
     MEM_USAGE_PERCENT.info(),
     MEM_FAIL_COUNT.info(),
 ];
-const MEM_FIELDS: [FieldInfo; MEM_OWN.len() + MEMORY_FIELDS.len() + 1] =
-    concat(&[&MEM_OWN, &MEMORY_FIELD_INFOS, &[TOTAL_FIELDS]]);
+const MEM_FIELDS: [FieldInfo; MEM_VALUES.len() + MEMORY_FIELDS.len() + 1] =
+    concat(&[&MEM_VALUES, &MEMORY_FIELD_INFOS, &[TOTAL_FIELDS]]);
 const MEM: Measurement<2> =
     Measurement::new("docker_container_mem", ["container_image", "container_name"], &MEM_FIELDS);
 
@@ -78,12 +99,12 @@ type LinkField = (Field<u64>, fn(&Link) -> u64);
 
 const LINK_FIELDS: [LinkField; 8] = [
     (Field::new("rx_bytes", "bytes received"), |l| l.receive.bytes),
-    (Field::new("rx_dropped", "received packets that were dropped"), |l| l.receive.drop),
-    (Field::new("rx_errors", "errors in receiving"), |l| l.receive.errs),
+    (Field::new("rx_dropped", "packets dropped on receive"), |l| l.receive.drop),
+    (Field::new("rx_errors", "receive errors"), |l| l.receive.errs),
     (Field::new("rx_packets", "packets received"), |l| l.receive.packets),
     (Field::new("tx_bytes", "bytes transmitted"), |l| l.transmit.bytes),
-    (Field::new("tx_dropped", "packets to transmit that were dropped"), |l| l.transmit.drop),
-    (Field::new("tx_errors", "errors in transmitting"), |l| l.transmit.errs),
+    (Field::new("tx_dropped", "packets dropped on transmit"), |l| l.transmit.drop),
+    (Field::new("tx_errors", "transmit errors"), |l| l.transmit.errs),
     (Field::new("tx_packets", "packets transmitted"), |l| l.transmit.packets),
 ];
 const LINK_FIELD_INFOS: [FieldInfo; LINK_FIELDS.len()] = infos!(LINK_FIELDS.0);
@@ -106,12 +127,12 @@ const BLKIO_FIELDS: [FieldInfo; 1 + DEVICE_FIELDS.len()] = concat(&[&[CONTAINER_
 const BLKIO: Measurement<3> =
     Measurement::new("docker_container_blkio", ["container_image", "container_name", "device"], &BLKIO_FIELDS);
 
-const OOM_KILLED: Field<bool> = Field::new("oomkilled", "whether its last end was an OOM kill");
-const PID: Field<i64> = Field::new("pid", "its first process");
-const EXIT_CODE: Field<i64> = Field::new("exitcode", "of its last end");
-const RESTART_COUNT: Field<i64> = Field::new("restart_count", "how often the runtime restarted it");
-const STARTED_AT: Field<i64> = Field::new("started_at", "in nanoseconds of Unix time");
-const UPTIME: Field<i64> = Field::new("uptime_ns", "nanoseconds since it was started");
+const OOM_KILLED: Field<bool> = Field::new("oomkilled", "whether the last exit was an OOM kill");
+const PID: Field<i64> = Field::new("pid", "PID of the first process");
+const EXIT_CODE: Field<i64> = Field::new("exitcode", "last exit code");
+const RESTART_COUNT: Field<i64> = Field::new("restart_count", "restarts by the runtime");
+const STARTED_AT: Field<i64> = Field::new("started_at", "start time, nanoseconds of Unix time");
+const UPTIME: Field<i64> = Field::new("uptime_ns", "uptime in nanoseconds");
 const STATUS: Measurement<2> = Measurement::new(
     "docker_container_status",
     ["container_image", "container_name"],
@@ -132,7 +153,7 @@ const HEALTH: Measurement<2> = Measurement::new(
     &[CONTAINER_ID.info(), HEALTH_STATUS.info()],
 );
 
-/// The fields of `cgroup` as cgroup v2 and cgroup v1 call them: by the kernel's files and keys.
+/// Fields of `cgroup`, named by the kernel's files and keys of cgroup v2 and v1.
 struct FileField {
     v2: Field<u64>,
     v1: &'static str,
@@ -152,7 +173,7 @@ fn microseconds(nanoseconds: Option<u64>, is_v1: bool) -> Option<u64> {
     nanoseconds.map(|nanoseconds| if is_v1 { nanoseconds } else { nanoseconds / 1000 })
 }
 
-const FILE_FIELDS: [FileField; 21] = [
+const FILE_FIELDS: [FileField; 27] = [
     of_files("cpu.stat.usage_usec", "cpuacct.usage", "microseconds; nanoseconds on v1", |m| {
         microseconds(m.usage.cpu.usage, m.usage.memory.is_v1)
     }),
@@ -165,7 +186,7 @@ const FILE_FIELDS: [FileField; 21] = [
     }),
     of_files("memory.current", "memory.usage_in_bytes", "bytes", |m| m.usage.memory.usage),
     of_files("memory.peak", "memory.max_usage_in_bytes", "bytes", |m| m.usage.memory.max_usage),
-    of_files("memory.max", "memory.limit_in_bytes", "bytes; the greatest integer without a limit", |m| {
+    of_files("memory.max", "memory.limit_in_bytes", "bytes; the maximum integer without a limit", |m| {
         m.usage.memory.limit
     }),
     of_files("memory.swap.current", "memory.stat.total_swap", "bytes", |m| m.usage.memory.swap),
@@ -174,43 +195,80 @@ const FILE_FIELDS: [FileField; 21] = [
     of_files("memory.stat.kernel", "", "bytes", |m| m.usage.memory.kernel),
     of_files("memory.stat.active_file", "memory.stat.total_active_file", "bytes", |m| m.usage.memory.active_file),
     of_files("memory.stat.inactive_file", "memory.stat.total_inactive_file", "bytes", |m| m.usage.memory.inactive_file),
+    of_files("memory.stat.file_mapped", "memory.stat.total_mapped_file", "bytes", |m| m.usage.memory.mapped_file),
+    of_files("memory.stat.file_dirty", "memory.stat.total_dirty", "bytes", |m| m.usage.memory.dirty),
+    of_files("memory.stat.file_writeback", "memory.stat.total_writeback", "bytes", |m| m.usage.memory.writeback),
+    of_files("memory.stat.active_anon", "memory.stat.total_active_anon", "bytes", |m| m.usage.memory.active_anon),
+    of_files("memory.stat.inactive_anon", "memory.stat.total_inactive_anon", "bytes", |m| m.usage.memory.inactive_anon),
+    of_files("memory.stat.unevictable", "memory.stat.total_unevictable", "bytes", |m| m.usage.memory.unevictable),
     of_files("memory.stat.pgfault", "memory.stat.total_pgfault", "page faults", |m| m.usage.memory.page_faults),
     of_files("memory.stat.pgmajfault", "memory.stat.total_pgmajfault", "page faults", |m| m.usage.memory.major_faults),
-    of_files("memory.events.high", "", "how often", |m| m.usage.memory.high_hits),
-    of_files("memory.events.max", "memory.failcnt", "how often", |m| m.usage.memory.limit_hits),
+    of_files("memory.events.high", "", "count", |m| m.usage.memory.high_hits),
+    of_files("memory.events.max", "memory.failcnt", "count", |m| m.usage.memory.limit_hits),
     of_files("memory.events.oom_kill", "memory.oom_control.oom_kill", "processes", |m| m.usage.memory.oom_kills),
     of_files("pids.current", "pids.current", "threads", |m| m.usage.threads),
 ];
 const PRESSURE_KEYS: FieldInfo =
-    Field::<f64>::new("RESOURCE.pressure.KIND.avg10", "% of the last 10 seconds; also avg60 and avg300").info();
-const PRESSURE_TOTAL: FieldInfo = Field::<u64>::new("RESOURCE.pressure.KIND.total", "microseconds of waiting").info();
+    Field::<f64>::new("RESOURCE.pressure.KIND.avg10", "% of the last 10 seconds stalled; also avg60 and avg300").info();
+const PRESSURE_TOTAL: FieldInfo =
+    Field::<u64>::new("RESOURCE.pressure.KIND.total", "stall time in microseconds").info();
 const IO_KEYS: FieldInfo =
-    Field::<u64>::new("io.stat.MAJOR:MINOR.KEY", "rbytes, wbytes, rios and wios of a device").info();
+    Field::<u64>::new("io.stat.MAJOR:MINOR.KEY", "rbytes, wbytes, dbytes, rios, wios and dios by device").info();
 const FILE_FIELD_INFOS: [FieldInfo; FILE_FIELDS.len()] = infos!(FILE_FIELDS.v2);
 const CGROUP_FIELDS: [FieldInfo; FILE_FIELDS.len() + 3] =
     concat(&[&FILE_FIELD_INFOS, &[IO_KEYS, PRESSURE_KEYS, PRESSURE_TOTAL]]);
 const CGROUP: Measurement<1> = Measurement::new("cgroup", ["path"], &CGROUP_FIELDS);
 
+const RESTARTS: Field<u64> = Field::new("restarts_total", "restarts, counted since Taffrail started");
+const OOM_KILLS: Field<u64> = Field::new("oom_events_total", "out-of-memory kills, counted since Taffrail started");
+const COUNTED: Measurement<5> = Measurement::new(
+    "taffrail_container",
+    ["container_name", "io.kubernetes.container.name", "io.kubernetes.pod.name", "io.kubernetes.pod.namespace", "path"],
+    &[RESTARTS.info(), OOM_KILLS.info()],
+);
+
 /// All measurements.
-pub(super) const INFOS: [MeasurementInfo; 7] =
-    [CGROUP.info(), CPU.info(), MEM.info(), NET.info(), BLKIO.info(), STATUS.info(), HEALTH.info()];
+pub(super) const INFOS: [MeasurementInfo; 9] = [
+    COUNTED.info(),
+    ENGINE.info(),
+    CGROUP.info(),
+    CPU.info(),
+    MEM.info(),
+    NET.info(),
+    BLKIO.info(),
+    STATUS.info(),
+    HEALTH.info(),
+];
 
 pub(super) fn write(reading: &ContainerReading, since: Option<Since<'_, ContainerReading>>, out: &mut PointWriter<'_>) {
+    for engine in &reading.engines {
+        let mut point = out.point(&ENGINE, [&engine.host, &engine.version]);
+        for (field, value) in &ENGINE_FIELDS {
+            point.some(field, value(engine));
+        }
+    }
+    for counted in &reading.counted {
+        let [container, id, name, namespace, pod] = counted.subject.series();
+        let mut point = out.point(&COUNTED, [name, container, pod, namespace, id]);
+        point.field(&RESTARTS, counted.restarts).field(&OOM_KILLS, counted.oom_kills);
+    }
     let mut before: HashMap<&str, &Measured> = HashMap::new();
-    before.extend(since.iter().flat_map(|since| &since.previous.measured).map(|one| (one.labels.id.as_str(), one)));
-    for one in &reading.measured {
-        match one.labels.identity.kind {
+    before.extend(
+        since.iter().flat_map(|since| &since.previous.measured).map(|cgroup| (cgroup.labels.id.as_str(), cgroup)),
+    );
+    for cgroup in &reading.measured {
+        match cgroup.labels.identity.kind {
             Kind::Container => {
-                // One that was restarted counts anew.
-                let before = before.get(one.labels.id.as_str()).filter(|before| before.started == one.started);
+                // A restarted container starts at zero.
+                let before = before.get(cgroup.labels.id.as_str()).filter(|before| before.started == cgroup.started);
                 let since = since.zip(before).map(|(since, before)| (*before, since.elapsed.as_nanos() as f64));
-                write_container(reading, one, since, out);
+                write_container(reading, cgroup, since, out);
             }
             kind => {
-                write_cgroup(one, out);
-                // Its containers share it.
+                write_cgroup(cgroup, out);
+                // The containers of a pod share its network.
                 if kind == Kind::Pod {
-                    write_network(one, out);
+                    write_network(reading.points, cgroup, out);
                 }
             }
         }
@@ -219,13 +277,28 @@ pub(super) fn write(reading: &ContainerReading, since: Option<Since<'_, Containe
 
 fn write_container(
     reading: &ContainerReading,
-    one: &Measured,
+    cgroup: &Measured,
     since: Option<(&Measured, f64)>,
     out: &mut PointWriter<'_>,
 ) {
-    let id = one.labels.identity.container_id.as_str();
-    let cpu = &one.usage.cpu;
-    let mut point = out.point_tagged(&CPU, &tags(one, Some(("cpu", "cpu-total"))));
+    if reading.points.cpu_total {
+        write_cpu(reading, cgroup, since, out);
+    }
+    write_memory(reading, cgroup, out);
+    write_network(reading.points, cgroup, out);
+    write_block_io(reading.points, cgroup, out);
+    write_status(reading, cgroup, out);
+}
+
+fn write_cpu(
+    reading: &ContainerReading,
+    cgroup: &Measured,
+    since: Option<(&Measured, f64)>,
+    out: &mut PointWriter<'_>,
+) {
+    let id = cgroup.labels.identity.container_id.as_str();
+    let cpu = &cgroup.usage.cpu;
+    let mut point = out.point_tagged(&CPU, &tags(reading.points, cgroup, Some(("cpu", "cpu-total"))));
     point.field(&CONTAINER_ID, id).some(&USAGE_TOTAL, cpu.usage);
     point.some(&USAGE_USER, cpu.user).some(&USAGE_KERNEL, cpu.system).some(&USAGE_SYSTEM, reading.host_cpu_time);
     point.some(&PERIODS, cpu.periods).some(&THROTTLED_PERIODS, cpu.throttled_periods);
@@ -233,31 +306,33 @@ fn write_container(
     let used = since
         .and_then(|(before, elapsed)| Some(cpu.usage?.checked_sub(before.usage.cpu.usage?)? as f64 / elapsed * 100.0));
     point.some(&USAGE_PERCENT, used);
-    drop(point);
-
-    write_memory(reading, one, out);
-    write_network(one, out);
-    write_block_io(one, out);
-    write_status(reading, one, out);
 }
 
-/// The tags of a cgroup's points with one more, in order.
-fn tags<'t>(one: &'t Measured, more: Option<(&'t str, &'t str)>) -> Vec<(&'t str, &'t str)> {
-    let mut tags = one.labels.tags();
-    if let Some(more) = more {
+/// Tags of a cgroup's points with one more, sorted.
+fn tags<'t>(
+    settings: PointSettings,
+    cgroup: &'t Measured,
+    more: Option<(&'t str, &'t str)>,
+) -> Vec<(&'t str, &'t str)> {
+    /// As in the host name that Docker gives a container.
+    const SHORT_ID: usize = 12;
+    let mut tags = cgroup.labels.tags();
+    let id = cgroup.labels.identity.container_id.as_str();
+    let source = Some(("source", id.get(..SHORT_ID).unwrap_or(id))).filter(|_| settings.has_source && !id.is_empty());
+    for more in [more, source].into_iter().flatten() {
         tags.retain(|(key, _)| *key != more.0);
         tags.insert(tags.partition_point(|(key, _)| *key < more.0), more);
     }
     tags
 }
 
-fn write_memory(reading: &ContainerReading, one: &Measured, out: &mut PointWriter<'_>) {
-    let memory = &one.usage.memory;
+fn write_memory(reading: &ContainerReading, cgroup: &Measured, out: &mut PointWriter<'_>) {
+    let memory = &cgroup.usage.memory;
     let host = reading.memory_total.unwrap_or(UNLIMITED);
     let limit = memory.limit.map(|limit| limit.min(host)).filter(|limit| *limit != UNLIMITED);
     let usage = memory.working_set();
-    let mut point = out.point_tagged(&MEM, &tags(one, None));
-    point.field(&CONTAINER_ID, &one.labels.identity.container_id);
+    let mut point = out.point_tagged(&MEM, &tags(reading.points, cgroup, None));
+    point.field(&CONTAINER_ID, &cgroup.labels.identity.container_id);
     point.some(&MEM_LIMIT, limit).some(&MEM_MAX_USAGE, memory.max_usage).some(&MEM_USAGE, usage);
     point.some(&MEM_USAGE_PERCENT, usage.zip(limit).map(|(usage, limit)| percent(usage, limit)));
     point.some(&MEM_FAIL_COUNT, memory.limit_hits.filter(|hits| *hits > 0));
@@ -270,50 +345,53 @@ fn write_memory(reading: &ContainerReading, one: &Measured, out: &mut PointWrite
     }
 }
 
-fn write_network(one: &Measured, out: &mut PointWriter<'_>) {
-    if one.interfaces.is_empty() {
-        return;
-    }
-    let mut point = out.point_tagged(&NET, &tags(one, Some(("network", "total"))));
-    let id = Some(one.labels.identity.container_id.as_str()).filter(|id| !id.is_empty());
-    point.some(&CONTAINER_ID, id);
-    for (field, value) in &LINK_FIELDS {
-        point.field(field, one.interfaces.iter().map(value).fold(0, u64::saturating_add));
+fn write_network(settings: PointSettings, cgroup: &Measured, out: &mut PointWriter<'_>) {
+    let by_interface = cgroup.interfaces.iter().map(|link| (&*link.name, std::slice::from_ref(link)));
+    let by_interface = by_interface.filter(|_| settings.network_by_interface);
+    let total = (settings.network_total && !cgroup.interfaces.is_empty()).then_some(("total", &*cgroup.interfaces));
+    let id = Some(cgroup.labels.identity.container_id.as_str()).filter(|id| !id.is_empty());
+    for (name, links) in by_interface.chain(total) {
+        let mut point = out.point_tagged(&NET, &tags(settings, cgroup, Some(("network", name))));
+        point.some(&CONTAINER_ID, id);
+        for (field, value) in &LINK_FIELDS {
+            point.field(field, links.iter().map(value).fold(0, u64::saturating_add));
+        }
     }
 }
 
-fn write_block_io(one: &Measured, out: &mut PointWriter<'_>) {
-    let devices = &one.usage.devices;
-    let id = &one.labels.identity.container_id;
-    for device in one.busy_devices() {
+fn write_block_io(settings: PointSettings, cgroup: &Measured, out: &mut PointWriter<'_>) {
+    let devices = &cgroup.usage.devices;
+    let id = &cgroup.labels.identity.container_id;
+    for device in cgroup.busy_devices().filter(|_| settings.block_io_by_device) {
         let name = format!("{}:{}", device.number.0, device.number.1);
-        let mut point = out.point_tagged(&BLKIO, &tags(one, Some(("device", &name))));
+        let mut point = out.point_tagged(&BLKIO, &tags(settings, cgroup, Some(("device", &name))));
         point.field(&CONTAINER_ID, id);
         for (field, value) in &DEVICE_FIELDS {
             point.some(field, value(device));
         }
     }
-    if devices.is_empty() {
+    if devices.is_empty() || !settings.block_io_total {
         return;
     }
-    let mut point = out.point_tagged(&BLKIO, &tags(one, Some(("device", "total"))));
+    let mut point = out.point_tagged(&BLKIO, &tags(settings, cgroup, Some(("device", "total"))));
     point.field(&CONTAINER_ID, id);
     for (field, value) in &DEVICE_FIELDS {
         point.some(field, devices.iter().filter_map(value).reduce(u64::saturating_add));
     }
 }
 
-fn write_status(reading: &ContainerReading, one: &Measured, out: &mut PointWriter<'_>) {
-    let id = &one.labels.identity.container_id;
-    let named = one.labels.named.as_deref();
-    let mut point = out.point_tagged(&STATUS, &tags(one, None));
+fn write_status(reading: &ContainerReading, cgroup: &Measured, out: &mut PointWriter<'_>) {
+    let id = &cgroup.labels.identity.container_id;
+    let named = cgroup.labels.named.as_deref();
+    let mut point = out.point_tagged(&STATUS, &tags(reading.points, cgroup, None));
     point.field(&CONTAINER_ID, id);
     point.some(&OOM_KILLED, named.and_then(|named| named.oom_killed));
-    let first = one.usage.first_pid.filter(|pid| *pid > 0).and_then(|pid| i64::try_from(pid).ok());
-    point.some(&PID, named.and_then(|named| named.pid).or(first));
+    // After a restart the name's PID may be that of before.
+    let init = cgroup.usage.init_pid.and_then(|pid| i64::try_from(pid).ok());
+    point.some(&PID, init.or_else(|| named.and_then(|named| named.pid)));
     point.some(&EXIT_CODE, named.and_then(|named| named.exit_code));
     point.some(&RESTART_COUNT, named.and_then(|named| named.restart_count));
-    let started = one.started.map(|started| started.0);
+    let started = cgroup.started.map(|started| started.0);
     point.some(&STARTED_AT, started).some(&UPTIME, started.map(|started| reading.now.0.saturating_sub(started)));
     drop(point);
     if let Some(health) = named.and_then(|named| named.health) {
@@ -322,27 +400,28 @@ fn write_status(reading: &ContainerReading, one: &Measured, out: &mut PointWrite
             Health::Unhealthy => "unhealthy",
             Health::Starting => "starting",
         };
-        out.point_tagged(&HEALTH, &tags(one, None)).field(&CONTAINER_ID, id).field(&HEALTH_STATUS, status);
+        let tags = tags(reading.points, cgroup, None);
+        out.point_tagged(&HEALTH, &tags).field(&CONTAINER_ID, id).field(&HEALTH_STATUS, status);
     }
 }
 
-fn write_cgroup(one: &Measured, out: &mut PointWriter<'_>) {
-    let is_v1 = one.usage.memory.is_v1;
-    let mut point = out.point_tagged(&CGROUP, &[("path", one.labels.id.as_str())]);
-    for FileField { v2, v1, value } in &FILE_FIELDS {
-        match value(one) {
-            Some(value) if !is_v1 => drop(point.field(v2, value)),
-            Some(value) if !v1.is_empty() => drop(point.free_field::<u64>(&[v1], value)),
-            _ => {}
-        }
+fn write_cgroup(cgroup: &Measured, out: &mut PointWriter<'_>) {
+    if cgroup.usage.memory.is_v1 {
+        return write_cgroup_v1(cgroup, out);
     }
-    for device in one.busy_devices() {
+    let mut point = out.point(&CGROUP, [&path("", cgroup)]);
+    for FileField { v2, value, .. } in &FILE_FIELDS {
+        point.some(v2, value(cgroup));
+    }
+    for device in cgroup.busy_devices() {
         let name = format!("io.stat.{}:{}.", device.number.0, device.number.1);
         let fields = [
             ("rbytes", device.read_bytes),
             ("wbytes", device.written_bytes),
             ("rios", device.reads),
             ("wios", device.writes),
+            ("dbytes", device.discarded_bytes),
+            ("dios", device.discards),
         ];
         for (key, value) in fields {
             if let Some(value) = value {
@@ -350,9 +429,50 @@ fn write_cgroup(one: &Measured, out: &mut PointWriter<'_>) {
             }
         }
     }
-    for (resource, stalls) in ["cpu", "memory", "io"].into_iter().zip(&one.usage.pressure) {
+    write_pressure(&mut point, cgroup);
+}
+
+/// The path of a cgroup as `inputs.cgroup` is told to read it; of cgroup v1 in the hierarchy of a controller.
+fn path(controller: &str, cgroup: &Measured) -> String {
+    let path = format!("/sys/fs/cgroup/{controller}{}", cgroup.labels.id).replace("//", "/");
+    path.strip_suffix('/').map(str::to_owned).unwrap_or(path)
+}
+
+/// One point for each controller, as each has a hierarchy of its own.
+fn write_cgroup_v1(cgroup: &Measured, out: &mut PointWriter<'_>) {
+    for controller in ["cpu", "cpuacct", "memory", "pids"] {
+        let mut point = out.point(&CGROUP, [&path(controller, cgroup)]);
+        let is_its = |name: &str| name.split('.').next() == Some(controller);
+        for FileField { v1, value, .. } in FILE_FIELDS.iter().filter(|field| is_its(field.v1)) {
+            if let Some(value) = value(cgroup) {
+                point.free_field::<u64>(&[v1], value);
+            }
+        }
+    }
+    let mut point = out.point(&CGROUP, [&path("blkio", cgroup)]);
+    for device in cgroup.busy_devices() {
+        let number = format!("{}:{}", device.number.0, device.number.1);
+        let fields = [
+            ("io_service_bytes", "Read", device.read_bytes),
+            ("io_service_bytes", "Write", device.written_bytes),
+            ("io_serviced", "Read", device.reads),
+            ("io_serviced", "Write", device.writes),
+        ];
+        for (file, operation, value) in fields {
+            if let Some(value) = value {
+                point.free_field::<u64>(&["blkio.throttle.", file, ".", &number, ".", operation], value);
+            }
+        }
+    }
+    drop(point);
+    // Pressure is in the unified hierarchy, which systemd mounts beside those of cgroup v1.
+    write_pressure(&mut out.point(&CGROUP, [&path("unified", cgroup)]), cgroup);
+}
+
+fn write_pressure(point: &mut Point<'_>, cgroup: &Measured) {
+    for (resource, stalls) in ["cpu", "memory", "io"].into_iter().zip(&cgroup.usage.pressure) {
         for (kind, stall) in [("some", stalls.some), ("full", stalls.full)] {
-            write_stall(&mut point, resource, kind, stall);
+            write_stall(point, resource, kind, stall);
         }
     }
 }

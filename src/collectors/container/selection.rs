@@ -1,4 +1,4 @@
-//! Which cgroups are shown.
+//! Selection of the exported cgroups.
 
 use regex::Regex;
 
@@ -8,19 +8,19 @@ use crate::config::{Filter, Key, KeyInfo, Section};
 
 const KINDS: Key<Vec<String>> = Key::new(
     "kinds",
-    "[\"host\", \"container\", \"pod\", \"machine\"]",
-    "Kinds of cgroups that are shown. There are also service, scope and slice for the units of systemd, and other.",
+    "[\"host\", \"container\", \"pod\", \"kubepods\", \"machine\"]",
+    "Kinds of cgroups to export; kubepods are the parents of the node's pods, of all and by QoS class. Containers, pods and machines without processes are left out. Other kinds: service, scope and slice (systemd units), other.",
 );
-const NAME_INCLUDE: Key<Regex> = Key::optional("name_include", "Only cgroups whose `name` matches are shown.");
-const NAME_EXCLUDE: Key<Regex> = Key::optional("name_exclude", "Cgroups whose `name` matches are not shown.");
+const NAME_INCLUDE: Key<Regex> = Key::optional("name_include", "Export only cgroups whose `name` matches.");
+const NAME_EXCLUDE: Key<Regex> = Key::optional("name_exclude", "Do not export cgroups whose `name` matches.");
 const NAMESPACE_INCLUDE: Key<Regex> =
-    Key::optional("namespace_include", "Only cgroups whose Kubernetes namespace matches are shown.");
+    Key::optional("namespace_include", "Export only cgroups whose Kubernetes namespace matches.");
 const NAMESPACE_EXCLUDE: Key<Regex> =
-    Key::optional("namespace_exclude", "Cgroups whose Kubernetes namespace matches are not shown.");
-const IMAGE_INCLUDE: Key<Regex> = Key::optional("image_include", "Only cgroups whose image matches are shown.");
-const IMAGE_EXCLUDE: Key<Regex> = Key::optional("image_exclude", "Cgroups whose image matches are not shown.");
-const PATH_INCLUDE: Key<Regex> = Key::optional("path_include", "Only cgroups whose path matches are shown.");
-const PATH_EXCLUDE: Key<Regex> = Key::optional("path_exclude", "Cgroups whose path matches are not shown.");
+    Key::optional("namespace_exclude", "Do not export cgroups whose Kubernetes namespace matches.");
+const IMAGE_INCLUDE: Key<Regex> = Key::optional("image_include", "Export only cgroups whose image matches.");
+const IMAGE_EXCLUDE: Key<Regex> = Key::optional("image_exclude", "Do not export cgroups whose image matches.");
+const PATH_INCLUDE: Key<Regex> = Key::optional("path_include", "Export only cgroups whose path matches.");
+const PATH_EXCLUDE: Key<Regex> = Key::optional("path_exclude", "Do not export cgroups whose path matches.");
 
 /// The settings.
 pub(super) const KEYS: [KeyInfo; 9] = [
@@ -35,7 +35,7 @@ pub(super) const KEYS: [KeyInfo; 9] = [
     PATH_EXCLUDE.info(),
 ];
 
-/// Which cgroups are shown: by kind, and by what they are called.
+/// Selects cgroups by kind and by labels.
 pub(super) struct Selection {
     kinds: Vec<Kind>,
     name: Filter,
@@ -46,16 +46,8 @@ pub(super) struct Selection {
 
 impl Selection {
     pub(super) fn from_section(section: &mut Section<'_>) -> Self {
-        let mut kinds = Vec::new();
-        for name in section.get(&KINDS) {
-            match Kind::ALL.into_iter().find(|kind| kind.name() == name) {
-                Some(kind) => kinds.push(kind),
-                None => {
-                    let known = Kind::ALL.map(Kind::name).join(", ");
-                    section.wrong(KINDS.info().name, format!("there is no kind {name:?}; there are {known}"));
-                }
-            }
-        }
+        let names = section.some_of(&KINDS, &Kind::ALL.map(Kind::name));
+        let kinds = names.iter().filter_map(|name| Kind::ALL.into_iter().find(|kind| kind.name() == name)).collect();
         let mut filter = |include, exclude| Filter::new(section.optional(include), section.optional(exclude));
         Selection {
             kinds,
@@ -66,7 +58,7 @@ impl Selection {
         }
     }
 
-    /// Whether what goes by these names is shown.
+    /// Whether a cgroup with these labels is exported.
     pub(super) fn shows(&mut self, labels: &Labels) -> bool {
         self.kinds.contains(&labels.identity.kind)
             && self.path.wants(&labels.id)

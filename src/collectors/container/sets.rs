@@ -1,8 +1,8 @@
-//! Sets of families that are on or off together, as cAdvisor has them.
+//! Sets of families that are enabled together, as in cAdvisor.
 
 use crate::config::{Key, Section};
 
-/// One set.
+/// A set of families.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Set {
     Cpu,
@@ -11,6 +11,7 @@ pub(super) enum Set {
     MemoryDetails,
     Io,
     IoDetails,
+    Disk,
     Network,
     Processes,
     Descriptors,
@@ -22,13 +23,14 @@ pub(super) enum Set {
     Info,
 }
 
-const NAMES: [(&str, Set); 15] = [
+const NAMES: [(&str, Set); 16] = [
     ("cpu", Set::Cpu),
     ("cpu_details", Set::CpuDetails),
     ("memory", Set::Memory),
     ("memory_details", Set::MemoryDetails),
     ("io", Set::Io),
     ("io_details", Set::IoDetails),
+    ("disk", Set::Disk),
     ("network", Set::Network),
     ("processes", Set::Processes),
     ("descriptors", Set::Descriptors),
@@ -42,27 +44,20 @@ const NAMES: [(&str, Set); 15] = [
 
 pub(super) const SETS: Key<Vec<String>> = Key::new(
     "sets",
-    "[\"cpu\", \"memory\", \"io\", \"network\", \"processes\", \"pressure\", \"oom\", \"times\", \"info\"]",
-    "Sets of families. There are also cpu_details (user and system time, throttled time, bursts), memory_details \
-     (mapped, dirty, reclaim, faults with those below), io_details (discards, blkio), descriptors (open files and \
-     sockets, which takes privileges), hugetlb, and spec (quotas, shares, limits).",
+    "[\"cpu\", \"memory\", \"io\", \"disk\", \"network\", \"processes\", \"pressure\", \"oom\", \"times\", \"info\"]",
+    "Sets of families. Other sets: cpu_details (user and system time, bursts), memory_details (mapped, dirty, reclaim, hierarchical faults), io_details (discards, blkio), descriptors (open files and sockets; needs privileges), hugetlb, spec (quotas, shares, limits).",
 );
 
-/// Which sets are on.
+/// The enabled sets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Sets(u16);
 
 impl Sets {
     pub(super) fn from_section(section: &mut Section<'_>) -> Sets {
         let mut sets = Sets::default();
-        for name in section.get(&SETS) {
-            match NAMES.iter().find(|(known, _)| *known == name) {
-                Some((_, set)) => sets.0 |= 1 << *set as u16,
-                None => {
-                    let known = NAMES.map(|(name, _)| name).join(", ");
-                    section.wrong(SETS.info().name, format!("there is no set {name:?}; there are {known}"));
-                }
-            }
+        let wanted = section.some_of(&SETS, &NAMES.map(|(name, _)| name));
+        for (_, set) in NAMES.iter().filter(|(name, _)| wanted.iter().any(|wanted| wanted == name)) {
+            sets.0 |= 1 << *set as u16;
         }
         sets
     }

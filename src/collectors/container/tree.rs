@@ -1,27 +1,29 @@
-//! The tree of cgroups, walked at each reading and listed only where it has changed.
+//! The cgroup tree. Each reading walks it. A directory is listed only if it has changed.
 //!
-//! A directory of cgroupfs has two links more than it has directories (fs/kernfs, `kernfs_refresh_inode`). As long as
-//! their number is the same and all that were known are still there, no other can have come, and the directory is not
-//! listed. Each cgroup is opened once, relative to the one above it; a cgroup that takes the place of another of its
-//! name has another inode, and is another cgroup.
+//! A cgroupfs directory has two links more than it has subdirectories (fs/kernfs, `kernfs_refresh_inode`). If the link
+//! count is unchanged and all known children still exist, no child was added and listing is not needed. Each cgroup is
+//! opened once, relative to its parent. A cgroup recreated under the same name has another inode and counts as new.
 
 use std::collections::HashMap;
 
 use crate::host::{Directory, ReadError};
 
-/// What is done with each cgroup.
+/// Called for each cgroup.
 pub(super) trait Visitor<T> {
-    /// A cgroup that was not there before; `path` begins with a slash.
+    /// A new cgroup. `path` starts with a slash.
     fn found(&mut self, path: &str, directory: &Directory) -> T;
 
     /// A cgroup at this reading.
     fn visit(&mut self, known: &mut T, directory: &mut Directory);
 
-    /// The directories of a cgroup could not be listed.
+    /// All cgroups below one have been visited.
+    fn left(&mut self, known: &mut T, directory: &mut Directory);
+
+    /// The children of a cgroup could not be listed.
     fn failed(&mut self, error: ReadError);
 }
 
-/// All cgroups of one hierarchy, with what is known of each.
+/// All cgroups of one hierarchy, each with a value of type `T`.
 pub(super) struct Tree<T> {
     root: Option<Node<T>>,
     links_count: bool,
@@ -31,13 +33,13 @@ pub(super) struct Tree<T> {
 struct Node<T> {
     name: String,
     inode: u64,
-    /// How many links it had when it was listed; nothing if it was not.
+    /// Link count when the directory was listed. `None` if not listed.
     links: Option<u64>,
     children: Vec<Child<T>>,
     known: T,
 }
 
-/// A cgroup that was listed, and opened or not.
+/// A listed child, which may not have been opened yet.
 enum Child<T> {
     Listed(String),
     Known(Node<T>),
@@ -53,12 +55,17 @@ impl<T> Child<T> {
 }
 
 impl<T> Tree<T> {
-    /// A tree of which nothing is known; cgroups further than `max_depth` from the root are not looked at.
+    /// An empty tree. The walk stops at `max_depth` below the root.
     pub(super) fn new(max_depth: usize) -> Self {
         Tree { root: None, links_count: false, max_depth }
     }
 
-    /// Visits all cgroups below `root` and itself, each before those below it.
+    /// Where the walk stops.
+    pub(super) fn max_depth(&self) -> usize {
+        self.max_depth
+    }
+
+    /// Visits `root` and all cgroups below it, parents first.
     pub(super) fn walk(&mut self, mut root: Directory, visitor: &mut impl Visitor<T>) {
         let inode = root.inode;
         let known = self.root.take().filter(|node| node.inode == inode);
@@ -71,7 +78,7 @@ impl<T> Tree<T> {
         self.root = Some(node);
     }
 
-    /// Everything that is known of cgroups.
+    /// Calls `act` for the value of every cgroup.
     pub(super) fn for_each(&mut self, act: &mut impl FnMut(&mut T)) {
         if let Some(root) = &mut self.root {
             root.for_each(act);
@@ -107,26 +114,33 @@ impl<V> Walk<'_, V> {
         V: Visitor<T>,
     {
         self.visitor.visit(&mut node.known, directory);
-        if depth == self.max_depth {
-            return;
+        if depth < self.max_depth {
+            self.below(node, directory, depth);
         }
+        self.visitor.left(&mut node.known, directory);
+    }
+
+    fn below<T>(&mut self, node: &mut Node<T>, directory: &mut Directory, depth: usize)
+    where
+        V: Visitor<T>,
+    {
         let is_listed = !self.links_count || node.links != Some(directory.links);
         if is_listed {
             self.list(node, directory);
         }
-        let lost = self.children(&mut node.children, directory, depth, |_| true);
-        // What has gone may hide in the number of links what has come.
-        if lost && !is_listed {
+        let removed = self.children(&mut node.children, directory, depth, |_| true);
+        // A removed child can offset a new one in the link count.
+        if removed && !is_listed {
             self.list(node, directory);
             self.children(&mut node.children, directory, depth, |child| matches!(child, Child::Listed(_)));
         }
     }
 
-    /// Visits those of `children` that are there and `wanted`, forgets those that are gone, and says whether any is.
+    /// Visits the `wanted` children that still exist, and removes the others. Returns whether any was removed.
     fn children<T>(
         &mut self,
         children: &mut Vec<Child<T>>,
-        above: &Directory,
+        parent: &Directory,
         depth: usize,
         wanted: impl Fn(&Child<T>) -> bool,
     ) -> bool
@@ -134,15 +148,15 @@ impl<V> Walk<'_, V> {
         V: Visitor<T>,
     {
         let all = children.len();
-        children.retain_mut(|child| !wanted(child) || self.child(child, above, depth).is_some());
+        children.retain_mut(|child| !wanted(child) || self.child(child, parent, depth).is_some());
         children.len() < all
     }
 
-    fn child<T>(&mut self, child: &mut Child<T>, above: &Directory, depth: usize) -> Option<()>
+    fn child<T>(&mut self, child: &mut Child<T>, parent: &Directory, depth: usize) -> Option<()>
     where
         V: Visitor<T>,
     {
-        let mut directory = above.below(child.name()).ok()?;
+        let mut directory = parent.below(child.name()).ok()?;
         let length = self.path.len();
         self.path.push('/');
         self.path.push_str(child.name());
@@ -160,7 +174,7 @@ impl<V> Walk<'_, V> {
         Some(())
     }
 
-    /// Lists the directory; what is known and still there stays known.
+    /// Lists the directory. Known children that still exist are kept.
     fn list<T>(&mut self, node: &mut Node<T>, directory: &Directory)
     where
         V: Visitor<T>,
@@ -189,6 +203,7 @@ mod tests {
     #[derive(Default)]
     struct Recorder {
         visited: Vec<String>,
+        left: Vec<String>,
         found: Vec<String>,
         problems: usize,
     }
@@ -200,6 +215,9 @@ mod tests {
         }
         fn visit(&mut self, known: &mut String, _: &mut Directory) {
             self.visited.push(known.clone());
+        }
+        fn left(&mut self, known: &mut String, _: &mut Directory) {
+            self.left.push(known.clone());
         }
         fn failed(&mut self, _: ReadError) {
             self.problems += 1;
@@ -223,12 +241,13 @@ mod tests {
         let first = walk(&mut tree, root);
         assert_eq!(first.visited, ["/", "/a", "/a/x", "/b"]);
         assert_eq!(first.found, first.visited);
+        assert_eq!(first.left, ["/a/x", "/a", "/b", "/"]);
 
         let same = walk(&mut tree, root);
         assert_eq!(same.visited, first.visited);
         assert!(same.found.is_empty());
 
-        // As many as before, and another name.
+        // The same number of children, with another name.
         remove("b");
         make("c");
         let other = walk(&mut tree, root);
@@ -237,7 +256,7 @@ mod tests {
             (["/", "/a", "/a/x", "/c"].map(String::from).to_vec(), vec!["/c".into()])
         );
 
-        // The same name again, and another cgroup.
+        // The same name, with another cgroup.
         remove("c");
         make("c");
         assert_eq!(walk(&mut tree, root).found, ["/c"]);
@@ -251,7 +270,7 @@ mod tests {
     #[test]
     fn what_comes_and_goes_is_seen_at_the_next_walk() {
         let folder = tempfile::tempdir().unwrap();
-        // A file system may give a new directory the number of one that has just gone.
+        // A file system may reuse the inode number of a removed directory.
         fs::create_dir(folder.path().join("root")).unwrap();
         goes_through_what_comes_and_goes_elsewhere(&folder.path().join("root"));
     }
@@ -265,7 +284,7 @@ mod tests {
         assert_eq!(walk(&mut tree, root).visited, ["/", "/b", "/b/c"]);
     }
 
-    /// With real cgroups, where there are some that may be made.
+    /// Uses real cgroups if the test may create them.
     #[test]
     #[ignore = "needs root and a cgroup hierarchy"]
     fn with_cgroups_that_come_and_go_only_what_has_changed_is_listed() {

@@ -1,29 +1,29 @@
-//! What one cgroup uses and may use, whichever version of cgroups told it, and how its files are read.
+//! Usage and limits of one cgroup for both cgroup versions, and reading of its files.
 
-use super::super::pressure::Stalls;
+use crate::collectors::memory::pressure::Stalls;
 use crate::host::text::Number;
 use crate::host::{Directory, ReadError, Text};
 
-/// What a limit is that is not set.
+/// Value of a limit that is not set.
 pub(super) const UNLIMITED: u64 = u64::MAX;
 
-/// What the files of one cgroup said. What they did not say is absent: the controller is off, the kernel older.
+/// Content of a cgroup's files. Absent if the controller is off or the kernel too old.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Usage {
     pub(super) cpu: Cpu,
     pub(super) memory: Memory,
     pub(super) devices: Vec<Device>,
     pub(super) huge_pages: Vec<HugePages>,
-    /// Processes of this cgroup itself, without those below it.
+    /// Processes in this cgroup, without those of cgroups below.
     pub(super) processes: Option<u64>,
-    /// The first of them: of a container, its init. A process of another PID namespace is 0.
-    pub(super) first_pid: Option<u64>,
-    /// All of them, if they were asked for.
+    /// PID of the process that started first.
+    pub(super) init_pid: Option<u64>,
+    /// PIDs of all processes, if wanted. 0 in a foreign PID namespace.
     pub(super) pids: Vec<u64>,
-    /// Threads, those below it too.
+    /// Threads, including those of cgroups below.
     pub(super) threads: Option<u64>,
     pub(super) threads_max: Option<u64>,
-    /// Waiting for CPU, memory and I/O.
+    /// Stalls on CPU, memory and I/O.
     pub(super) pressure: [Stalls; 3],
 }
 
@@ -38,25 +38,25 @@ pub(super) struct Cpu {
     pub(super) throttled: Option<u64>,
     pub(super) bursts: Option<u64>,
     pub(super) burst: Option<u64>,
-    /// CPU time in microseconds that each period may hold.
+    /// CPU quota per period in microseconds.
     pub(super) quota: Option<u64>,
-    /// The period, in microseconds.
+    /// Period in microseconds.
     pub(super) period: Option<u64>,
     pub(super) shares: Option<u64>,
     pub(super) weight: Option<u64>,
 }
 
 impl Cpu {
-    /// Whether a quota is set: without one nothing is throttled.
+    /// Whether a quota is set. Without one there is no throttling.
     pub(super) fn has_quota(&self) -> bool {
         self.quota.is_some_and(|quota| quota != UNLIMITED)
     }
 }
 
-/// In bytes, or counts of what happened; of the cgroup and all below it.
+/// Bytes or event counts, including cgroups below, except [`Memory::own_page_faults`] and [`Memory::own_major_faults`].
 #[derive(Clone, Debug, Default)]
 pub(super) struct Memory {
-    /// Whether cgroup v1 told it, whose fields have other names.
+    /// Whether the values come from cgroup v1, whose fields have other names.
     pub(super) is_v1: bool,
     pub(super) usage: Option<u64>,
     pub(super) max_usage: Option<u64>,
@@ -74,29 +74,32 @@ pub(super) struct Memory {
     pub(super) writeback: Option<u64>,
     pub(super) page_faults: Option<u64>,
     pub(super) major_faults: Option<u64>,
+    /// Page faults without those of cgroups below. cgroup v1 only.
+    pub(super) own_page_faults: Option<u64>,
+    pub(super) own_major_faults: Option<u64>,
     pub(super) scanned: Option<u64>,
     pub(super) stolen: Option<u64>,
     pub(super) refaulted_anon: Option<u64>,
     pub(super) refaulted_file: Option<u64>,
-    /// How often the limit was hit.
+    /// Times usage hit the limit.
     pub(super) limit_hits: Option<u64>,
-    /// How often the throttling limit was hit.
+    /// Times usage hit memory.high.
     pub(super) high_hits: Option<u64>,
     pub(super) oom_kills: Option<u64>,
     pub(super) limit: Option<u64>,
-    /// Of swap alone on v2; of memory and swap together on v1.
+    /// Swap limit on v2; memory and swap limit on v1.
     pub(super) swap_limit: Option<u64>,
     pub(super) reservation: Option<u64>,
 }
 
 impl Memory {
-    /// What cannot be taken back without harm: what is used, without file pages that were not used of late.
+    /// Memory usage without inactive file pages.
     pub(super) fn working_set(&self) -> Option<u64> {
         Some(self.usage?.saturating_sub(self.inactive_file?))
     }
 }
 
-/// What was read from, written to and discarded on one block device.
+/// I/O statistics of one block device.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Device {
     pub(super) number: (u32, u32),
@@ -106,12 +109,12 @@ pub(super) struct Device {
     pub(super) writes: Option<u64>,
     pub(super) discarded_bytes: Option<u64>,
     pub(super) discards: Option<u64>,
-    /// Of the controller `io.cost`, in microseconds: usage, wait, indebt, indelay.
+    /// io.cost statistics in microseconds: usage, wait, indebt, indelay.
     pub(super) cost: [Option<u64>; 4],
 }
 
 impl Device {
-    /// Whether anything at all was done on it.
+    /// Whether all counters are zero.
     pub(super) fn is_idle(&self) -> bool {
         let counts = [self.reads, self.writes, self.discards, self.read_bytes, self.written_bytes, self.cost[0]];
         counts.iter().all(|count| count.unwrap_or(0) == 0)
@@ -121,14 +124,14 @@ impl Device {
 /// Huge pages of one size.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct HugePages {
-    /// As the kernel writes it: `2MB`.
+    /// In the kernel's format: `2MB`.
     pub(super) size: String,
     pub(super) usage: Option<u64>,
     pub(super) max_usage: Option<u64>,
     pub(super) failures: Option<u64>,
 }
 
-/// What is to be read of each cgroup.
+/// Which files to read for each cgroup.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Wanted {
     pub(super) cpu: bool,
@@ -141,21 +144,21 @@ pub(super) struct Wanted {
     pub(super) memory_spec: bool,
     pub(super) io: bool,
     pub(super) huge_pages: bool,
-    /// All processes, and not only how many and the first.
+    /// PIDs of all processes, not only the count.
     pub(super) pids: bool,
     pub(super) threads: bool,
     pub(super) threads_max: bool,
     pub(super) pressure: bool,
 }
 
-/// Reads the files of cgroups into one buffer, and gathers what was wrong with them.
+/// Reads files of cgroups into one buffer, and collects problems.
 pub(super) struct Files<'a> {
     pub(super) buffer: &'a mut Vec<u8>,
     pub(super) problems: &'a mut Vec<ReadError>,
 }
 
 impl Files<'_> {
-    /// What `parse` makes of a file; nothing if the cgroup does not have it, or has gone.
+    /// Reads and parses a file. `None` if the cgroup does not have it or was removed.
     pub(super) fn parse<T>(
         &mut self,
         directory: &mut Directory,
@@ -171,16 +174,16 @@ impl Files<'_> {
         }
     }
 
-    /// Notes what went wrong, unless the thing is just not there.
+    /// Records an error, unless the file is absent.
     pub(super) fn problem(&mut self, error: ReadError) {
-        /// The same kernel says the same of each cgroup.
-        const ENOUGH: usize = 10;
-        if !error.is_absent() && self.problems.len() < ENOUGH {
+        /// Maximum number of recorded problems. Cgroups usually have the same ones.
+        const MAX_PROBLEMS: usize = 10;
+        if !error.is_absent() && self.problems.len() < MAX_PROBLEMS {
             self.problems.push(error);
         }
     }
 
-    /// A file of one number, or `max`.
+    /// Reads a file with one number, or `max`.
     pub(super) fn number(&mut self, directory: &mut Directory, name: &str) -> Option<u64> {
         self.parse(directory, name, |text| match text.first_line().bytes() {
             b"max" => Ok(UNLIMITED),
@@ -188,7 +191,7 @@ impl Files<'_> {
         })
     }
 
-    /// A file of lines `key number`; other lines are passed over.
+    /// Reads a file of lines `key number`. Skips other lines.
     pub(super) fn keyed(&mut self, directory: &mut Directory, name: &str, mut each: impl FnMut(&[u8], u64)) {
         self.parse(directory, name, |text| {
             for line in text.lines() {
@@ -200,27 +203,23 @@ impl Files<'_> {
         });
     }
 
-    /// How many processes there are, which is the first, and which are all of them if that is `wanted`.
+    /// Reads the number of processes, and their PIDs if `wanted`.
     pub(super) fn processes(&mut self, directory: &mut Directory, wanted: Wanted, usage: &mut Usage) {
-        // This one is made record by record.
+        // The kernel generates this file record by record.
         match directory.read("cgroup.procs", false, self.buffer) {
             Ok(text) => {
                 let pids = text.bytes();
-                let mut each = pids.split(|byte| *byte == b'\n').map_while(u64::parse);
                 usage.processes = Some(memchr::memchr_iter(b'\n', pids).count() as u64);
                 if wanted.pids {
-                    usage.pids = each.collect();
-                    usage.first_pid = usage.pids.first().copied();
-                } else {
-                    usage.first_pid = each.next();
+                    usage.pids = pids.split(|byte| *byte == b'\n').map_while(u64::parse).collect();
                 }
             }
-            // A threaded cgroup has no processes of its own: cgroup.procs says EOPNOTSUPP.
+            // In a threaded cgroup reading cgroup.procs fails with EOPNOTSUPP.
             Err(error) => self.problem(error),
         }
     }
 
-    /// The controller `pids`, alike in both versions.
+    /// Reads the `pids` controller, which is the same in both versions.
     pub(super) fn threads(&mut self, directory: &mut Directory, wanted: Wanted, usage: &mut Usage) {
         if wanted.threads {
             usage.threads = self.number(directory, "pids.current");
@@ -230,7 +229,7 @@ impl Files<'_> {
         }
     }
 
-    /// The device called `MAJOR:MINOR`, which is added if it is not there.
+    /// The device `MAJOR:MINOR`. Added if missing.
     pub(super) fn device<'d>(devices: &'d mut Vec<Device>, name: &[u8]) -> Option<&'d mut Device> {
         let colon = memchr::memchr(b':', name)?;
         let part = |bytes| u64::parse(bytes).and_then(|number| u32::try_from(number).ok());

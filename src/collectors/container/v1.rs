@@ -1,41 +1,41 @@
-//! The files of cgroup v1: Documentation/admin-guide/cgroup-v1.
+//! Files of cgroup v1: Documentation/admin-guide/cgroup-v1.
 
 use super::usage::{Cpu, Device, Files, HugePages, Memory, UNLIMITED, Wanted};
 use crate::host::{Directory, Line, ReadError};
 
-/// Where block I/O is counted: by the scheduler that does it, if one does, or where it may be throttled.
+/// Source of the block I/O counters: the I/O scheduler, or the throttling policy.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum BlockIo {
-    /// BFQ's own counts.
+    /// Counters of BFQ.
     Bfq,
-    /// Those of CFQ, which Linux 5.0 took away.
+    /// Counters of CFQ, removed in Linux 5.0.
     Cfq,
-    /// Those of throttling, with what is below.
+    /// Counters of the throttling policy, including cgroups below.
     #[default]
     Throttle,
-    /// The same of kernels that do not add what is below.
-    ThrottleAlone,
+    /// Counters of the throttling policy on kernels without recursive counters.
+    ThrottleNonrecursive,
 }
 
 impl BlockIo {
-    /// The first that counts anything at all, by the files of the hierarchy's root.
-    pub(super) fn of(root: &mut Directory, buffer: &mut Vec<u8>) -> BlockIo {
+    /// Selects the first source with counters in the root of the hierarchy.
+    pub(super) fn detect(root: &mut Directory, buffer: &mut Vec<u8>) -> BlockIo {
         const CANDIDATES: [BlockIo; 3] = [BlockIo::Bfq, BlockIo::Cfq, BlockIo::Throttle];
         let counts = |candidate: &BlockIo, root: &mut Directory, buffer: &mut Vec<u8>| {
             let text = root.read(candidate.files()[1], true, buffer);
             text.is_ok_and(|text| *candidate == BlockIo::Throttle || memchr::memchr(b':', text.bytes()).is_some())
         };
-        let found = CANDIDATES.into_iter().find(|candidate| counts(candidate, root, buffer));
-        found.unwrap_or(BlockIo::ThrottleAlone)
+        let source = CANDIDATES.into_iter().find(|candidate| counts(candidate, root, buffer));
+        source.unwrap_or(BlockIo::ThrottleNonrecursive)
     }
 
-    /// The files of bytes and of operations.
+    /// Files for bytes and for operations.
     fn files(self) -> [&'static str; 2] {
         match self {
             BlockIo::Bfq => ["blkio.bfq.io_service_bytes_recursive", "blkio.bfq.io_serviced_recursive"],
             BlockIo::Cfq => ["blkio.io_service_bytes_recursive", "blkio.io_serviced_recursive"],
             BlockIo::Throttle => ["blkio.throttle.io_service_bytes_recursive", "blkio.throttle.io_serviced_recursive"],
-            BlockIo::ThrottleAlone => ["blkio.throttle.io_service_bytes", "blkio.throttle.io_serviced"],
+            BlockIo::ThrottleNonrecursive => ["blkio.throttle.io_service_bytes", "blkio.throttle.io_serviced"],
         }
     }
 }
@@ -61,7 +61,7 @@ impl Files<'_> {
     }
 
     pub(super) fn cpuacct_v1(&mut self, directory: &mut Directory, wanted: Wanted, cpu: &mut Cpu) {
-        /// Of a tick of `USER_HZ`, which is 100 wherever Linux runs.
+        /// Per tick of `USER_HZ`, which is 100 on every supported architecture.
         const NANOSECONDS: u64 = 10_000_000;
         if wanted.cpu {
             cpu.usage = self.number(directory, "cpuacct.usage");
@@ -102,7 +102,7 @@ impl Files<'_> {
         }
     }
 
-    /// A limit in bytes; one that is not set is the highest number that the kernel can count pages to.
+    /// A limit in bytes. If unset, it is the kernel's maximum page count in bytes.
     fn limit(&mut self, directory: &mut Directory, name: &str) -> Option<u64> {
         const HIGHEST: u64 = 1 << 62;
         self.number(directory, name).map(|limit| if limit > HIGHEST { UNLIMITED } else { limit })
@@ -118,7 +118,7 @@ impl Files<'_> {
         });
     }
 
-    /// Rows `MAJOR:MINOR OPERATION count`, and `Total count` at the end.
+    /// Reads rows `MAJOR:MINOR OPERATION count` and the final `Total count`.
     fn rows(
         &mut self,
         directory: &mut Directory,
@@ -145,7 +145,14 @@ impl Files<'_> {
 }
 
 fn field_of_stat<'m>(memory: &'m mut Memory, key: &[u8]) -> Option<&'m mut Option<u64>> {
-    Some(match key.strip_prefix(b"total_")? {
+    let Some(total) = key.strip_prefix(b"total_") else {
+        return match key {
+            b"pgfault" => Some(&mut memory.own_page_faults),
+            b"pgmajfault" => Some(&mut memory.own_major_faults),
+            _ => None,
+        };
+    };
+    Some(match total {
         b"rss" => &mut memory.anon,
         b"cache" => &mut memory.file,
         b"swap" => &mut memory.swap,
@@ -193,6 +200,19 @@ mod tests {
 
     use super::*;
     use crate::host::Text;
+
+    #[test]
+    fn page_faults_are_known_with_and_without_the_cgroups_below() {
+        let mut memory = Memory::default();
+        let stat = [("pgfault", 3), ("pgmajfault", 1), ("cache", 4096), ("total_pgfault", 9), ("total_pgmajfault", 2)];
+        for (key, value) in stat {
+            if let Some(field) = field_of_stat(&mut memory, key.as_bytes()) {
+                *field = Some(value);
+            }
+        }
+        assert_eq!((memory.own_page_faults, memory.own_major_faults), (Some(3), Some(1)));
+        assert_eq!((memory.page_faults, memory.major_faults, memory.file), (Some(9), Some(2), None));
+    }
 
     #[test]
     fn rows_of_each_device() {

@@ -1,7 +1,7 @@
-//! The files of cgroup v2: Documentation/admin-guide/cgroup-v2.rst.
+//! Files of cgroup v2: Documentation/admin-guide/cgroup-v2.rst.
 
-use super::super::pressure::Stalls;
 use super::usage::{Cpu, Device, Files, HugePages, Memory, UNLIMITED, Wanted};
+use crate::collectors::memory::pressure::Stalls;
 use crate::host::text::Number;
 use crate::host::{Directory, Line, ReadError};
 
@@ -24,7 +24,7 @@ impl Files<'_> {
                 }
             });
         }
-        // Without these counts the controller is off, and there is no quota either.
+        // Without these counters the controller is off, and there is no quota.
         if wanted.cpu_quota && cpu.periods.is_some() {
             let quota_and_period = self.parse(directory, "cpu.max", |text| {
                 let mut fields = text.first_line().fields();
@@ -54,7 +54,7 @@ impl Files<'_> {
             });
             memory.max_usage = self.number(directory, "memory.peak");
             memory.swap = self.number(directory, "memory.swap.current");
-            // The root has no memory.current: what it uses is what is not free.
+            // The root has no memory.current. Its usage is the sum of anonymous, file and kernel memory.
             memory.usage = memory.usage.or_else(|| Some(memory.anon?.saturating_add(memory.file?)));
         }
         if wanted.memory_events {
@@ -74,6 +74,15 @@ impl Files<'_> {
         }
     }
 
+    /// Whether the cgroup or one below has processes.
+    pub(super) fn is_populated(&mut self, directory: &mut Directory) -> Option<bool> {
+        let mut populated = None;
+        self.keyed(directory, "cgroup.events", |key, value| {
+            populated = Some(value != 0).filter(|_| key == b"populated").or(populated);
+        });
+        populated
+    }
+
     pub(super) fn io_v2(&mut self, directory: &mut Directory, devices: &mut Vec<Device>) {
         self.parse(directory, "io.stat", |text| text.lines().try_for_each(|line| read_io_line(line, devices)));
     }
@@ -86,7 +95,7 @@ impl Files<'_> {
 
     pub(super) fn huge_pages_v2(&mut self, directory: &mut Directory, sizes: &[String], pages: &mut Vec<HugePages>) {
         for size in sizes {
-            // What is reserved and not yet used counts as well, where the kernel tells.
+            // Includes reserved huge pages that are not in use, if the kernel reports them.
             let (mut usage, mut prefix) = (None, String::new());
             for kind in [".rsvd", ""] {
                 prefix = format!("hugetlb.{size}{kind}");
@@ -129,7 +138,8 @@ fn field_of_stat<'m>(memory: &'m mut Memory, key: &[u8]) -> Option<&'m mut Optio
     })
 }
 
-/// A line `MAJOR:MINOR key=number…`. Kernels before 6.0 write idle devices without a line end: then the last one is meant.
+/// Parses `MAJOR:MINOR key=number…`. Kernels before 6.0 omit the newline after idle devices: the last device on the
+/// line counts.
 fn read_io_line(line: Line<'_>, devices: &mut Vec<Device>) -> Result<(), ReadError> {
     let mut number: &[u8] = b"";
     for field in line.fields() {
@@ -150,7 +160,7 @@ fn read_io_line(line: Line<'_>, devices: &mut Vec<Device>) -> Result<(), ReadErr
             b"cost.wait" => &mut device.cost[1],
             b"cost.indebt" => &mut device.cost[2],
             b"cost.indelay" => &mut device.cost[3],
-            // Such as cost.vrate, which is no count.
+            // Not a counter, such as cost.vrate.
             _ => continue,
         };
         *wanted = Some(value.ok_or_else(|| line.malformed("a count", field))?);
@@ -158,7 +168,7 @@ fn read_io_line(line: Line<'_>, devices: &mut Vec<Device>) -> Result<(), ReadErr
     Ok(())
 }
 
-/// The shares of cgroup v1 that runtimes made this weight of, until they took to another curve in 2025.
+/// Converts a weight to the CPU shares of cgroup v1 with the linear formula that runtimes used until 2025.
 fn shares_of_weight(weight: u64) -> u64 {
     2 + weight.saturating_sub(1).saturating_mul(262_142) / 9_999
 }

@@ -1,22 +1,21 @@
-//! What an exposition says, whichever format it came in.
+//! The model of a parsed exposition, independent of its format.
 
 use std::borrow::Cow;
 
 /// A label: name and value.
 pub type Label<'a> = (Cow<'a, str>, Cow<'a, str>);
 
-/// All families of an exposition, each once, in the order in which they came.
+/// The families of an exposition, unique, in their original order.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Exposition<'a> {
-    /// The families; none without metrics.
+    /// The families. Each has at least one metric.
     pub families: Vec<Family<'a>>,
 }
 
 /// A family.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Family<'a> {
-    /// The name; in OpenMetrics that of the family, in the others that of its samples. A counter's is what its sample
-    /// carries, with `_total` if it has that.
+    /// The name. A counter has the name of its samples, with `_total` if they have it.
     pub name: Cow<'a, str>,
     /// The type.
     pub kind: Kind,
@@ -28,29 +27,29 @@ pub struct Family<'a> {
     pub metrics: Vec<Metric<'a>>,
 }
 
-/// What a family's values mean.
+/// The type of a family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
-    /// A count that only grows.
+    /// A count that only increases.
     Counter,
-    /// A value of the moment.
+    /// A value that can go up and down.
     Gauge,
-    /// Not said.
+    /// No type.
     Untyped,
     /// Quantiles with a count and a sum.
     Summary,
     /// Buckets with a count and a sum.
     Histogram,
-    /// The same of values of the moment.
+    /// A histogram of current values, which can go up and down.
     GaugeHistogram,
-    /// OpenMetrics: labels that do not change, as a gauge of 1.
+    /// OpenMetrics: constant labels, as a gauge of 1.
     Info,
-    /// OpenMetrics: which states are on, as gauges of 0 and 1.
+    /// OpenMetrics: a set of states, as gauges of 0 and 1.
     StateSet,
 }
 
 impl Kind {
-    /// The type's name in text 0.0.4, which knows fewer.
+    /// The name of the type in text 0.0.4, which has fewer types.
     pub fn name(self) -> &'static str {
         match self {
             Kind::Counter => "counter",
@@ -61,7 +60,7 @@ impl Kind {
         }
     }
 
-    /// The type's name for people, whom the difference may concern.
+    /// The name of the type for messages, where the difference may matter.
     pub fn full_name(self) -> &'static str {
         match self {
             Kind::GaugeHistogram => "gaugehistogram",
@@ -75,33 +74,33 @@ impl Kind {
 pub struct Metric<'a> {
     /// The labels, in the order of their names.
     pub labels: Vec<Label<'a>>,
-    /// What it measured.
+    /// Its measure.
     pub measure: Measure,
-    /// When, in milliseconds of Unix time, if the exposition says.
+    /// The timestamp, in milliseconds of Unix time, if any.
     pub timestamp: Option<i64>,
-    /// When counting began, in seconds of Unix time, if the exposition says.
+    /// The creation time, in seconds of Unix time, if any.
     pub created: Option<f64>,
 }
 
 impl Metric<'_> {
-    /// The metric without its labels, and without what it borrows.
+    /// A copy without labels, which borrows nothing.
     pub fn clone_without_labels(&self) -> Metric<'static> {
         Metric { labels: Vec::new(), measure: self.measure.clone(), timestamp: self.timestamp, created: self.created }
     }
 }
 
-/// What a metric measured.
+/// The value of a metric.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Measure {
     /// A number.
     Number(f64),
     /// Quantiles.
     Summary {
-        /// How many observations.
+        /// Number of observations.
         count: f64,
         /// Their sum.
         sum: f64,
-        /// Quantile and value, in the order of quantiles.
+        /// Quantile and value, sorted by quantile.
         quantiles: Vec<(f64, f64)>,
     },
     /// Buckets.
@@ -111,11 +110,11 @@ pub enum Measure {
 /// A histogram: classic buckets, native ones, or both.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Histogram {
-    /// How many observations.
+    /// Number of observations.
     pub count: f64,
     /// Their sum.
     pub sum: f64,
-    /// Upper bound and cumulative count, in the order of bounds.
+    /// Upper bound and cumulative count, sorted by bound.
     pub buckets: Vec<(f64, f64)>,
     /// The native part, as protobuf holds it: the fields of `io.prometheus.client.Histogram` from `schema` on.
     pub native: Option<Native>,
@@ -130,7 +129,7 @@ pub struct Native {
     pub zero_threshold: f64,
     /// Observations in the zero bucket.
     pub zero_count: f64,
-    /// Whether counts are floats: then buckets are absolute, or else differences.
+    /// Whether counts are floats. Float buckets are absolute, integer buckets are deltas.
     pub is_float: bool,
     /// Buckets of negative observations.
     pub negative: Buckets,
@@ -141,20 +140,20 @@ pub struct Native {
 /// Buckets of a native histogram.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Buckets {
-    /// Gap before the span, and its length.
+    /// Offset from the previous span, and length.
     pub spans: Vec<(i32, u32)>,
-    /// Differences from bucket to bucket, for integer histograms.
+    /// Differences between adjacent buckets, for integer histograms.
     pub deltas: Vec<i64>,
     /// Counts, for float histograms.
     pub counts: Vec<f64>,
 }
 
-/// What is done with each of [`Measure::samples`].
+/// The callback of [`Measure::samples`].
 pub type EachSample<'e> = dyn FnMut(&str, Option<(&'static str, f64)>, f64) + 'e;
 
 impl Measure {
-    /// The samples that the text format makes of it: what follows the family's name, the label that a sample has more
-    /// than its metric, and the value.
+    /// Calls `each` for every sample of the text format, with the suffix of its name, its additional label, and its
+    /// value.
     pub fn samples(&self, each: &mut EachSample<'_>) {
         match self {
             Measure::Number(value) => each("", None, *value),
@@ -171,7 +170,7 @@ impl Measure {
         }
     }
 
-    /// How many series text makes of it.
+    /// The number of series in the text format.
     pub fn series(&self) -> usize {
         match self {
             Measure::Number(_) => 1,

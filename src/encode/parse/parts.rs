@@ -1,11 +1,11 @@
-//! The parts of summaries and histograms, each of which is a sample of its own in text.
+//! The parts of summaries and histograms. In text, each is a sample.
 
 use std::collections::HashMap;
 
 use super::model::{Family, Label, Measure};
-use super::{Error, twice_error};
+use super::{Error, duplicate_error};
 
-/// What the names of parts end with.
+/// Suffixes of the names of parts.
 pub(super) const SUFFIXES: [(&str, Part); 6] = [
     ("_count", Part::Count),
     ("_sum", Part::Sum),
@@ -15,19 +15,19 @@ pub(super) const SUFFIXES: [(&str, Part); 6] = [
     ("_created", Part::Created),
 ];
 
-/// What a sample is of its summary or histogram.
+/// The part of its summary or histogram that a sample is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Part {
     Itself,
     Count,
     Sum,
     Bucket,
-    /// When counting began.
+    /// The creation time.
     Created,
 }
 
 impl Part {
-    /// The bit by which a part is known that there is once; 0 for others.
+    /// The bit of a part that may occur only once; 0 for others.
     pub(super) fn once(self) -> u8 {
         match self {
             Part::Count => 1,
@@ -48,18 +48,18 @@ impl Part {
     }
 }
 
-/// Gives counters the times at which their counting began.
-pub(super) fn put_created<'a>(family: &mut Family<'a>, created: Vec<(Vec<Label<'a>>, f64)>) -> Result<(), Error> {
+/// Sets the creation times of counters.
+pub(super) fn set_created<'a>(family: &mut Family<'a>, created: Vec<(Vec<Label<'a>>, f64)>) -> Result<(), Error> {
     if created.is_empty() {
         return Ok(());
     }
-    let mut places: HashMap<&[Label<'a>], &mut Option<f64>, foldhash::fast::RandomState> = HashMap::default();
-    places.extend(family.metrics.iter_mut().map(|metric| (metric.labels.as_slice(), &mut metric.created)));
+    let mut by_labels: HashMap<&[Label<'a>], &mut Option<f64>, foldhash::fast::RandomState> = HashMap::default();
+    by_labels.extend(family.metrics.iter_mut().map(|metric| (metric.labels.as_slice(), &mut metric.created)));
     for (labels, time) in &created {
-        // One without a counter says nothing.
-        let Some(place) = places.get_mut(labels.as_slice()) else { continue };
-        if place.replace(*time).is_some() {
-            return Err(twice_error(family.name.trim_end_matches("_total"), "_created", labels, None));
+        // Ignored without its counter.
+        let Some(slot) = by_labels.get_mut(labels.as_slice()) else { continue };
+        if slot.replace(*time).is_some() {
+            return Err(duplicate_error(family.name.trim_end_matches("_total"), "_created", labels, None));
         }
     }
     Ok(())
@@ -72,7 +72,7 @@ pub(super) fn add(measure: &mut Measure, part: Part, bound: Option<f64>, value: 
         (Measure::Summary { quantiles, .. }, _) => quantiles.extend(bound.map(|quantile| (quantile, value))),
         (Measure::Histogram(histogram), Part::Count) => histogram.count = value,
         (Measure::Histogram(histogram), Part::Sum) => histogram.sum = value,
-        // A sample by the histogram's own name is one of its buckets too, if it has a bound.
+        // A sample with the histogram's own name is a bucket too, if it has a bound.
         (Measure::Histogram(histogram), _) => histogram.buckets.extend(bound.map(|bound| (bound, value))),
         (Measure::Number(_), _) => {}
     }

@@ -1,11 +1,11 @@
-//! Delimited protobuf: `io.prometheus.client.MetricFamily` of prometheus/client_model, each behind its length. Fields
-//! that are not known are passed over.
+//! Parses delimited protobuf: length-prefixed `io.prometheus.client.MetricFamily` messages of prometheus/client_model.
+//! Unknown fields are ignored.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
 
 use super::model::{Buckets, Exposition, Family, Histogram, Kind, Label, Measure, Metric, Native};
-use super::{Error, Limits, check_length, complete, is_name, put_in_order};
+use super::{Error, Limits, Message, check_length, is_name, sort_and_check, sort_parts};
 use crate::encode::wire::{Reader, Value, unzigzag};
 
 pub(super) fn parse<'a>(body: &'a [u8], limits: &Limits) -> Result<Exposition<'a>, Error> {
@@ -21,9 +21,9 @@ pub(super) fn parse<'a>(body: &'a [u8], limits: &Limits) -> Result<Exposition<'a
                 by_name.insert(family.name.clone(), families.len());
                 families.push(family);
             }
-            // A family may come in parts, none of which takes the place of another.
+            // A family may be split into several messages.
             Some(known) if known.kind == family.kind => known.metrics.extend(family.metrics),
-            Some(known) => return start.wrong(format!("second type for metric name {:?}", known.name)),
+            Some(known) => return start.malformed(Message::about("second type for metric name …", &*known.name)),
         }
     }
     families.retain(|family| !family.metrics.is_empty());
@@ -47,14 +47,14 @@ fn read_family<'a>(message: &mut Reader<'a>, limits: &Limits, series: &mut usize
         }
     }
     if !is_name(&family.name) {
-        return start.wrong(format!("invalid metric name {:?}", family.name));
+        return start.malformed(Message::about("invalid metric name …", &*family.name));
     }
-    check_length(&family.name, "bytes of a name", limits.name_bytes, start.place())?;
+    check_length(&family.name, "bytes of a name", limits.name_bytes, start.position())?;
     for mut metric in metrics {
         let read = read_metric(&mut metric, &family, limits)?;
         *series += read.measure.series();
         if *series > limits.series {
-            return Err(Error::Limit { place: metric.place(), what: "series", at_most: limits.series });
+            return Err(Error::Limit { position: metric.position(), what: "series", max: limits.series });
         }
         family.metrics.push(read);
     }
@@ -69,7 +69,7 @@ fn kind(number: u64, at: &Reader<'_>) -> Result<Kind, Error> {
         3 => Kind::Untyped,
         4 => Kind::Histogram,
         5 => Kind::GaugeHistogram,
-        other => return at.wrong(format!("unknown metric type {other}")),
+        other => return at.malformed(Message::about("unknown metric type …", other.to_string())),
     })
 }
 
@@ -96,18 +96,21 @@ fn read_metric<'a>(message: &mut Reader<'a>, family: &Family<'a>, limits: &Limit
     let expected = if family.kind == Kind::GaugeHistogram { Kind::Histogram } else { family.kind };
     metric.measure = match measured {
         Some((kind, measure)) if kind == expected => measure,
-        _ => return start.wrong(format!("a metric of {:?} is no {}", family.name, family.kind.name())),
+        _ => {
+            return start
+                .malformed(Message::about(format!("a metric of … is no {}", family.kind.name()), &*family.name));
+        }
     };
-    put_in_order(&mut metric.labels, start.place(), limits)?;
-    if let Some(reason) = unsound(&metric.measure) {
-        return start.wrong(format!("a metric of {:?} has {reason}", family.name));
+    sort_and_check(&mut metric.labels, start.position(), limits)?;
+    if let Some(reason) = invalid_reason(&metric.measure) {
+        return start.malformed(Message::about(format!("a metric of … has {reason}"), &*family.name));
     }
-    complete(&family.name, &mut metric)?;
+    sort_parts(&family.name, &mut metric)?;
     Ok(metric)
 }
 
-/// What is wrong with a measure that text could not say.
-fn unsound(measure: &Measure) -> Option<&'static str> {
+/// Why a measure is invalid, in addition to the checks shared with text.
+fn invalid_reason(measure: &Measure) -> Option<&'static str> {
     let (count, parts, are_counts) = match measure {
         Measure::Number(_) => return None,
         Measure::Summary { count, quantiles, .. } => (*count, quantiles, false),
@@ -116,7 +119,13 @@ fn unsound(measure: &Measure) -> Option<&'static str> {
     if count < 0.0 || (are_counts && parts.iter().any(|(_, count)| *count < 0.0)) {
         return Some("a negative count");
     }
-    parts.iter().any(|(bound, _)| bound.is_nan()).then_some("a bound that is no number")
+    if parts.iter().any(|(bound, _)| bound.is_nan()) {
+        return Some("a bound that is no number");
+    }
+    match measure {
+        Measure::Histogram(histogram) => histogram.check_native().err(),
+        _ => None,
+    }
 }
 
 fn read_label<'a>(message: &mut Reader<'a>) -> Result<Label<'a>, Error> {
@@ -130,12 +139,12 @@ fn read_label<'a>(message: &mut Reader<'a>) -> Result<Label<'a>, Error> {
         }
     }
     if !is_name(&name) || name == "__name__" {
-        return start.wrong(format!("invalid label name {name:?}"));
+        return start.malformed(Message::about("invalid label name …", &*name));
     }
     Ok((name, value))
 }
 
-/// `Gauge`, `Counter` and `Untyped`; a counter may say when it began.
+/// `Gauge`, `Counter` and `Untyped`. A counter may have a creation time.
 fn read_number(message: &mut Reader<'_>, metric: &mut Metric<'_>) -> Result<Measure, Error> {
     let mut number = 0.0;
     while let Some(field) = message.field()? {
@@ -191,12 +200,12 @@ fn read_pair(message: &mut Reader<'_>) -> Result<(f64, f64), Error> {
 fn read_histogram(message: &mut Reader<'_>, metric: &mut Metric<'_>) -> Result<Measure, Error> {
     let (mut histogram, mut native, mut is_native) = (Histogram::default(), Native::default(), false);
     while let Some((number, value)) = message.field()? {
-        is_native |= number >= 5 && number != 15 && number != 16;
+        is_native |= (5..=14).contains(&number);
         match (number, value) {
             (1, value) => histogram.count = value.number() as f64,
             (2, value) => histogram.sum = value.double(),
             (3, Value::Bytes(mut bucket)) => histogram.buckets.push(read_bucket(&mut bucket)?),
-            // A count that is a float makes all of them floats.
+            // A float count makes all counts floats.
             (4, value) => {
                 histogram.count = value.double();
                 native.is_float = true;
@@ -214,7 +223,8 @@ fn read_histogram(message: &mut Reader<'_>, metric: &mut Metric<'_>) -> Result<M
             _ => {}
         }
     }
-    histogram.native = is_native.then_some(native);
+    let count = histogram.count;
+    histogram.native = is_native.then(|| native.without_empty_floats(count));
     Ok(Measure::Histogram(Box::new(histogram)))
 }
 
@@ -232,7 +242,7 @@ fn read_bucket(message: &mut Reader<'_>) -> Result<(f64, f64), Error> {
     Ok((bound, count))
 }
 
-/// The fields of one side of a native histogram: spans, differences and counts, packed or not.
+/// The fields of one side of a native histogram: spans, deltas and counts, packed or not.
 fn read_buckets(field: u64, value: Value<'_>, buckets: &mut Buckets) -> Result<(), Error> {
     match (field, value) {
         (0, Value::Bytes(mut span)) => {

@@ -1,11 +1,14 @@
-//! Reading a line of text from left to right.
+//! A scanner for the lines of the text formats.
 
 use std::borrow::Cow;
 
 use super::model::Label;
-use super::{Error, Limits, Place};
+use super::{Error, Limits, Message, Position};
 
-/// The lines of a text, one at a time.
+/// The last line of an OpenMetrics exposition.
+pub(super) const END: &str = "# EOF";
+
+/// Scans a text line by line.
 pub(super) struct Scanner<'a> {
     rest: &'a str,
     pub(super) line: usize,
@@ -17,48 +20,61 @@ impl<'a> Scanner<'a> {
     pub(super) fn new(body: &'a [u8], limits: &Limits, is_open_metrics: bool) -> Result<Self, Error> {
         let rest = std::str::from_utf8(body).map_err(|error| {
             let line = memchr::memchr_iter(b'\n', &body[..error.valid_up_to()]).count() + 1;
-            Error::Malformed { place: Place::Line(line), message: "invalid UTF-8".to_owned() }
+            Error::Malformed { position: Position::Line(line), message: "invalid UTF-8".into() }
         })?;
         Ok(Scanner { rest, line: 0, limits: *limits, is_open_metrics })
     }
 
-    pub(super) fn place(&self) -> Place {
-        Place::Line(self.line)
+    pub(super) fn position(&self) -> Position {
+        Position::Line(self.line)
     }
 
-    pub(super) fn wrong<T>(&self, message: impl Into<String>) -> Result<T, Error> {
-        Err(Error::Malformed { place: self.place(), message: message.into() })
+    pub(super) fn malformed<T>(&self, message: impl Into<Message>) -> Result<T, Error> {
+        Err(Error::Malformed { position: self.position(), message: message.into() })
     }
 
-    /// The next line, without its end, which it must have; the last of OpenMetrics need not.
+    /// The next line without its line end, which is required except on the last line of OpenMetrics.
     pub(super) fn next_line(&mut self) -> Result<Option<&'a str>, Error> {
         if self.rest.is_empty() {
             return Ok(None);
         }
         self.line += 1;
         let Some(end) = memchr::memchr(b'\n', self.rest.as_bytes()) else {
-            if self.is_open_metrics && self.rest == super::text::END {
+            if self.is_open_metrics && self.rest == END {
                 return Ok(Some(std::mem::take(&mut self.rest)));
             }
-            // Blanks are no line.
+            // Trailing blanks are ignored.
             if skip_blanks(self.rest).is_empty() {
                 self.rest = "";
                 return Ok(None);
             }
-            return self
-                .wrong("unexpected end of input stream: the last line has no end, so the body may have been cut off");
+            return self.malformed(
+                "unexpected end of input stream: the last line has no end, so the body may have been cut off",
+            );
         };
         let line = &self.rest[..end];
         self.rest = &self.rest[end + 1..];
         Ok(Some(line))
     }
 
-    /// Whether nothing follows.
+    /// The next line without its line end, which may be CR LF, and may be missing at the end of the text.
+    pub(super) fn next_line_of_any_end(&mut self) -> Option<&'a str> {
+        if self.rest.is_empty() {
+            return None;
+        }
+        self.line += 1;
+        let end = memchr::memchr(b'\n', self.rest.as_bytes()).unwrap_or(self.rest.len());
+        let line = &self.rest[..end];
+        self.rest = self.rest.get(end + 1..).unwrap_or_default();
+        Some(line.strip_suffix('\r').unwrap_or(line))
+    }
+
+    /// Whether the whole text was read.
     pub(super) fn is_at_end(&self) -> bool {
         self.rest.is_empty()
     }
 
-    /// A name at the start of `text`, in quotes or not, and what follows it. Empty if there is none.
+    /// The name at the start of `text`, quoted or not, and the remainder. Empty if there is none.
     pub(super) fn name(&self, text: &'a str, with_colons: bool) -> Result<(Cow<'a, str>, &'a str), Error> {
         if let Some(quoted) = text.strip_prefix('"') {
             return self.quoted(quoted);
@@ -69,26 +85,25 @@ impl<'a> Scanner<'a> {
         Ok((Cow::Borrowed(&text[..end]), &text[end..]))
     }
 
-    /// What stands up to the closing quote, and what follows it; `text` begins behind the opening one.
+    /// The text up to the closing quote, and the remainder. `text` starts after the opening quote.
     fn quoted(&self, text: &'a str) -> Result<(Cow<'a, str>, &'a str), Error> {
         let bytes = text.as_bytes();
         let mut at = 0;
         loop {
             match memchr::memchr2(b'"', b'\\', &bytes[at..]) {
-                None => return self.wrong("a quote that is not closed"),
+                None => return self.malformed("a quote that is not closed"),
                 Some(next) if bytes[at + next] == b'"' => {
                     let (inside, rest) = text.split_at(at + next);
                     return Ok((self.unescaped(inside)?, &rest[1..]));
                 }
-                // What follows a backslash closes nothing.
+                // A backslash escapes the next character.
                 Some(next) if at + next + 2 <= bytes.len() => at += next + 2,
-                Some(_) => return self.wrong("a quote that is not closed"),
+                Some(_) => return self.malformed("a quote that is not closed"),
             }
         }
     }
 
-    /// What a text stands for in which a backslash is followed by n, a quote or a backslash. OpenMetrics has others too,
-    /// each of which stands for itself with its backslash.
+    /// Unescapes a text. A backslash precedes n, a quote or a backslash; in OpenMetrics, any other sequence is literal.
     pub(super) fn unescaped(&self, text: &'a str) -> Result<Cow<'a, str>, Error> {
         if memchr::memchr(b'\\', text.as_bytes()).is_none() {
             return Ok(Cow::Borrowed(text));
@@ -102,7 +117,8 @@ impl<'a> Scanner<'a> {
                 Some(special @ ('\\' | '"')) => unescaped.push(special),
                 Some(other) if self.is_open_metrics => unescaped.extend(['\\', other]),
                 _ => {
-                    return self.wrong("invalid escape sequence: a backslash is followed by n, a quote or a backslash");
+                    return self
+                        .malformed("invalid escape sequence: a backslash is followed by n, a quote or a backslash");
                 }
             }
             rest = &escaped[character.map_or(0, char::len_utf8)..];
@@ -111,8 +127,8 @@ impl<'a> Scanner<'a> {
         Ok(Cow::Owned(unescaped))
     }
 
-    /// The labels up to the closing brace, and what follows it; `text` begins behind the opening one. A quoted name alone
-    /// is the metric's, and comes back as `name`.
+    /// Parses labels up to the closing brace, and returns the remainder. `text` starts after the opening brace. A
+    /// quoted name without a value is the metric's, and is stored in `name`.
     pub(super) fn labels(
         &self,
         mut text: &'a str,
@@ -127,23 +143,24 @@ impl<'a> Scanner<'a> {
             let is_quoted = text.starts_with('"');
             let (label, rest) = self.name(text, false)?;
             if label.is_empty() {
-                return self.wrong(format!("expected a label name, found {:?}", shortened(text)));
+                return self.malformed(Message::about("expected a label name, found …", shortened(text)));
             }
             text = skip_blanks(rest);
             if let Some(value) = text.strip_prefix('=') {
                 let value = skip_blanks(value);
                 let Some(value) = value.strip_prefix('"') else {
-                    return self.wrong(format!("expected '\"' at start of label value, found {:?}", shortened(value)));
+                    return self
+                        .malformed(Message::about("expected '\"' at start of label value, found …", shortened(value)));
                 };
                 if label == "__name__" {
-                    return self.wrong("label name \"__name__\" is reserved");
+                    return self.malformed("label name \"__name__\" is reserved");
                 }
                 let (value, rest) = self.quoted(value)?;
                 if labels.len() > self.limits.labels {
                     return Err(Error::Limit {
-                        place: self.place(),
+                        position: self.position(),
                         what: "labels of one series",
-                        at_most: self.limits.labels,
+                        max: self.limits.labels,
                     });
                 }
                 labels.push((label, value));
@@ -151,29 +168,31 @@ impl<'a> Scanner<'a> {
             } else if is_quoted && name.is_empty() {
                 *name = label;
             } else {
-                return self.wrong(format!("expected '=' after label name, found {:?}", shortened(text)));
+                return self.malformed(Message::about("expected '=' after label name, found …", shortened(text)));
             }
             text = match text.strip_prefix(',') {
                 Some(rest) => rest,
                 None if text.starts_with('}') => text,
-                None => return self.wrong(format!("unexpected end of label value, found {:?}", shortened(text))),
+                None => {
+                    return self.malformed(Message::about("unexpected end of label value, found …", shortened(text)));
+                }
             };
         }
     }
 
-    /// A number as Go reads it, without its hexadecimal and underscored forms.
+    /// Parses a number as Go does, except hexadecimal and underscored forms.
     pub(super) fn number(&self, text: &str) -> Result<f64, Error> {
         let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
         let is_word = ["inf", "infinity", "nan"].iter().any(|word| digits.eq_ignore_ascii_case(word));
         let is_number = digits.starts_with(|first: char| first.is_ascii_digit() || first == '.');
         let is_nan_with_sign = digits.len() < text.len() && digits.eq_ignore_ascii_case("nan");
         match text.parse::<f64>() {
-            // A number that is too large is none, also in Go.
+            // A number out of range is an error in Go too.
             Ok(number) if is_number && number.is_infinite() => {
-                self.wrong(format!("expected float as value, got {:?}, which is out of range", shortened(text)))
+                self.malformed(Message::about("expected float as value, got …, which is out of range", shortened(text)))
             }
             Ok(number) if (is_word || is_number) && !is_nan_with_sign => Ok(number),
-            _ => self.wrong(format!("expected float as value, got {:?}", shortened(text))),
+            _ => self.malformed(Message::about("expected float as value, got …", shortened(text))),
         }
     }
 }
@@ -182,7 +201,7 @@ pub(super) fn skip_blanks(text: &str) -> &str {
     text.trim_start_matches([' ', '\t'])
 }
 
-/// The word at the start of `text`, and what follows the blanks behind it.
+/// The word at the start of `text`, and the remainder after the blanks.
 pub(super) fn word(text: &str) -> (&str, &str) {
     let end = text.bytes().position(|byte| matches!(byte, b' ' | b'\t')).unwrap_or(text.len());
     (&text[..end], skip_blanks(&text[end..]))

@@ -2,15 +2,15 @@ use super::*;
 use crate::encode::pushed;
 
 fn text(body: &str) -> Result<String, String> {
-    told(Format::Text, body.as_bytes())
+    printed(Format::Text, body.as_bytes())
 }
 
 fn open_metrics(body: &str) -> Result<String, String> {
-    told(Format::OpenMetrics, body.as_bytes())
+    printed(Format::OpenMetrics, body.as_bytes())
 }
 
-/// `NAME KIND {labels} measure; …`, a line for each family.
-fn told(format: Format, body: &[u8]) -> Result<String, String> {
+/// A line `NAME KIND {labels} measure; …` for each family.
+fn printed(format: Format, body: &[u8]) -> Result<String, String> {
     let parsed = parse(format, body, &Limits::default()).map_err(|error| error.to_string())?;
     let metric = |metric: &Metric<'_>| {
         let labels: Vec<_> = metric.labels.iter().map(|(name, value)| format!("{name}={value:?}")).collect();
@@ -56,7 +56,7 @@ fn text_is_read() {
         ("a_count 1\n# TYPE a summary\na_sum 2\n", "a_count Untyped {} 1\na Summary {} count 0 sum 2 []"),
         ("# EOF\na 1\n", "a Untyped {} 1"),
         ("a 1\n \t ", "a Untyped {} 1"),
-        // What is said of nothing, and what says nothing.
+        // Metadata without samples, and without a text.
         ("#\n# HELP\n# TYPE \n# HELP a\n# TYPE a\n# TYPE b \t\n# TYPE a gauge\na 1\n", "a Gauge {} 1"),
         ("# HELP a \n# HELP a x\na 1\n# TYPE a\n# HELP a\n", "a Untyped {} 1"),
         ("# TYPE s summary\n# HELP s_count x\ns_count 2\n", "s Summary {} count 2 sum 0 []"),
@@ -73,7 +73,7 @@ fn text_is_read() {
             "# TYPE g GAUGE_HISTOGRAM\ng_bucket{le=\"1\"} 2\ng_count 3\ng_sum 4\n",
             "g GaugeHistogram {} count 3 sum 4 [(1.0, 2.0)]",
         ),
-        // A bound that is no number says nothing, and one of a count is none of its labels.
+        // A NaN bound is ignored, and a bound of a count is not one of its labels.
         (
             "# TYPE h histogram\nh_bucket{le=\"nan\"} 1\nh_bucket 2\nh{le=\"1\"} 3\nh_count{le=\"1\"} 4\n",
             "h Histogram {} count 4 sum 0 [(1.0, 3.0)]",
@@ -132,7 +132,7 @@ fn text_that_is_wrong_says_where() {
         let error = text(body).unwrap_err();
         assert!(error.starts_with(&format!("text format parsing error in {expected}")), "{body:?}: {error}");
     }
-    assert!(told(Format::Text, b"a 1\nb{c=\"\xff\"} 1\n").unwrap_err().ends_with("line 2: invalid UTF-8"));
+    assert!(printed(Format::Text, b"a 1\nb{c=\"\xff\"} 1\n").unwrap_err().ends_with("line 2: invalid UTF-8"));
 }
 
 #[test]
@@ -179,7 +179,7 @@ fn open_metrics_is_read_as_what_text_would_make_of_it() {
         help("# HELP a say \\\"q\\\" \"r\" \\\\ \\n \\d\\\na 1\n# EOF".replace("\\d\\", "\\d").as_str()),
         "say \"q\" \"r\" \\ \n \\d"
     );
-    // When counting began may be told after all counts, or before.
+    // Creation times may follow all counts, or precede them.
     let counts = ["a_total{l=\"1\"} 1\n", "a_total{l=\"2\"} 2\n"];
     let created = ["a_created{l=\"1\"} 3\n", "a_created{l=\"2\"} 4\n"];
     for lines in
@@ -230,7 +230,7 @@ fn no_part_of_a_metric_is_there_twice() {
     assert_eq!(open_metrics(created), Err("s_created{} is there twice".to_owned()));
 }
 
-/// The families of text as delimited messages, one behind the other.
+/// The families of a text as concatenated delimited messages.
 fn messages(bodies: &[&str]) -> Vec<u8> {
     let mut out = Vec::new();
     for body in bodies {
@@ -247,14 +247,14 @@ fn messages(bodies: &[&str]) -> Vec<u8> {
 fn a_family_of_messages_may_come_in_parts() {
     let parts = messages(&["# TYPE a gauge\na{l=\"1\"} 1\n", "b 1\n", "# TYPE a gauge\na{l=\"2\"} 2\n"]);
     let expected = "a Gauge {l=\"1\"} 1; {l=\"2\"} 2\nb Untyped {} 1";
-    assert_eq!(told(Format::Protobuf, &parts).as_deref(), Ok(expected));
+    assert_eq!(printed(Format::Protobuf, &parts).as_deref(), Ok(expected));
     let other = messages(&["a 1\n", "# TYPE a gauge\na{l=\"1\"} 1\n"]);
-    assert!(told(Format::Protobuf, &other).unwrap_err().ends_with("second type for metric name \"a\""));
-    // Two equal buckets: the second of 1 and 2 is made a 1, too.
+    assert!(printed(Format::Protobuf, &other).unwrap_err().ends_with("second type for metric name \"a\""));
+    // Two equal buckets: the second bound, 2, is replaced by 1.
     let mut twice = messages(&["# TYPE h histogram\nh_bucket{le=\"1\"} 1\nh_bucket{le=\"2\"} 1\nh_count 1\n"]);
     let at = twice.windows(8).position(|bytes| bytes == 2f64.to_le_bytes()).unwrap();
     twice[at..at + 8].copy_from_slice(&1f64.to_le_bytes());
-    assert_eq!(told(Format::Protobuf, &twice), Err("h_bucket{le=\"1\"} is there twice".to_owned()));
+    assert_eq!(printed(Format::Protobuf, &twice), Err("h_bucket{le=\"1\"} is there twice".to_owned()));
 }
 
 #[test]
@@ -264,13 +264,13 @@ fn messages_say_nothing_that_text_could_not() {
         let mut message = sound.clone();
         let at = message.windows(8).position(|bytes| bytes == from.to_le_bytes()).unwrap();
         message[at..at + 8].copy_from_slice(&to.to_le_bytes());
-        told(Format::Protobuf, &message)
+        printed(Format::Protobuf, &message)
     };
     assert!(with(7.0, 7.0).is_ok());
     assert!(with(7.0, f64::NAN).unwrap_err().ends_with("a metric of \"h\" has a bound that is no number"));
-    // A count that is a float, in field 4: `Histogram` in `Metric` in `MetricFamily`.
+    // A float count in field 4: `Histogram` in `Metric` in `MetricFamily`.
     let negative = [&b"\x12\x0a\x01h\x18\x04\x22\x0b\x3a\x09\x21"[..], &(-1f64).to_le_bytes()].concat();
-    let error = told(Format::Protobuf, &negative).unwrap_err();
+    let error = printed(Format::Protobuf, &negative).unwrap_err();
     assert!(error.ends_with("a metric of \"h\" has a negative count"), "{error}");
 }
 
@@ -278,7 +278,7 @@ fn messages_say_nothing_that_text_could_not() {
 fn limits_hold() {
     let limits = Limits { series: 2, labels: 1, name_bytes: 4, value_bytes: 3 };
     let refused = |body: &str| match parse(Format::Text, body.as_bytes(), &limits) {
-        Err(Error::Limit { what, at_most, .. }) => format!("{at_most} {what}"),
+        Err(Error::Limit { what, max, .. }) => format!("{max} {what}"),
         other => format!("{other:?}"),
     };
     assert_eq!(refused("a 1\nb 2\nc 3\n"), "2 series");

@@ -1,19 +1,28 @@
-//! Text 0.0.4, with quoted names of its version 1.0.0: prometheus/docs, `exposition_formats`.
+//! Parses text 0.0.4 with the quoted names of version 1.0.0: prometheus/docs, `exposition_formats`.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
 
 use super::model::{Exposition, Family, Kind, Label, Measure, Metric};
-use super::parts::{Part, SUFFIXES, add, put_created};
-use super::scan::{Scanner, shortened, skip_blanks, word};
-use super::{Error, Limits, check_length, complete, is_name, put_in_order, twice_error};
+use super::parts::{Part, SUFFIXES, add, set_created};
+use super::scan::{END, Scanner, shortened, skip_blanks, word};
+use super::{Error, Limits, Message, check_length, duplicate_error, is_name, sort_and_check, sort_parts};
 
 pub(super) fn parse<'a>(body: &'a [u8], limits: &Limits) -> Result<Exposition<'a>, Error> {
     Builder::new(body, limits, false)?.read()
 }
 
-/// The name that a line of text is about, as far as it can be told; nothing for a line that says nothing. Empty where it
-/// stands inside of braces that are not sound.
+/// Parses OpenMetrics 1.0: prometheus/OpenMetrics, `specification/OpenMetrics.md`.
+///
+/// It differs from text 0.0.4 in the names of families, timestamps in seconds, exemplars, and the final line. Families
+/// are converted to those of text 0.0.4, so that both can be combined: a counter is named like its samples, and `_info`
+/// and `_created` are parts of names.
+pub(super) fn parse_open_metrics<'a>(body: &'a [u8], limits: &Limits) -> Result<Exposition<'a>, Error> {
+    Builder::new(body, limits, true)?.read()
+}
+
+/// The metric name of a line, on a best-effort basis. None for a comment or an empty line. Empty if the name is inside
+/// malformed braces.
 pub fn name_of_line(line: &str) -> Option<Cow<'_, str>> {
     let line = skip_blanks(line);
     let of_quotes = |text| {
@@ -37,43 +46,40 @@ pub fn name_of_line(line: &str) -> Option<Cow<'_, str>> {
     }
 }
 
-/// Reads the lines of text, or of OpenMetrics, and puts families together.
+/// Parses the lines of text or OpenMetrics, and assembles families.
 pub(super) struct Builder<'a> {
     scanner: Scanner<'a>,
     limits: Limits,
     is_open_metrics: bool,
     families: Vec<Family<'a>>,
-    heads: Vec<Head<'a>>,
+    states: Vec<FamilyState<'a>>,
     by_name: HashMap<Cow<'a, str>, usize, foldhash::fast::RandomState>,
-    /// Where the metric of a summary or histogram with these labels is.
+    /// Indexes of metrics of summaries and histograms, by the hash of family and labels.
     compound: HashMap<u64, Vec<usize>, foldhash::fast::RandomState>,
     hasher: foldhash::fast::RandomState,
     series: usize,
 }
 
-/// What OpenMetrics ends with.
-pub(super) const END: &str = "# EOF";
-
-/// What was said of a family so far.
+/// The parsing state of a family.
 #[derive(Default)]
-struct Head<'a> {
+struct FamilyState<'a> {
     has_type: bool,
     has_help: bool,
-    /// Which parts each of its summaries or histograms has, a bit for each.
+    /// A bit set of the parts seen, for each summary or histogram.
     parts: Vec<u8>,
-    /// When counting began of counters that were not the last that had been read.
+    /// Creation times of counters other than the last one read.
     created: Vec<(Vec<Label<'a>>, f64)>,
 }
 
 impl<'a> Builder<'a> {
-    /// A reader of `body`.
+    /// A parser of `body`.
     pub(super) fn new(body: &'a [u8], limits: &Limits, is_open_metrics: bool) -> Result<Self, Error> {
         Ok(Builder {
             scanner: Scanner::new(body, limits, is_open_metrics)?,
             limits: *limits,
             is_open_metrics,
             families: Vec::new(),
-            heads: Vec::new(),
+            states: Vec::new(),
             by_name: HashMap::default(),
             compound: HashMap::default(),
             hasher: foldhash::fast::RandomState::default(),
@@ -81,13 +87,13 @@ impl<'a> Builder<'a> {
         })
     }
 
-    /// The whole exposition.
+    /// Parses the whole exposition.
     pub(super) fn read(mut self) -> Result<Exposition<'a>, Error> {
         while let Some(line) = self.scanner.next_line()? {
             if self.is_open_metrics && line == END {
                 return match self.scanner.is_at_end() {
                     true => self.finish(),
-                    false => self.scanner.wrong("text behind # EOF"),
+                    false => self.scanner.malformed("text behind # EOF"),
                 };
             }
             let line = skip_blanks(line);
@@ -98,24 +104,24 @@ impl<'a> Builder<'a> {
             }
         }
         if self.is_open_metrics {
-            return self.scanner.wrong("expected # EOF at the end: the body may have been cut off");
+            return self.scanner.malformed("expected # EOF at the end: the body may have been cut off");
         }
         self.finish()
     }
 
     fn finish(self) -> Result<Exposition<'a>, Error> {
         let mut families = self.families;
-        for (family, head) in families.iter_mut().zip(self.heads) {
-            put_created(family, head.created)?;
+        for (family, state) in families.iter_mut().zip(self.states) {
+            set_created(family, state.created)?;
             for metric in &mut family.metrics {
-                complete(&family.name, metric)?;
+                sort_parts(&family.name, metric)?;
             }
         }
         families.retain(|family| !family.metrics.is_empty());
         Ok(Exposition { families })
     }
 
-    /// `HELP NAME TEXT` and `TYPE NAME TYPE`; every other comment is passed over.
+    /// Parses `HELP NAME TEXT`, `TYPE NAME TYPE` and `UNIT NAME UNIT`. Ignores other comments.
     fn comment(&mut self, comment: &'a str) -> Result<(), Error> {
         let (keyword, rest) = word(comment);
         let is_known = keyword == "HELP" || keyword == "TYPE" || (keyword == "UNIT" && self.is_open_metrics);
@@ -124,44 +130,47 @@ impl<'a> Builder<'a> {
         }
         let (name, rest) = self.scanner.name(rest, true)?;
         if !is_name(&name) || !(rest.is_empty() || rest.starts_with([' ', '\t'])) {
-            return self.scanner.wrong(format!("invalid metric name in comment {:?}", shortened(comment)));
+            return self.scanner.malformed(Message::about("invalid metric name in comment …", shortened(comment)));
         }
-        // What says nothing of a name is not what is said of it.
+        // A line without a text does not count as the HELP or TYPE line.
         let rest = skip_blanks(rest);
         if rest.is_empty() {
             return Ok(());
         }
-        // Whoever tells of a part tells of the whole.
+        // Metadata of a part applies to the whole family.
         let index = match self.compound_of(&name) {
             Some((index, part)) if part != Part::Created => index,
             _ => self.family(name)?,
         };
         match keyword {
-            "HELP" => self.say_help(index, rest),
+            "HELP" => self.set_help(index, rest),
             "UNIT" => {
                 self.families[index].unit = Cow::Borrowed(rest);
                 Ok(())
             }
-            _ => self.say_type(index, rest),
+            _ => self.set_type(index, rest),
         }
     }
 
-    fn say_help(&mut self, index: usize, text: &'a str) -> Result<(), Error> {
-        if std::mem::replace(&mut self.heads[index].has_help, true) {
-            return self.scanner.wrong(format!("second HELP line for metric name {:?}", self.families[index].name));
+    fn set_help(&mut self, index: usize, text: &'a str) -> Result<(), Error> {
+        if std::mem::replace(&mut self.states[index].has_help, true) {
+            return self
+                .scanner
+                .malformed(Message::about("second HELP line for metric name …", &*self.families[index].name));
         }
         self.families[index].help = self.scanner.unescaped(text)?;
         Ok(())
     }
 
-    fn say_type(&mut self, index: usize, text: &str) -> Result<(), Error> {
-        if self.heads[index].has_type || !self.families[index].metrics.is_empty() {
+    fn set_type(&mut self, index: usize, text: &str) -> Result<(), Error> {
+        if self.states[index].has_type || !self.families[index].metrics.is_empty() {
             let name = &self.families[index].name;
-            return self
-                .scanner
-                .wrong(format!("second TYPE line for metric name {name:?}, or TYPE reported after samples"));
+            return self.scanner.malformed(Message::about(
+                "second TYPE line for metric name …, or TYPE reported after samples",
+                &**name,
+            ));
         }
-        self.heads[index].has_type = true;
+        self.states[index].has_type = true;
         let kind = self.kind(text.trim_end_matches([' ', '\t']))?;
         self.families[index].kind = kind;
         let suffix = match kind {
@@ -185,11 +194,11 @@ impl<'a> Builder<'a> {
             ("untyped", false) | ("unknown", true) => Kind::Untyped,
             ("info", true) => Kind::Info,
             ("stateset", true) => Kind::StateSet,
-            (other, _) => return self.scanner.wrong(format!("unknown metric type {:?}", shortened(other))),
+            (other, _) => return self.scanner.malformed(Message::about("unknown metric type …", shortened(other))),
         })
     }
 
-    /// OpenMetrics calls a family without the suffix that all of its samples carry.
+    /// Adds the suffix of the samples, which OpenMetrics omits in the names of families.
     fn rename(&mut self, index: usize, suffix: &str) {
         let name = &self.families[index].name;
         if !name.ends_with(suffix) {
@@ -199,16 +208,16 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// The family called `name`, which is made if it is new.
+    /// The index of the family `name`. Creates it if it is new.
     fn family(&mut self, name: Cow<'a, str>) -> Result<usize, Error> {
         if let Some(index) = self.by_name.get(&name) {
             return Ok(*index);
         }
-        check_length(&name, "bytes of a name", self.limits.name_bytes, self.scanner.place())?;
+        check_length(&name, "bytes of a name", self.limits.name_bytes, self.scanner.position())?;
         self.by_name.insert(name.clone(), self.families.len());
         let empty = Cow::Borrowed("");
         self.families.push(Family { name, kind: Kind::Untyped, help: empty.clone(), unit: empty, metrics: Vec::new() });
-        self.heads.push(Head::default());
+        self.states.push(FamilyState::default());
         Ok(self.families.len() - 1)
     }
 
@@ -220,17 +229,17 @@ impl<'a> Builder<'a> {
             rest = skip_blanks(self.scanner.labels(inside, &mut labels, &mut name)?);
         }
         if !is_name(&name) {
-            return self.scanner.wrong(format!("invalid metric name in {:?}", shortened(line)));
+            return self.scanner.malformed(Message::about("invalid metric name in …", shortened(line)));
         }
         let (value, rest) = word(rest);
         let value = self.scanner.number(value)?;
         let timestamp = if self.is_open_metrics { self.seconds(rest)? } else { self.timestamp(rest)? };
         self.series += 1;
         if self.series > self.limits.series {
-            let (place, at_most) = (self.scanner.place(), self.limits.series);
-            return Err(Error::Limit { place, what: "series", at_most });
+            let (position, max) = (self.scanner.position(), self.limits.series);
+            return Err(Error::Limit { position, what: "series", max });
         }
-        self.place_sample(name, labels, value, timestamp)
+        self.add_sample(name, labels, value, timestamp)
     }
 
     fn timestamp(&self, text: &str) -> Result<Option<i64>, Error> {
@@ -239,15 +248,17 @@ impl<'a> Builder<'a> {
             return Ok(None);
         }
         let Ok(milliseconds) = timestamp.parse() else {
-            return self.scanner.wrong(format!("expected integer as timestamp, got {:?}", shortened(timestamp)));
+            return self
+                .scanner
+                .malformed(Message::about("expected integer as timestamp, got …", shortened(timestamp)));
         };
         if !rest.is_empty() {
-            return self.scanner.wrong(format!("spurious string after timestamp: {:?}", shortened(rest)));
+            return self.scanner.malformed(Message::about("spurious string after timestamp: …", shortened(rest)));
         }
         Ok(Some(milliseconds))
     }
 
-    /// A timestamp of OpenMetrics, in seconds; what follows is an exemplar, which is read and not kept.
+    /// Parses a timestamp of OpenMetrics, in seconds. Checks and ignores an exemplar after it.
     fn seconds(&self, text: &'a str) -> Result<Option<i64>, Error> {
         let (text, exemplar) = match text.split_once('#') {
             Some((timestamp, exemplar)) => (timestamp, Some(exemplar)),
@@ -255,7 +266,7 @@ impl<'a> Builder<'a> {
         };
         if let Some(exemplar) = exemplar {
             let Some(labels) = skip_blanks(exemplar).strip_prefix('{') else {
-                return self.scanner.wrong("expected the labels of an exemplar");
+                return self.scanner.malformed("expected the labels of an exemplar");
             };
             let rest = self.scanner.labels(labels, &mut Vec::new(), &mut Cow::Borrowed("exemplar"))?;
             let (value, rest) = word(skip_blanks(rest));
@@ -268,32 +279,32 @@ impl<'a> Builder<'a> {
     fn timestamp_in_seconds(&self, text: &str) -> Result<Option<i64>, Error> {
         let (timestamp, rest) = word(text);
         if !rest.is_empty() {
-            return self.scanner.wrong(format!("spurious string after timestamp: {:?}", shortened(rest)));
+            return self.scanner.malformed(Message::about("spurious string after timestamp: …", shortened(rest)));
         }
         if timestamp.is_empty() {
             return Ok(None);
         }
         match self.scanner.number(timestamp)? {
             seconds if seconds.is_finite() => Ok(Some((seconds * 1000.0) as i64)),
-            _ => self.scanner.wrong(format!("expected seconds as timestamp, got {timestamp:?}")),
+            _ => self.scanner.malformed(Message::about("expected seconds as timestamp, got …", timestamp)),
         }
     }
 
-    fn place_sample(
+    fn add_sample(
         &mut self,
         name: Cow<'a, str>,
         mut labels: Vec<Label<'a>>,
         value: f64,
         timestamp: Option<i64>,
     ) -> Result<(), Error> {
-        let place = self.scanner.place();
+        let position = self.scanner.position();
         let (index, part) = match self.compound_of(&name) {
             Some(found) => found,
             None => (self.family(name)?, Part::Itself),
         };
         let kind = self.families[index].kind;
         if !matches!(kind, Kind::Summary | Kind::Histogram | Kind::GaugeHistogram) {
-            put_in_order(&mut labels, place, &self.limits)?;
+            sort_and_check(&mut labels, position, &self.limits)?;
             let metrics = &mut self.families[index].metrics;
             if part != Part::Created {
                 metrics.push(Metric { labels, measure: Measure::Number(value), timestamp, created: None });
@@ -301,7 +312,7 @@ impl<'a> Builder<'a> {
             }
             match metrics.last_mut().filter(|metric| metric.labels == labels && metric.created.is_none()) {
                 Some(metric) => metric.created = Some(value),
-                None => self.heads[index].created.push((labels, value)),
+                None => self.states[index].created.push((labels, value)),
             }
             return Ok(());
         }
@@ -309,25 +320,25 @@ impl<'a> Builder<'a> {
         let at = labels.iter().position(|(label, _)| label == bound_label);
         let bound = at.map(|at| self.scanner.number(&labels.remove(at).1)).transpose()?;
         if bound.is_some() && labels.iter().any(|(label, _)| label == bound_label) {
-            return self.scanner.wrong(format!("label {bound_label:?} is there twice"));
+            return self.scanner.malformed(Message::about("label … is there twice", bound_label));
         }
-        put_in_order(&mut labels, place, &self.limits)?;
+        sort_and_check(&mut labels, position, &self.limits)?;
         let number = self.compound_metric(index, labels);
-        let (Family { name, metrics, .. }, head) = (&mut self.families[index], &mut self.heads[index]);
+        let (Family { name, metrics, .. }, state) = (&mut self.families[index], &mut self.states[index]);
         let metric = &mut metrics[number];
-        head.parts.resize(head.parts.len().max(number + 1), 0);
-        if part.once() & head.parts[number] != 0 {
-            return Err(twice_error(name, part.suffix(), &metric.labels, None));
+        state.parts.resize(state.parts.len().max(number + 1), 0);
+        if part.once() & state.parts[number] != 0 {
+            return Err(duplicate_error(name, part.suffix(), &metric.labels, None));
         }
-        head.parts[number] |= part.once();
+        state.parts[number] |= part.once();
         metric.timestamp = timestamp.or(metric.timestamp);
         match part {
             Part::Created => metric.created = Some(value),
             Part::Count | Part::Bucket if value < 0.0 => {
                 let series = format!("{name}{}", part.suffix());
-                return self.scanner.wrong(format!("negative count {value} of {series:?}"));
+                return self.scanner.malformed(Message::about(format!("negative count {value} of …"), series));
             }
-            // A bound that is no number is none.
+            // A NaN bound is ignored.
             _ => add(&mut metric.measure, part, bound.filter(|bound| !bound.is_nan()), value),
         }
         Ok(())
@@ -342,7 +353,7 @@ impl<'a> Builder<'a> {
             let stem = name.strip_suffix(suffix)?;
             let index = match self.by_name.get(stem) {
                 Some(index) => *index,
-                // A counter may be called as its samples are.
+                // A counter may be named like its samples.
                 None if part == Part::Created => *self.by_name.get(format!("{stem}_total").as_str())?,
                 None => return None,
             };
@@ -359,7 +370,7 @@ impl<'a> Builder<'a> {
         })
     }
 
-    /// The metric with these labels in a family of summaries or histograms.
+    /// The index of the metric with these labels in a family of summaries or histograms. Creates it if it is new.
     fn compound_metric(&mut self, family: usize, labels: Vec<Label<'a>>) -> usize {
         use std::hash::BuildHasher;
         let metrics = &mut self.families[family].metrics;

@@ -1,26 +1,30 @@
-//! Series of Prometheus's remote write, each encoded once, alone, so that a request is put together of those that wait.
+//! Series of Prometheus remote write. Each is encoded once, as a record of its own; a request is assembled from queued
+//! records.
 //!
-//! What waits is a record: a field of `prometheus.WriteRequest` of prompb/remote.proto, remote write 1.0's request, whose
-//! records one after the other are a request. What 1.0 has no room for, when a series began, stands before its series as
-//! a field that [`first_version`] leaves out; [`second_version`] makes a request of 2.0 of the same records.
+//! A record is a sample: a field of `prometheus.WriteRequest` of prompb/remote.proto, so that concatenated records are
+//! a request of remote write 1.0. Two fields may precede the sample: the creation time of the series, which 1.0 does
+//! not have and [`first_version`] removes, and the metadata of its family, which does not count as a sample.
+//! [`second_version`] converts records to a request of 2.0.
 
+mod ended;
 pub mod first_version;
 pub mod record;
 pub mod second_version;
 pub mod text;
 
+pub use self::ended::Present;
 use super::family::{self, FamilyEncoder, Value};
+use super::lines::Lines;
 use super::parse::model::{Histogram, Kind, Measure, Metric};
-use super::point::Lines;
 use super::pushed::push_native;
 use super::wire::{push_bytes, push_double, push_varint_field};
-use crate::host::Timestamp;
+use crate::encode::Timestamp;
 
-/// The fields of a record.
+/// Field numbers of a record.
 mod field {
     pub(super) const TIMESERIES: u8 = 1;
     pub(super) const METADATA: u8 = 3;
-    /// None of `prometheus.WriteRequest`'s: when the series behind it began.
+    /// Creation time of the following series. Not a field of `prometheus.WriteRequest`.
     pub(super) const CREATED: u8 = 15;
     pub(super) const SERIES_LABEL: u8 = 1;
     pub(super) const SERIES_SAMPLE: u8 = 2;
@@ -40,36 +44,43 @@ mod field {
     pub(super) const METADATA_HELP: u8 = 4;
 }
 
-/// What is left of series, and under which names.
+/// The value of a series that ended: the NaN that Prometheus recognizes as a stale marker.
+pub const STALE: f64 = f64::from_bits(0x7ff0_0000_0000_0002);
+
+/// Filters and renames series.
 pub trait Rewrite: Send + Sync {
-    /// What a family is called; nothing if none of its series is left.
+    /// The new name of a family; none if all of its series are filtered out.
     fn family(&self, name: &str) -> Option<String>;
 
-    /// A series' name and labels; nothing if it is not left.
+    /// The new name and labels of a series; none if it is filtered out.
     fn series(&self, name: &str, labels: &[(&str, &str)]) -> Option<(String, Vec<(String, String)>)>;
 }
 
-/// Writes families as series of one moment.
+/// Writes families as series with one timestamp.
 pub struct SeriesEncoder<'a> {
     lines: &'a mut Lines,
-    /// Labels of every series, which one of the sample's own of the same name wins over.
+    /// Labels of every series. Labels of the sample override them.
     external: &'a [(String, String)],
     rewrite: Option<&'a dyn Rewrite>,
     time: Timestamp,
     has_metadata: bool,
+    /// Encoded metadata of the family, until its first series is written.
+    metadata: Vec<u8>,
     name: String,
-    /// How long it is without the suffix of a part.
+    /// Its length without the suffix of a part.
     family_length: usize,
+    /// The series without times of their own.
+    present: Present,
 }
 
-/// What a series says at one moment.
+/// One sample of a series.
 enum Sample<'s> {
     Number(f64),
     Native(&'s Histogram, Kind),
 }
 
 impl<'a> SeriesEncoder<'a> {
-    /// An encoder that appends to `lines`; `has_metadata` says whether families' types and help texts go with them.
+    /// An encoder that appends to `lines`, with the metadata of families if `has_metadata`.
     pub fn new(
         lines: &'a mut Lines,
         external: &'a [(String, String)],
@@ -77,11 +88,37 @@ impl<'a> SeriesEncoder<'a> {
         time: Timestamp,
         has_metadata: bool,
     ) -> Self {
-        SeriesEncoder { lines, external, rewrite, time, has_metadata, name: String::new(), family_length: 0 }
+        SeriesEncoder {
+            lines,
+            external,
+            rewrite,
+            time,
+            has_metadata,
+            metadata: Vec::new(),
+            name: String::new(),
+            family_length: 0,
+            present: Present::default(),
+        }
     }
 
-    /// Writes a family's type and help text.
+    /// Writes a stale marker for each series that was `before` and was not written now. Returns those that were.
+    /// Series whose samples have times of their own are left out: their source decides when they end.
+    pub fn end_missing(self, before: &Present) -> Present {
+        before.each_missing_in(&self.present, |labels| {
+            let (mut series, mut message) = (labels.to_vec(), Vec::new());
+            push_double(&mut message, field::SAMPLE_VALUE, STALE);
+            push_varint_field(&mut message, field::SAMPLE_TIMESTAMP, self.time.milliseconds() as u64);
+            push_bytes(&mut series, field::SERIES_SAMPLE, &message);
+            let mut record = Vec::new();
+            push_bytes(&mut record, field::TIMESERIES, &series);
+            self.lines.push(&record);
+        });
+        self.present
+    }
+
+    /// Sets the type and help text of a family. They are written with its first series, or not at all.
     pub fn metadata(&mut self, name: &str, kind: Kind, help: &str) {
+        self.metadata.clear();
         let name = match self.rewrite {
             None => name.to_owned(),
             Some(rewrite) => match rewrite.family(name) {
@@ -93,15 +130,15 @@ impl<'a> SeriesEncoder<'a> {
         push_varint_field(&mut metadata, field::METADATA_TYPE, type_number(kind));
         push_bytes(&mut metadata, field::METADATA_NAME, name.as_bytes());
         push_bytes(&mut metadata, field::METADATA_HELP, help.as_bytes());
-        self.push(field::METADATA, &metadata, None);
+        push_bytes(&mut self.metadata, field::METADATA, &metadata);
     }
 
-    /// Writes the series of a metric that somebody pushed: those of the text format, and a native histogram's.
+    /// Writes the series of a pushed metric: the samples of the text format, and a native histogram.
     pub fn metric(&mut self, name: &str, kind: Kind, labels: &[(&str, &str)], metric: &Metric<'_>) {
         let at = metric.timestamp.map(|milliseconds| Timestamp(milliseconds.saturating_mul(1_000_000)));
         let created = metric.created.map(|seconds| (seconds * 1e3) as i64);
         metric.measure.samples(&mut |suffix, more, value| {
-            let bound = more.map(|(label, bound)| (label, super::pushed::go_float(bound)));
+            let bound = more.map(|(label, bound)| (label, super::number::go_float(bound)));
             let more = bound.iter().map(|(label, bound)| (*label, bound.as_str()));
             let labels = labels.iter().copied().chain(more);
             self.put(&format!("{name}{suffix}"), labels, &Sample::Number(value), at, created);
@@ -127,7 +164,7 @@ impl<'a> SeriesEncoder<'a> {
                 all.push((name, value));
             }
         }
-        // A label without a value is none; but where it stands, no other does.
+        // An empty label counts as missing, but still overrides an external one.
         all.retain(|(_, value)| !value.is_empty());
         match self.rewrite {
             None => self.write(name, all, sample, at, created),
@@ -159,6 +196,9 @@ impl<'a> SeriesEncoder<'a> {
             push_bytes(&mut series, field::SERIES_LABEL, &message);
         }
         message.clear();
+        if at.is_none() && matches!(sample, Sample::Number(_)) {
+            self.present.add(&series);
+        }
         let time = at.unwrap_or(self.time).milliseconds() as u64;
         match sample {
             Sample::Number(value) => {
@@ -171,20 +211,21 @@ impl<'a> SeriesEncoder<'a> {
                 push_bytes(&mut series, field::SERIES_HISTOGRAM, &message);
             }
         }
-        self.push(field::TIMESERIES, &series, created);
+        self.push(&series, created);
     }
 
-    fn push(&mut self, field: u8, message: &[u8], created: Option<i64>) {
-        let mut whole = Vec::with_capacity(message.len() + 16);
+    fn push(&mut self, series: &[u8], created: Option<i64>) {
+        let mut whole = Vec::with_capacity(self.metadata.len() + series.len() + 16);
         if let Some(created) = created.filter(|created| *created > 0) {
             push_varint_field(&mut whole, field::CREATED, created as u64);
         }
-        push_bytes(&mut whole, field, message);
+        whole.append(&mut self.metadata);
+        push_bytes(&mut whole, field::TIMESERIES, series);
         self.lines.push(&whole);
     }
 }
 
-/// The type's number in `prometheus.MetricMetadata` and in remote write 2.0, where it is the same.
+/// The number of the type in `prometheus.MetricMetadata`, and in remote write 2.0.
 fn type_number(kind: Kind) -> u64 {
     match kind {
         Kind::Untyped => 0,
@@ -198,7 +239,7 @@ fn type_number(kind: Kind) -> u64 {
     }
 }
 
-/// `prometheus.Histogram`, which 2.0 has too.
+/// `prometheus.Histogram`, which is the same in 2.0.
 fn push_histogram(out: &mut Vec<u8>, histogram: &Histogram, kind: Kind, time: u64) {
     const IS_GAUGE: u64 = 3;
     let Some(native) = &histogram.native else { return };
@@ -240,6 +281,14 @@ impl FamilyEncoder for SeriesEncoder<'_> {
         let labels = names.iter().copied().zip(values.iter().copied());
         self.put(&name, labels, &Sample::Number(value.as_f64()), at, None);
         self.name = name;
+    }
+
+    fn native(&mut self, names: &[&str], values: &[&str], native: family::Native<'_>, at: Option<Timestamp>) -> bool {
+        let (name, (histogram, kind)) = (std::mem::take(&mut self.name), native);
+        let labels = names.iter().copied().zip(values.iter().copied());
+        self.put(&name[..self.family_length], labels, &Sample::Native(histogram, kind), at, None);
+        self.name = name;
+        true
     }
 
     fn end(&mut self) {}
@@ -304,7 +353,8 @@ mod tests {
         out.value(&LOAD, 0.5);
         out.family(&CPU).sample(["0", "idle"], 7u64);
         drop(out);
-        assert_eq!(lines.count(), 4, "two series, and two of metadata");
+        encoder.metadata("without_series", Kind::Gauge, "Never written.");
+        assert_eq!(lines.count(), 2, "metadata does not count as a sample");
         let request: WriteRequest = prost::Message::decode(lines.bytes()).unwrap();
         let labels = |series: &TimeSeries| -> Vec<(String, String)> {
             series.labels.iter().map(|label| (label.name.clone(), label.value.clone())).collect()

@@ -1,54 +1,56 @@
-//! What waits, read again.
+//! Decodes queued records.
 
 use super::field;
 use crate::encode::wire::{Reader, Value};
 
-/// A series or what is told of a family.
+/// A series, or the metadata of a family.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Record<'a> {
     /// A family's type and help text.
     Metadata {
-        /// Its type's number.
+        /// The number of its type.
         kind: u64,
         /// Its name.
         name: &'a str,
         /// Its help text.
         help: &'a str,
     },
-    /// A series with what it says at one moment.
+    /// A series with one sample.
     Series(Series<'a>),
 }
 
-/// A series.
+/// A series with one sample.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Series<'a> {
-    /// Its labels, the name among them, in order.
+    /// Its labels, including the name, sorted.
     pub labels: Vec<(&'a str, &'a str)>,
-    /// The value, if it is a number.
+    /// The value of a float sample.
     pub value: Option<f64>,
-    /// `prometheus.Histogram`, if it is one.
+    /// The encoded `prometheus.Histogram` of a histogram sample.
     pub histogram: Option<&'a [u8]>,
-    /// When, in milliseconds of Unix time.
+    /// The timestamp, in milliseconds of Unix time.
     pub time: i64,
-    /// When it began, the same.
+    /// The creation time, in milliseconds of Unix time.
     pub created: Option<i64>,
 }
 
 impl<'a> Record<'a> {
-    /// The record that `bytes` are; nothing if they are none.
-    pub fn read(bytes: &'a [u8]) -> Option<Record<'a>> {
+    /// Decodes concatenated records. Stops at an invalid one.
+    pub fn all(bytes: &'a [u8]) -> impl Iterator<Item = Record<'a>> {
         let (mut reader, mut created) = (Reader::new(bytes), None);
-        while let Some((number, value)) = reader.field().ok()? {
-            match (number as u8, value) {
-                (field::CREATED, value) => created = Some(value.number() as i64),
-                (field::TIMESERIES, Value::Bytes(message)) => {
-                    return Some(Record::Series(Series { created, ..series(message)? }));
+        std::iter::from_fn(move || {
+            while let Some((number, value)) = reader.field().ok()? {
+                match (number as u8, value) {
+                    (field::CREATED, value) => created = Some(value.number() as i64),
+                    (field::TIMESERIES, Value::Bytes(message)) => {
+                        return Some(Record::Series(Series { created: created.take(), ..series(message)? }));
+                    }
+                    (field::METADATA, Value::Bytes(message)) => return metadata(message),
+                    _ => {}
                 }
-                (field::METADATA, Value::Bytes(message)) => return metadata(message),
-                _ => {}
             }
-        }
-        None
+            None
+        })
     }
 }
 

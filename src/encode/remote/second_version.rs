@@ -1,5 +1,5 @@
-//! Requests of remote write 2.0: `io.prometheus.write.v2.Request`, in which every text stands once, in a table, and every
-//! series carries its family's type and help text.
+//! Requests of remote write 2.0: `io.prometheus.write.v2.Request`. Strings are interned in a symbol table, and every
+//! series carries the metadata of its family.
 
 use std::collections::HashMap;
 
@@ -13,7 +13,7 @@ mod field {
     pub(super) const SERIES_SAMPLE: u8 = 2;
     pub(super) const SERIES_HISTOGRAM: u8 = 3;
     pub(super) const SERIES_METADATA: u8 = 5;
-    /// Of the specification's drafts up to 2.0-rc.3, which Prometheus read first.
+    /// Of the drafts up to 2.0-rc.3, which early versions of Prometheus read.
     pub(super) const SERIES_CREATED: u8 = 6;
     pub(super) const SAMPLE_VALUE: u8 = 1;
     pub(super) const SAMPLE_TIMESTAMP: u8 = 2;
@@ -24,22 +24,22 @@ mod field {
     pub(super) const HISTOGRAM_START: u64 = 17;
 }
 
-/// What is known of families: a type and a help text by name.
+/// Known metadata of families: type and help text by name.
 #[derive(Default)]
 pub struct Families(HashMap<String, (u64, String)>);
 
 impl Families {
-    /// How many are known at the most; names may come from jobs, without end.
-    const MOST: usize = 20_000;
+    /// Maximum number of known families. Jobs may create names without limit.
+    const MAX: usize = 20_000;
 
     fn learn(&mut self, name: &str, kind: u64, help: &str) {
-        if self.0.len() >= Self::MOST {
+        if self.0.len() >= Self::MAX {
             self.0.clear();
         }
         self.0.insert(name.to_owned(), (kind, help.to_owned()));
     }
 
-    /// That of a series of this name: a histogram's and a summary's have endings.
+    /// The metadata for a series of this name, which has a suffix in a histogram or a summary.
     fn of_series(&self, name: &str) -> Option<&(u64, String)> {
         const HISTOGRAMS_AND_SUMMARIES: std::ops::RangeInclusive<u64> = 3..=5;
         self.0.get(name).or_else(|| {
@@ -49,45 +49,45 @@ impl Families {
     }
 }
 
-/// A request.
+/// An encoded request.
 #[derive(Debug)]
 pub struct Request {
     /// The message.
     pub body: Vec<u8>,
-    /// Numbers and histograms in it.
+    /// The number of samples, including histograms.
     pub samples: usize,
 }
 
 impl Request {
-    /// A request of these records. What they tell of `families` is learnt, and every series carries it.
+    /// A request with these records. Adds their metadata to `families`, and attaches it to every series.
     pub fn new<'l>(records: impl Iterator<Item = &'l [u8]>, families: &mut Families) -> Request {
-        let mut table = Table::default();
-        table.reference("");
+        let mut symbols = SymbolTable::default();
+        symbols.reference("");
         let (mut series_bytes, mut samples) = (Vec::new(), 0);
-        for record in records.filter_map(Record::read) {
+        for record in records.flat_map(Record::all) {
             match record {
                 Record::Metadata { kind, name, help } => families.learn(name, kind, help),
                 Record::Series(series) => {
-                    let message = message(&series, families, &mut table);
+                    let message = message(&series, families, &mut symbols);
                     push_bytes(&mut series_bytes, field::TIMESERIES, &message);
                     samples += 1;
                 }
             }
         }
-        let mut body = table.bytes;
+        let mut body = symbols.bytes;
         body.append(&mut series_bytes);
         Request { body, samples }
     }
 }
 
-/// The table of texts.
+/// The symbol symbols.
 #[derive(Default)]
-struct Table<'t> {
+struct SymbolTable<'t> {
     known: HashMap<std::borrow::Cow<'t, str>, u64, foldhash::fast::RandomState>,
     bytes: Vec<u8>,
 }
 
-impl<'t> Table<'t> {
+impl<'t> SymbolTable<'t> {
     fn reference(&mut self, text: &'t str) -> u64 {
         match self.known.get(text) {
             Some(reference) => *reference,
@@ -110,11 +110,11 @@ impl<'t> Table<'t> {
     }
 }
 
-fn message<'t>(series: &Series<'t>, families: &Families, table: &mut Table<'t>) -> Vec<u8> {
+fn message<'t>(series: &Series<'t>, families: &Families, symbols: &mut SymbolTable<'t>) -> Vec<u8> {
     let (mut message, mut inner) = (Vec::with_capacity(64), Vec::with_capacity(32));
     for (name, value) in &series.labels {
         for text in [name, value] {
-            push_varint(&mut inner, table.reference(text));
+            push_varint(&mut inner, symbols.reference(text));
         }
     }
     push_bytes(&mut message, field::SERIES_LABELS, &inner);
@@ -138,7 +138,7 @@ fn message<'t>(series: &Series<'t>, families: &Families, table: &mut Table<'t>) 
     if let Some((kind, help)) = families.of_series(series.name()) {
         inner.clear();
         push_varint_field(&mut inner, field::METADATA_TYPE, *kind);
-        push_varint_field(&mut inner, field::METADATA_HELP, table.reference_of_copy(help));
+        push_varint_field(&mut inner, field::METADATA_HELP, symbols.reference_of_copy(help));
         push_bytes(&mut message, field::SERIES_METADATA, &inner);
     }
     if let Some(created) = series.created {

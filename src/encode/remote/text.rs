@@ -1,18 +1,18 @@
-//! The records of series as lines of the text format 0.0.4, each sample with its time. Names that this has no room for
-//! are in quotes, as version 1.0.0 has them.
+//! Records as lines of the text format 0.0.4, with timestamps. Invalid names are quoted, as in version 1.0.0.
 
+use super::STALE;
 use super::record::Record;
-use crate::encode::names::{is_plain_label_name, is_plain_metric_name};
+use crate::encode::names::{Escaping, is_plain_label_name, is_plain_metric_name};
 use crate::encode::number::{push_float, push_integer};
 use crate::encode::parse::model::Kind;
-use crate::encode::pushed::{Names, push_head, push_value};
+use crate::encode::pushed::{push_header, push_value};
 
-/// Appends a record as text; a native histogram, which text has no room for, is left out.
+/// Appends a record as text, except native histograms and stale markers, which the text format does not have.
 pub fn push(out: &mut Vec<u8>, record: &Record<'_>) {
     match record {
-        Record::Metadata { kind, name, help } => push_head(out, name, kind_of(*kind), help, Names::Quoted),
+        Record::Metadata { kind, name, help } => push_header(out, name, kind_of(*kind), help, Escaping::AllowUtf8),
         Record::Series(series) => {
-            let Some(value) = series.value else { return };
+            let Some(value) = series.value.filter(|value| value.to_bits() != STALE.to_bits()) else { return };
             let mut separator = b'{';
             if is_plain_metric_name(series.name()) {
                 out.extend_from_slice(series.name().as_bytes());
@@ -69,12 +69,12 @@ fn kind_of(number: u64) -> Kind {
 #[cfg(test)]
 mod tests {
     use crate::encode::FamilyWriter;
+    use crate::encode::Timestamp;
     use crate::encode::family::Kind;
+    use crate::encode::lines::Lines;
     use crate::encode::parse::{Format, Limits, parse};
-    use crate::encode::point::Lines;
     use crate::encode::remote::SeriesEncoder;
     use crate::encode::remote::record::Record;
-    use crate::host::Timestamp;
 
     #[test]
     fn names_that_need_quotes_have_them() {
@@ -86,7 +86,7 @@ mod tests {
         out.free_family("plain", Kind::Gauge, "").sample(&labels, 2u64, None);
         drop(out);
         let mut text = Vec::new();
-        lines.iter().for_each(|line| super::push(&mut text, &Record::read(line).unwrap()));
+        lines.iter().flat_map(Record::all).for_each(|record| super::push(&mut text, &record));
         let text = String::from_utf8(text).unwrap();
         assert!(text.contains("{\"my.gauge\",\"a.b\"=\"\\\"\",c=\"d\"} 1 1500\n"), "{text}");
         assert!(text.contains("plain{\"a.b\"=\"\\\"\",c=\"d\"} 2 1500\n"), "{text}");

@@ -1,4 +1,4 @@
-//! Asking a driver, by `SIOCETHTOOL`.
+//! Calls of `SIOCETHTOOL`.
 
 use std::os::fd::{AsRawFd, OwnedFd};
 
@@ -8,10 +8,10 @@ use super::{Driver, Ethtool, Link};
 use crate::host::errno::Errno;
 use crate::host::netlink::{text, u32_at, u64_at};
 
-/// Asks the driver of `device`.
+/// Reads the data of the driver of `device`.
 ///
 /// # Errors
-/// What the socket or the driver answers; what the driver does not know is left out.
+/// The error of the socket or the driver. Data that the driver lacks is omitted.
 pub fn ask(device: &str) -> Result<Ethtool, Errno> {
     let socket = socket_with(AddressFamily::INET, SocketType::DGRAM, SocketFlags::CLOEXEC, None)?;
     let asked = Asked { socket, device };
@@ -31,10 +31,10 @@ impl Asked<'_> {
         const GDRVINFO: u32 = 0x3;
         const LENGTH: usize = 196;
         const COUNTERS: usize = 180;
-        let Some(told) = self.known(GDRVINFO, vec![0; LENGTH])? else { return Ok(None) };
-        let at = |start: usize| text(&told[start..start + 32]);
+        let Some(reply) = self.known(GDRVINFO, vec![0; LENGTH])? else { return Ok(None) };
+        let at = |start: usize| text(&reply[start..start + 32]);
         let driver = Driver { name: at(4), version: at(36), firmware: at(68), bus: at(100), expansion_rom: at(132) };
-        Ok(Some((driver, u32_at(&told, COUNTERS))))
+        Ok(Some((driver, u32_at(&reply, COUNTERS))))
     }
 
     fn counters(&self, count: u32) -> Result<Vec<(String, u64)>, Errno> {
@@ -42,7 +42,7 @@ impl Asked<'_> {
         const GSTATS: u32 = 0x1d;
         const SET_OF_COUNTERS: u32 = 1;
         const NAME: usize = 32;
-        /// More than any driver has; one more is a mistake of its own.
+        /// Above any real number of counters.
         const MOST: u32 = 1 << 16;
         if count == 0 || count > MOST {
             return Ok(Vec::new());
@@ -61,36 +61,36 @@ impl Asked<'_> {
         Ok(names[NAMES_HEAD..].chunks_exact(NAME).map(text).zip(numbers).collect())
     }
 
-    /// The settings of the link. The kernel first answers how many words its bits take, as a negative number.
+    /// The link settings. The kernel first returns the length of its bitmaps in words, as a negative number.
     fn link(&self) -> Result<Option<Link>, Errno> {
         const GLINKSETTINGS: u32 = 0x4c;
         const HEAD: usize = 48;
         const AUTONEGOTIATES: usize = 11;
         const WORDS: usize = 15;
-        let Some(told) = self.known(GLINKSETTINGS, vec![0; HEAD])? else { return Ok(None) };
-        let words = i8::from_ne_bytes([told[WORDS]]).unsigned_abs();
-        // Supported, advertised, and what the other side offers.
+        let Some(reply) = self.known(GLINKSETTINGS, vec![0; HEAD])? else { return Ok(None) };
+        let words = i8::from_ne_bytes([reply[WORDS]]).unsigned_abs();
+        // Supported, advertised, and advertised by the link partner.
         let mut request = vec![0; HEAD + usize::from(words) * 3 * 4];
         request[WORDS] = words;
-        let Some(told) = self.known(GLINKSETTINGS, request)? else { return Ok(None) };
-        let mut maps = told[HEAD..].chunks_exact(4 * usize::from(words.max(1)));
+        let Some(reply) = self.known(GLINKSETTINGS, request)? else { return Ok(None) };
+        let mut maps = reply[HEAD..].chunks_exact(4 * usize::from(words.max(1)));
         let mut map =
             || maps.next().into_iter().flat_map(|map| map.chunks_exact(4)).map(|word| u32_at(word, 0)).collect();
-        Ok(Some(Link { autonegotiates: told[AUTONEGOTIATES] == 1, supported: map(), advertised: map() }))
+        Ok(Some(Link { autonegotiates: reply[AUTONEGOTIATES] == 1, supported: map(), advertised: map() }))
     }
 
-    /// The answer to `command`, nothing if the driver does not know it.
+    /// The result of `command`; `None` if the driver does not support it.
     fn known(&self, command: u32, structure: Vec<u8>) -> Result<Option<Vec<u8>>, Errno> {
         match self.ioctl(command, structure) {
             Ok(answer) => Ok(Some(answer)),
-            // What is private to root is not known either.
+            // As are commands for root.
             Err(Errno::OPNOTSUPP | Errno::INVAL | Errno::PERM) => Ok(None),
             Err(error) => Err(error),
         }
     }
 
-    /// Hands `structure`, which begins with the command, to the driver, which fills it.
-    // No crate of safe calls has this one.
+    /// Passes `structure`, which begins with the command, to the driver, which fills it.
+    // No safe crate wraps this call.
     #[allow(unsafe_code)]
     fn ioctl(&self, command: u32, mut structure: Vec<u8>) -> Result<Vec<u8>, Errno> {
         structure[0..4].copy_from_slice(&command.to_ne_bytes());
@@ -118,11 +118,11 @@ impl Asked<'_> {
 mod tests {
     use super::*;
 
-    /// On machines with such an interface; virtual ones have no link to tell of.
+    /// Runs on machines with such an interface; virtual ones have no link settings.
     #[test]
     fn a_link_tells_its_modes_in_as_many_words_as_the_kernel_has() {
         for name in crate::host::file::list("/sys/class/net".as_ref()).unwrap() {
-            if let Some(link) = ask(&name).ok().and_then(|told| told.link) {
+            if let Some(link) = ask(&name).ok().and_then(|reply| reply.link) {
                 assert!(link.supported.len() >= 2 && link.supported.len() == link.advertised.len(), "{name}: {link:?}");
             }
         }
@@ -130,8 +130,8 @@ mod tests {
 
     #[test]
     fn the_loopback_interface_has_a_driver_without_counters_and_others_are_none() {
-        let told = ask("lo").unwrap();
-        assert!(told.counters.is_empty(), "{told:?}");
+        let reply = ask("lo").unwrap();
+        assert!(reply.counters.is_empty(), "{reply:?}");
         assert_eq!(ask("none-such").unwrap_err(), Errno::NODEV);
         assert_eq!(ask("a-name-that-is-too-long-for-any").unwrap_err(), Errno::NODEV);
     }

@@ -1,4 +1,4 @@
-//! What the driver of a network interface tells, by `SIOCETHTOOL`: include/uapi/linux/ethtool.h.
+//! Data of network drivers by `SIOCETHTOOL`: include/uapi/linux/ethtool.h.
 
 #[cfg(target_os = "linux")]
 mod ask;
@@ -8,18 +8,18 @@ use super::errno::Errno;
 #[cfg(target_os = "linux")]
 pub use ask::ask;
 
-/// What a driver tells of its interface.
+/// Data of a driver about its interface.
 #[derive(Clone, Debug, Default)]
 pub struct Ethtool {
-    /// Who the driver is.
+    /// The driver.
     pub driver: Option<Driver>,
-    /// The driver's own counters, by the names that it gives them.
+    /// The driver's counters by name.
     pub counters: Vec<(String, u64)>,
-    /// What the link can and shall do.
+    /// Link settings.
     pub link: Option<Link>,
 }
 
-/// Who a driver is: `struct ethtool_drvinfo`.
+/// A driver: `struct ethtool_drvinfo`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Driver {
     /// Its name.
@@ -28,20 +28,20 @@ pub struct Driver {
     pub version: String,
     /// The version of the device's firmware.
     pub firmware: String,
-    /// Where the device is on its bus.
+    /// The device's bus address.
     pub bus: String,
     /// The version of the device's expansion ROM.
     pub expansion_rom: String,
 }
 
-/// What a link can and shall do: `struct ethtool_link_settings`.
+/// Link settings: `struct ethtool_link_settings`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Link {
-    /// Whether both sides settle the speed.
+    /// Whether autonegotiation is on.
     pub autonegotiates: bool,
-    /// What it can, as bits numbered by `enum ethtool_link_mode_bit_indices`.
+    /// Supported modes, as bits numbered by `enum ethtool_link_mode_bit_indices`.
     pub supported: Vec<u32>,
-    /// What it offers to the other side, numbered alike.
+    /// Advertised modes, likewise.
     pub advertised: Vec<u32>,
 }
 
@@ -52,7 +52,7 @@ impl Link {
     }
 }
 
-/// Other systems are not asked.
+/// Not supported on other systems.
 ///
 /// # Errors
 /// `EOPNOTSUPP`.

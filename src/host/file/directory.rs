@@ -4,21 +4,21 @@ use std::ops::ControlFlow::{self, Break, Continue};
 use std::path::{Path, PathBuf};
 
 use super::super::errno::Errno;
-use super::super::kernel::Timestamp;
 use super::super::text::{ReadError, Text};
 use super::raw::{self, OpenedDirectory};
 use super::{is_procfs, read_from_start};
+use crate::encode::Timestamp;
 
-/// A directory that is open: what is read of it is read of it alone, whatever takes its name meanwhile.
+/// An open directory. Reads go to it even if another takes its name.
 #[derive(Debug)]
 pub struct Directory {
     opened: OpenedDirectory,
-    /// Its own path, or that of the file in it that was read last.
+    /// Its path, or that of the last file read in it.
     path: PathBuf,
     path_is_a_files: bool,
-    /// Its number, by which another of the same name is told apart.
+    /// Its inode, which distinguishes it from another of the same name.
     pub inode: u64,
-    /// On a file system of the kernel's own making: two more than it has directories.
+    /// Its links: on a kernel file system, two more than its directories.
     pub links: u64,
 }
 
@@ -48,17 +48,17 @@ impl Directory {
         }
     }
 
-    /// Where it was opened.
+    /// The path at which it was opened.
     pub fn path(&self) -> &Path {
         if self.path_is_a_files { self.path.parent().unwrap_or(&self.path) } else { &self.path }
     }
 
-    /// When the kernel made it, as far as cgroupfs tells: its last change. Elsewhere that tells of a copy.
+    /// On cgroupfs, the time of its creation. Elsewhere the time of a copy.
     pub fn made_at(&self) -> Option<Timestamp> {
         if self.is_cgroupfs() { self.opened.stat().ok()?.changed } else { None }
     }
 
-    /// Whether it is on a file system of the kernel's own making whose [`Directory::links`] count its directories.
+    /// Whether it is on a kernel file system whose [`Directory::links`] count its directories.
     pub fn is_cgroupfs(&self) -> bool {
         self.opened.is_on(&[0x0027_e0eb, 0x6367_7270])
     }
@@ -85,7 +85,7 @@ impl Directory {
         }
     }
 
-    /// The names of the directories in it, in order; what is not UTF-8 is left out.
+    /// Sorted names of the directories in it, without those that are not UTF-8.
     ///
     /// # Errors
     /// As [`super::HostFile::read`].
@@ -103,7 +103,7 @@ impl Directory {
     }
 }
 
-/// The names in the directory at `path`, in no order, without `.` and `..`; what is not UTF-8 is left out.
+/// The names in the directory at `path`, unsorted, without `.`, `..` and those that are not UTF-8.
 ///
 /// # Errors
 /// As [`super::HostFile::read`].
@@ -111,7 +111,7 @@ pub fn list(path: &Path) -> Result<Vec<String>, ReadError> {
     list_up_to(path, usize::MAX)
 }
 
-/// As [`list`], but no more than `most` names: for directories that others than the kernel fill.
+/// As [`list`], but at most `most` names: for directories that programs fill.
 ///
 /// # Errors
 /// As [`super::HostFile::read`].
@@ -130,7 +130,7 @@ pub fn list_up_to(path: &Path, most: usize) -> Result<Vec<String>, ReadError> {
     }
 }
 
-/// The number of the file at `path` on its file system.
+/// The inode of the file at `path`.
 ///
 /// # Errors
 /// As [`super::HostFile::read`].
@@ -138,14 +138,26 @@ pub fn inode(path: &Path) -> Result<u64, ReadError> {
     raw::stat(path).map(|stat| stat.inode).map_err(|error| ReadError::io(path, error))
 }
 
-/// How many entries the directory at `path` has, without `.` and `..`.
+/// The number of entries in the directory at `path`, without `.` and `..`.
 ///
 /// # Errors
 /// As [`super::HostFile::read`].
 pub fn count_entries(path: &Path) -> Result<u64, ReadError> {
+    count_entries_if(path, || is_procfs(path))
+}
+
+/// As [`count_entries`], for a directory on procfs if `is_procfs`.
+///
+/// # Errors
+/// As [`super::HostFile::read`].
+pub fn count_entries_of(path: &Path, is_procfs: bool) -> Result<u64, ReadError> {
+    count_entries_if(path, || is_procfs)
+}
+
+fn count_entries_if(path: &Path, is_procfs: impl FnOnce() -> bool) -> Result<u64, ReadError> {
     // The size of a process's fd directory is its number of descriptors since Linux 6.2; it was 0 before.
     let stat = raw::stat(path).map_err(|error| ReadError::io(path, error))?;
-    if stat.size > 0 && is_procfs(path) {
+    if stat.size > 0 && is_procfs() {
         return Ok(stat.size);
     }
     Ok(list(path)?.len() as u64)

@@ -1,4 +1,4 @@
-//! One file of the host, read again and again.
+//! Files of the host, read at each reading.
 
 mod directory;
 #[cfg_attr(windows, path = "raw_windows.rs")]
@@ -8,55 +8,55 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-pub use self::directory::{Directory, count_entries, inode, list, list_up_to};
+pub use self::directory::{Directory, count_entries, count_entries_of, inode, list, list_up_to};
 use self::raw::Opened;
 use super::changes::Changes;
 use super::errno::Errno;
 use super::text::{ReadError, Text};
-use crate::descriptors::{self, Kept};
+use crate::descriptors::{self, Permitted};
 
-/// The most that is read of one file. The largest that a sound kernel gives stays well below it.
+/// Maximum size of a file, well above any real one.
 const MAX_BYTES: usize = 16 << 20;
 const SMALLEST_READ: usize = 256;
 const FIRST_READ: usize = 4 << 10;
 
-/// A file that is read at every reading. On procfs and sysfs, where each read from the start makes the content anew,
-/// its descriptor is kept open: opening such a file costs more than reading it. Those beyond the bound of
+/// A file that is read at every reading. On procfs and sysfs, where each read from the start generates the content, the
+/// descriptor stays open: opening such a file costs more than reading it. Files over the quota of
 /// [`descriptors::FILES`] are opened each time.
 #[derive(Debug)]
 pub struct HostFile {
     path: PathBuf,
-    kept: Option<Kept<Opened>>,
-    /// How long the content was last time, and so about how long it will be.
+    kept: Option<Permitted<Opened>>,
+    /// The last length, as an estimate of the next.
     length: usize,
-    /// Whether a read that does not fill the room given to it has come to the end.
+    /// Whether a short read means the end.
     is_one_record: bool,
-    /// Who tells when it may have come, if anybody does.
+    /// Reports when an absent file may have appeared.
     changes: Option<Arc<Changes>>,
-    /// That it was not there, and at which number of changes.
+    /// The generation at which it was absent.
     absence: Option<(u64, Errno)>,
 }
 
 impl HostFile {
-    /// The file at `path`; it is opened at the first read.
+    /// The file at `path`, opened at the first read.
     pub fn new(path: PathBuf) -> Self {
         HostFile { path, kept: None, length: 0, is_one_record: false, changes: None, absence: None }
     }
 
-    /// The same file, which comes with a device or a module: while it is absent, it is looked for after `changes` alone.
+    /// Opens the file again only after `changes` while it is absent: it appears with a device or a module.
     #[must_use]
     pub(super) fn watching(self, changes: &Arc<Changes>) -> Self {
         HostFile { changes: Some(changes.clone()), ..self }
     }
 
-    /// The same file, known to be one that the kernel makes at one go (`single_open` of fs/seq_file.c, sysctl, sysfs), and
-    /// not record by record: then a short read is the end, and need not be followed by an empty one.
+    /// Declares that the kernel generates the file as a whole (`single_open` of fs/seq_file.c, sysctl, sysfs), not record by
+    /// record: a short read is the end then.
     #[must_use]
     pub fn one_record(self) -> Self {
         HostFile { is_one_record: true, ..self }
     }
 
-    /// Where the file is.
+    /// Its path.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -64,7 +64,7 @@ impl HostFile {
     /// Reads the whole file into `buffer`.
     ///
     /// # Errors
-    /// [`ReadError::Absent`] if there is no such file or the kernel says that it has no such feature,
+    /// [`ReadError::Absent`] if the file or the kernel feature is absent,
     /// [`ReadError::Unreadable`] otherwise, also for a file of more than 16 MiB.
     pub fn read<'a>(&'a mut self, buffer: &'a mut Vec<u8>) -> Result<Text<'a>, ReadError> {
         match self.read_bytes(buffer) {
@@ -81,7 +81,7 @@ impl HostFile {
                     return Ok(());
                 }
                 Err(error) if is_of_the_device(error) => return Err(error),
-                // The device behind the descriptor is gone; one of the same name may have come.
+                // The device was removed; one of the same name may have replaced it.
                 Err(_) => self.kept = None,
             }
         }
@@ -91,7 +91,7 @@ impl HostFile {
             self.length = buffer.len();
         }
         if read.map_or_else(is_of_the_device, |()| true) && makes_content_at_each_read(&opened) {
-            self.kept = descriptors::FILES.take().map(|permit| Kept::new(opened, permit));
+            self.kept = descriptors::FILES.acquire().map(|permit| Permitted::new(opened, permit));
         }
         read
     }
@@ -107,25 +107,25 @@ impl HostFile {
         opened
     }
 
-    /// Whether the kernel has said, since it was last asked, that the file says something else: fs/proc_namespace.c. Of a
-    /// file whose descriptor is not kept nothing is known, and so it has.
+    /// Whether the kernel has reported a change since the last call: fs/proc_namespace.c. Always true if the descriptor is
+    /// not kept open.
     pub fn may_have_changed(&self) -> bool {
         let Some(kept) = &self.kept else { return true };
         raw::has_news(kept.get())
     }
 }
 
-/// Whether there is no such thing, as far as an error tells.
+/// Whether an error means that the file or feature is absent.
 pub(super) fn is_absence(error: Errno) -> bool {
     matches!(error, Errno::NOENT | Errno::NOTDIR | Errno::NODEV | Errno::NXIO)
 }
 
-/// Whether a device that is there has nothing to say now, or is not able to: its descriptor is good.
+/// Whether a device cannot provide a value now, while its descriptor stays valid.
 fn is_of_the_device(error: Errno) -> bool {
     matches!(error, Errno::INVAL | Errno::OPNOTSUPP | Errno::IO | Errno::AGAIN | Errno::BUSY)
 }
 
-/// A file that several collectors read: whoever comes later in the same round gets what the first has read.
+/// A file that several collectors read: once a round.
 #[derive(Clone, Debug)]
 pub struct SharedFile {
     path: PathBuf,
@@ -150,7 +150,7 @@ impl SharedFile {
         SharedFile { path, content: Arc::new(Mutex::new(content)) }
     }
 
-    /// The whole file as it was at `since` or later, copied into `buffer`.
+    /// Copies the whole file, read at `since` or later, into `buffer`.
     ///
     /// # Errors
     /// As [`HostFile::read`].
@@ -168,19 +168,46 @@ impl SharedFile {
     }
 }
 
-/// Reads a file that is wanted once, as during a walk.
+/// Reads a file once, as during a walk.
 ///
 /// # Errors
 /// As [`HostFile::read`].
 pub fn read_once<'a>(path: &'a Path, buffer: &'a mut Vec<u8>) -> Result<Text<'a>, ReadError> {
-    match raw::open(path).and_then(|opened| read_from_start(&opened, 0, false, buffer)) {
+    read_whole(path, false, buffer)
+}
+
+/// As [`read_once`], for a file of one record, see [`HostFile::one_record`].
+///
+/// # Errors
+/// As [`HostFile::read`].
+pub fn read_record<'a>(path: &'a Path, buffer: &'a mut Vec<u8>) -> Result<Text<'a>, ReadError> {
+    read_whole(path, true, buffer)
+}
+
+fn read_whole<'a>(path: &'a Path, is_one_record: bool, buffer: &'a mut Vec<u8>) -> Result<Text<'a>, ReadError> {
+    match raw::open(path).and_then(|opened| read_from_start(&opened, 0, is_one_record, buffer)) {
         Ok(()) => Ok(Text::new(path, buffer)),
         Err(error) => Err(ReadError::io(path, error)),
     }
 }
 
-/// Reads the whole file, which is about `expected` bytes long. What is asked for at a time is little more than that:
-/// for some files the kernel allocates and clears as much as it is asked for, however little it then has to say.
+/// Reads at most the first `max` bytes of a file, with one system call: for files that a process fills.
+///
+/// # Errors
+/// As [`HostFile::read`].
+pub fn read_start<'a>(path: &'a Path, max: usize, buffer: &'a mut Vec<u8>) -> Result<Text<'a>, ReadError> {
+    buffer.resize(max, 0);
+    match raw::open(path).and_then(|opened| raw::read_at(&opened, buffer, 0)) {
+        Ok(length) => {
+            buffer.truncate(length);
+            Ok(Text::new(path, buffer))
+        }
+        Err(error) => Err(ReadError::io(path, error)),
+    }
+}
+
+/// Reads the whole file, of about `expected` bytes. The buffer is little larger, as for some files the kernel allocates and
+/// clears as much as is requested.
 fn read_from_start(file: &Opened, expected: usize, is_one_record: bool, buffer: &mut Vec<u8>) -> Result<(), Errno> {
     let likely = if expected == 0 { FIRST_READ } else { expected + expected / 4 };
     let mut length = 0;
@@ -190,7 +217,7 @@ fn read_from_start(file: &Opened, expected: usize, is_one_record: bool, buffer: 
             buffer.resize(length + step, 0);
         }
         let room = &mut buffer[length..length + step];
-        // A short read is not the end of what is made record by record: seq_file gives a page at a time.
+        // A short read is not the end of a file generated record by record: seq_file returns a page at a time.
         let read = raw::read_at(file, room, length as u64)?;
         length += read;
         if read == 0 || (is_one_record && read < step) {

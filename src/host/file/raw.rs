@@ -1,4 +1,4 @@
-//! The system calls by which files of the host are read: those of Linux, which the other Unixes have as well.
+//! System calls for files of the host, on Linux and other Unixes.
 
 use std::ops::ControlFlow;
 use std::os::fd::OwnedFd;
@@ -9,17 +9,17 @@ use rustix::fs::{self, CWD, FileType, Mode, OFlags};
 use rustix::io;
 
 use super::super::errno::Errno;
-use super::super::kernel::Timestamp;
+use crate::encode::Timestamp;
 
 /// An open file.
 pub(super) type Opened = OwnedFd;
 
-/// What a file or directory is.
+/// Attributes of a file or directory.
 pub(super) struct Stat {
     pub(super) inode: u64,
     pub(super) links: u64,
     pub(super) size: u64,
-    /// When its content changed; nothing if that is no moment.
+    /// Time of the last modification, if valid.
     pub(super) changed: Option<Timestamp>,
 }
 
@@ -48,7 +48,7 @@ pub(super) fn stat(path: &Path) -> Result<Stat, Errno> {
     fs::stat(path).map(Stat::from)
 }
 
-/// Whether a file of procfs says that it has changed since it was read.
+/// Whether procfs reports that a file has changed since it was read.
 pub(super) fn has_news(file: &Opened) -> bool {
     let mut asked = [PollFd::new(file, PollFlags::PRI)];
     let is_told = poll(&mut asked, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }));
@@ -61,7 +61,7 @@ pub(super) fn is_on(file: &Opened, magics: &[u64]) -> bool {
     fs::fstatfs(file).is_ok_and(|answer| magics.iter().any(|magic| *magic as fs::FsWord == answer.f_type))
 }
 
-/// The same of the file system that a path leads to.
+/// As above, for a path.
 #[cfg(target_os = "linux")]
 pub(super) fn is_mounted_at(path: &Path, magic: u64) -> bool {
     fs::statfs(path).is_ok_and(|answer| magic as fs::FsWord == answer.f_type)
@@ -77,7 +77,7 @@ pub(super) fn is_mounted_at(_: &Path, _: u64) -> bool {
     false
 }
 
-/// Hands the name of each entry of a directory to `each`, and whether it is a directory, until told to break off.
+/// Passes each entry's name, and whether it is a directory, to `each`, until that breaks.
 pub(super) fn each_entry(path: &Path, each: impl FnMut(&str, bool) -> ControlFlow<()>) -> Result<(), Errno> {
     entries_of(fs::open(path, LIST, Mode::empty())?, each)
 }
@@ -93,12 +93,12 @@ fn entries_of(opened: Opened, mut each: impl FnMut(&str, bool) -> ControlFlow<()
     Ok(())
 }
 
-/// A directory that is open.
+/// An open directory.
 #[derive(Debug)]
 pub(super) struct OpenedDirectory(OwnedFd);
 
 impl OpenedDirectory {
-    // Where it can be, it is only gone through.
+    // Where possible, only for traversal.
     #[cfg(target_os = "linux")]
     const FLAGS: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
     #[cfg(not(target_os = "linux"))]

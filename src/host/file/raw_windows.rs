@@ -1,4 +1,4 @@
-//! Reading files where the system calls are others: enough for a recorded host's trees. A directory is known by its path.
+//! Files on Windows, as far as a recorded host needs them. A directory is identified by its path.
 
 use std::fs::{File, Metadata};
 use std::ops::ControlFlow;
@@ -6,23 +6,23 @@ use std::os::windows::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use super::super::errno::Errno;
-use super::super::kernel::Timestamp;
+use crate::encode::Timestamp;
 
 /// An open file.
 pub(super) type Opened = File;
 
-/// What a file or directory is.
+/// Attributes of a file or directory.
 pub(super) struct Stat {
     pub(super) inode: u64,
     pub(super) links: u64,
     pub(super) size: u64,
-    /// When its content changed; nothing if that is no moment.
+    /// Time of the last modification, if valid.
     pub(super) changed: Option<Timestamp>,
 }
 
 impl From<Metadata> for Stat {
     fn from(metadata: Metadata) -> Self {
-        // Files have no number here that std tells; when they were made tells them apart as well.
+        // std exposes no file number; the creation time serves instead.
         let inode = metadata.creation_time();
         Stat { inode, links: 0, size: metadata.len(), changed: metadata.modified().ok().map(Timestamp::from) }
     }
@@ -40,7 +40,7 @@ pub(super) fn stat(path: &Path) -> Result<Stat, Errno> {
     Ok(path.metadata()?.into())
 }
 
-/// Whether a file of procfs says that it has changed since it was read.
+/// Whether procfs reports that a file has changed since it was read.
 pub(super) fn has_news(_: &Opened) -> bool {
     true
 }
@@ -50,12 +50,12 @@ pub(super) fn is_on(_: &Opened, _: &[u64]) -> bool {
     false
 }
 
-/// The same of the file system that a path leads to.
+/// As above, for a path.
 pub(super) fn is_mounted_at(_: &Path, _: u64) -> bool {
     false
 }
 
-/// Hands the name of each entry of a directory to `each`, and whether it is a directory, until told to break off.
+/// Passes each entry's name, and whether it is a directory, to `each`, until that breaks.
 pub(super) fn each_entry(path: &Path, mut each: impl FnMut(&str, bool) -> ControlFlow<()>) -> Result<(), Errno> {
     for entry in path.read_dir()? {
         let entry = entry?;

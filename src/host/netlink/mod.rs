@@ -1,7 +1,9 @@
-//! Asking the kernel by netlink(7) for all that it knows of something: a dump.
+//! Dumps by netlink(7).
 
 #[cfg_attr(not(target_os = "linux"), path = "no_socket.rs")]
 mod socket;
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 pub use self::socket::Socket;
 use super::errno::Errno;
@@ -10,11 +12,11 @@ const NLMSG_ERROR: u16 = 2;
 const NLMSG_DONE: u16 = 3;
 const NLM_F_REQUEST_DUMP: u16 = 0x1 | 0x300;
 const HEADER: usize = 16;
-/// The kernel gives up to this much at a time, NLMSG_GOODSIZE rounded up.
+/// Maximum size of a datagram: NLMSG_GOODSIZE, rounded up.
 #[cfg(target_os = "linux")]
 const LONGEST_DATAGRAM: usize = 64 << 10;
 
-/// Who is asked.
+/// The subsystem of a dump.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Peer {
     /// rtnetlink(7): interfaces, routes, queueing.
@@ -25,25 +27,24 @@ pub enum Peer {
     Generic,
 }
 
-/// How many there are.
+/// The number of subsystems.
 pub(super) const PEERS: usize = 3;
 
-/// What is asked for.
+/// A dump request.
 #[derive(Clone, Copy, Debug)]
 pub struct Question<'a> {
-    /// Who is asked.
+    /// The subsystem.
     pub peer: Peer,
-    /// The message's type.
+    /// The message type.
     pub kind: u16,
-    /// What stands behind the message's header.
+    /// The payload after the message header.
     pub body: &'a [u8],
 }
 
-/// Asks for everything that `question` is after, and hands the body of each answer to `each`; `buffer` is room for
-/// messages.
+/// Makes a dump and passes the body of each message to `each`. `buffer` holds the datagrams.
 ///
 /// # Errors
-/// What the socket calls and the kernel answer; `EPROTO` if the answer is cut short.
+/// The error of the socket or the kernel; `EPROTO` if the dump is truncated.
 pub fn dump(
     socket: &Socket,
     question: Question<'_>,
@@ -64,7 +65,7 @@ pub fn dump(
     }
 }
 
-/// Whether a dump goes on behind a datagram.
+/// Whether a dump continues after a datagram.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Dump {
     Complete,
@@ -95,7 +96,7 @@ fn error_of(body: &[u8]) -> Errno {
     body.first_chunk().map_or(Errno::PROTO, number)
 }
 
-/// The attributes behind a message's own structure, each with its type; they end where one is cut short.
+/// The attributes after a message's structure, with their types, up to a truncated one.
 pub fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
     /// Flags for nested attributes and byte order, which are in the type.
     const TYPE: u16 = 0x3fff;
@@ -108,32 +109,41 @@ pub fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
     })
 }
 
-/// What the first attribute of type `wanted` holds.
+/// The payload of the first attribute of type `wanted`.
 pub fn attribute(bytes: &[u8], wanted: u16) -> Option<&[u8]> {
     attributes(bytes).find(|(kind, _)| *kind == wanted).map(|(_, payload)| payload)
 }
 
-/// The number at `offset`; 0 if the message ends before it.
+/// The 32-bit number at `offset`; 0 past the end.
 pub fn u32_at(bytes: &[u8], offset: usize) -> u32 {
     bytes.get(offset..).and_then(<[u8]>::first_chunk).map_or(0, |chunk| u32::from_ne_bytes(*chunk))
 }
 
-/// The same of two bytes.
+/// The 16-bit number at `offset`; 0 past the end.
 pub fn u16_at(bytes: &[u8], offset: usize) -> u16 {
     bytes.get(offset..).and_then(<[u8]>::first_chunk).map_or(0, |chunk| u16::from_ne_bytes(*chunk))
 }
 
-/// The same of eight bytes.
+/// The 64-bit number at `offset`; 0 past the end.
 pub fn u64_at(bytes: &[u8], offset: usize) -> u64 {
     bytes.get(offset..).and_then(<[u8]>::first_chunk).map_or(0, |chunk| u64::from_ne_bytes(*chunk))
 }
 
-/// A text that ends in a zero byte.
+/// An IPv4 or IPv6 address; `None` if the length is that of neither.
+pub fn ip_address(bytes: &[u8]) -> Option<IpAddr> {
+    match bytes.len() {
+        4 => bytes.first_chunk::<4>().map(|octets| Ipv4Addr::from(*octets).into()),
+        16 => bytes.first_chunk::<16>().map(|octets| Ipv6Addr::from(*octets).into()),
+        _ => None,
+    }
+}
+
+/// A NUL-terminated text.
 pub fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes.split(|byte| *byte == 0).next().unwrap_or_default()).into_owned()
 }
 
-/// Writes the address of a network card as sysfs does, such as `02:fc:00:00:00:01`.
+/// Formats a hardware address as sysfs does, such as `02:fc:00:00:00:01`.
 pub fn write_hardware_address(out: &mut String, bytes: &[u8]) {
     let digit = |half: u8| char::from(b"0123456789abcdef"[usize::from(half)]);
     for (place, byte) in bytes.iter().enumerate() {

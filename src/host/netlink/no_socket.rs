@@ -1,9 +1,9 @@
-//! Systems other than Linux have no netlink.
+//! No netlink outside Linux.
 
 use super::super::errno::Errno;
 use super::Peer;
 
-/// What nobody has.
+/// A socket that cannot exist.
 #[derive(Debug)]
 pub enum Socket {}
 

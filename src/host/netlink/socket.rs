@@ -1,4 +1,4 @@
-//! The sockets of netlink(7).
+//! Sockets of netlink(7).
 
 use std::os::fd::OwnedFd;
 use std::time::Duration;
@@ -13,28 +13,28 @@ use rustix::net::{
 use super::super::errno::Errno;
 use super::{LONGEST_DATAGRAM, Peer};
 
-/// A socket to ask with, or to hear events by.
+/// A socket for dumps or events.
 #[derive(Debug)]
 pub struct Socket(OwnedFd);
 
 impl Socket {
-    /// A socket to ask `peer` with. One whose answer was not read to the end must not be asked again.
+    /// A socket for dumps of `peer`. It cannot be reused after an incomplete dump.
     ///
     /// # Errors
-    /// What the socket calls answer.
+    /// The error of the socket calls.
     pub fn open(peer: Peer) -> Result<Socket, Errno> {
-        const PATIENCE: Option<Duration> = Some(Duration::from_secs(2));
+        const TIMEOUT: Option<Duration> = Some(Duration::from_secs(2));
         let protocol: Option<Protocol> = match peer {
             Peer::Route => None,
             Peer::Sockets => Some(SOCK_DIAG),
             Peer::Generic => Some(GENERIC),
         };
         let socket = socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, protocol)?;
-        sockopt::set_socket_timeout(&socket, sockopt::Timeout::Recv, PATIENCE)?;
+        sockopt::set_socket_timeout(&socket, sockopt::Timeout::Recv, TIMEOUT)?;
         Ok(Socket(socket))
     }
 
-    /// A socket that hears of devices and modules that come or go: lib/kobject_uevent.c.
+    /// A socket for events of devices and modules: lib/kobject_uevent.c.
     pub(in super::super) fn hear_changes() -> Result<Socket, Errno> {
         const FROM_THE_KERNEL: u32 = 1;
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
@@ -43,7 +43,7 @@ impl Socket {
         Ok(Socket(socket))
     }
 
-    /// Whether no event waits. Also an overflow is one.
+    /// Whether no event is pending. An overflow counts as an event.
     pub(in super::super) fn is_silent(&self) -> bool {
         let mut byte = [0];
         recv(&self.0, &mut byte, RecvFlags::DONTWAIT).is_err_and(|error| error == Errno::AGAIN)

@@ -1,38 +1,72 @@
-//! The requests.
+//! Writes to CloudWatch.
 
 use std::sync::Arc;
 
 use super::datums::Request;
 use super::settings::Settings;
-use crate::aws::{Clients, Counts, Kind, Operation, Problem, http_client};
-use crate::encode::point::Lines;
-use crate::sinks::answer::Answer;
+use crate::aws::{Clients, Counts, Kind, Operation, Problem, direct_http_client, http_client, instance_facts};
+use crate::encode::lines::Lines;
+use crate::sinks::kind::{Client, WriteFuture};
+use crate::sinks::verdict::Verdict;
 
-/// Puts what waits into CloudWatch.
-pub(in crate::sinks) struct Connection {
+/// Puts metrics into CloudWatch.
+pub(super) struct CloudWatchClient {
     settings: Settings,
     counts: Arc<Counts>,
-    /// Made with the first request, for it may take a while to find out where we are.
+    /// Made with the first request: detecting the region may take a while.
     clients: Option<Clients>,
+    /// The dimensions of the instance, read before the first request.
+    appended: Option<Vec<(String, String)>>,
 }
 
-impl Connection {
-    pub(in crate::sinks) fn new(settings: &Settings) -> Self {
-        Connection { settings: settings.clone(), counts: Arc::default(), clients: None }
+impl Client for CloudWatchClient {
+    fn write<'a>(&'a mut self, lines: &'a Lines) -> WriteFuture<'a> {
+        Box::pin(self.send_first(lines))
+    }
+}
+
+impl CloudWatchClient {
+    pub(super) fn new(settings: &Settings) -> Self {
+        CloudWatchClient { settings: settings.clone(), counts: Arc::default(), clients: None, appended: None }
     }
 
-    /// Puts as many of the first points as go into one request, and says how many that are.
-    pub(in crate::sinks) async fn write(&mut self, lines: &Lines) -> (usize, Answer) {
-        let request = Request::of_first(lines, &self.settings);
-        let answer = match self.put(&request).await {
-            Ok(()) if request.refused == 0 => Answer::Delivered,
+    /// Puts the leading points that fit into one request.
+    async fn send_first(&mut self, lines: &Lines) -> (usize, Verdict) {
+        let appended = match self.appended().await {
+            Ok(appended) => appended,
+            // Without them, these would be other metrics.
+            Err(problem) => return (lines.count(), verdict(problem)),
+        };
+        let request = Request::of_first(lines, &self.settings, &appended);
+        let verdict = match self.put(&request).await {
+            Ok(()) if request.refused == 0 => Verdict::Delivered,
             Ok(()) => {
                 let message = "values beyond what CloudWatch takes, 2 to the power of 360".to_owned();
-                Answer::Partial { dropped: Some(request.refused), message }
+                Verdict::Partial { dropped: Some(request.refused), message }
             }
-            Err(problem) => meaning(problem),
+            Err(problem) => verdict(problem),
         };
-        (request.points, answer)
+        (request.points, verdict)
+    }
+
+    async fn appended(&mut self) -> Result<Vec<(String, String)>, Problem> {
+        if let Some(appended) = &self.appended {
+            return Ok(appended.clone());
+        }
+        let wanted = &self.settings.append_dimensions;
+        if wanted.is_empty() {
+            return Ok(Vec::new());
+        }
+        let http = direct_http_client().map_err(|message| Problem { kind: Kind::Configuration, message })?;
+        let found = instance_facts(wanted, http).await?;
+        for fact in wanted.iter().filter(|fact| !found.iter().any(|(known, _)| known == *fact)) {
+            tracing::warn!(
+                "cloudwatch: no {} in the instance metadata: the instance is in no group, or its tags are not allowed in metadata",
+                fact.name()
+            );
+        }
+        let appended = found.into_iter().map(|(fact, value)| (fact.name().to_owned(), value)).collect();
+        Ok(self.appended.insert(appended).clone())
     }
 
     async fn put(&mut self, request: &Request) -> Result<(), Problem> {
@@ -42,8 +76,8 @@ impl Connection {
         let clients = self.clients().await?;
         let put = clients.cloudwatch.put_metric_data().namespace(&self.settings.namespace);
         let put = put.set_metric_data(Some(request.datums(self.settings.resolution)));
-        let answer = put.send().await;
-        answer.map(drop).map_err(|error| Problem::of(Operation::PutMetricData, &clients.region, &error))
+        let response = put.send().await;
+        response.map(drop).map_err(|error| Problem::of(Operation::PutMetricData, &clients.region, &error))
     }
 
     async fn clients(&mut self) -> Result<Clients, Problem> {
@@ -57,12 +91,12 @@ impl Connection {
     }
 }
 
-fn meaning(problem: Problem) -> Answer {
+fn verdict(problem: Problem) -> Verdict {
     let message = problem.message;
     match problem.kind {
-        Kind::Denied | Kind::Credentials | Kind::Configuration => Answer::Refused { message },
-        Kind::Rejected => Answer::Rejected { message },
-        Kind::TooLarge => Answer::TooLarge { is_foreign: false, message },
-        Kind::Throttled | Kind::Unavailable | Kind::Budget => Answer::later(&message),
+        Kind::Denied | Kind::Credentials | Kind::Configuration => Verdict::Refused { message },
+        Kind::Rejected => Verdict::Rejected { message },
+        Kind::TooLarge => Verdict::TooLarge { is_foreign: false, message },
+        Kind::Throttled | Kind::Unavailable | Kind::Budget | Kind::Clock => Verdict::later(&message),
     }
 }

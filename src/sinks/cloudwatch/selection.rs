@@ -1,83 +1,87 @@
-//! What of a reading is put: the metrics that are wanted, and of counters the growth.
+//! Selects the metrics of a reading, and replaces counters by their increase.
 
 use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
 
+use super::datums::{Datums, name_of};
 use super::settings::Settings;
 use crate::config::Globs;
-use crate::encode::PointWriter;
-use crate::encode::parse::line::{FieldValue, Point, points};
-use crate::encode::point::{CommonTags, Lines};
-use crate::host::Timestamp;
-use crate::sinks::state::Prepare;
+use crate::encode::lines::Lines;
+use crate::encode::point::PointEncoder;
+use crate::encode::tags::CommonTags;
+use crate::encode::whole::{WholePoint, WholePoints};
+use crate::encode::{PointWriter, Timestamp};
+use crate::sinks::form::PointFormat;
 
-/// Amazon's agent calls these by the names of counters, and puts what they are.
+/// Gauges that amazon-cloudwatch-agent names like counters. It puts their values.
 const GAUGES: [&str; 2] = ["diskio_iops_in_progress", "net_speed"];
 
 /// In nanoseconds.
 const FORGOTTEN_AFTER: i64 = 3_600_000_000_000;
 
-/// The name by which a field is chosen, as amazon-cloudwatch-agent names it.
-pub(super) fn name_of(measurement: &str, field: &str) -> String {
-    format!("{measurement}_{field}")
+/// The selected points, as [`Datums`].
+pub(super) struct Selected {
+    settings: Settings,
+    selection: Mutex<Selection>,
 }
 
-/// Leaves of each reading what is wanted.
-pub(in crate::sinks) fn preparation(settings: &Settings) -> Prepare {
-    let mut selection =
-        Selection { metrics: settings.metrics.clone(), deltas: settings.deltas.clone(), last: HashMap::new() };
-    Box::new(move |lines| selection.select(&lines))
+impl Selected {
+    pub(super) fn new(settings: &Settings) -> Selected {
+        let (metrics, deltas) = (settings.metrics.clone(), settings.deltas.clone());
+        let selection = Mutex::new(Selection { metrics, deltas, last: HashMap::new() });
+        Selected { settings: settings.clone(), selection }
+    }
+}
+
+impl PointFormat for Selected {
+    fn encode(&self, lines: &mut Lines, write: &mut dyn FnMut(&mut dyn PointEncoder)) {
+        let mut selection = self.selection.lock().unwrap_or_else(PoisonError::into_inner);
+        Datums(&self.settings).encode(lines, &mut |encoder| selection.select(encoder, write));
+    }
 }
 
 struct Selection {
     metrics: Globs,
     deltas: Globs,
-    /// The last value of each counter, and the round in which it was seen.
+    /// The last value of each counter, and when it was seen.
     last: HashMap<String, (f64, i64)>,
 }
 
 impl Selection {
-    fn select(&mut self, lines: &Lines) -> Lines {
-        let mut selected = Lines::default();
-        let none = CommonTags::default();
-        let mut newest = 0;
-        for point in points(lines.bytes()).filter_map(Result::ok) {
-            let time = point.time.unwrap_or_default();
-            newest = newest.max(time);
-            let fields = self.fields(&point, time);
-            if fields.is_empty() {
-                continue;
+    /// Passes the selected parts of the points that `write` writes to `encoder`.
+    fn select(&mut self, encoder: &mut dyn PointEncoder, write: &mut dyn FnMut(&mut dyn PointEncoder)) {
+        let (none, mut newest) = (CommonTags::default(), 0);
+        write(&mut WholePoints::new(|point: &WholePoint, time: Timestamp| {
+            newest = newest.max(time.0);
+            let mut writer = PointWriter::new(&mut *encoder, &none, time);
+            let mut selected = writer.free_point(point.measurement(), point.tags());
+            for (field, value) in self.fields(point, time.0) {
+                selected.free_field::<f64>(&[field], value);
             }
-            let mut writer = PointWriter::new(&mut selected, &none, Timestamp(time));
-            let tags = point.tags.iter().map(|(key, value)| (&**key, &**value));
-            let mut out = writer.free_point(&point.measurement, tags);
-            for (name, value) in fields {
-                out.free_field::<f64>(&[name], value);
-            }
-        }
-        // A counter that is gone is forgotten.
+        }));
+        // Forget counters that were not seen.
         if newest > 0 {
             self.last.retain(|_, (_, seen)| newest - *seen < FORGOTTEN_AFTER);
         }
-        selected
     }
 
-    fn fields<'p>(&mut self, point: &'p Point<'_>, time: i64) -> Vec<(&'p str, f64)> {
+    fn fields<'p>(&mut self, point: &'p WholePoint, time: i64) -> Vec<(&'p str, f64)> {
         let mut fields = Vec::new();
-        for (field, value) in &point.fields {
-            let FieldValue::Number(value) = value else { continue };
-            let name = name_of(&point.measurement, field);
+        for (field, value) in point.fields() {
+            let Some(value) = value.number() else { continue };
+            let name = name_of(point.measurement(), field);
             if !self.metrics.matches(&name) {
                 continue;
             }
             if !self.deltas.matches(&name) || GAUGES.contains(&name.as_str()) {
-                fields.push((&**field, *value));
+                fields.push((field, value));
                 continue;
             }
-            let series = format!("{name} {:?}", point.tags);
-            let before = self.last.insert(series, (*value, time));
-            // One that began anew has grown by nobody knows how much.
+            let series = format!("{name} {:?}", point.tags().collect::<Vec<_>>());
+            let before = self.last.insert(series, (value, time));
+            // The increase of a counter that was reset is unknown.
             if let Some(growth) = before.map(|(before, _)| value - before).filter(|growth| *growth >= 0.0) {
-                fields.push((&**field, growth));
+                fields.push((field, growth));
             }
         }
         fields
@@ -87,20 +91,20 @@ impl Selection {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::encode::line::LineEncoder;
 
     /// Measurement, fields, time.
     type Written<'t> = (&'t str, &'t [(&'t str, f64)], i64);
 
-    fn lines(text: &[Written<'_>]) -> Lines {
-        let (mut lines, none) = (Lines::default(), CommonTags::default());
-        for (name, fields, time) in text {
-            let mut writer = PointWriter::new(&mut lines, &none, Timestamp(*time));
+    fn write(points: &[Written<'_>], encoder: &mut dyn PointEncoder) {
+        let none = CommonTags::default();
+        for (name, fields, time) in points {
+            let mut writer = PointWriter::new(&mut *encoder, &none, Timestamp(*time));
             let mut point = writer.free_point(name, [("host", "h")].into_iter());
             for (field, value) in *fields {
                 point.free_field::<f64>(&[field], *value);
             }
         }
-        lines
     }
 
     #[test]
@@ -111,15 +115,16 @@ mod tests {
             deltas: globs(&["net_*"]),
             last: HashMap::new(),
         };
-        let reading = |sent: f64, time: i64| {
-            lines(&[
+        let mut select = |sent: f64, time: i64| {
+            let mut lines = Lines::default();
+            let reading: [Written<'_>; 3] = [
                 ("mem", &[("used_percent", 5.0), ("free", 7.0)], time),
                 ("net", &[("bytes_sent", sent)], time),
                 ("cpu", &[("usage_idle", 1.0)], time),
-            ])
+            ];
+            selection.select(&mut LineEncoder::new(&mut lines), &mut |encoder| write(&reading, encoder));
+            String::from_utf8(lines.bytes().to_vec()).unwrap()
         };
-        let mut select =
-            |sent: f64, time: i64| String::from_utf8(selection.select(&reading(sent, time)).bytes().to_vec()).unwrap();
         assert_eq!(select(100.0, 1), "mem,host=h used_percent=5 1\n");
         assert_eq!(select(130.0, 2), "mem,host=h used_percent=5 2\nnet,host=h bytes_sent=30 2\n");
         assert_eq!(select(10.0, 3), "mem,host=h used_percent=5 3\n", "it began anew");

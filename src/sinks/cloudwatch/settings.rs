@@ -3,104 +3,100 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::aws::{Account, Role, account};
-use crate::config::{Globs, Key, KeyInfo, Section};
+use crate::aws::{Account, InstanceFact, Role, account};
+use crate::config::{Globs, Key, KeyInfo, Section, TableInfo};
 use crate::encode::infos::concat;
+use crate::sinks::kind::{Kind, KindInfo};
 use crate::sinks::schedule::Schedule;
-use crate::sinks::settings::{KindInfo, Table};
-use crate::sinks::{delivery, filter};
 
 /// A sink's settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// The namespace.
     pub namespace: String,
-    /// The region; the SDK's default if not said.
+    /// The region; the SDK's default if none.
     pub region: Option<String>,
-    /// Who puts.
+    /// The credentials.
     pub account: Account,
     /// The metrics that are put, by measurement and field.
     pub metrics: Globs,
-    /// Those of them that grow for ever, of which the growth is put.
+    /// The counters among them, put as their increase.
     pub deltas: Globs,
     /// The tags that do not become dimensions.
     pub dimensions_exclude: Globs,
-    /// Other names for some.
+    /// What of the instance becomes dimensions of every metric.
+    pub append_dimensions: Vec<InstanceFact>,
+    /// Further sets of dimensions, by which each metric is put too.
+    pub aggregation_dimensions: Vec<Vec<String>>,
+    /// Other names, by measurement and field.
     pub names: BTreeMap<String, String>,
-    /// What one datum is of.
+    /// The time that one datum covers.
     pub resolution: Duration,
 }
 
-const NAMESPACE: Key<String> = Key::new("namespace", "\"CWAgent\"", "The namespace that the metrics are put in.");
+const NAMESPACE: Key<String> = Key::new("namespace", "\"CWAgent\"", "Namespace for the metrics.");
 const REGION: Key<String> = Key::optional(
     "region",
-    "The region; if absent, the one of the environment (AWS_REGION), the profile or the instance.",
+    "AWS region; if absent, that of the environment (AWS_REGION), the profile or the instance.",
 );
 const METRICS: Key<Globs> = Key::new(
     "metrics",
     "[\"cpu_usage_idle\", \"cpu_usage_iowait\", \"cpu_usage_system\", \"cpu_usage_user\", \"disk_inodes_free\", \"disk_used_percent\", \"diskio_io_time\", \"mem_used_percent\", \"swap_used_percent\"]",
-    "The metrics that are put, by measurement and field, as glob patterns: amazon-cloudwatch-agent's names. Each with its dimensions costs about $0.30 a month.",
+    "Metrics to write, as MEASUREMENT_FIELD, with glob patterns; these are amazon-cloudwatch-agent's names. Each metric with its dimensions costs about $0.30 per month.",
 );
 const DELTAS: Key<Globs> = Key::new(
     "deltas",
     "[\"diskio_*\", \"net_*\"]",
-    "Those that grow for ever: what is put is their growth since the reading before.",
+    "Counters, as glob patterns: their increase since the previous reading is written.",
 );
 const DIMENSIONS_EXCLUDE: Key<Globs> = Key::new(
     "dimensions_exclude",
     "[\"mode\", \"label\"]",
-    "The tags that do not become dimensions, as glob patterns; by default those that amazon-cloudwatch-agent does not have.",
+    "Tags that do not become dimensions, as glob patterns; by default those that amazon-cloudwatch-agent does not have.",
+);
+const APPEND_DIMENSIONS: Key<Vec<String>> = Key::new(
+    "append_dimensions",
+    "[]",
+    "Dimensions from the EC2 instance metadata: InstanceId, ImageId, InstanceType, AutoScalingGroupName. With any of them, `host` is not a dimension, as with amazon-cloudwatch-agent.",
+);
+const AGGREGATION_DIMENSIONS: Key<Vec<Vec<String>>> = Key::new(
+    "aggregation_dimensions",
+    "[]",
+    "Additional sets of dimensions, such as [[\"AutoScalingGroupName\"], []]. Every metric that has the dimensions of a set is also written with those alone, and is billed again.",
 );
 const RESOLUTION: Key<Duration> = Key::new(
     "storage_resolution",
     "\"1m\"",
-    "What one datum is of: \"1m\", into which all readings of a minute go, or \"1s\", which CloudWatch keeps for three hours.",
+    "Resolution of a data point: \"1m\", which combines all readings of a minute, or \"1s\", which CloudWatch keeps for three hours.",
 );
 
-/// What documents this kind of sink.
-pub const INFO: KindInfo = KindInfo {
-    name: "cloudwatch",
-    about: "Amazon CloudWatch, which chosen metrics of the host are put into as custom metrics.",
-    keys: &concat::<KeyInfo, 26>(&[
-        &[
-            delivery::NAME.info(),
-            NAMESPACE.info(),
-            REGION.info(),
-            METRICS.info(),
-            DELTAS.info(),
-            DIMENSIONS_EXCLUDE.info(),
-            RESOLUTION.info(),
-            account::PROFILE.info(),
-            account::ENDPOINT_URL.info(),
-            delivery::INTERVAL.info(),
-            delivery::FLUSH_INTERVAL.info(),
-            delivery::FLUSH_JITTER.info(),
-            delivery::METRIC_BATCH_SIZE.info(),
-            delivery::BUFFER_SIZE.info(),
-            delivery::RETRY_MIN.info(),
-            delivery::RETRY_MAX.info(),
-            delivery::REFUSED_RETRY.info(),
-        ],
-        &filter::KEYS,
-    ]),
-    tables: &concat::<Table, 7>(&[
-        &[
-            ("tags", "Tags of every point that this sink sends, besides `[tags]`; they become dimensions too.", &[]),
-            ("names", "Other names: a metric's measurement and field, with what it is called instead.", &[]),
-            ("role", "A role to assume.", account::ROLE_KEYS),
-        ],
-        &filter::TABLES,
-    ]),
-};
+const KEYS: [KeyInfo; 13] = concat(&[
+    &[
+        NAMESPACE.info(),
+        REGION.info(),
+        METRICS.info(),
+        DELTAS.info(),
+        DIMENSIONS_EXCLUDE.info(),
+        APPEND_DIMENSIONS.info(),
+        AGGREGATION_DIMENSIONS.info(),
+        RESOLUTION.info(),
+    ],
+    &account::KEYS,
+]);
 
-/// What amazon-cloudwatch-agent waits between writes, and as many points as a minute has: each request costs.
-pub fn usual_schedule(agent: &Schedule) -> Schedule {
-    Schedule { flush_interval: Duration::from_secs(60), metric_batch_size: 10_000, ..agent.clone() }
-}
+impl Kind for Settings {
+    const INFO: KindInfo = KindInfo {
+        name: "cloudwatch",
+        about: "Writes selected metrics of the host to Amazon CloudWatch as custom metrics.",
+        keys: &KEYS,
+        tables: &[
+            TableInfo::open("names", "Renames metrics: MEASUREMENT_FIELD, with the new name."),
+            TableInfo { name: "role", about: "A role to assume.", keys: account::ROLE_KEYS },
+        ],
+        is_http: false,
+    };
 
-impl Settings {
-    /// The settings in `section`, and what a sink with them is called unless it has a name.
-    pub(crate) fn new(section: &mut Section<'_>) -> (Settings, String) {
+    fn new(section: &mut Section<'_>) -> (Settings, String) {
         let mut account = Account::new(section);
         let mut role = section.table("role");
         if role.keys().next().is_some() {
@@ -112,11 +108,13 @@ impl Settings {
         }
         let settings = Settings {
             namespace: section.get(&NAMESPACE),
-            region: section.optional(&REGION),
+            region: region(section),
             account,
             metrics: section.get(&METRICS),
             deltas: section.get(&DELTAS),
             dimensions_exclude: section.get(&DIMENSIONS_EXCLUDE),
+            append_dimensions: appended(section),
+            aggregation_dimensions: aggregated(section),
             names: section.table("names").strings(),
             resolution,
         };
@@ -127,4 +125,40 @@ impl Settings {
         let name = format!("cloudwatch:{region}/{}", settings.namespace);
         (settings, name)
     }
+
+    fn schedule(agent: &Schedule) -> Schedule {
+        // As in amazon-cloudwatch-agent: each request costs money.
+        Schedule { flush_interval: Duration::from_secs(60), metric_batch_size: 10_000, ..agent.clone() }
+    }
+}
+
+fn appended(section: &mut Section<'_>) -> Vec<InstanceFact> {
+    let names = section.some_of(&APPEND_DIMENSIONS, &InstanceFact::ALL.map(InstanceFact::name));
+    let mut facts = Vec::new();
+    for fact in names.iter().filter_map(|name| InstanceFact::ALL.into_iter().find(|fact| fact.name() == name)) {
+        if !facts.contains(&fact) {
+            facts.push(fact);
+        }
+    }
+    facts
+}
+
+/// The sets, each sorted, without repetitions.
+fn aggregated(section: &mut Section<'_>) -> Vec<Vec<String>> {
+    let mut sets = section.get(&AGGREGATION_DIMENSIONS);
+    for set in &mut sets {
+        set.sort();
+        set.dedup();
+    }
+    sets.sort();
+    sets.dedup();
+    sets
+}
+
+fn region(section: &mut Section<'_>) -> Option<String> {
+    let region = section.optional(&REGION)?;
+    if let Err(message) = account::check_region(&region) {
+        section.wrong("region", message);
+    }
+    Some(region)
 }

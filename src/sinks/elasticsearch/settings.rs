@@ -5,10 +5,10 @@ use base64::prelude::BASE64_STANDARD;
 use reqwest::Url;
 
 use crate::client;
-use crate::config::{Key, KeyInfo, Secret, Section};
-use crate::encode::infos::concat;
-use crate::sinks::settings::{KindInfo, Table};
-use crate::sinks::{delivery, filter, http};
+use crate::config::{Key, Secret, Section};
+use crate::sinks::http;
+use crate::sinks::kind::{Kind, KindInfo};
+use crate::sinks::schedule::Schedule;
 
 /// A sink's settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,20 +23,20 @@ pub struct Settings {
     pub user: Option<(String, Secret)>,
     /// The API key in base 64, if there is one.
     pub api_key: Option<Secret>,
-    /// How the servers are spoken to.
+    /// The HTTP settings.
     pub http: http::Settings,
 }
 
 const URLS: Key<Vec<String>> = Key::new(
     "urls",
     "[\"http://127.0.0.1:9200\"]",
-    "The servers, of Elasticsearch 7.13 or OpenSearch 1.0 at least. Points go to one of them; when it fails, the next is tried.",
+    "URLs of the servers, Elasticsearch 7.13 or OpenSearch 1.0 or later. Points go to one of them; when it fails, the next one is tried.",
 );
 const DATA_STREAM: Key<String> = Key::new("data_stream", "\"metrics-taffrail-default\"", "The data stream.");
 const MANAGE_TEMPLATE: Key<bool> = Key::new(
     "manage_template",
     "true",
-    "Install an index template of the data stream's name, unless there is one of another origin; it takes the privilege manage_index_templates.",
+    "Installs an index template named after the data stream, unless one of another origin exists. Needs the privilege manage_index_templates.",
 );
 const USERNAME: Key<String> = Key::optional("username", "The user, for basic authentication.");
 const PASSWORD: Key<Secret> =
@@ -44,37 +44,23 @@ const PASSWORD: Key<Secret> =
 const API_KEY: Key<Secret> =
     Key::optional("api_key", "An API key, encoded or as ID:KEY; better as \"${credential:NAME}\" or \"${file:PATH}\".");
 
-/// What documents this kind of sink.
-pub const INFO: KindInfo = KindInfo {
-    name: "elasticsearch",
-    about: "A server of Elasticsearch or OpenSearch that gets a document for each point, in a data stream.",
-    keys: &concat::<KeyInfo, 30>(&[
-        &[
-            delivery::NAME.info(),
+impl Kind for Settings {
+    const INFO: KindInfo = KindInfo {
+        name: "elasticsearch",
+        about: "Writes a document for each point to a data stream of Elasticsearch or OpenSearch.",
+        keys: &[
             URLS.info(),
             DATA_STREAM.info(),
             MANAGE_TEMPLATE.info(),
             USERNAME.info(),
             PASSWORD.info(),
             API_KEY.info(),
-            delivery::REFUSED_RETRY.info(),
         ],
-        &delivery::KEYS,
-        &http::KEYS,
-        &filter::KEYS,
-    ]),
-    tables: &concat::<Table, 6>(&[
-        &[
-            ("tags", "Tags of every point that this sink sends, besides `[tags]`.", &[]),
-            (http::HEADERS.0, http::HEADERS.1, &[]),
-        ],
-        &filter::TABLES,
-    ]),
-};
+        tables: &[],
+        is_http: true,
+    };
 
-impl Settings {
-    /// The settings in `section`, and what a sink with them is called unless it has a name.
-    pub(crate) fn new(section: &mut Section<'_>) -> (Settings, String) {
+    fn new(section: &mut Section<'_>) -> (Settings, String) {
         let given = section.get(&URLS);
         let urls = http::urls(section, given);
         let data_stream = section.get(&DATA_STREAM);
@@ -99,6 +85,10 @@ impl Settings {
         let name = format!("elasticsearch:{host}/{data_stream}");
         let user = username.map(|name| (name, password.unwrap_or_default()));
         (Settings { urls, data_stream, manages_template, user, api_key, http }, name)
+    }
+
+    fn schedule(agent: &Schedule) -> Schedule {
+        agent.clone()
     }
 }
 

@@ -1,8 +1,8 @@
-//! The index template, without which a server would guess what a field is from its first value.
+//! The index template. Without it, a server guesses the type of a field from its first value.
 
 use serde_json::{Value, json};
 
-/// The version of [`template`]; to be raised with every change of it.
+/// The version of [`template`]; raise it with every change.
 const VERSION: u64 = 1;
 
 /// The template for `data_stream`: tags and strings are keywords, integers longs, floats doubles.
@@ -11,7 +11,7 @@ pub(super) fn template(data_stream: &str) -> Value {
     json!({
         "index_patterns": [data_stream],
         "data_stream": {},
-        // Above those that come with a server for metrics-*-*.
+        // Above the server's own template for metrics-*-*.
         "priority": 500,
         "version": VERSION,
         "_meta": {"managed_by": "taffrail", "description": "Points of hosts, containers and jobs"},
@@ -37,9 +37,9 @@ pub(super) fn template(data_stream: &str) -> Value {
     })
 }
 
-/// Whether the template of that name which a server has is to be replaced: an older one of ours, and nobody else's.
-pub(super) fn is_to_be_replaced(answer: &str) -> bool {
-    let known: Value = serde_json::from_str(answer).unwrap_or_default();
+/// Whether to replace the server's template of that name: only if it is an older one of Taffrail's.
+pub(super) fn is_outdated(response: &str) -> bool {
+    let known: Value = serde_json::from_str(response).unwrap_or_default();
     let template = &known["index_templates"][0]["index_template"];
     template["_meta"]["managed_by"] == "taffrail" && template["version"].as_u64().unwrap_or(0) < VERSION
 }
@@ -50,13 +50,13 @@ mod tests {
 
     #[test]
     fn only_an_older_one_of_ours_is_replaced() {
-        let answer = |by: &str, version: u64| {
+        let response = |by: &str, version: u64| {
             json!({"index_templates": [{"name": "x", "index_template": {"version": version, "_meta": {"managed_by": by}}}]})
                 .to_string()
         };
-        assert!(is_to_be_replaced(&answer("taffrail", VERSION - 1)));
-        assert!(!is_to_be_replaced(&answer("taffrail", VERSION)));
-        assert!(!is_to_be_replaced(&answer("us", 0)));
-        assert!(!is_to_be_replaced("what?"));
+        assert!(is_outdated(&response("taffrail", VERSION - 1)));
+        assert!(!is_outdated(&response("taffrail", VERSION)));
+        assert!(!is_outdated(&response("us", 0)));
+        assert!(!is_outdated("what?"));
     }
 }

@@ -1,35 +1,35 @@
-//! Files that are done with: renamed after the time of their end, and the oldest of them removed.
+//! Rotation: a full or old file is renamed after the time of its end, and the oldest archives are removed.
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-/// When another file is begun, and how many of the earlier ones are kept.
+/// The limits of a file and of its archives.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Rotation {
-    /// When it is this old.
+    /// The age at which a file is rotated.
     pub(super) interval: Option<Duration>,
-    /// Before it gets larger than this.
+    /// The largest size of a file, in bytes.
     pub(super) size: Option<u64>,
-    /// How many earlier files are kept; all, if there is no number.
+    /// The number of archives to retain; none retains all.
     pub(super) archives: Option<usize>,
 }
 
 impl Rotation {
-    /// Whether a file of this size that was begun then is done with before `more` bytes are written.
-    pub(super) fn is_due(&self, size: u64, begun: SystemTime, now: SystemTime, more: u64) -> bool {
-        let age = now.duration_since(begun).unwrap_or_default();
-        size > 0 && (self.size.is_some_and(|most| size + more > most) || self.interval.is_some_and(|most| age >= most))
+    /// Whether a file of this size and age is rotated before `more` bytes are appended.
+    pub(super) fn is_due(&self, size: u64, created: SystemTime, now: SystemTime, more: u64) -> bool {
+        let age = now.duration_since(created).unwrap_or_default();
+        size > 0 && (self.size.is_some_and(|max| size + more > max) || self.interval.is_some_and(|max| age >= max))
     }
 
-    /// Renames the file, and removes what is too much of earlier ones.
+    /// Renames the file, and removes archives in excess of the limit.
     pub(super) fn rotate(&self, path: &Path, now: SystemTime) -> io::Result<()> {
         let time = humantime::format_rfc3339_nanos(now).to_string().replace(':', "-");
         std::fs::rename(path, archive(path, &time))?;
-        let Some(most) = self.archives else { return Ok(()) };
+        let Some(max) = self.archives else { return Ok(()) };
         let mut archives = archives_of(path)?;
         archives.sort();
-        let too_many = archives.len().saturating_sub(most);
+        let too_many = archives.len().saturating_sub(max);
         archives.into_iter().take(too_many).try_for_each(std::fs::remove_file)
     }
 }
@@ -41,7 +41,7 @@ fn archive(path: &Path, time: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// The earlier files, and nothing else that is called like them.
+/// The archives of the file; similar names are left alone.
 fn archives_of(path: &Path) -> io::Result<Vec<PathBuf>> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let Some(name) = path.file_name().and_then(|name| name.to_str()) else { return Ok(Vec::new()) };

@@ -3,49 +3,47 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::format::Format;
+use super::format::{Format, Json};
 use super::rotation::Rotation;
 use crate::config::setting::ByteSize;
-use crate::config::{Key, KeyInfo, Section};
-use crate::encode::infos::concat;
-use crate::sinks::settings::{KindInfo, Table};
-use crate::sinks::{delivery, filter};
+use crate::config::{Key, Section};
+use crate::sinks::kind::{Kind, KindInfo};
+use crate::sinks::schedule::Schedule;
 
 /// A sink's settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// Where to write; nothing for standard output.
+    /// Where to write; none for standard output.
     pub path: Option<PathBuf>,
-    /// In which format.
+    /// The format.
     pub(super) format: Format,
-    /// When another file is begun.
+    /// When the file is rotated.
     pub(super) rotation: Rotation,
 }
 
-const PATH: Key<String> = Key::optional("path", "The file to append to; `stdout`, or nothing, is standard output.");
+const PATH: Key<String> =
+    Key::optional("path", "Regular file to append to; `stdout`, or nothing, means standard output.");
 const DATA_FORMAT: Key<String> = Key::new(
     "data_format",
     "\"influx\"",
-    "`influx` for line protocol, `prometheus` for exposition with timestamps, `json` for a JSON object a line.",
+    "`influx` for line protocol, `prometheus` for text exposition with timestamps, `json` for one JSON object per line.",
 );
 const JSON_TIMESTAMP_UNITS: Key<Duration> =
     Key::new("json_timestamp_units", "\"1s\"", "The unit of timestamps in JSON: 1s, 1ms, 1us or 1ns.");
 const ROTATION_INTERVAL: Key<Duration> = Key::optional(
     "rotation_interval",
-    "Begin another file when one is this old; the earlier ones have their end's time in their name.",
+    "Starts a new file when the current one reaches this age. The names of earlier files end with the time of rotation.",
 );
 const ROTATION_MAX_SIZE: Key<ByteSize> =
-    Key::optional("rotation_max_size", "Begin another file before one gets larger than this.");
+    Key::optional("rotation_max_size", "Starts a new file before the current one exceeds this size.");
 const ROTATION_MAX_ARCHIVES: Key<i64> =
-    Key::new("rotation_max_archives", "5", "How many earlier files are kept; -1 keeps all.");
+    Key::new("rotation_max_archives", "5", "Number of rotated files to keep; -1 keeps all.");
 
-/// What documents this kind of sink.
-pub const INFO: KindInfo = KindInfo {
-    name: "file",
-    about: "A file, or standard output, that what is measured is written to.",
-    keys: &concat::<KeyInfo, 23>(&[
-        &[
-            delivery::NAME.info(),
+impl Kind for Settings {
+    const INFO: KindInfo = KindInfo {
+        name: "file",
+        about: "Writes metrics to a file or to standard output.",
+        keys: &[
             PATH.info(),
             DATA_FORMAT.info(),
             JSON_TIMESTAMP_UNITS.info(),
@@ -53,18 +51,11 @@ pub const INFO: KindInfo = KindInfo {
             ROTATION_MAX_SIZE.info(),
             ROTATION_MAX_ARCHIVES.info(),
         ],
-        &delivery::KEYS,
-        &filter::KEYS,
-    ]),
-    tables: &concat::<Table, 5>(&[
-        &[("tags", "Tags of every point that this sink writes, or labels of every series, besides `[tags]`.", &[])],
-        &filter::TABLES,
-    ]),
-};
+        tables: &[],
+        is_http: false,
+    };
 
-impl Settings {
-    /// The settings in `section`, and what a sink with them is called unless it has a name.
-    pub(crate) fn new(section: &mut Section<'_>) -> (Settings, String) {
+    fn new(section: &mut Section<'_>) -> (Settings, String) {
         let text = section.optional(&PATH).unwrap_or_else(|| "stdout".to_owned());
         let path = (text != "stdout").then(|| PathBuf::from(&text));
         let unit = section.get(&JSON_TIMESTAMP_UNITS);
@@ -74,7 +65,7 @@ impl Settings {
         let format = match section.get(&DATA_FORMAT).as_str() {
             "influx" => Format::LineProtocol,
             "prometheus" => Format::Exposition,
-            "json" => Format::Json { nanoseconds: unit.as_nanos().max(1) as i64 },
+            "json" => Format::Json(Json { nanoseconds: unit.as_nanos().max(1) as i64 }),
             other => {
                 section.wrong("data_format", format!("expected influx, prometheus or json, found {other:?}"));
                 Format::LineProtocol
@@ -85,17 +76,33 @@ impl Settings {
             size: section.optional(&ROTATION_MAX_SIZE).map(|size| size.0 as u64),
             archives: usize::try_from(section.get(&ROTATION_MAX_ARCHIVES)).ok(),
         };
-        if format == Format::Exposition {
-            filter::refuse_fields(section);
+        let settings = Settings { path, format, rotation };
+        if settings.stream().is_some() && (rotation.interval.is_some() || rotation.size.is_some()) {
+            section.wrong("path", format!("expected a file to rotate, found {text}"));
         }
-        if path.is_none() && (rotation.interval.is_some() || rotation.size.is_some()) {
-            section.wrong("path", "expected a file to rotate, found stdout");
-        }
-        (Settings { path, format, rotation }, format!("file:{text}"))
+        (settings, format!("file:{text}"))
     }
 
-    /// Whether it takes series, and not points.
-    pub fn takes_series(&self) -> bool {
-        self.format == Format::Exposition
+    fn schedule(agent: &Schedule) -> Schedule {
+        agent.clone()
+    }
+}
+
+/// A stream of the process itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stream {
+    Out,
+    Err,
+}
+
+impl Settings {
+    /// The stream that it writes to; none for a file. A stream may be a pipe or a terminal, and is open already.
+    pub(super) fn stream(&self) -> Option<Stream> {
+        let Some(path) = &self.path else { return Some(Stream::Out) };
+        match path.to_str()? {
+            "/dev/stdout" | "/dev/fd/1" | "/proc/self/fd/1" => Some(Stream::Out),
+            "/dev/stderr" | "/dev/fd/2" | "/proc/self/fd/2" => Some(Stream::Err),
+            _ => None,
+        }
     }
 }

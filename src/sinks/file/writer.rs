@@ -8,48 +8,57 @@ use std::time::SystemTime;
 
 use tokio::task::spawn_blocking;
 
-use super::settings::Settings;
-use crate::encode::point::Lines;
-use crate::sinks::answer::Answer;
+use super::settings::{Settings, Stream};
+use crate::encode::lines::Lines;
+use crate::sinks::kind::{Client, WriteFuture};
+use crate::sinks::verdict::Verdict;
 use crate::system::identity;
+use crate::system::regular_file::open_to_append;
 
-/// Writes to one sink's file.
-pub(in crate::sinks) struct Connection {
+/// Appends to one sink's file.
+pub(super) struct FileClient {
     settings: Settings,
-    /// Shared with the write that is under way, which may take as long as whoever reads a pipe.
+    /// Shared with the write in flight, which may take as long as the reader of a pipe.
     out: Arc<Mutex<Out>>,
 }
 
 enum Out {
-    Stdout,
+    Stream(Box<dyn Write + Send>),
     File { path: PathBuf, open: Option<Open> },
 }
 
 struct Open {
     file: File,
-    begun: SystemTime,
+    created: SystemTime,
 }
 
-impl Connection {
-    pub(in crate::sinks) fn new(settings: &Settings) -> Self {
-        let out = match settings.path.clone() {
-            None => Out::Stdout,
-            Some(path) => Out::File { path, open: None },
+impl Client for FileClient {
+    fn write<'a>(&'a mut self, lines: &'a Lines) -> WriteFuture<'a> {
+        Box::pin(async move { (lines.count(), self.send_all(lines).await) })
+    }
+}
+
+impl FileClient {
+    pub(super) fn new(settings: &Settings) -> Self {
+        let out = match (settings.stream(), settings.path.clone()) {
+            (Some(Stream::Err), _) => Out::Stream(Box::new(io::stderr())),
+            (Some(Stream::Out), _) | (None, None) => Out::Stream(Box::new(io::stdout())),
+            (None, Some(path)) => Out::File { path, open: None },
         };
-        Connection { settings: settings.clone(), out: Arc::new(Mutex::new(out)) }
+        FileClient { settings: settings.clone(), out: Arc::new(Mutex::new(out)) }
     }
 
-    /// Writes everything, or as good as nothing: what was begun is taken back.
-    pub(in crate::sinks) async fn write(&mut self, lines: &Lines) -> Answer {
-        let (settings, out, text) = (self.settings.clone(), self.out.clone(), self.settings.format.write(lines));
+    /// Writes all lines, or none: a partial write is undone.
+    async fn send_all(&mut self, lines: &Lines) -> Verdict {
+        let (settings, out, text) = (self.settings.clone(), self.out.clone(), self.settings.format.text(lines));
         let written = spawn_blocking(move || {
             out.lock().unwrap_or_else(PoisonError::into_inner).write(&settings, &text, SystemTime::now())
         });
         match written.await {
-            Ok(Ok(())) => Answer::Delivered,
+            Ok(Ok(())) => Verdict::Delivered,
             Ok(Err(error)) => {
                 let path = self.settings.path.as_deref().unwrap_or(Path::new("stdout"));
-                Answer::later(&format!("{}: {error}", path.display()))
+                Verdict::later(&format!("{}: {error}", path.display()))
             }
             Err(failed) => std::panic::resume_unwind(failed.into_panic()),
         }
@@ -59,8 +68,7 @@ impl Connection {
 impl Out {
     fn write(&mut self, settings: &Settings, text: &[u8], now: SystemTime) -> io::Result<()> {
         match self {
-            Out::Stdout => {
-                let mut out = io::stdout().lock();
+            Out::Stream(out) => {
                 out.write_all(text)?;
                 out.flush()
             }
@@ -81,13 +89,13 @@ fn append(path: &Path, open: &mut Option<Open>, settings: &Settings, text: &[u8]
         _ => begin(path, now)?,
     };
     let mut size = current.file.metadata()?.len();
-    if settings.rotation.is_due(size, current.begun, now, text.len() as u64) {
+    if settings.rotation.is_due(size, current.created, now, text.len() as u64) {
         settings.rotation.rotate(path, now)?;
         current = begin(path, now)?;
         size = 0;
     }
     if let Err(error) = current.file.write_all(text) {
-        // What was written of it would be there twice.
+        // The retry would write it a second time.
         let _ = current.file.set_len(size);
         return Err(error);
     }
@@ -95,7 +103,7 @@ fn append(path: &Path, open: &mut Option<Open>, settings: &Settings, text: &[u8]
     Ok(())
 }
 
-/// Somebody else may have moved the file away.
+/// Whether the path still names the file: another process may have moved it.
 fn is_at(file: &File, path: &Path) -> bool {
     match (file.metadata(), path.metadata()) {
         (Ok(ours), Ok(there)) => identity(&ours) == identity(&there),
@@ -103,11 +111,12 @@ fn is_at(file: &File, path: &Path) -> bool {
     }
 }
 
-/// Goes on with a file that is there, whose age is that of its creation, where the file system knows that.
+/// Opens a file to append to. Its age counts from its creation, if the file system knows it. Only regular files are
+/// opened: a FIFO may have no reader.
 fn begin(path: &Path, now: SystemTime) -> io::Result<Open> {
-    let file = File::options().create(true).append(true).open(path)?;
-    let begun = file.metadata().and_then(|metadata| metadata.created()).unwrap_or(now);
-    Ok(Open { file, begun })
+    let file = open_to_append(path)?;
+    let created = file.metadata().and_then(|metadata| metadata.created()).unwrap_or(now);
+    Ok(Open { file, created })
 }
 
 #[cfg(test)]

@@ -1,33 +1,40 @@
-//! The requests.
+//! Writes to a remote write receiver.
 
 use std::collections::HashSet;
 use std::hash::BuildHasher;
 
 use reqwest::header;
 
-use super::answer::{is_of_second, meaning, meaning_of_second};
+use super::response::{is_v2, verdict, verdict_of_v2};
 use super::settings::{Settings, Version};
 use crate::client;
-use crate::client::Renewing;
-use crate::encode::point::Lines;
+use crate::client::RenewingClient;
+use crate::encode::lines::Lines;
 use crate::encode::remote::first_version;
 use crate::encode::remote::record::Record;
 use crate::encode::remote::second_version::{Families, Request};
-use crate::sinks::answer::Answer;
-use crate::sinks::http::{self, Answered, ClientError};
+use crate::sinks::http::{self, ClientError, Response};
+use crate::sinks::kind::{Client, WriteFuture};
+use crate::sinks::verdict::Verdict;
 
 /// Sends series to one server.
-pub(in crate::sinks) struct Connection {
-    client: Renewing,
+pub(super) struct RemoteWriteClient {
+    client: RenewingClient,
     settings: Settings,
-    /// The version that the server understands, as far as that is known.
+    /// The version to send: the server's, once known.
     version: Version,
     families: Families,
 }
 
-impl Connection {
-    pub(in crate::sinks) fn new(settings: &Settings) -> Result<Self, ClientError> {
-        Ok(Connection {
+impl Client for RemoteWriteClient {
+    fn write<'a>(&'a mut self, lines: &'a Lines) -> WriteFuture<'a> {
+        Box::pin(self.send_first(lines))
+    }
+}
+
+impl RemoteWriteClient {
+    pub(super) fn new(settings: &Settings) -> Result<Self, ClientError> {
+        Ok(RemoteWriteClient {
             client: settings.http.renewing(&settings.url)?,
             version: settings.version,
             settings: settings.clone(),
@@ -35,35 +42,35 @@ impl Connection {
         })
     }
 
-    /// Sends series, or as many of the first as go into one request, and says how many the answer is about.
-    pub(in crate::sinks) async fn write(&mut self, lines: &Lines) -> (usize, Answer) {
+    /// Sends the leading series that fit into one request.
+    async fn send_first(&mut self, lines: &Lines) -> (usize, Verdict) {
         let count = without_repetition(lines);
         if self.version != Version::First {
             let request = Request::new(lines.iter().take(count), &mut self.families);
             match self.send(&request.body, Version::Second).await {
-                // Also a server that was another yesterday.
-                Ok(answered) if self.settings.version == Version::Any && !is_of_second(&answered) => {}
-                Ok(answered) => return (count, meaning_of_second(&answered, request.samples)),
-                Err(answer) => return (count, answer),
+                // The server may have been replaced since the last request.
+                Ok(response) if self.settings.version == Version::Any && !is_v2(&response) => {}
+                Ok(response) => return (count, verdict_of_v2(&response, request.samples)),
+                Err(verdict) => return (count, verdict),
             }
         }
         let body = first_version::request(lines.iter().take(count));
-        let answer = match self.send(&body, Version::First).await {
-            Ok(answered) => meaning(&answered),
-            Err(answer) => answer,
+        let verdict = match self.send(&body, Version::First).await {
+            Ok(response) => verdict(&response),
+            Err(verdict) => verdict,
         };
-        // What refuses both may be no receiver at all.
-        if self.version != Version::First && answer == Answer::Delivered {
-            tracing::info!("{} takes remote write 1.0, and not 2.0", client::place(&self.settings.url));
+        // A server that refuses both versions may not be a receiver at all.
+        if self.version != Version::First && verdict == Verdict::Delivered {
+            tracing::info!("{} takes remote write 1.0, and not 2.0", client::display_url(&self.settings.url));
             self.version = Version::First;
         }
-        (count, answer)
+        (count, verdict)
     }
 
-    async fn send(&self, body: &[u8], version: Version) -> Result<Answered, Answer> {
+    async fn send(&self, body: &[u8], version: Version) -> Result<Response, Verdict> {
         let body = snap::raw::Encoder::new()
             .compress_vec(body)
-            .map_err(|error| Answer::TooLarge { is_foreign: false, message: error.to_string() })?;
+            .map_err(|error| Verdict::TooLarge { is_foreign: false, message: error.to_string() })?;
         let mut request = self.client.client().await.post(self.settings.url.clone());
         request = match (&self.settings.user, &self.settings.token) {
             (Some((name, password)), _) => request.basic_auth(name, Some(password.reveal())),
@@ -78,22 +85,24 @@ impl Connection {
             .header(header::CONTENT_TYPE, content_type)
             .header(header::CONTENT_ENCODING, "snappy")
             .header("x-prometheus-remote-write-version", number);
-        let answered = http::send(request.body(body), http::MESSAGE).await;
-        if !answered.as_ref().is_ok_and(|answered| answered.status < 300) {
+        let response = http::send(request.body(body), http::MESSAGE).await;
+        if !response.as_ref().is_ok_and(|response| response.status < 300) {
             self.client.has_failed();
         }
-        answered
+        response
     }
 }
 
-/// How many of the first are different series. Sent twice, such a request changes nothing: a server takes a sample that it
-/// has, as long as it is the series' last.
+/// The number of lines before a series repeats. Sending such a request twice changes nothing: a server accepts a sample
+/// again as long as it is the last of its series.
 fn without_repetition(lines: &Lines) -> usize {
     let hasher = foldhash::fast::RandomState::default();
     let mut seen = HashSet::with_capacity(lines.count());
-    let is_new = |line: &[u8]| match Record::read(line) {
-        Some(Record::Series(series)) => seen.insert(hasher.hash_one((&series.labels, series.histogram.is_some()))),
-        _ => true,
+    let is_new = |line: &[u8]| {
+        Record::all(line).all(|record| match record {
+            Record::Series(series) => seen.insert(hasher.hash_one((&series.labels, series.histogram.is_some()))),
+            Record::Metadata { .. } => true,
+        })
     };
     lines.iter().map(is_new).take_while(|is_new| *is_new).count()
 }

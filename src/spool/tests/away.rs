@@ -1,4 +1,4 @@
-//! Folders and files that are taken away while they are used.
+//! Folders and files that are removed or replaced while in use.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -6,23 +6,23 @@ use std::path::{Path, PathBuf};
 
 use super::*;
 
-/// A queue in a folder below, with points 0 to 9 on disk.
+/// A queue in a subfolder, with points 0 to 9 on disk.
 fn queue() -> (tempfile::TempDir, PathBuf, Queue) {
     let root = tempfile::tempdir().unwrap();
     let folder = root.path().join("central");
     let queue = Queue::on_disk(&folder, WIDE);
     queue.push(points(0..10));
-    queue.settle();
+    queue.persist();
     assert_eq!(queue.counts().in_memory, 0);
     (root, folder, queue)
 }
 
 fn push(queue: &Queue, numbers: std::ops::Range<u64>) {
     queue.push(points(numbers));
-    queue.settle();
+    queue.persist();
 }
 
-/// What another process would find.
+/// The points that another process would find.
 fn found_after_a_kill(folder: &Path, queue: Queue) -> Vec<u64> {
     drop(queue);
     drain(&Queue::on_disk(folder, WIDE))
@@ -73,13 +73,13 @@ fn a_folder_that_is_moved_away_leaves_all_that_waited_in_the_new_one() {
     let (root, folder, queue) = queue();
     drop(queue);
     let queue = Queue::on_disk(&folder, WIDE);
-    queue.set_backlog_apart();
+    queue.split_backlog();
     push(&queue, 10..15);
-    let batch = queue.front(Lane::Fresh, 2).unwrap();
+    let batch = queue.front(SubQueue::Fresh, 2).unwrap();
     let aside = root.path().join("aside");
     fs::rename(&folder, &aside).unwrap();
     push(&queue, 15..17);
-    // What was under way may be sent twice, and nothing else is taken for it.
+    // Points in flight may be sent twice, and no others are removed instead.
     queue.remove(&batch, usize::MAX);
     assert_eq!((queue.counts().points, queue.counts().in_memory, queue.counts().damaged), (17, 0, 0));
     assert!(queue.has_backlog());
@@ -97,12 +97,12 @@ fn nothing_is_written_through_a_link_in_the_folders_place() {
     push(&queue, 10..15);
     assert_eq!((queue.counts().points, queue.counts().in_memory), (15, 15));
     assert_eq!(fs::read_dir(&elsewhere).unwrap().count(), 0);
-    // In memory in their order; and on disk again once that is possible.
-    let batch = queue.front(Lane::Fresh, 12).unwrap();
+    // Points in memory keep their order, and return to disk once that is possible.
+    let batch = queue.front(SubQueue::Fresh, 12).unwrap();
     assert_eq!(numbers(&batch.lines), (0..12).collect::<Vec<_>>());
     queue.remove(&batch, 3);
     fs::remove_file(&folder).unwrap();
-    queue.settle();
+    queue.persist();
     assert_eq!((queue.counts().points, queue.counts().in_memory), (12, 0));
     assert_eq!(found_after_a_kill(&folder, queue), (3..15).collect::<Vec<_>>());
 }
@@ -136,9 +136,10 @@ fn whoever_configures_may_use_a_link_to_the_folder_above() {
 fn what_is_put_in_a_segments_place_is_not_touched() {
     let secret = b"secret".as_slice();
     type Put = fn(&Path, &Path);
-    let puts: [Put; 4] = [
+    let puts: [Put; 5] = [
         |at, other| symlink(other, at).unwrap(),
         |at, _| fs::create_dir(at).unwrap(),
+        |at, _| rustix::fs::mkfifoat(rustix::fs::CWD, at, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR).unwrap(),
         |at, _| drop(std::os::unix::net::UnixListener::bind(at).unwrap()),
         |at, other| assert!(fs::copy(other, at).is_ok()),
     ];
@@ -158,7 +159,7 @@ fn what_is_put_in_a_segments_place_is_not_touched() {
         assert_eq!((queue.counts().points, queue.counts().damaged), (5, 10));
         assert_eq!(fs::read(&other).unwrap(), secret);
         assert!(closed.symlink_metadata().is_ok() && open.symlink_metadata().is_ok());
-        // Nor when it is found at the start.
+        // Startup does not touch it either.
         assert_eq!(found_after_a_kill(&folder, queue), (10..15).collect::<Vec<_>>());
         assert_eq!(fs::read(&other).unwrap(), secret);
     }
@@ -167,7 +168,7 @@ fn what_is_put_in_a_segments_place_is_not_touched() {
 #[test]
 fn a_folder_that_is_emptied_is_filled_again() {
     let (_root, folder, queue) = queue();
-    let batch = queue.front(Lane::Fresh, 4).unwrap();
+    let batch = queue.front(SubQueue::Fresh, 4).unwrap();
     queue.remove(&batch, usize::MAX);
     for entry in fs::read_dir(&folder).unwrap() {
         fs::remove_file(entry.unwrap().path()).unwrap();
@@ -195,7 +196,7 @@ fn links_in_the_place_of_the_other_files_are_not_followed() {
         assert_eq!((queue.counts().points, queue.counts().in_memory), (2, 2), "{name}");
         assert_eq!(fs::read(&other).unwrap(), b"secret");
         fs::remove_file(folder.join(name)).unwrap();
-        queue.settle();
+        queue.persist();
         assert_eq!(drain(&queue), (0..12).collect::<Vec<_>>(), "{name}");
     }
 }
@@ -209,7 +210,7 @@ fn a_folder_that_anybody_may_write_to_is_not_used() {
     push(&queue, 10..12);
     assert_eq!(queue.counts().in_memory, 2);
     fs::set_permissions(&folder, fs::Permissions::from_mode(0o700)).unwrap();
-    queue.settle();
+    queue.persist();
     assert_eq!(drain(&queue), (0..12).collect::<Vec<_>>());
 }
 
@@ -242,18 +243,18 @@ fn what_was_written_by_a_clock_that_was_wrong_does_not_expire_at_once() {
 fn of_more_than_memory_holds_the_newest_are_kept() {
     let root = tempfile::tempdir().unwrap();
     let folder = root.path().join("central");
-    let queue = Queue::on_disk(&folder, Bounds { memory: 100_000, ..WIDE });
+    let queue = Queue::on_disk(&folder, Limits { memory: 100_000, ..WIDE });
     for round in 0..10 {
         push(&queue, round * 5000..(round + 1) * 5000);
     }
     fs::rename(&folder, root.path().join("aside")).unwrap();
     symlink("/", &folder).unwrap();
-    queue.settle();
+    queue.persist();
     let counts = queue.counts();
     assert!(counts.bytes <= 100_000 && counts.points > 10_000 && counts.points == counts.in_memory, "{counts:?}");
     assert_eq!(counts.points as u64 + counts.damaged, 50_000);
     let left = drain(&queue);
     assert_eq!(left, (50_000 - left.len() as u64..50_000).collect::<Vec<_>>());
-    // What is not in memory is where it was.
+    // Points that did not fit stay where they were.
     assert_eq!(drain(&Queue::on_disk(&root.path().join("aside"), WIDE)).len(), 50_000);
 }

@@ -1,9 +1,10 @@
 // What kubectl kustomize, helm, the Prometheus operator and docker compose make of files, by their own libraries.
 //
 //	deploy kustomize FOLDER
-//	deploy template CHART VALUES
+//	deploy template CHART VALUES RELEASE NAMESPACE
 //	deploy lint CHART VALUES
 //	deploy monitors <MANIFESTS
+//	deploy json <MANIFESTS
 //	deploy compose FILE
 package main
 
@@ -39,11 +40,13 @@ func run(arguments []string) (string, error) {
 	case "kustomize":
 		return kustomize(arguments[1])
 	case "template":
-		return template(arguments[1], arguments[2])
+		return template(arguments[1], arguments[2], arguments[3], arguments[4])
 	case "lint":
 		return lint(arguments[1], arguments[2])
 	case "monitors":
 		return monitors(os.Stdin)
+	case "json":
+		return objects(os.Stdin)
 	case "compose":
 		return compose(arguments[1])
 	}
@@ -60,7 +63,7 @@ func kustomize(folder string) (string, error) {
 }
 
 // The manifests, and after a line of dashes and "# NOTES" the notes.
-func template(path, values string) (string, error) {
+func template(path, values, release, namespace string) (string, error) {
 	chart, err := loader.Load(path)
 	if err != nil {
 		return "", err
@@ -71,13 +74,13 @@ func template(path, values string) (string, error) {
 	}
 	install := action.NewInstall(&action.Configuration{})
 	install.DryRun, install.ClientOnly, install.Replace = true, true, true
-	install.ReleaseName, install.Namespace = "test", "monitoring"
+	install.ReleaseName, install.Namespace = release, namespace
 	install.KubeVersion = &chartutil.KubeVersion{Version: "v1.33.0", Major: "1", Minor: "33"}
-	release, err := install.Run(chart, told)
+	made, err := install.Run(chart, told)
 	if err != nil {
 		return "", err
 	}
-	return release.Manifest + "\n---\n# NOTES\n" + release.Info.Notes, nil
+	return made.Manifest + "\n---\n# NOTES\n" + made.Info.Notes, nil
 }
 
 func lint(path, values string) (string, error) {
@@ -133,6 +136,25 @@ func monitors(in io.Reader) (string, error) {
 		count++
 	}
 	return fmt.Sprintf("%d objects\n", count), nil
+}
+
+// Every object as JSON, a line each.
+func objects(in io.Reader) (string, error) {
+	text, err := io.ReadAll(in)
+	if err != nil {
+		return "", err
+	}
+	var out strings.Builder
+	for _, document := range bytes.Split(text, []byte("\n---")) {
+		object, err := yaml.YAMLToJSON(document)
+		if err != nil {
+			return "", err
+		}
+		if string(object) != "null" {
+			fmt.Fprintln(&out, string(object))
+		}
+	}
+	return out.String(), nil
 }
 
 // The images of the services, and every file and folder of this machine that they mount, a line each.

@@ -2,17 +2,16 @@
 {{- default .Chart.Name .Values.nameOverride | trunc 50 | trimSuffix "-" }}
 {{- end }}
 
+{{/* At most 44 characters: those of the gateway's StatefulSet, "-gateway" after it, are at most 52. Its pods have a label with that
+name and up to 11 characters of a hash, and a label has at most 63. A Service's name has no dots and begins with a letter. */}}
 {{- define "taffrail.fullname" -}}
-{{- if .Values.fullnameOverride }}
-{{- .Values.fullnameOverride | trunc 50 | trimSuffix "-" }}
-{{- else }}
 {{- $name := default .Chart.Name .Values.nameOverride }}
-{{- if contains $name .Release.Name }}
-{{- .Release.Name | trunc 50 | trimSuffix "-" }}
-{{- else }}
-{{- printf "%s-%s" .Release.Name $name | trunc 50 | trimSuffix "-" }}
+{{- $name = contains $name .Release.Name | ternary .Release.Name (printf "%s-%s" .Release.Name $name) }}
+{{- $name = default $name .Values.fullnameOverride | replace "." "-" | trunc 44 | trimSuffix "-" }}
+{{- if not (regexMatch "^[a-z]" $name) }}
+{{- fail (printf "%s: names of Services begin with a letter: set fullnameOverride" $name) }}
 {{- end }}
-{{- end }}
+{{- $name }}
 {{- end }}
 
 {{- define "taffrail.namespace" -}}
@@ -41,9 +40,12 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 {{- end }}
 {{- end }}
 
+{{/* An object in another namespace has the release's in its name: releases of one name in two namespaces do not share it. */}}
 {{- define "taffrail.metadata" -}}
-name: {{ include "taffrail.component" . }}
-namespace: {{ default (include "taffrail.namespace" .root) .namespace }}
+{{- $own := include "taffrail.namespace" .root }}
+{{- $namespace := default $own .namespace }}
+name: {{ if ne $namespace $own }}{{ $own }}.{{ end }}{{ include "taffrail.component" . }}
+namespace: {{ $namespace }}
 labels:
   {{- include "taffrail.labels" . | nindent 2 }}
   {{- with .more }}
@@ -70,6 +72,9 @@ metadata:
   namespace: {{ include "taffrail.namespace" .root }}
   labels:
     {{- include "taffrail.labels" . | nindent 4 }}
+    {{- with $values.serviceAccount.labels }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
   {{- with $values.serviceAccount.annotations }}
   annotations:
     {{- toYaml . | nindent 4 }}
@@ -85,7 +90,8 @@ automountServiceAccountToken: false
 {{- if $image.digest }}@{{ $image.digest }}{{ else }}:{{ default .Chart.AppVersion $image.tag }}{{ end }}
 {{- end }}
 
-{{/* What every pod of Taffrail has; .args and .mounts are lists, .volumes too; .port is (dict "name" "number"). */}}
+{{/* What every pod of Taffrail has; .args and .mounts are lists, .volumes and .env too; .port is (dict "name" "number"); .spread
+prefers a node for each pod. */}}
 {{- define "taffrail.pod" -}}
 {{- $values := index .root.Values .component }}
 metadata:
@@ -120,13 +126,28 @@ spec:
   terminationGracePeriodSeconds: {{ $values.terminationGracePeriodSeconds }}
   securityContext:
     {{- toYaml $values.securityContext | nindent 4 }}
+  {{- with $values.hostAliases }}
+  hostAliases:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with $values.extraInitContainers }}
+  initContainers:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
   containers:
     - name: taffrail
       image: {{ include "taffrail.image" .root }}
       imagePullPolicy: {{ .root.Values.image.pullPolicy }}
       args:
         {{- toYaml (concat .args $values.extraArgs) | nindent 8 }}
-      {{- with (concat (.env | default list) $values.env) }}
+      {{- $env := $values.env }}
+      {{- if kindIs "map" $env }}
+      {{- $env = list }}
+      {{- range $name, $value := $values.env }}
+      {{- $env = append $env (dict "name" $name "value" (toString $value)) }}
+      {{- end }}
+      {{- end }}
+      {{- with (concat (.env | default list) $env) }}
       env:
         {{- toYaml . | nindent 8 }}
       {{- end }}
@@ -165,9 +186,19 @@ spec:
   nodeSelector:
     {{- toYaml . | nindent 4 }}
   {{- end }}
-  {{- with $values.affinity }}
+  {{- if $values.affinity }}
   affinity:
-    {{- toYaml . | nindent 4 }}
+    {{- toYaml $values.affinity | nindent 4 }}
+  {{- else if .spread }}
+  affinity:
+    podAntiAffinity:
+      preferredDuringSchedulingIgnoredDuringExecution:
+        - weight: 100
+          podAffinityTerm:
+            topologyKey: kubernetes.io/hostname
+            labelSelector:
+              matchLabels:
+                {{- include "taffrail.selector" . | nindent 16 }}
   {{- end }}
   {{- with $values.tolerations }}
   tolerations:
@@ -191,7 +222,8 @@ data:
   {{- end }}
 {{- end }}
 
-{{/* An endpoint of a monitor: .monitor are its values, .honor whether labels of the pod's own win. */}}
+{{/* An endpoint of a monitor: .monitor are its values, .honor whether labels of the pod's own win; .relabelings and
+.metricRelabelings come before those of the values. */}}
 {{- define "taffrail.endpoint" -}}
 port: {{ .port }}
 scheme: {{ .monitor.scheme }}
@@ -206,6 +238,17 @@ scrapeTimeout: {{ . }}
 tlsConfig:
   {{- toYaml . | nindent 2 }}
 {{- end }}
+{{- with .monitor.proxyUrl }}
+proxyUrl: {{ . }}
+{{- end }}
+{{- with .monitor.authorization }}
+authorization:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .monitor.oauth2 }}
+oauth2:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
 {{- with .monitor.basicAuth }}
 basicAuth:
   {{- toYaml . | nindent 2 }}
@@ -214,7 +257,7 @@ basicAuth:
 relabelings:
   {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- with .monitor.metricRelabelings }}
+{{- with (concat (.metricRelabelings | default list) .monitor.metricRelabelings) }}
 metricRelabelings:
   {{- toYaml . | nindent 2 }}
 {{- end }}
@@ -225,8 +268,18 @@ metricRelabelings:
 {{- with .monitor.jobLabel }}
 jobLabel: {{ . }}
 {{- end }}
-{{- with .monitor.sampleLimit }}
-sampleLimit: {{ . }}
+{{- with .monitor.podTargetLabels }}
+podTargetLabels:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- if .monitor.attachMetadata.node }}
+attachMetadata:
+  node: true
+{{- end }}
+{{- range $limit := list "sampleLimit" "targetLimit" "labelLimit" "labelNameLengthLimit" "labelValueLengthLimit" }}
+{{- with get $.monitor $limit }}
+{{ $limit }}: {{ . }}
+{{- end }}
 {{- end }}
 selector:
   matchLabels:

@@ -1,21 +1,19 @@
-//! containerd's tasks: `<folder>/<namespace>/<id>/config.json` (the OCI runtime specification), in whose annotations
-//! containerd keeps what Kubernetes, and nerdctl what it itself calls the container.
+//! containerd's tasks: `<folder>/<namespace>/<id>/config.json` (OCI runtime specification). The annotations have the
+//! names of Kubernetes (containerd) or of nerdctl.
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-use serde_json::Value;
-
 use super::directory::Directory;
-use super::json::{object, shortened, value};
-use super::source::{Answer, MAX_ENTRIES};
+use super::json::{Texts, object, truncated, value};
+use super::query::{Inventory, MAX_ENTRIES};
 use super::{Named, PodNamed};
 use crate::host::{ReadError, file};
 
 const REMEDY: &str = "; needs root or CAP_DAC_READ_SEARCH";
 
-/// The tasks in the folder.
+/// Source for the tasks in the folder.
 pub(super) fn source(path: PathBuf) -> Directory {
     let mut tasks = Tasks { path: path.clone(), read: HashMap::new() };
     Directory::new(path, REMEDY, move || tasks.walk())
@@ -23,27 +21,27 @@ pub(super) fn source(path: PathBuf) -> Directory {
 
 struct Tasks {
     path: PathBuf,
-    /// What was read already, by the task's folder: it does not change.
+    /// Tasks by folder. A task does not change, so it is read once.
     read: HashMap<PathBuf, Task>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Task {
     named: Named,
-    /// The uid of its pod.
+    /// UID of the pod.
     pod_uid: String,
 }
 
 impl Tasks {
-    fn walk(&mut self) -> Result<Answer, ReadError> {
-        let (mut answer, mut read, mut failure) = (Answer::default(), HashMap::new(), None);
+    fn walk(&mut self) -> Result<Inventory, ReadError> {
+        let (mut inventory, mut read, mut failure) = (Inventory::default(), HashMap::new(), None);
         let mut buffer = Vec::new();
         for folder in self.folders(&mut failure)? {
             let known =
                 self.read.remove(&folder).map_or_else(|| read_task(&folder, &mut buffer), |task| Ok(Some(task)));
             let task = match known {
                 Ok(Some(task)) => task,
-                // It has ended, or is half written and is read again the next time.
+                // The task has ended, or the file is incomplete and is read again next time.
                 Ok(None) => continue,
                 Err(error) => {
                     failure = Some(error);
@@ -52,16 +50,16 @@ impl Tasks {
             };
             let id = folder.file_name().and_then(OsStr::to_str).unwrap_or_default();
             let pod = PodNamed { pod: task.named.pod.clone(), namespace: task.named.namespace.clone() };
-            answer.add_pod(&task.pod_uid, pod);
-            answer.add(id, task.named.clone());
+            inventory.add_pod(&task.pod_uid, pod);
+            inventory.add(id, task.named.clone());
             read.insert(folder, task);
         }
         self.read = read;
-        // What cannot be read costs itself, unless it is everything.
-        failure.filter(|_| self.read.is_empty()).map_or(Ok(answer), Err)
+        // A failed task is skipped. If all tasks fail, the query fails.
+        failure.filter(|_| self.read.is_empty()).map_or(Ok(inventory), Err)
     }
 
-    /// The tasks' folders; in `failure`, what keeps some from being found.
+    /// Folders of the tasks. `failure` receives the last error.
     fn folders(&self, failure: &mut Option<ReadError>) -> Result<Vec<PathBuf>, ReadError> {
         let mut folders = Vec::new();
         for namespace in file::list_up_to(&self.path, MAX_ENTRIES)? {
@@ -86,8 +84,8 @@ fn read_task(folder: &Path, buffer: &mut Vec<u8>) -> Result<Option<Task>, ReadEr
 
 fn parse(text: &str) -> Option<Task> {
     let specification = object(text).ok()?;
-    let annotations = specification.get("annotations").map(|raw| value(raw)).unwrap_or_default();
-    let annotation = |name: &str| shortened(annotations.get(name).and_then(Value::as_str).unwrap_or_default());
+    let annotations: Texts = specification.get("annotations").map(|raw| value(raw.get())).unwrap_or_default();
+    let annotation = |name: &str| truncated(annotations.of(name));
     let named = Named {
         name: annotation("nerdctl/name"),
         image: annotation("io.kubernetes.cri.image-name"),
@@ -132,14 +130,14 @@ mod tests {
             ("moby/odd", r#"{"annotations": {"nerdctl/name": 7}}"#),
             ("moby/odder", r#"{"annotations": ["#),
         ]);
-        let answer = tasks.walk().unwrap();
-        let app = &answer.containers["1a"];
+        let inventory = tasks.walk().unwrap();
+        let app = &inventory.containers["1a"];
         assert_eq!([&app.pod, &app.namespace, &app.container], ["web-0", "shop", "app"]);
         assert_eq!((app.image.as_str(), app.is_sandbox), ("registry.local/app:1.2", false));
-        assert!(answer.containers["5a"].is_sandbox);
-        assert_eq!(answer.containers["2b"].name, "db");
-        assert_eq!(answer.containers.len(), 3, "nothing is known of the others");
-        assert_eq!(answer.pods["6a3c1a52-2f1e-4d5b-9a51-0c9d2b7f1e11"].pod, "web-0");
+        assert!(inventory.containers["5a"].is_sandbox);
+        assert_eq!(inventory.containers["2b"].name, "db");
+        assert_eq!(inventory.containers.len(), 3, "nothing is known of the others");
+        assert_eq!(inventory.pods["6a3c1a52-2f1e-4d5b-9a51-0c9d2b7f1e11"].pod, "web-0");
     }
 
     #[test]
@@ -159,7 +157,7 @@ mod tests {
     #[test]
     fn what_cannot_be_read_costs_itself_unless_it_is_everything() {
         let (folder, mut tasks) = tasks(&[("k8s.io/1a", OF_KUBERNETES)]);
-        // A folder cannot be read as a file, whoever asks.
+        // Reading a directory as a file fails for any user.
         std::fs::create_dir_all(folder.path().join("k8s.io/2b/config.json")).unwrap();
         assert_eq!(tasks.walk().unwrap().containers.len(), 1);
         std::fs::remove_dir_all(folder.path().join("k8s.io/1a")).unwrap();

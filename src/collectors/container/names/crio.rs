@@ -1,28 +1,38 @@
-//! CRI-O's own API (`/info`, `/containers/ID`), which tells of containers one by one.
+//! CRI-O's HTTP API (`/info`, `/containers/ID`), with one request per container.
 
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use serde::Deserialize;
 
 use super::Named;
 use super::http::Http;
-use super::json::{number, text};
+use super::json::{Lenient, Texts, value};
 use super::labels::{Labels, add_with_kubernetes_labels};
-use super::source::{Answer, Failure, FailureKind, MAX_ENTRIES, Question};
+use super::query::{Failure, FailureKind, Inventory, MAX_ENTRIES, Query};
 
-/// How long containers are asked for before what is known by then is told.
+/// Time limit of a query. It then returns a partial result.
 const BUDGET: Duration = Duration::from_millis(200);
 
 pub(super) struct Crio {
     socket: PathBuf,
     labels: Arc<Labels>,
     http: Option<Http>,
-    known: HashMap<String, Value>,
-    /// What is known and is yet to be asked for again in this round.
+    known: HashMap<String, Container>,
+    /// Known containers still to be refreshed in this round.
     stale: HashSet<String>,
+}
+
+/// Response for a container.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Container {
+    name: Lenient<String>,
+    image: Lenient<String>,
+    pid: Lenient<Option<i64>>,
+    labels: Texts,
 }
 
 impl Crio {
@@ -30,50 +40,49 @@ impl Crio {
         Crio { socket, labels, http: None, known: HashMap::new(), stale: HashSet::new() }
     }
 
-    pub(super) fn place(&self) -> String {
+    pub(super) fn location(&self) -> String {
         self.socket.display().to_string()
     }
 
-    pub(super) async fn ask(&mut self, question: &Question) -> Result<Answer, Failure> {
+    pub(super) async fn query(&mut self, query: &Query) -> Result<Inventory, Failure> {
         let http = match self.http.take() {
             Some(http) => http,
             None => Http::unix(&self.socket)?,
         };
-        let is_partial = !self.ask_by(&http, question).await?;
+        let is_partial = !self.query_with(&http, query).await?;
         self.http = Some(http);
-        let mut answer = Answer { is_partial, ..Answer::default() };
+        let mut inventory = Inventory { is_partial, ..Inventory::default() };
         for (id, container) in &self.known {
-            let labels = container.get("labels");
-            add_with_kubernetes_labels(&mut answer, id, self.named(container), labels);
+            add_with_kubernetes_labels(&mut inventory, id, self.named(container), &container.labels);
         }
-        Ok(answer)
+        Ok(inventory)
     }
 
-    /// Asks for what is wanted and unknown, and in a regular round for the rest; whether that got to its end.
-    async fn ask_by(&mut self, http: &Http, question: &Question) -> Result<bool, Failure> {
-        if question.is_regular {
-            // Whether anybody is there is of interest also while nobody asks for a container.
+    /// Queries wanted containers that are unknown, and in a regular round all others. Returns whether it was complete.
+    async fn query_with(&mut self, http: &Http, query: &Query) -> Result<bool, Failure> {
+        if query.is_regular {
+            // Detects a missing server even if no container is wanted.
             http.get("/info", None).await?;
             self.stale = self.known.keys().cloned().collect();
         }
-        let unknown = question.wanted.iter().filter(|id| !self.known.contains_key(*id)).cloned();
+        let unknown = query.wanted.iter().filter(|id| !self.known.contains_key(*id)).cloned();
         let ids: Vec<String> = unknown.chain(self.stale.iter().cloned()).collect();
         let start = Instant::now();
         for id in ids.into_iter().filter(|id| id.bytes().all(|byte| byte.is_ascii_alphanumeric())) {
             if start.elapsed() >= BUDGET {
                 return Ok(false);
             }
-            self.ask_for(http, id).await?;
+            self.query_container(http, id).await?;
         }
         Ok(true)
     }
 
-    async fn ask_for(&mut self, http: &Http, id: String) -> Result<(), Failure> {
+    async fn query_container(&mut self, http: &Http, id: String) -> Result<(), Failure> {
         match http.get(&format!("/containers/{id}"), None).await {
             Ok(reply) => {
                 self.stale.remove(&id);
                 if self.known.len() < MAX_ENTRIES {
-                    self.known.insert(id, sparse(&reply.body));
+                    self.known.insert(id, value(&reply.body));
                 }
             }
             Err(Failure { kind: FailureKind::Status(_), .. }) => {
@@ -85,30 +94,21 @@ impl Crio {
         Ok(())
     }
 
-    fn named(&self, container: &Value) -> Named {
+    fn named(&self, container: &Container) -> Named {
         Named {
-            name: text(container, "/name"),
-            image: text(container, "/image"),
-            labels: self.labels.of(container.get("labels")),
-            pid: number(container, "/pid").filter(|pid| *pid > 0),
+            name: container.name.text(),
+            image: container.image.text(),
+            labels: self.labels.of(&container.labels),
+            pid: container.pid.filter(|pid| *pid > 0),
             ..Named::default()
         }
     }
 }
 
-/// The answer without what is not looked at.
-fn sparse(body: &str) -> Value {
-    let mut container: Value = serde_json::from_str(body).unwrap_or_default();
-    if let Some(fields) = container.as_object_mut() {
-        fields.retain(|name, _| ["name", "image", "pid", "labels"].contains(&name.as_str()));
-    }
-    container
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::collectors::container::names::tests::{Server, block_on};
+    use crate::collectors::container::names::fake::{Server, block_on};
 
     const APP: &str = r#"{"name": "k8s_app_web-0_shop_u_0", "pid": 7, "image": "registry.local/app:1.2",
         "image_ref": "12ab", "created_time": 1795227867000000000, "root": "/x", "sandbox": "5a", "labels":
@@ -124,20 +124,20 @@ mod tests {
         server.json("/containers/1a", APP);
         server.json("/containers/odd", "[7]");
         let wanted: HashSet<String> = ["1a", "odd", "unknown", "../info"].map(str::to_owned).into();
-        let question = |is_regular| Question { wanted: wanted.clone(), is_regular };
+        let query = |is_regular| Query { wanted: wanted.clone(), is_regular, ..Query::default() };
         block_on(async {
-            let answer = crio.ask(&question(false)).await.unwrap();
-            let app = &answer.containers["1a"];
+            let inventory = crio.query(&query(false)).await.unwrap();
+            let app = &inventory.containers["1a"];
             assert_eq!([&app.pod, &app.namespace, &app.container], ["web-0", "shop", "app"]);
             assert_eq!((app.name.as_str(), app.pid), ("k8s_app_web-0_shop_u_0", Some(7)));
-            assert_eq!((answer.containers.len(), answer.pods["u"].pod.as_str()), (1, "web-0"));
+            assert_eq!((inventory.containers.len(), inventory.pods["u"].pod.as_str()), (1, "web-0"));
 
-            crio.ask(&question(false)).await.unwrap();
+            crio.query(&query(false)).await.unwrap();
             let asked = |id: &str| server.paths().iter().filter(|path| path.ends_with(id)).count();
             assert_eq!((asked("/1a"), asked("/unknown"), asked("/info")), (1, 2, 0));
-            server.answer("/containers/1a", super::super::tests::Served::Status(404));
-            let answer = crio.ask(&Question { is_regular: true, ..Question::default() }).await.unwrap();
-            assert!(answer.containers.is_empty(), "it has ended");
+            server.respond("/containers/1a", super::super::fake::Served::Status(404));
+            let inventory = crio.query(&Query { is_regular: true, ..Query::default() }).await.unwrap();
+            assert!(inventory.containers.is_empty(), "it has ended");
         });
     }
 }

@@ -1,15 +1,16 @@
-//! Asking by HTTP.
+//! HTTP client of the sources.
 
 use std::error::Error;
 use std::io;
 use std::path::Path;
+use std::time::Duration;
 
 use reqwest::{Client, ClientBuilder, Response, StatusCode, header};
 
-use super::source::{Failure, FailureKind, TIMEOUT};
-use crate::client;
+use super::query::{Failure, FailureKind, TIMEOUT};
+use crate::client::{self, BodyError};
 
-/// How long an answer may be.
+/// Maximum size of a response body in bytes.
 const MAX_BYTES: usize = 16 << 20;
 
 /// A client of one server.
@@ -18,33 +19,43 @@ pub(super) struct Http {
     base: String,
 }
 
-/// A successful answer.
+/// A successful response.
 pub(super) struct Reply {
-    /// The body; what is not UTF-8 in it is replaced.
+    /// Body. Invalid UTF-8 is replaced.
     pub(super) body: String,
-    /// The header `Server`.
+    /// The `Server` header.
     pub(super) server: String,
 }
 
 impl Http {
-    /// A client of the server that listens at the socket.
+    /// Client for a Unix socket.
     pub(super) fn unix(socket: &Path) -> Result<Http, Failure> {
-        // No TLS there, so no certificates are loaded for nothing.
-        let builder = client::by_socket(client::builder(), socket).map_err(Failure::other)?;
+        // Without TLS no certificates need loading.
+        let builder = client::over_unix_socket(client::builder(), socket).map_err(Failure::other)?;
         Http::new(builder.tls_certs_only([]), "http://localhost".to_owned())
     }
 
-    /// A client of the server at `base`, a URL without a slash at its end.
+    /// Client for the URL `base`, without a trailing slash.
     pub(super) fn new(builder: ClientBuilder, base: String) -> Result<Http, Failure> {
-        let client = builder.timeout(TIMEOUT).build();
+        let client = builder.build();
         let client =
             client.map_err(|error| Failure::other(format!("cannot set up TLS: {}", client::reason(&error))))?;
         Ok(Http { client, base })
     }
 
-    /// What the server answers to GET of `path`.
+    /// Sends GET `path`.
     pub(super) async fn get(&self, path: &str, token: Option<&str>) -> Result<Reply, Failure> {
-        let mut request = self.client.get(format!("{}{path}", self.base));
+        self.get_within(path, token, TIMEOUT).await
+    }
+
+    /// The same with another timeout.
+    pub(super) async fn get_within(
+        &self,
+        path: &str,
+        token: Option<&str>,
+        timeout: Duration,
+    ) -> Result<Reply, Failure> {
+        let mut request = self.client.get(format!("{}{path}", self.base)).timeout(timeout);
         if let Some(token) = token {
             request = request.bearer_auth(token);
         }
@@ -59,14 +70,11 @@ impl Http {
     }
 }
 
-async fn read_bounded(mut response: Response) -> Result<String, Failure> {
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(|error| failure(&error))? {
-        if body.len() + chunk.len() > MAX_BYTES {
-            return Err(Failure::other(format!("expected at most {} MiB, found a longer answer", MAX_BYTES >> 20)));
-        }
-        body.extend_from_slice(&chunk);
-    }
+async fn read_bounded(response: Response) -> Result<String, Failure> {
+    let body = client::read_whole(response, MAX_BYTES).await.map_err(|error| match error {
+        BodyError::Failed(error) => failure(&error),
+        too_long => Failure::other(too_long.to_string()),
+    })?;
     Ok(String::from_utf8(body).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
 }
 

@@ -1,61 +1,59 @@
-//! JSON from somebody else: what is readable is taken, and one bad entry costs itself.
+//! JSON from runtimes and Kubernetes. A malformed entry or field is skipped, the others are read.
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::source::Failure;
-use crate::host::Timestamp;
+use super::query::Failure;
+use crate::encode::Timestamp;
+pub(super) use crate::json::{Lenient, value};
 
-/// How many bytes of a text are taken.
+/// Maximum length of a text in bytes.
 pub(super) const MAX_TEXT: usize = 1024;
 
-/// The entries of a list, yet to be read each for itself.
+/// Entries of a list, unparsed.
 ///
 /// # Errors
-/// If it is no list.
+/// The text is not a list.
 pub(super) fn list(text: &str) -> Result<Vec<&RawValue>, Failure> {
-    // What has none for lists says null.
+    // Some servers return null for an empty list.
     let list: Option<Vec<&RawValue>> =
         serde_json::from_str(text).map_err(|error| Failure::other(format!("expected a JSON list: {error}")))?;
     Ok(list.unwrap_or_default())
 }
 
-/// The fields of an object, yet to be read each for itself.
+/// Fields of an object, unparsed.
 ///
 /// # Errors
-/// If it is no object.
+/// The text is not an object.
 pub(super) fn object(text: &str) -> Result<BTreeMap<String, &RawValue>, Failure> {
     serde_json::from_str(text).map_err(|error| Failure::other(format!("expected a JSON object: {error}")))
 }
 
-/// The value, or null if it is not sound.
-pub(super) fn value(raw: &RawValue) -> Value {
-    serde_json::from_str(raw.get()).unwrap_or_default()
+impl Lenient<String> {
+    /// The text, truncated to [`MAX_TEXT`].
+    pub(super) fn text(&self) -> String {
+        truncated(&self.0)
+    }
+
+    /// The timestamp, as parsed by [`timestamp`].
+    pub(super) fn timestamp(&self) -> Option<Timestamp> {
+        timestamp(&self.0)
+    }
 }
 
-/// The string at `pointer` (RFC 6901), shortened; empty where there is none.
-pub(super) fn text(value: &Value, pointer: &str) -> String {
-    shortened(value.pointer(pointer).and_then(Value::as_str).unwrap_or_default())
+/// Texts by name. Values of another type are empty.
+pub(super) type Texts = Lenient<BTreeMap<String, Lenient<Option<String>>>>;
+
+impl Texts {
+    /// The text of this name. Empty if absent.
+    pub(super) fn of(&self, name: &str) -> &str {
+        self.get(name).and_then(|text| text.as_deref()).unwrap_or_default()
+    }
 }
 
-/// The whole number at `pointer`.
-pub(super) fn number(value: &Value, pointer: &str) -> Option<i64> {
-    value.pointer(pointer).and_then(Value::as_i64)
-}
-
-/// The truth at `pointer`.
-pub(super) fn truth(value: &Value, pointer: &str) -> Option<bool> {
-    value.pointer(pointer).and_then(Value::as_bool)
-}
-
-/// The moment at `pointer`, as RFC 3339 writes it; none before 1970, which is how Go writes that there is none.
-pub(super) fn moment(value: &Value, pointer: &str) -> Option<Timestamp> {
-    timestamp(value.pointer(pointer).and_then(Value::as_str)?)
-}
-
-fn timestamp(text: &str) -> Option<Timestamp> {
+/// Parses an RFC 3339 timestamp. `None` before 1970, as Go's zero time.
+pub(super) fn timestamp(text: &str) -> Option<Timestamp> {
     const NANOSECONDS: i64 = 1_000_000_000;
     let (local, offset_seconds) = match text.strip_suffix('Z') {
         Some(local) => (local, 0),
@@ -66,14 +64,14 @@ fn timestamp(text: &str) -> Option<Timestamp> {
             (local, if offset.starts_with('-') { -seconds } else { seconds })
         }
     };
-    let moment = humantime::parse_rfc3339(&format!("{local}Z")).ok()?;
-    let Timestamp(nanoseconds) = moment.into();
-    let moment = nanoseconds.checked_sub(offset_seconds.checked_mul(NANOSECONDS)?)?;
-    (moment > 0).then_some(Timestamp(moment))
+    let timestamp = humantime::parse_rfc3339(&format!("{local}Z")).ok()?;
+    let Timestamp(nanoseconds) = timestamp.into();
+    let timestamp = nanoseconds.checked_sub(offset_seconds.checked_mul(NANOSECONDS)?)?;
+    (timestamp > 0).then_some(Timestamp(timestamp))
 }
 
-/// At most [`MAX_TEXT`] bytes of the text, and no character in part.
-pub(super) fn shortened(text: &str) -> String {
+/// Truncates the text to [`MAX_TEXT`] bytes at a character boundary.
+pub(super) fn truncated(text: &str) -> String {
     let mut end = text.len().min(MAX_TEXT);
     while !text.is_char_boundary(end) {
         end -= 1;
@@ -83,6 +81,8 @@ pub(super) fn shortened(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde::Deserialize;
+
     use super::*;
 
     #[test]
@@ -100,7 +100,12 @@ mod tests {
     #[test]
     fn a_bad_entry_costs_itself() {
         let entries = list(r#"[{"a": 1}, {"a": "\ud800"}, 7, null, {"a": 2}]"#).unwrap();
-        let numbers: Vec<_> = entries.into_iter().map(|raw| number(&value(raw), "/a")).collect();
+        #[derive(Default, Deserialize)]
+        #[serde(default)]
+        struct Entry {
+            a: Lenient<Option<i64>>,
+        }
+        let numbers: Vec<_> = entries.into_iter().map(|raw| *value::<Entry>(raw.get()).a).collect();
         assert_eq!(numbers, [Some(1), None, None, None, Some(2)]);
         assert!(list("null").unwrap().is_empty());
         for odd in ["", "{}", "[", "[{]", "\"\""] {

@@ -1,33 +1,35 @@
-//! What all sources together know.
+//! Names merged from all sources.
 
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::Arc;
 
-use super::source::Answer;
-use super::{Named, PodNamed};
+use super::query::Inventory;
+use super::{EngineState, Named, PodNamed};
 
-/// What is known at one moment.
+/// Merged names at a point in time.
 #[derive(Debug, Default)]
 pub(super) struct Known {
     pub(super) containers: HashMap<String, Arc<Named>>,
     pub(super) pods: HashMap<String, Arc<PodNamed>>,
-    /// Differs from that of anything else that was known before.
+    pub(super) engines: Vec<Arc<EngineState>>,
+    /// Changes with each change of the names, not of the engines.
     pub(super) generation: u64,
 }
 
 impl Known {
-    /// What `answers`, the best first, say together; nothing, if that is what was known already.
-    pub(super) fn merge<'a>(&self, answers: impl Iterator<Item = &'a Answer>) -> Option<Known> {
-        let (mut containers, mut pods) = (HashMap::new(), HashMap::new());
-        for answer in answers {
-            for (id, named) in &answer.containers {
+    /// Merges `inventories`, best first. `None` if nothing has changed.
+    pub(super) fn merge<'a>(&self, inventories: impl Iterator<Item = &'a Inventory>) -> Option<Known> {
+        let (mut containers, mut pods, mut engines) = (HashMap::new(), HashMap::new(), Vec::new());
+        for inventory in inventories {
+            for (id, named) in &inventory.containers {
                 match containers.get_mut(id) {
                     None => drop(containers.insert(id.clone(), named.clone())),
-                    Some(better) => complete(better, named),
+                    Some(better) => fill_empty(better, named),
                 }
             }
-            for (uid, pod) in &answer.pods {
+            engines.extend(inventory.engine.clone());
+            for (uid, pod) in &inventory.pods {
                 if !pods.contains_key(uid) {
                     pods.insert(uid.clone(), pod.clone());
                 }
@@ -35,11 +37,12 @@ impl Known {
         }
         let (containers, pods) = (share(containers, &self.containers), share(pods, &self.pods));
         let is_same = containers == self.containers && pods == self.pods;
-        (!is_same).then(|| Known { containers, pods, generation: self.generation.wrapping_add(1) })
+        let generation = self.generation.wrapping_add(u64::from(!is_same));
+        (!is_same || engines != self.engines).then_some(Known { containers, pods, engines, generation })
     }
 }
 
-/// Shares what has not changed with what was known before.
+/// Reuses unchanged values.
 fn share<K: Hash + Eq, V: PartialEq>(new: HashMap<K, V>, old: &HashMap<K, Arc<V>>) -> HashMap<K, Arc<V>> {
     let shared = |(key, value): (K, V)| match old.get(&key) {
         Some(known) if **known == value => (key, known.clone()),
@@ -48,8 +51,8 @@ fn share<K: Hash + Eq, V: PartialEq>(new: HashMap<K, V>, old: &HashMap<K, Arc<V>
     new.into_iter().map(shared).collect()
 }
 
-/// Fills what is empty in `better` from `other`.
-fn complete(better: &mut Named, other: &Named) {
+/// Fills empty fields of `better` from `other`.
+fn fill_empty(better: &mut Named, other: &Named) {
     let texts = [
         (&mut better.name, &other.name),
         (&mut better.image, &other.image),
@@ -72,6 +75,7 @@ fn complete(better: &mut Named, other: &Named) {
     better.pid = better.pid.or(other.pid);
     better.oom_killed = better.oom_killed.or(other.oom_killed);
     better.exit_code = better.exit_code.or(other.exit_code);
+    better.oom_end = better.oom_end.take().or_else(|| other.oom_end.clone());
     better.health = better.health.or(other.health);
     better.engine_host = better.engine_host.take().or_else(|| other.engine_host.clone());
     better.server_version = better.server_version.take().or_else(|| other.server_version.clone());
@@ -81,11 +85,11 @@ fn complete(better: &mut Named, other: &Named) {
 mod tests {
     use super::*;
 
-    fn answer(id: &str, named: Named) -> Answer {
-        let mut answer = Answer::default();
-        answer.add(id, named);
-        answer.add_pod("uid", PodNamed { pod: id.to_owned(), namespace: "n".to_owned() });
-        answer
+    fn inventory(id: &str, named: Named) -> Inventory {
+        let mut inventory = Inventory::default();
+        inventory.add(id, named);
+        inventory.add_pod("uid", PodNamed { pod: id.to_owned(), namespace: "n".to_owned() });
+        inventory
     }
 
     #[test]
@@ -95,8 +99,9 @@ mod tests {
         let next =
             Named { image: "sha".into(), name: "n".into(), pid: Some(7), labels: labels("b"), ..Named::default() };
         let last = Named { pid: Some(8), is_sandbox: true, ..Named::default() };
-        let answers = [answer("1", best), answer("1", next), answer("1", last), answer("2", Named::default())];
-        let known = Known::default().merge(answers.iter()).unwrap();
+        let inventories =
+            [inventory("1", best), inventory("1", next), inventory("1", last), inventory("2", Named::default())];
+        let known = Known::default().merge(inventories.iter()).unwrap();
         let expected = Named {
             name: "n".into(),
             image: "app:1".into(),
@@ -114,9 +119,9 @@ mod tests {
     #[test]
     fn the_generation_changes_with_what_is_known_and_what_has_not_changed_is_shared() {
         let named = |name: &str| Named { name: name.to_owned(), ..Named::default() };
-        let one = Known::default().merge([answer("1", named("a"))].iter()).unwrap();
-        assert!(one.merge([answer("1", named("a"))].iter()).is_none());
-        let two = one.merge([answer("1", named("a")), answer("2", named("b"))].iter()).unwrap();
+        let one = Known::default().merge([inventory("1", named("a"))].iter()).unwrap();
+        assert!(one.merge([inventory("1", named("a"))].iter()).is_none());
+        let two = one.merge([inventory("1", named("a")), inventory("2", named("b"))].iter()).unwrap();
         assert_ne!(one.generation, two.generation);
         assert!(Arc::ptr_eq(&one.containers["1"], &two.containers["1"]));
         let none = two.merge([].iter()).unwrap();

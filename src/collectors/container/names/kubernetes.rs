@@ -1,39 +1,40 @@
-//! Kubernetes itself: a kubelet (`/pods`) or the API server (`/api/v1/pods`), which both answer with a PodList.
+//! Kubernetes: a kubelet (`/pods`) or the API server (`/api/v1/pods`), which both return a PodList.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use reqwest::Url;
-use serde_json::Value;
+use serde::Deserialize;
 
 use super::http::Http;
-use super::json::{list, moment, number, object, text, value};
+use super::json::{Lenient, Texts, list, object, truncated, value};
 use super::labels::Labels;
-use super::source::{Answer, Failure, FailureKind, MAX_ENTRIES};
-use super::{Named, PodNamed};
+use super::query::{Failure, FailureKind, Inventory, MAX_ENTRIES, Query};
+use super::{Named, OomEnd, PodNamed};
 use crate::client;
-use crate::system::regular_file::{PATIENCE, read_text_within};
+use crate::system::regular_file::{READ_TIMEOUT, read_text_within};
 
-/// How many pods are asked for at a time.
+/// Pods per request.
 const PAGE: usize = 500;
 
-/// Whom to ask, and how to be let in.
+/// URL and credentials of a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Settings {
     pub(super) url: Url,
-    /// The node, for the API server; a kubelet knows no other.
+    /// Node name for the API server. A kubelet returns its own pods only.
     pub(super) node: Option<String>,
     pub(super) token_file: Option<PathBuf>,
     pub(super) ca_file: Option<PathBuf>,
-    /// Whether any certificate is trusted.
+    /// Whether any certificate is accepted.
     pub(super) insecure: bool,
 }
 
 pub(super) struct Kubernetes {
     settings: Settings,
     labels: Arc<Labels>,
-    /// The connection; a new one is made after a failure, when there may be other certificates.
+    /// Reset after a failure, when the certificates may have changed.
     http: Option<Http>,
 }
 
@@ -42,7 +43,12 @@ impl Kubernetes {
         Kubernetes { settings, labels, http: None }
     }
 
-    pub(super) fn place(&self) -> String {
+    /// Another client, if it is a kubelet.
+    pub(super) fn kubelet(&self) -> Option<Kubernetes> {
+        self.settings.node.is_none().then(|| Kubernetes::new(self.settings.clone(), self.labels.clone()))
+    }
+
+    pub(super) fn location(&self) -> String {
         self.base().to_owned()
     }
 
@@ -50,14 +56,36 @@ impl Kubernetes {
         self.settings.url.as_str().trim_end_matches('/')
     }
 
-    pub(super) async fn ask(&mut self) -> Result<Answer, Failure> {
+    /// The body of another resource.
+    ///
+    /// # Errors
+    /// Why the request failed.
+    pub(super) async fn get(&mut self, path: &str, timeout: Duration) -> Result<String, Failure> {
         let http = match self.http.take() {
             Some(http) => http,
             None => self.connect()?,
         };
-        let answer = self.ask_by(&http).await.map_err(|failure| self.with_remedy(failure))?;
+        let reply = http.get_within(path, self.token()?.as_deref(), timeout).await?;
         self.http = Some(http);
-        Ok(answer)
+        Ok(reply.body)
+    }
+
+    fn token(&self) -> Result<Option<String>, Failure> {
+        Ok(self.settings.token_file.as_deref().map(read_token).transpose()?.flatten())
+    }
+
+    /// The pods that the query wants. A server may list those of a whole cluster.
+    ///
+    /// # Errors
+    /// Why the request failed.
+    pub(super) async fn query(&mut self, query: &Query) -> Result<Inventory, Failure> {
+        let http = match self.http.take() {
+            Some(http) => http,
+            None => self.connect()?,
+        };
+        let inventory = self.query_with(&http, query).await.map_err(|failure| self.with_remedy(failure))?;
+        self.http = Some(http);
+        Ok(inventory)
     }
 
     fn connect(&self) -> Result<Http, Failure> {
@@ -74,27 +102,27 @@ impl Kubernetes {
         Http::new(builder, self.base().to_owned())
     }
 
-    async fn ask_by(&self, http: &Http) -> Result<Answer, Failure> {
-        let token = self.settings.token_file.as_deref().map(read_token).transpose()?.flatten();
-        let mut answer = Answer::default();
+    async fn query_with(&self, http: &Http, query: &Query) -> Result<Inventory, Failure> {
+        let token = self.token()?;
+        let mut inventory = Inventory::default();
         let mut next = String::new();
         for _ in 0..MAX_ENTRIES / PAGE {
             let reply = http.get(&self.path(&next), token.as_deref()).await?;
-            next = add_pods(&mut answer, &reply.body, &self.labels)?;
+            next = add_pods(&mut inventory, &reply.body, &self.labels, query)?;
             if next.is_empty() || self.settings.node.is_none() {
                 break;
             }
         }
-        Ok(answer)
+        Ok(inventory)
     }
 
-    /// The path of the page that continues at `next`.
+    /// Path of the page that continues at `next`.
     fn path(&self, next: &str) -> String {
         let Some(node) = &self.settings.node else { return "/pods".to_owned() };
         let mut query = form_urlencoded::Serializer::new(String::new());
         query.append_pair("fieldSelector", &format!("spec.nodeName={node}")).append_pair("limit", &PAGE.to_string());
         if next.is_empty() {
-            // What the server has in memory will do; otherwise it asks its database each time.
+            // Accepts a cached list. Otherwise the server queries etcd each time.
             query.append_pair("resourceVersion", "0");
         } else {
             query.append_pair("continue", next);
@@ -105,7 +133,7 @@ impl Kubernetes {
     fn with_remedy(&self, failure: Failure) -> Failure {
         let remedy = match (failure.kind, &self.settings.node) {
             (FailureKind::Status(401), _) => "needs a valid token in kubernetes_token_file",
-            (FailureKind::Status(403), None) => "the token's account needs `get` on nodes/pods or nodes/proxy",
+            (FailureKind::Status(403), None) => "the token's account needs `get` on nodes/pods",
             (FailureKind::Status(403), Some(_)) => "the token's account needs `list` on pods in all namespaces",
             _ => return failure,
         };
@@ -113,77 +141,161 @@ impl Kubernetes {
     }
 }
 
-/// The token as it is now, for it changes; none if there is no such file.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct ListMetadata {
+    r#continue: Lenient<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Pod {
+    metadata: Lenient<Metadata>,
+    spec: Lenient<Spec>,
+    status: Lenient<Status>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Metadata {
+    name: Lenient<String>,
+    namespace: Lenient<String>,
+    uid: Lenient<String>,
+    annotations: Texts,
+    labels: Texts,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Spec {
+    containers: List<Container>,
+    init_containers: List<Container>,
+    ephemeral_containers: List<Container>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Container {
+    name: Lenient<String>,
+    image: Lenient<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Status {
+    container_statuses: List<ContainerStatus>,
+    init_container_statuses: List<ContainerStatus>,
+    ephemeral_container_statuses: List<ContainerStatus>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct ContainerStatus {
+    name: Lenient<String>,
+    image: Lenient<String>,
+    #[serde(rename = "containerID")]
+    container_id: Lenient<String>,
+    restart_count: Lenient<Option<i64>>,
+    /// `running`, `terminated` or `waiting`, with its details.
+    state: Lenient<BTreeMap<String, Lenient<StateDetails>>>,
+    /// `terminated`: the end before the last restart.
+    last_state: Lenient<BTreeMap<String, Lenient<StateDetails>>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct StateDetails {
+    started_at: Lenient<String>,
+    finished_at: Lenient<String>,
+    reason: Lenient<String>,
+    #[serde(rename = "containerID")]
+    container_id: Lenient<String>,
+}
+
+type List<T> = Lenient<Vec<Lenient<T>>>;
+
+/// Reads the current token, which is rotated. `None` without a file.
 fn read_token(path: &Path) -> Result<Option<String>, Failure> {
-    /// A token is short; what is longer is not one.
-    const MOST_BYTES: u64 = 64 << 10;
-    match read_text_within(path, MOST_BYTES, PATIENCE) {
+    /// Maximum size of a token file in bytes.
+    const MAX_BYTES: u64 = 64 << 10;
+    match read_text_within(path, MAX_BYTES, READ_TIMEOUT) {
         Ok(text) => Ok(Some(text.trim().to_owned()).filter(|token| !token.is_empty())),
         Err(error) if error.reason.is_absence() => Ok(None),
         Err(error) => Err(Failure::other(format!("kubernetes_token_file: {error}"))),
     }
 }
 
-/// Adds the pods of a PodList; where the next one begins, if there is more.
-fn add_pods(answer: &mut Answer, body: &str, labels: &Labels) -> Result<String, Failure> {
+/// Adds the wanted pods of a PodList. Returns the continue token of the next page.
+fn add_pods(inventory: &mut Inventory, body: &str, labels: &Labels, query: &Query) -> Result<String, Failure> {
     let fields = object(body)?;
     for pod in fields.get("items").map(|items| list(items.get())).transpose()?.unwrap_or_default() {
-        add_pod(answer, &value(pod), labels);
+        add_pod(inventory, &value(pod.get()), labels, query);
     }
-    let metadata = fields.get("metadata").map(|raw| value(raw)).unwrap_or_default();
-    // Not shortened: it only makes sense whole.
-    Ok(metadata.get("continue").and_then(Value::as_str).unwrap_or_default().to_owned())
+    let metadata: ListMetadata = fields.get("metadata").map(|raw| value(raw.get())).unwrap_or_default();
+    // Not truncated: an opaque token.
+    Ok(metadata.r#continue.0)
 }
 
-fn add_pod(answer: &mut Answer, pod: &Value, labels: &Labels) {
-    let names = PodNamed { pod: text(pod, "/metadata/name"), namespace: text(pod, "/metadata/namespace") };
-    // The kubelet calls the cgroups of a static pod by its manifest's hash, and the API server the pod by another uid.
-    for uid in ["/metadata/uid", "/metadata/annotations/kubernetes.io~1config.hash"] {
-        answer.add_pod(&text(pod, uid), names.clone());
+fn add_pod(inventory: &mut Inventory, pod: &Pod, labels: &Labels, query: &Query) {
+    let (metadata, status) = (&pod.metadata, &pod.status);
+    // For a static pod the kubelet names cgroups by the manifest hash; the API server has another UID.
+    let uids = [metadata.uid.text(), truncated(metadata.annotations.of("kubernetes.io/config.hash"))];
+    let lists = [&status.container_statuses, &status.init_container_statuses, &status.ephemeral_container_statuses];
+    let statuses = lists.into_iter().flat_map(|list| list.iter());
+    let with_id = |status| Some((status_id(status)?, status));
+    let containers: Vec<(&str, &ContainerStatus)> = statuses.filter_map(|status| with_id(status)).collect();
+    if !query.wants_pod(&uids, containers.iter().map(|(id, _)| *id)) {
+        return;
     }
-    let labels = labels.of(pod.pointer("/metadata/labels"));
-    let images = images(pod);
-    for list in ["containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses"] {
-        for status in entries(pod.pointer(&format!("/status/{list}"))) {
-            let id = text(status, "/containerID");
-            let Some((_, id)) = id.split_once("://") else { continue };
-            let mut named = named(status, &images);
-            (named.pod, named.namespace) = (names.pod.clone(), names.namespace.clone());
-            named.labels.clone_from(&labels);
-            answer.add(id, named);
-        }
+    let names = PodNamed { pod: metadata.name.text(), namespace: metadata.namespace.text() };
+    for uid in uids {
+        inventory.add_pod(&uid, names.clone());
+    }
+    let (labels, images) = (labels.of(&metadata.labels), images(&pod.spec));
+    for (id, status) in containers {
+        let mut named = named(status, &images);
+        (named.pod, named.namespace) = (names.pod.clone(), names.namespace.clone());
+        named.labels.clone_from(&labels);
+        inventory.add(id, named);
     }
 }
 
-fn named(status: &Value, images: &HashMap<String, String>) -> Named {
-    let container = text(status, "/name");
-    let image = text(status, "/image");
-    // The status has the image's digest alone where its tag now means another one.
+/// Container ID, without the runtime before it.
+fn status_id(status: &ContainerStatus) -> Option<&str> {
+    status.container_id.split_once("://").map(|(_, id)| id)
+}
+
+fn named(status: &ContainerStatus, images: &HashMap<String, String>) -> Named {
+    let (container, image) = (status.name.text(), status.image.text());
+    // The status has only the digest if the tag has moved to another image.
     let is_name = !image.is_empty() && !image.starts_with("sha256:");
-    let states = status.get("state").and_then(Value::as_object);
     Named {
         image: if is_name { image } else { images.get(&container).cloned().unwrap_or(image) },
         container,
-        status: states.and_then(|states| states.keys().next().cloned()).unwrap_or_default(),
-        started_at: moment(status, "/state/running/startedAt"),
-        restart_count: number(status, "/restartCount"),
+        status: status.state.keys().next().cloned().unwrap_or_default(),
+        started_at: status.state.get("running").and_then(|running| running.started_at.timestamp()),
+        restart_count: *status.restart_count,
+        oom_end: [&status.state, &status.last_state].into_iter().find_map(|state| oom_end(state)),
         ..Named::default()
     }
 }
 
-/// The images that the pod's containers were to have, by container.
-fn images(pod: &Value) -> HashMap<String, String> {
-    let lists = ["containers", "initContainers", "ephemeralContainers"];
-    let containers = lists.into_iter().flat_map(|list| entries(pod.pointer(&format!("/spec/{list}"))));
-    containers.map(|container| (text(container, "/name"), text(container, "/image"))).collect()
+fn oom_end(state: &BTreeMap<String, Lenient<StateDetails>>) -> Option<OomEnd> {
+    let ended = state.get("terminated").filter(|ended| ended.reason.0 == "OOMKilled")?;
+    let id = ended.container_id.text();
+    let (_, id) = id.split_once("://")?;
+    Some(OomEnd { container_id: id.to_owned(), at: ended.finished_at.timestamp() })
 }
 
-fn entries(list: Option<&Value>) -> &[Value] {
-    list.and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
+/// Images in the pod specification by container.
+fn images(spec: &Spec) -> HashMap<String, String> {
+    let lists = [&spec.containers, &spec.init_containers, &spec.ephemeral_containers];
+    let containers = lists.into_iter().flat_map(|list| list.iter());
+    containers.map(|container| (container.name.text(), container.image.text())).collect()
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::io::BufReader;
     use std::net::TcpListener;
 
@@ -192,7 +304,8 @@ mod tests {
     use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
     use super::*;
-    use crate::collectors::container::names::tests::{Served, Server, block_on};
+    use crate::collectors::container::names::fake::{Served, Server, block_on};
+    use crate::collectors::container::names::json::timestamp;
     use crate::config::Filter;
 
     const WEB: &str = r#"{"metadata": {"name": "web-0", "namespace": "shop", "uid": "6a3c1a52", "labels": {"app": "w"}},
@@ -212,12 +325,17 @@ mod tests {
         Settings { url: Url::parse(url).unwrap(), node: None, token_file: None, ca_file: None, insecure: false }
     }
 
+    /// The kubelet at the URL.
+    pub(in super::super) fn kubelet(url: &str) -> Kubernetes {
+        Kubernetes::new(settings(url), Arc::default())
+    }
+
     #[test]
     fn a_pod_list_tells_containers_and_pods() {
         let labels = Labels::new(Some(Filter::default()));
-        let mut answer = Answer::default();
+        let mut inventory = Inventory::default();
         let body = format!(r#"{{"kind": "PodList", "metadata": {{}}, "items": [7, {{}}, {WEB}, {STATIC}]}}"#);
-        assert_eq!(add_pods(&mut answer, &body, &labels).unwrap(), "");
+        assert_eq!(add_pods(&mut inventory, &body, &labels, &Query::default()).unwrap(), "");
         let expected = Named {
             image: "app:1".into(),
             pod: "web-0".into(),
@@ -225,20 +343,62 @@ mod tests {
             container: "app".into(),
             labels: [("app".to_owned(), "w".to_owned())].into(),
             status: "running".into(),
-            started_at: moment(&Value::from("2026-11-21T02:24:27Z"), ""),
+            started_at: timestamp("2026-11-21T02:24:27Z"),
             restart_count: Some(3),
             ..Named::default()
         };
-        assert_eq!(answer.containers["1a"], expected);
-        assert_eq!(answer.containers["2b"].image, "side:2");
-        assert_eq!(["3c", "4d"].map(|id| answer.containers[id].container.as_str()), ["init", "debug"]);
-        assert_eq!(answer.containers.len(), 4);
+        assert_eq!(inventory.containers["1a"], expected);
+        assert_eq!(inventory.containers["2b"].image, "side:2");
+        assert_eq!(["3c", "4d"].map(|id| inventory.containers[id].container.as_str()), ["init", "debug"]);
+        assert_eq!(inventory.containers.len(), 4);
         for uid in ["u", "0123456789abcdef0123456789abcdef"] {
-            assert_eq!(answer.pods[uid].pod, "etcd-n");
+            assert_eq!(inventory.pods[uid].pod, "etcd-n");
         }
-        assert_eq!(add_pods(&mut answer, r#"{"items": null, "metadata": 7}"#, &labels).unwrap(), "");
-        assert!(add_pods(&mut answer, r#"{"items": {}}"#, &labels).is_err());
-        assert!(add_pods(&mut answer, "[]", &labels).is_err());
+        assert_eq!(
+            add_pods(&mut inventory, r#"{"items": null, "metadata": 7}"#, &labels, &Query::default()).unwrap(),
+            ""
+        );
+        assert!(add_pods(&mut inventory, r#"{"items": {}}"#, &labels, &Query::default()).is_err());
+        assert!(add_pods(&mut inventory, "[]", &labels, &Query::default()).is_err());
+    }
+
+    #[test]
+    fn pods_without_a_cgroup_on_this_host_are_left_out() {
+        let body = format!(r#"{{"items": [{WEB}, {STATIC}]}}"#);
+        let has = |pods: &[&str], wanted: &[&str]| {
+            let [pods, wanted] = [pods, wanted].map(|all| all.iter().map(|one| (*one).to_owned()).collect());
+            let query = Query { wanted, pods: Some(pods), is_regular: true, ..Query::default() };
+            let mut inventory = Inventory::default();
+            add_pods(&mut inventory, &body, &Labels::default(), &query).unwrap();
+            (inventory.containers.len(), inventory.pods.len())
+        };
+        assert_eq!(has(&[], &[]), (0, 0));
+        assert_eq!(has(&["6a3c1a52"], &[]), (4, 1));
+        assert_eq!(has(&["0123456789abcdef0123456789abcdef"], &["5e"]), (0, 2), "by the hash of a static pod");
+        assert_eq!(has(&[], &["2b"]), (4, 1), "by a container whose cgroup does not name its pod");
+    }
+
+    #[test]
+    fn an_end_for_lack_of_memory_has_the_id_of_the_container_that_ended() {
+        let end = |reason: &str| {
+            format!(
+                r#"{{"terminated": {{"reason": "{reason}", "containerID": "containerd://0c",
+                    "finishedAt": "2026-11-21T02:24:27Z"}}}}"#
+            )
+        };
+        let of = |state: &str, last: &str| {
+            let status = format!(
+                r#"{{"items": [{{"metadata": {{"name": "p"}}, "status": {{"containerStatuses": [
+                    {{"name": "c", "containerID": "containerd://1c", "state": {state}, "lastState": {last}}}]}}}}]}}"#
+            );
+            let mut inventory = Inventory::default();
+            add_pods(&mut inventory, &status, &Labels::default(), &Query::default()).unwrap();
+            inventory.containers["1c"].oom_end.clone()
+        };
+        let expected = OomEnd { container_id: "0c".into(), at: timestamp("2026-11-21T02:24:27Z") };
+        assert_eq!(of("{}", &end("OOMKilled")), Some(expected.clone()));
+        assert_eq!(of(&end("OOMKilled"), &end("Error")), Some(expected));
+        assert_eq!(of(&end("Error"), "7"), None);
     }
 
     #[test]
@@ -249,8 +409,8 @@ mod tests {
         let first = format!(r#"{{"metadata": {{"continue": "a&b"}}, "items": [{WEB}]}}"#);
         server.json(&format!("{page}&resourceVersion=0"), first);
         server.json(&format!("{page}&continue=a%26b"), format!(r#"{{"items": [{STATIC}]}}"#));
-        let answer = block_on(source.ask()).unwrap();
-        assert_eq!((answer.containers.len(), answer.pods.len()), (4, 3));
+        let inventory = block_on(source.query(&Query::default())).unwrap();
+        assert_eq!((inventory.containers.len(), inventory.pods.len()), (4, 3));
     }
 
     #[test]
@@ -262,22 +422,22 @@ mod tests {
             Kubernetes::new(Settings { token_file: Some(token_file.clone()), ..settings(&url) }, Arc::default());
         server.json("/pods", "{}");
         block_on(async {
-            source.ask().await.unwrap();
+            source.query(&Query::default()).await.unwrap();
             std::fs::write(&token_file, "one\n").unwrap();
-            source.ask().await.unwrap();
+            source.query(&Query::default()).await.unwrap();
             std::fs::write(&token_file, "two").unwrap();
-            source.ask().await.unwrap();
+            source.query(&Query::default()).await.unwrap();
             assert_eq!(server.authorizations(), ["", "Bearer one", "Bearer two"]);
-            server.answer("/pods", Served::Status(403));
-            let refused = source.ask().await.unwrap_err();
-            let expected = "answered 403 Forbidden; the token's account needs `get` on nodes/pods or nodes/proxy";
+            server.respond("/pods", Served::Status(403));
+            let refused = source.query(&Query::default()).await.unwrap_err();
+            let expected = "answered 403 Forbidden; the token's account needs `get` on nodes/pods";
             assert_eq!(refused.message, expected);
             std::fs::write(&token_file, "\u{1}").unwrap();
-            assert!(source.ask().await.is_err());
+            assert!(source.query(&Query::default()).await.is_err());
         });
     }
 
-    /// The server over TLS, as 127.0.0.1, and the PEM file of the authority that signed its certificate.
+    /// Serves over TLS on 127.0.0.1. Writes the CA certificate to a PEM file.
     fn over_tls(server: &Server, authority_file: &Path) -> String {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -305,27 +465,30 @@ mod tests {
     #[test]
     fn certificates_are_checked_unless_told_otherwise_and_read_again_after_a_failure() {
         let folder = tempfile::tempdir().unwrap();
-        let [own, other, used] = ["own.pem", "other.pem", "used.pem"].map(|name| folder.path().join(name));
+        let [trusted, other, used] = ["own.pem", "other.pem", "used.pem"].map(|name| folder.path().join(name));
         let server = Server::default();
         server.json("/pods", format!(r#"{{"items": [{WEB}]}}"#));
-        let url = over_tls(&server, &own);
+        let url = over_tls(&server, &trusted);
         over_tls(&Server::default(), &other);
         std::fs::copy(&other, &used).unwrap();
         let with_file = Settings { ca_file: Some(used.clone()), ..settings(&url) };
         let insecure = Settings { insecure: true, ..with_file.clone() };
         let mut source = Kubernetes::new(with_file, Arc::default());
         block_on(async {
-            let refused = source.ask().await.unwrap_err();
+            let refused = source.query(&Query::default()).await.unwrap_err();
             assert!(refused.message.contains("certificate"), "{}", refused.message);
             std::fs::write(&used, "").unwrap();
-            let empty = source.ask().await.unwrap_err();
+            let empty = source.query(&Query::default()).await.unwrap_err();
             assert!(empty.message.ends_with("used.pem: expected certificates in PEM form, found none"), "{empty:?}");
-            std::fs::copy(&own, &used).unwrap();
-            assert_eq!(source.ask().await.unwrap().containers.len(), 4);
-            assert_eq!(Kubernetes::new(insecure, Arc::default()).ask().await.unwrap().containers.len(), 4);
+            std::fs::copy(&trusted, &used).unwrap();
+            assert_eq!(source.query(&Query::default()).await.unwrap().containers.len(), 4);
+            assert_eq!(
+                Kubernetes::new(insecure, Arc::default()).query(&Query::default()).await.unwrap().containers.len(),
+                4
+            );
             let without = Settings { ca_file: Some(folder.path().join("absent")), ..settings(&url) };
             assert!(
-                Kubernetes::new(without, Arc::default()).ask().await.is_err(),
+                Kubernetes::new(without, Arc::default()).query(&Query::default()).await.is_err(),
                 "the system knows no such authority"
             );
         });

@@ -1,9 +1,9 @@
-//! The kubelet's folders of logs, whose names tell what Kubernetes calls containers and pods.
+//! The kubelet's log folders. Their file names contain the Kubernetes names of containers and pods.
 
 use std::path::PathBuf;
 
 use super::directory::Directory;
-use super::source::{Answer, MAX_ENTRIES};
+use super::query::{Inventory, MAX_ENTRIES};
 use super::{Named, PodNamed};
 use crate::host::file;
 
@@ -11,30 +11,30 @@ const REMEDY: &str = "; needs read permission on the folder";
 
 /// `/var/log/containers`: `<pod>_<namespace>_<container>-<id>.log`.
 pub(super) fn of_containers(path: PathBuf) -> Directory {
-    names_in(path, |answer, name| {
+    names_in(path, |inventory, name| {
         if let Some((id, named)) = parse_container(name) {
-            answer.add(id, named);
+            inventory.add(id, named);
         }
     })
 }
 
 /// `/var/log/pods`: `<namespace>_<pod>_<uid>`.
 pub(super) fn of_pods(path: PathBuf) -> Directory {
-    names_in(path, |answer, name| {
+    names_in(path, |inventory, name| {
         if let Some((uid, pod)) = parse_pod(name) {
-            answer.add_pod(uid, pod);
+            inventory.add_pod(uid, pod);
         }
     })
 }
 
-fn names_in(path: PathBuf, take: fn(&mut Answer, &str)) -> Directory {
+fn names_in(path: PathBuf, add: fn(&mut Inventory, &str)) -> Directory {
     Directory::new(path.clone(), REMEDY, move || {
-        let mut answer = Answer::default();
-        // A container that was started again has a link for each time that is still kept.
+        let mut inventory = Inventory::default();
+        // A restarted container has one link per log that is still retained.
         for name in file::list_up_to(&path, 4 * MAX_ENTRIES)? {
-            take(&mut answer, &name);
+            add(&mut inventory, &name);
         }
-        Ok(answer)
+        Ok(inventory)
     })
 }
 
@@ -43,19 +43,19 @@ fn parse_container(name: &str) -> Option<(&str, Named)> {
     let name = name.strip_suffix(".log")?;
     let (names, id) = name.split_at_checked(name.len().checked_sub(ID)?)?;
     let is_id = id.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-    let (pod, namespace, container) = three(names.strip_suffix('-')?)?;
+    let (pod, namespace, container) = split_three(names.strip_suffix('-')?)?;
     let text = str::to_owned;
     let named = Named { pod: text(pod), namespace: text(namespace), container: text(container), ..Named::default() };
     is_id.then_some((id, named))
 }
 
 fn parse_pod(name: &str) -> Option<(&str, PodNamed)> {
-    let (namespace, pod, uid) = three(name)?;
+    let (namespace, pod, uid) = split_three(name)?;
     Some((uid, PodNamed { pod: pod.to_owned(), namespace: namespace.to_owned() }))
 }
 
-/// The three parts between underscores, which Kubernetes' names never hold.
-fn three(name: &str) -> Option<(&str, &str, &str)> {
+/// The three parts between underscores. Kubernetes names do not contain underscores.
+fn split_three(name: &str) -> Option<(&str, &str, &str)> {
     let mut parts = name.split('_').filter(|part| !part.is_empty());
     let three = (parts.next()?, parts.next()?, parts.next()?);
     (parts.next().is_none() && name.matches('_').count() == 2).then_some(three)
@@ -64,8 +64,8 @@ fn three(name: &str) -> Option<(&str, &str, &str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::collectors::container::names::source::FailureKind;
-    use crate::collectors::container::names::tests::block_on;
+    use crate::collectors::container::names::fake::block_on;
+    use crate::collectors::container::names::query::FailureKind;
 
     const ID: &str = "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae";
 
@@ -111,9 +111,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join(format!("p_n_c-{ID}.log")), "").unwrap();
         std::fs::write(folder.path().join("other"), "").unwrap();
-        let answer = block_on(async { of_containers(folder.path().to_owned()).ask().await }).unwrap();
-        assert_eq!(answer.containers.keys().collect::<Vec<_>>(), [ID]);
-        let absent = block_on(async { of_pods(folder.path().join("absent")).ask().await }).unwrap_err();
+        let inventory = block_on(async { of_containers(folder.path().to_owned()).query().await }).unwrap();
+        assert_eq!(inventory.containers.keys().collect::<Vec<_>>(), [ID]);
+        let absent = block_on(async { of_pods(folder.path().join("absent")).query().await }).unwrap_err();
         assert_eq!((absent.kind, absent.message.as_str()), (FailureKind::Absent, "not on this host"));
     }
 }

@@ -1,90 +1,144 @@
-//! What containers are called, which no cgroup tells: asked of runtimes, of Kubernetes and of log folders in the
-//! background, so that none of them ever delays a reading.
+//! Names of containers, which cgroups lack. They come from runtimes, Kubernetes and log folders. Queries run in the
+//! background and never delay a reading.
 //!
-//! Each source is asked at `names_interval`, and sooner when a container is running that nobody knows. It keeps its last
-//! good answer. Of what several tell, the best source's is taken, field by field ([`known`]).
+//! A source is queried when a container is new that it may know, and seldom otherwise ([`schedule`]): a query may start a
+//! runtime, and many nodes share an API server. The last successful result is retained. If several sources know a
+//! container, each field comes from the best source that has it ([`known`]).
 
 mod background;
+mod cluster;
 mod containerd;
 mod crio;
 mod directory;
 mod docker;
+#[cfg(test)]
+mod fake;
 mod http;
 mod json;
 mod known;
 mod kubernetes;
 mod labels;
 mod links;
+mod query;
+mod running;
+mod schedule;
 mod settings;
+mod shared;
+mod sizes;
 mod source;
+mod wanted;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use self::background::{Background, FIRST_WAIT, Shared};
+use self::background::{Background, FIRST_WAIT};
+pub(super) use self::running::Running;
 use self::settings::Settings;
+use self::shared::Shared;
+pub(super) use self::sizes::{Size, Sizes};
 use self::source::Source;
 use crate::config::{KeyInfo, Section};
-use crate::host::{Host, Timestamp};
+use crate::encode::Timestamp;
+use crate::host::Host;
 
-/// What is known of a container besides its cgroup. What no source told is empty.
+/// Names and status of a container. Unknown fields are empty.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Named {
-    /// The runtime's name for it, without Docker's leading slash.
+    /// Name in the runtime, without Docker's leading slash.
     pub(super) name: String,
-    /// The image, as whoever started the container named it.
+    /// Image, as specified when the container was created.
     pub(super) image: String,
-    /// The Kubernetes pod.
+    /// Kubernetes pod.
     pub(super) pod: String,
-    /// The pod's namespace.
+    /// Namespace of the pod.
     pub(super) namespace: String,
-    /// The container's name within its pod; a sandbox has none.
+    /// Name of the container in its pod. Empty for a sandbox.
     pub(super) container: String,
-    /// Whether it only holds a pod's namespaces.
+    /// Whether the container is a sandbox (pause container).
     pub(super) is_sandbox: bool,
-    /// The runtime's or the pod's labels that the setting `labels` lets through.
+    /// Labels of the runtime or the pod that match the setting `labels`.
     pub(super) labels: BTreeMap<String, String>,
-    /// `running`, `paused` and so on, in the source's words.
+    /// Status in the source, such as `running` or `paused`.
     pub(super) status: String,
-    /// When it was last started.
+    /// Last start.
     pub(super) started_at: Option<Timestamp>,
-    /// How often it was started again.
+    /// Number of restarts.
     pub(super) restart_count: Option<i64>,
-    /// Its first process, as the host numbers it.
+    /// PID of the first process in the host's PID namespace.
     pub(super) pid: Option<i64>,
-    /// Whether the kernel killed it for want of memory.
+    /// Whether the container was killed for lack of memory.
     pub(super) oom_killed: Option<bool>,
-    /// What it last ended with.
+    /// Last exit code.
     pub(super) exit_code: Option<i64>,
-    /// What its health check says, if it has one.
+    /// Last end, if it was an OOM kill.
+    pub(super) oom_end: Option<OomEnd>,
+    /// Health check status, if the container has one.
     pub(super) health: Option<Health>,
-    /// The host's name, as the engine knows it.
+    /// Host name in the engine.
     pub(super) engine_host: Option<Arc<str>>,
-    /// The engine's version.
+    /// Version of the engine.
     pub(super) server_version: Option<Arc<str>>,
 }
 
-/// What a container's health check says.
+/// End of a container that was killed for lack of memory.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct OomEnd {
+    /// ID of the container that ended. A restarted one has another on Kubernetes.
+    pub(super) container_id: String,
+    /// When it ended.
+    pub(super) at: Option<Timestamp>,
+}
+
+/// State of an engine. Unknown numbers are absent.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct EngineState {
+    /// Its host name.
+    pub(super) host: Arc<str>,
+    /// Its version.
+    pub(super) version: Arc<str>,
+    /// CPUs of the host.
+    pub(super) cpus: Option<i64>,
+    /// Memory of the host in bytes.
+    pub(super) memory_bytes: Option<i64>,
+    /// File descriptors in use by the engine; in debug mode only.
+    pub(super) file_descriptors: Option<i64>,
+    /// Goroutines of the engine; in debug mode only.
+    pub(super) goroutines: Option<i64>,
+    /// Subscribers to its events.
+    pub(super) event_listeners: Option<i64>,
+    /// Containers in any state.
+    pub(super) containers: Option<i64>,
+    /// Running containers.
+    pub(super) running: Option<i64>,
+    /// Stopped containers.
+    pub(super) stopped: Option<i64>,
+    /// Paused containers.
+    pub(super) paused: Option<i64>,
+    /// Images.
+    pub(super) images: Option<i64>,
+}
+
+/// Status of a health check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Health {
     /// The last check passed.
     Healthy,
     /// The checks fail.
     Unhealthy,
-    /// No check has passed yet, and it is still given time.
+    /// No check has passed yet, and the start period has not ended.
     Starting,
 }
 
-/// A pod's names.
+/// Names of a pod.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct PodNamed {
-    /// The pod.
+    /// Pod name.
     pub(super) pod: String,
     /// Its namespace.
     pub(super) namespace: String,
 }
 
-/// The names of containers and pods, kept current in the background from the first [`Names::begin`] until it is dropped.
+/// Names of containers and pods. Refreshed in the background from the first [`Names::begin`] until dropped.
 pub(super) struct Names {
     settings: Settings,
     shared: Arc<Shared>,
@@ -92,56 +146,77 @@ pub(super) struct Names {
 }
 
 impl Names {
-    /// The settings, in the collector's section.
+    /// Settings of the names in the collector's section.
     pub(super) const KEYS: &[KeyInfo] = settings::KEYS;
 
-    /// The names as the section's settings want them; nothing is asked yet.
-    pub(super) fn new(host: &Host, section: &mut Section<'_>) -> Names {
-        Names::from_settings(Settings::new(host, section))
+    /// Creates the names from the settings, with sizes if they are wanted. Starts no query.
+    pub(super) fn new(host: &Host, section: &mut Section<'_>, wants_sizes: bool) -> Names {
+        Names::from_settings(Settings { wants_sizes, ..Settings::new(host, section) })
     }
 
     fn from_settings(settings: Settings) -> Names {
         Names { shared: Arc::new(Shared::new(Vec::new(), settings.interval)), settings, background: None }
     }
 
-    /// Begins a reading. The first time, this starts the background and waits a moment for every source to have answered
-    /// once, so that output that is wanted once has names.
-    pub(super) fn begin(&mut self) {
-        if self.background.is_none() {
-            self.start();
-            self.shared.wait_for_all(FIRST_WAIT);
-        }
+    /// Whether [`begin`](Names::begin) was called.
+    pub(super) fn has_begun(&self) -> bool {
+        self.background.is_some()
     }
 
-    fn start(&mut self) {
+    /// Starts the background thread with the running containers, and waits until every source that may know one was
+    /// queried, at most [`FIRST_WAIT`], so that even a single reading has names.
+    pub(super) fn begin<'i>(&mut self, running: impl IntoIterator<Item = Running<'i>>) {
+        self.start(running);
+        self.shared.wait_for_all(FIRST_WAIT);
+    }
+
+    fn start<'i>(&mut self, running: impl IntoIterator<Item = Running<'i>>) {
         let sources = self.settings.sources();
-        self.shared = Arc::new(Shared::new(sources.iter().map(Source::place).collect(), self.settings.interval));
-        self.background = Some(Background::start(sources, self.shared.clone()));
+        self.shared = Arc::new(Shared::new(sources.iter().map(Source::location).collect(), self.settings.interval));
+        self.shared.want(running);
+        let sizes = sources.iter().enumerate().filter(|_| self.settings.wants_sizes);
+        let sizes = sizes.filter_map(|(rank, source)| Some((rank, source.sizes()?))).collect();
+        self.background = Some(Background::start(sources, sizes, self.settings.sizes_interval, self.shared.clone()));
     }
 
-    /// What is known of the container.
+    /// Names of the container.
     pub(super) fn container(&self, id: &str) -> Option<Arc<Named>> {
         self.shared.known().containers.get(id).cloned()
     }
 
-    /// What is known of the pod with this uid, with dashes; that of a static pod is the hash of its manifest, without.
+    /// File-system usage of containers and pods, from each source.
+    pub(super) fn sizes(&self) -> Vec<Arc<Sizes>> {
+        self.shared.sizes()
+    }
+
+    /// All containers that the sources list, by ID.
+    pub(super) fn containers(&self) -> Vec<(String, Arc<Named>)> {
+        self.shared.known().containers.iter().map(|(id, named)| (id.clone(), named.clone())).collect()
+    }
+
+    /// States of the engines that respond.
+    pub(super) fn engines(&self) -> Vec<Arc<EngineState>> {
+        self.shared.known().engines.clone()
+    }
+
+    /// Names of the pod with this UID, with dashes. For a static pod the UID is the hash of its manifest, without
+    /// dashes.
     pub(super) fn pod(&self, uid: &str) -> Option<Arc<PodNamed>> {
         self.shared.known().pods.get(uid).cloned()
     }
 
-    /// Changes whenever what is known changes.
+    /// Changes with each change of the names.
     pub(super) fn generation(&self) -> u64 {
         self.shared.known().generation
     }
 
-    /// Tells which running containers are unknown, all of them, at each reading. When a new one is among them, the
-    /// sources are asked at once, and as long as one does not know it, again after pauses that double up to the regular
-    /// ones.
-    pub(super) fn want<'i>(&self, ids: impl IntoIterator<Item = &'i str>) {
-        self.shared.want(ids);
+    /// Sets all running containers, at each reading. A new one triggers queries at once. As long as no source has it,
+    /// those that may know it are queried again after delays that double up to an hour.
+    pub(super) fn want<'i>(&self, running: impl IntoIterator<Item = Running<'i>>) {
+        self.shared.want(running);
     }
 
-    /// Asks each source once, now, and says in a line of each what it answers.
+    /// Queries each source once. Returns one line per source.
     pub(super) fn report(&mut self) -> Vec<String> {
         background::report(self.settings.sources())
     }

@@ -1,71 +1,82 @@
-//! The settings, in the collector's section.
+//! Settings of the names in the collector's section.
 
+use std::net::Ipv6Addr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::Url;
 
+use super::cluster::Cluster;
 use super::crio::Crio;
 use super::docker::Docker;
-use super::kubernetes::{self, Kubernetes};
+use super::kubernetes;
 use super::labels::Labels;
-use super::source::Source;
+use super::source::{Source, SourceKind};
 use super::{containerd, links};
-use crate::config::{Key, KeyInfo, Section};
+use crate::client;
+use crate::config::{Key, KeyInfo, Section, has_credentials};
 use crate::host::Host;
 
 const LOG_LINKS: Key<String> = Key::new(
     "log_links",
     "\"/var/log/containers\"",
-    "The folder of the kubelet's links to containers' logs, whose names tell pod, namespace and container; empty: not read.",
+    "The kubelet's folder of links to container logs, whose names contain pod, namespace and container; not read if empty.",
 );
 const LOG_PODS: Key<String> = Key::new(
     "log_pods",
     "\"/var/log/pods\"",
-    "The folder of the kubelet's log folders, whose names tell pods and namespaces; empty: not read.",
+    "The kubelet's folder of pod logs, whose names contain pods and namespaces; not read if empty.",
 );
 const DOCKER_SOCKETS: Key<Vec<String>> = Key::new(
     "docker_sockets",
     r#"["/run/docker.sock", "/run/podman/podman.sock"]"#,
-    "Sockets of Docker or of what answers like it. Who may connect to Docker's may do anything on the host.",
+    "Sockets of Docker or compatible engines. Access to Docker's socket is equivalent to root on the host.",
 );
 const CONTAINERD_TASKS: Key<Vec<String>> = Key::new(
     "containerd_tasks",
     r#"["/run/containerd/io.containerd.runtime.v2.task", "/run/k3s/containerd/io.containerd.runtime.v2.task"]"#,
-    "Folders of containerd's tasks; reading them takes root or CAP_DAC_READ_SEARCH.",
+    "Folders of containerd's tasks; reading them needs root or CAP_DAC_READ_SEARCH.",
 );
 const CRIO_SOCKET: Key<String> =
-    Key::new("crio_socket", "\"/run/crio/crio.sock\"", "CRI-O's socket; empty: not asked.");
-const KUBELET_URL: Key<String> =
-    Key::optional("kubelet_url", "The kubelet that is asked for its pods, such as \"https://127.0.0.1:10250\".");
+    Key::new("crio_socket", "\"/run/crio/crio.sock\"", "CRI-O's socket; not queried if empty.");
+const KUBELET_URL: Key<String> = Key::optional(
+    "kubelet_url",
+    "URL of the kubelet to query for pods, such as \"https://127.0.0.1:10250\"; an IPv6 address may lack its brackets; needs `get` on nodes/pods.",
+);
 const KUBELET_INSECURE: Key<bool> = Key::new(
     "kubelet_insecure",
     "false",
-    "Trust any certificate of the kubelet's, also one it signed itself. Anybody on the way can then take the token.",
+    "Accept any certificate of the kubelet, even a self-signed one. An attacker in the middle can then read the token.",
 );
 const KUBERNETES_URL: Key<String> = Key::optional(
     "kubernetes_url",
-    "The API server that is asked for the node's pods, such as \"https://kubernetes.default.svc\".",
+    "URL of the API server to query for the node's pods, such as \"https://kubernetes.default.svc\"; only if the kubelet does not answer, if both are set; needs `list` on pods.",
 );
 const KUBERNETES_NODE: Key<String> =
-    Key::optional("kubernetes_node", "The node's name for the API server; the host's name if absent.");
+    Key::optional("kubernetes_node", "Name of the node in the API server; the host name if absent.");
 const KUBERNETES_TOKEN_FILE: Key<String> = Key::new(
     "kubernetes_token_file",
     "\"/var/run/secrets/kubernetes.io/serviceaccount/token\"",
-    "The token for the kubelet and the API server, read at each request; none is sent if there is no such file.",
+    "File with the token for the kubelet and the API server, read at each request; no token is sent without the file.",
 );
 const KUBERNETES_CA_FILE: Key<String> = Key::new(
     "kubernetes_ca_file",
     "\"/var/run/secrets/kubernetes.io/serviceaccount/ca.crt\"",
-    "The certificates that the kubelet and the API server are checked against; the system's if there is no such file.",
+    "CA certificates for the kubelet and the API server; the system's without the file.",
 );
 const LABELS: Key<Vec<String>> =
-    Key::new("labels", "[]", "Globs of the containers' and pods' labels that are taken over; none, by default.");
+    Key::new("labels", "[]", "Globs of the container and pod labels to keep; none by default.");
 const NAMES_INTERVAL: Key<Duration> = Key::new(
     "names_interval",
     "\"30s\"",
-    "How often names are asked for; when a new container is running, they are asked for at once.",
+    "How often Docker is queried for what changes while a container runs, such as its health; other sources every 20 intervals. A new container triggers a query at once.",
+);
+
+const SIZES_INTERVAL: Key<Duration> = Key::new(
+    "sizes_interval",
+    "\"5m\"",
+    "How often Docker and the kubelet are queried for the file-system usage of containers, if the set `disk` is on. Docker walks all files of the writable layers: at most for a twentieth of the time. The kubelet requires `get` on nodes/stats.",
 );
 
 pub(super) const KEYS: &[KeyInfo] = &[
@@ -82,58 +93,96 @@ pub(super) const KEYS: &[KeyInfo] = &[
     KUBERNETES_CA_FILE.info(),
     LABELS.info(),
     NAMES_INTERVAL.info(),
+    SIZES_INTERVAL.info(),
 ];
 
-/// Which sources are asked, how often, and for which labels. The paths are as Taffrail sees them.
+/// Which sources to query, how often, and for which labels. Paths are as Taffrail sees them.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Settings {
+    /// The kubelet and the API server, best first.
     pub(super) kubernetes: Vec<kubernetes::Settings>,
-    pub(super) docker_sockets: Vec<PathBuf>,
-    pub(super) crio_socket: Option<PathBuf>,
-    pub(super) containerd_tasks: Vec<PathBuf>,
-    pub(super) log_links: Option<PathBuf>,
-    pub(super) log_pods: Option<PathBuf>,
+    pub(super) docker_sockets: Paths,
+    pub(super) crio_socket: Paths,
+    pub(super) containerd_tasks: Paths,
+    pub(super) log_links: Paths,
+    pub(super) log_pods: Paths,
     pub(super) labels: Arc<Labels>,
     pub(super) interval: Duration,
+    pub(super) sizes_interval: Duration,
+    /// Whether to query sizes.
+    pub(super) wants_sizes: bool,
+}
+
+/// Paths of sources of one kind.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Paths {
+    pub(super) all: Vec<PathBuf>,
+    /// Whether they are the default.
+    pub(super) is_default: bool,
+}
+
+impl Paths {
+    fn new(given: Option<Vec<String>>, default: impl FnOnce() -> Vec<String>, host: &Host) -> Paths {
+        let is_default = given.is_none();
+        let paths = given.unwrap_or_else(default).into_iter().filter(|path| !path.is_empty());
+        // As in DOCKER_HOST.
+        let path = |path: String| path.strip_prefix("unix://").map_or(path.clone(), str::to_owned);
+        Paths { all: paths.map(|given| host.root_path(path(given))).collect(), is_default }
+    }
+
+    fn sources<'p>(&'p self, kind: impl Fn(PathBuf) -> SourceKind + 'p) -> impl Iterator<Item = Source> + 'p {
+        self.all.iter().map(move |path| Source { kind: kind(path.clone()), is_optional: self.is_default })
+    }
 }
 
 impl Settings {
     pub(super) fn new(host: &Host, section: &mut Section<'_>) -> Settings {
-        let on_host = |path: String| (!path.is_empty()).then(|| host.root_path(path));
-        let all_on_host = |paths: Vec<String>| paths.into_iter().filter_map(on_host).collect();
+        let kubernetes = kubernetes_settings(host, section);
+        let (labels, interval) = (labels(section), section.above_zero(&NAMES_INTERVAL));
+        let sizes_interval = section.above_zero(&SIZES_INTERVAL);
+        let list = |section: &mut Section<'_>, key: &Key<Vec<String>>| {
+            Paths::new(section.optional(key), || key.default(), host)
+        };
+        let (docker_sockets, containerd_tasks) = (list(section, &DOCKER_SOCKETS), list(section, &CONTAINERD_TASKS));
+        let mut one =
+            |key: &Key<String>| Paths::new(section.optional(key).map(|path| vec![path]), || vec![key.default()], host);
+        let (crio_socket, log_links, log_pods) = (one(&CRIO_SOCKET), one(&LOG_LINKS), one(&LOG_PODS));
         Settings {
-            kubernetes: kubernetes_settings(host, section),
-            docker_sockets: all_on_host(section.get(&DOCKER_SOCKETS)),
-            crio_socket: on_host(section.get(&CRIO_SOCKET)),
-            containerd_tasks: all_on_host(section.get(&CONTAINERD_TASKS)),
-            log_links: on_host(section.get(&LOG_LINKS)),
-            log_pods: on_host(section.get(&LOG_PODS)),
-            labels: labels(section),
-            interval: section.above_zero(&NAMES_INTERVAL),
+            kubernetes,
+            docker_sockets,
+            crio_socket,
+            containerd_tasks,
+            log_links,
+            log_pods,
+            labels,
+            interval,
+            sizes_interval,
+            wants_sizes: false,
         }
     }
 
-    /// The sources, best first.
+    /// Creates the sources, best first.
     pub(super) fn sources(&self) -> Vec<Source> {
         let labels = || self.labels.clone();
-        let kubernetes = self.kubernetes.iter().map(|one| Source::Kubernetes(Kubernetes::new(one.clone(), labels())));
-        let docker = self.docker_sockets.iter().map(|path| Source::Docker(Docker::new(path.clone(), labels())));
-        let crio = self.crio_socket.iter().map(|path| Source::Crio(Crio::new(path.clone(), labels())));
-        let containerd = self.containerd_tasks.iter().map(|path| Source::Directory(containerd::source(path.clone())));
-        let links = self.log_links.iter().map(|path| Source::Directory(links::of_containers(path.clone())));
-        let pods = self.log_pods.iter().map(|path| Source::Directory(links::of_pods(path.clone())));
-        kubernetes.chain(docker).chain(crio).chain(containerd).chain(links).chain(pods).collect()
+        let cluster = || SourceKind::Kubernetes(Cluster::new(&self.kubernetes, &self.labels));
+        let kubernetes = (!self.kubernetes.is_empty()).then(|| Source { kind: cluster(), is_optional: false });
+        let docker = self.docker_sockets.sources(|path| SourceKind::Docker(Docker::new(path, labels())));
+        let crio = self.crio_socket.sources(|path| SourceKind::Crio(Crio::new(path, labels())));
+        let tasks = self.containerd_tasks.sources(|path| SourceKind::Tasks(containerd::source(path)));
+        let links = self.log_links.sources(|path| SourceKind::Links(links::of_containers(path)));
+        let pods = self.log_pods.sources(|path| SourceKind::Pods(links::of_pods(path)));
+        kubernetes.into_iter().chain(docker).chain(crio).chain(tasks).chain(links).chain(pods).collect()
     }
 }
 
 fn labels(section: &mut Section<'_>) -> Arc<Labels> {
-    // A filter of no globs wants everything; here, no globs are no labels.
+    // A filter without globs matches everything. Here it must match nothing.
     let are_wanted = !section.get(&LABELS).is_empty();
     let filter = section.globs(&LABELS);
     Arc::new(Labels::new(are_wanted.then_some(filter)))
 }
 
-/// The kubelet and the API server, as far as they have a URL.
+/// Settings of the kubelet and the API server, if their URLs are set.
 fn kubernetes_settings(host: &Host, section: &mut Section<'_>) -> Vec<kubernetes::Settings> {
     let insecure = section.get(&KUBELET_INSECURE);
     let node = section.optional(&KUBERNETES_NODE).unwrap_or_default();
@@ -150,18 +199,54 @@ fn kubernetes_settings(host: &Host, section: &mut Section<'_>) -> Vec<kubernetes
     all
 }
 
-/// A file of Taffrail's own, not of the host's.
+/// A file in Taffrail's own file system, not below the host root.
 fn file(path: String) -> Option<PathBuf> {
     (!path.is_empty()).then(|| PathBuf::from(path))
 }
 
 fn url(section: &mut Section<'_>, key: &Key<String>) -> Option<Url> {
     let text = section.optional(key).filter(|text| !text.is_empty())?;
-    match Url::parse(text.trim_end_matches('/')) {
+    // The kubelet's port without TLS.
+    let scheme = if text.ends_with(":10255") { "http" } else { "https" };
+    match Url::parse(&with_brackets(&client::completed(text.trim_end_matches('/'), scheme))) {
+        Ok(url) if has_credentials(&url) => {
+            section.wrong(key.info().name, "expected a URL without credentials; kubernetes_token_file has a token");
+            None
+        }
         Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() && url.query().is_none() => Some(url),
         _ => {
             section.wrong(key.info().name, "expected a URL such as \"https://127.0.0.1:10250\", found something else");
             None
+        }
+    }
+}
+
+/// Adds the brackets that an IPv6 address lacks, as in `https://fd00::1:10250`: Kubernetes gives a pod the node's address
+/// without them.
+fn with_brackets(url: &str) -> String {
+    let (scheme, behind) = url.split_once("://").unwrap_or_default();
+    let (authority, path) = behind.split_at(behind.find('/').unwrap_or(behind.len()));
+    match authority.rsplit_once(':') {
+        Some((host, port)) if host.parse::<Ipv6Addr>().is_ok() => format!("{scheme}://[{host}]:{port}{path}"),
+        _ => url.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_ipv6_address_needs_no_brackets() {
+        for (given, expected) in [
+            ("https://fd00::1:10250", "https://[fd00::1]:10250"),
+            ("http://::1:10255/a:b", "http://[::1]:10255/a:b"),
+            ("https://[fd00::1]:10250", "https://[fd00::1]:10250"),
+            ("https://10.0.0.1:10250", "https://10.0.0.1:10250"),
+            ("https://node-1:10250/p", "https://node-1:10250/p"),
+            ("kubelet", "kubelet"),
+        ] {
+            assert_eq!(with_brackets(given), expected);
         }
     }
 }

@@ -1,139 +1,142 @@
-//! What all sources have in common: what they are asked, and what they answer.
+//! The sources of names.
 
-use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
+use super::cluster::Cluster;
 use super::crio::Crio;
 use super::directory::Directory;
 use super::docker::Docker;
-use super::kubernetes::Kubernetes;
-use super::{Named, PodNamed};
+use super::query::{Failure, Inventory, Query};
+use super::running::Container;
+use super::sizes::SizeSource;
 
-/// How many containers, and how many pods, are taken from one source.
-pub(super) const MAX_ENTRIES: usize = 20_000;
-/// How long an identifier may be; those of runtimes have 64 digits.
-pub(super) const MAX_ID: usize = 256;
-/// How long one request to a source, or one walk through its folder, may take.
-pub(super) const TIMEOUT: Duration = Duration::from_secs(5);
+/// A source of names.
+pub(super) struct Source {
+    pub(super) kind: SourceKind,
+    /// Whether the user has not asked for it. It may be absent or refuse without a warning.
+    pub(super) is_optional: bool,
+}
 
-/// Somebody who knows names.
-pub(super) enum Source {
-    Kubernetes(Kubernetes),
+/// What the source is.
+pub(super) enum SourceKind {
+    /// The kubelet or the API server.
+    Kubernetes(Cluster),
     Docker(Docker),
     Crio(Crio),
-    /// containerd's tasks, and log folders.
-    Directory(Directory),
-}
-
-/// What a source is asked.
-#[derive(Debug, Default)]
-pub(super) struct Question {
-    /// Running containers that nobody knows, or that became known a short while ago.
-    pub(super) wanted: HashSet<String>,
-    /// Whether also what is known already is to be asked for again.
-    pub(super) is_regular: bool,
-}
-
-/// What a source knows.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Answer {
-    /// Containers by identifier.
-    pub(super) containers: HashMap<String, Named>,
-    /// Pods by uid.
-    pub(super) pods: HashMap<String, PodNamed>,
-    /// Whether the source was cut short, and is to be asked on soon.
-    pub(super) is_partial: bool,
-}
-
-impl Answer {
-    /// Adds a container, if something is known of it.
-    pub(super) fn add(&mut self, id: &str, named: Named) {
-        let is_sound = !id.is_empty() && id.len() <= MAX_ID;
-        if is_sound && self.containers.len() < MAX_ENTRIES && named != Named::default() {
-            self.containers.insert(id.to_owned(), named);
-        }
-    }
-
-    /// Adds a pod, if its name is known.
-    pub(super) fn add_pod(&mut self, uid: &str, pod: PodNamed) {
-        let is_sound = !uid.is_empty() && uid.len() <= MAX_ID;
-        if is_sound && self.pods.len() < MAX_ENTRIES && !pod.pod.is_empty() {
-            self.pods.insert(uid.to_owned(), pod);
-        }
-    }
-}
-
-/// Why a source does not answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Failure {
-    pub(super) kind: FailureKind,
-    /// What is wrong, and what helps, without the source's place.
-    pub(super) message: String,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum FailureKind {
-    /// The host has no such source.
-    Absent,
-    /// The source answered with this HTTP status.
-    Status(u16),
-    /// Anything else.
-    Other,
-}
-
-impl Failure {
-    pub(super) fn absent() -> Failure {
-        Failure { kind: FailureKind::Absent, message: "not on this host".to_owned() }
-    }
-
-    pub(super) fn other(message: impl Into<String>) -> Failure {
-        Failure { kind: FailureKind::Other, message: message.into() }
-    }
+    /// containerd's tasks.
+    Tasks(Directory),
+    /// Links to the logs of containers.
+    Links(Directory),
+    /// Logs of pods.
+    Pods(Directory),
 }
 
 impl Source {
-    /// Where it is asked.
-    pub(super) fn place(&self) -> String {
-        match self {
-            Source::Kubernetes(source) => source.place(),
-            Source::Docker(source) => source.place(),
-            Source::Crio(source) => source.place(),
-            Source::Directory(source) => source.place(),
+    /// Socket, folder or URL.
+    pub(super) fn location(&self) -> String {
+        match &self.kind {
+            SourceKind::Kubernetes(source) => source.location(),
+            SourceKind::Docker(source) => source.location(),
+            SourceKind::Crio(source) => source.location(),
+            SourceKind::Tasks(source) | SourceKind::Links(source) | SourceKind::Pods(source) => source.location(),
         }
     }
 
-    /// Whether it is asked for one container after the other, and not for all at once.
-    pub(super) fn asks_for_each(&self) -> bool {
-        matches!(self, Source::Crio(_))
+    /// Whether each container needs a request of its own.
+    pub(super) fn queries_each(&self) -> bool {
+        matches!(self.kind, SourceKind::Crio(_))
     }
 
-    /// The shortest pause between two questions.
-    pub(super) fn shortest_pause(&self) -> Duration {
-        match self {
-            // Many nodes share one, and kubelets take about a second to tell of a new container.
-            Source::Kubernetes(_) => Duration::from_secs(1),
+    /// Whether containers have details that are queried only after a change.
+    pub(super) fn has_details(&self) -> bool {
+        matches!(self.kind, SourceKind::Docker(_))
+    }
+
+    /// Whether the source may list pods of other hosts.
+    pub(super) fn lists_other_hosts(&self) -> bool {
+        matches!(self.kind, SourceKind::Kubernetes(_))
+    }
+
+    /// Whether the source may know the container.
+    pub(super) fn may_know(&self, container: &Container) -> bool {
+        let (is_in_pod, runtime) = (!container.pod_uid.is_empty(), container.runtime);
+        match &self.kind {
+            SourceKind::Docker(source) if container.is_rootless && !source.is_rootless() => false,
+            SourceKind::Docker(source) if source.is_podman() => {
+                runtime == "podman" || (runtime.is_empty() && !is_in_pod)
+            }
+            SourceKind::Docker(_) => matches!(runtime, "docker" | "") || (runtime == "containerd" && !is_in_pod),
+            SourceKind::Crio(_) => matches!(runtime, "cri-o" | ""),
+            SourceKind::Tasks(_) => matches!(runtime, "containerd" | ""),
+            SourceKind::Kubernetes(_) | SourceKind::Links(_) => is_in_pod || runtime.is_empty(),
+            SourceKind::Pods(_) => is_in_pod,
+        }
+    }
+
+    /// Whether the inventory of the source has the container, or the pod that the source knows it by.
+    pub(super) fn has(&self, inventory: &Inventory, id: &str, container: &Container) -> bool {
+        match self.kind {
+            SourceKind::Pods(_) => inventory.pods.contains_key(&container.pod_uid),
+            _ => inventory.containers.contains_key(id),
+        }
+    }
+
+    /// Whether the source knows the sandboxes of pods.
+    pub(super) fn lists_sandboxes(&self) -> bool {
+        !matches!(self.kind, SourceKind::Kubernetes(_) | SourceKind::Links(_))
+    }
+
+    /// Whether the source is known to run, even without a running container. A query could start any other.
+    pub(super) fn runs_without_containers(&self) -> bool {
+        matches!(&self.kind, SourceKind::Docker(source) if source.has_pid_file())
+    }
+
+    /// Where the sizes of its containers come from.
+    pub(super) fn sizes(&self) -> Option<SizeSource> {
+        match &self.kind {
+            SourceKind::Kubernetes(source) => source.kubelet().map(SizeSource::Kubelet),
+            SourceKind::Docker(source) => Some(source.sizes()),
+            _ => None,
+        }
+    }
+
+    /// Minimum delay between two queries.
+    pub(super) fn min_delay(&self) -> Duration {
+        match self.kind {
+            // Many nodes share an API server, and a kubelet reports a new container after about a second.
+            SourceKind::Kubernetes(_) => Duration::from_secs(1),
             _ => Duration::from_millis(100),
         }
     }
 
-    /// Everything that it knows.
-    ///
-    /// # Errors
-    /// Why it does not answer.
-    pub(super) async fn ask(&mut self, question: &Question) -> Result<Answer, Failure> {
-        match self {
-            Source::Kubernetes(source) => source.ask().await,
-            Source::Docker(source) => source.ask().await,
-            Source::Crio(source) => source.ask(question).await,
-            Source::Directory(source) => source.ask().await,
+    /// How often the source is queried while no container is new. Docker runs anyway and reports the health of
+    /// containers. Elsewhere only labels change, a query of Podman may start it, and many nodes share an API server.
+    pub(super) fn refresh_interval(&self, interval: Duration) -> Duration {
+        const SELDOM: u32 = 20;
+        match &self.kind {
+            SourceKind::Docker(source) if !source.is_podman() => interval,
+            _ => interval.saturating_mul(SELDOM),
         }
     }
 
-    /// What an answer holds, in a few words.
-    pub(super) fn describe(&self, answer: &Answer) -> String {
+    /// Queries the source.
+    ///
+    /// # Errors
+    /// Why the query failed.
+    pub(super) async fn query(&mut self, query: &Query) -> Result<Inventory, Failure> {
+        match &mut self.kind {
+            SourceKind::Kubernetes(source) => source.query(query).await,
+            SourceKind::Docker(source) => source.query(query).await,
+            SourceKind::Crio(source) => source.query(query).await,
+            SourceKind::Tasks(source) | SourceKind::Links(source) | SourceKind::Pods(source) => source.query().await,
+        }
+    }
+
+    /// Short summary of a result.
+    pub(super) fn describe(&self, inventory: &Inventory) -> String {
         let count = |number: usize, what: &str| format!("{number} {what}{}", if number == 1 { "" } else { "s" });
-        match (self, answer.containers.len(), answer.pods.len()) {
-            (Source::Crio(_), ..) => "answers; it is asked for each container".to_owned(),
+        match (&self.kind, inventory.containers.len(), inventory.pods.len()) {
+            (SourceKind::Crio(_), ..) => "answers; it is asked for each container".to_owned(),
             (_, containers, 0) => count(containers, "container"),
             (_, 0, pods) => count(pods, "pod"),
             (_, containers, pods) => format!("{}, {}", count(containers, "container"), count(pods, "pod")),

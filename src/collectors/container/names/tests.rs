@@ -1,172 +1,39 @@
-//! The sources together, and servers to ask.
+//! Tests of the sources together.
 
-use std::collections::HashMap;
-use std::io::{BufRead, BufReader, Write};
-use std::net::TcpListener;
-use std::os::unix::net::UnixListener;
-use std::path::Path;
-use std::sync::mpsc::{self, Receiver, Sender};
-use std::sync::{Arc, Mutex};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use super::directory::Directory;
-use super::settings::{KEYS, Settings};
-use super::source::{Answer, Source};
+use super::fake::{Served, Server, block_on, id};
+use super::query::Inventory;
+use super::settings::{KEYS, Paths, Settings};
+use super::source::{Source, SourceKind};
 use super::*;
 use crate::config::Document;
 use crate::host::{Host, Roots};
 
-pub(super) fn block_on<F: Future>(future: F) -> F::Output {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
-}
-
-/// An identifier of 64 digits.
-pub(super) fn id(digit: char) -> String {
-    digit.to_string().repeat(64)
-}
-
-/// What a served path is answered with.
-#[derive(Clone)]
-pub(super) enum Served {
-    Json(String),
-    Status(u16),
-    /// Nothing, as long as the client waits.
-    Hang,
-    /// Bytes without end.
-    Endless,
-}
-
-/// A server whose answers can be changed; what it has no answer for, it does not know (404).
-#[derive(Clone, Default)]
-pub(super) struct Server {
-    answers: Arc<Mutex<HashMap<String, Served>>>,
-    /// Path, and what stood in `Authorization`.
-    requests: Arc<Mutex<Vec<(String, String)>>>,
-    /// A connection's sender is dropped when it is closed by the client.
-    connections: Arc<Mutex<Vec<Receiver<()>>>>,
-}
-
-impl Server {
-    pub(super) fn unix(socket: &Path) -> Server {
-        let (server, listener) = (Server::default(), UnixListener::bind(socket).unwrap());
-        let served = server.clone();
-        thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let reader = BufReader::new(stream.try_clone().unwrap());
-                served.clone().serve(reader, stream);
-            }
-        });
-        server
-    }
-
-    /// The server, and its URL.
-    pub(super) fn tcp() -> (Server, String) {
-        let (server, listener) = (Server::default(), TcpListener::bind("127.0.0.1:0").unwrap());
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let served = server.clone();
-        thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let reader = BufReader::new(stream.try_clone().unwrap());
-                served.clone().serve(reader, stream);
-            }
-        });
-        (server, url)
-    }
-
-    fn serve(self, reader: impl BufRead + Send + 'static, writer: impl Write + Send + 'static) {
-        let (open, closed) = mpsc::channel();
-        self.connections.lock().unwrap().push(closed);
-        thread::spawn(move || self.serve_connection(reader, writer, &open));
-    }
-
-    fn serve_connection(&self, mut reader: impl BufRead, mut writer: impl Write, _open: &Sender<()>) {
-        while let Some((path, authorization)) = read_request(&mut reader) {
-            let written = match self.served(path, authorization) {
-                Served::Json(body) => writer.write_all(response(200, &body).as_bytes()),
-                Served::Status(status) => writer.write_all(response(status, "").as_bytes()),
-                Served::Hang => reader.read(&mut [0]).map(drop),
-                Served::Endless => {
-                    let _ = writer.write_all(b"HTTP/1.1 200 OK\r\n\r\n");
-                    while writer.write_all(&[b'['; 1 << 16]).is_ok() {}
-                    return;
-                }
-            };
-            if written.is_err() {
-                return;
-            }
-        }
-    }
-
-    /// Serves one request on a connection that cannot be split.
-    pub(super) fn serve_once<S: std::io::Read + Write>(&self, stream: &mut BufReader<S>) {
-        let Some((path, authorization)) = read_request(stream) else { return };
-        if let Served::Json(body) = self.served(path, authorization) {
-            let _ = stream.get_mut().write_all(response(200, &body).as_bytes());
-        }
-    }
-
-    fn served(&self, path: String, authorization: String) -> Served {
-        let answer = self.answers.lock().unwrap().get(&path).cloned();
-        self.requests.lock().unwrap().push((path, authorization));
-        answer.unwrap_or(Served::Status(404))
-    }
-
-    pub(super) fn answer(&self, path: &str, served: Served) {
-        self.answers.lock().unwrap().insert(path.to_owned(), served);
-    }
-
-    pub(super) fn json(&self, path: &str, body: impl Into<String>) {
-        self.answer(path, Served::Json(body.into()));
-    }
-
-    /// The paths that were asked for.
-    pub(super) fn paths(&self) -> Vec<String> {
-        self.requests.lock().unwrap().iter().map(|(path, _)| path.clone()).collect()
-    }
-
-    /// What stood in `Authorization` each time.
-    pub(super) fn authorizations(&self) -> Vec<String> {
-        self.requests.lock().unwrap().iter().map(|(_, authorization)| authorization.clone()).collect()
-    }
-
-    fn has_open_connections(&self) -> bool {
-        let connections = self.connections.lock().unwrap();
-        connections.iter().any(|closed| closed.try_recv() == Err(mpsc::TryRecvError::Empty))
-    }
-
-    /// A container that Docker lists by this name.
-    fn docker_container(&self, id: &str, name: &str) {
-        self.json("/containers/json", format!(r#"[{{"Id": "{id}", "Names": ["/{name}"], "State": "running"}}]"#));
-    }
-}
-
-fn response(status: u16, body: &str) -> String {
-    format!("HTTP/1.1 {status} X\r\nServer: Test/1\r\nContent-Length: {}\r\n\r\n{body}", body.len())
-}
-
-fn read_request(reader: &mut impl BufRead) -> Option<(String, String)> {
-    let mut lines = reader.lines().map_while(Result::ok);
-    let path = lines.next()?.split(' ').nth(1)?.to_owned();
-    let mut authorization = String::new();
-    for line in lines.take_while(|line| !line.is_empty()) {
-        if let Some((name, value)) = line.split_once(": ")
-            && name.eq_ignore_ascii_case("authorization")
-        {
-            value.clone_into(&mut authorization);
-        }
-    }
-    Some((path, authorization))
-}
-
-/// Names without a source, which are asked for once a day.
+/// Settings without sources, with an interval of a day.
 fn settings() -> Settings {
     Settings { interval: Duration::from_secs(86_400), ..Settings::default() }
 }
 
+/// Paths that the user has set.
+fn given(paths: impl IntoIterator<Item = PathBuf>) -> Paths {
+    Paths { all: paths.into_iter().collect(), is_default: false }
+}
+
+/// A container that any runtime may have.
+fn running(id: &str) -> Running<'_> {
+    Running { id, ..Running::default() }
+}
+
+/// Starts the names while the container a runs.
 fn start(settings: Settings) -> Names {
     let mut names = Names::from_settings(settings);
-    names.start();
+    names.start([running(&id('a'))]);
     names
 }
 
@@ -201,12 +68,11 @@ fn all_settings_are_taken_and_paths_are_the_hosts() {
             crate::config::Section::check(&document, |section| Settings::new(&Host::live(roots.clone()), section));
         checked.map_err(|problems| problems.lines().collect::<Vec<_>>())
     };
-    let places: Vec<String> = settings(text).unwrap().sources().iter().map(Source::place).collect();
+    let locations: Vec<String> = settings(text).unwrap().sources().iter().map(Source::location).collect();
     assert_eq!(
-        places,
+        locations,
         [
-            "https://127.0.0.1:10250",
-            "https://api",
+            "https://127.0.0.1:10250 or https://api",
             "/host/run/d.sock",
             "/host/run/crio/crio.sock",
             "/host/run/containerd/io.containerd.runtime.v2.task",
@@ -214,7 +80,12 @@ fn all_settings_are_taken_and_paths_are_the_hosts() {
             "/host/var/log/pods",
         ]
     );
-    assert_eq!(settings("").unwrap().sources().len(), 7);
+    let optional = |text: &str| {
+        let sources = settings(text).unwrap().sources();
+        (sources.len(), sources.iter().filter(|source| source.is_optional).count())
+    };
+    assert_eq!(optional(""), (7, 7), "the user has asked for none");
+    assert_eq!(optional(text), (6, 4));
     let wrong = settings("kubelet_url = 'kubelet'\nlabels = ['[']\nnames_interval = '0s'").unwrap_err();
     assert_eq!(wrong.len(), 3, "{wrong:?}");
     assert!(!KEYS.is_empty() && KEYS.len() == Names::KEYS.len());
@@ -226,9 +97,9 @@ fn nothing_is_asked_before_the_first_reading() {
     let socket = folder.path().join("d.sock");
     let server = Server::unix(&socket);
     server.docker_container(&id('a'), "web");
-    let mut names = Names::from_settings(Settings { docker_sockets: vec![socket], ..settings() });
+    let mut names = Names::from_settings(Settings { docker_sockets: given([socket]), ..settings() });
     assert!(names.container(&id('a')).is_none() && server.paths().is_empty());
-    names.begin();
+    names.begin([running(&id('a'))]);
     until("the container is known", || name(&names, &id('a')).as_deref() == Some("web"));
     assert_ne!(names.generation(), 0);
 }
@@ -237,12 +108,13 @@ fn nothing_is_asked_before_the_first_reading() {
 fn a_source_that_hangs_delays_nobody_else() {
     let folder = tempfile::tempdir().unwrap();
     let [hanging, sound] = ["hanging.sock", "sound.sock"].map(|name| folder.path().join(name));
-    let (hangs, answers) = (Server::unix(&hanging), Server::unix(&sound));
-    hangs.answer("/containers/json", Served::Hang);
-    answers.docker_container(&id('a'), "web");
-    let mut names = start(Settings { docker_sockets: vec![hanging, sound], ..settings() });
+    let (hangs, responds) = (Server::unix(&hanging), Server::unix(&sound));
+    hangs.respond("/containers/json", Served::Hang);
+    responds.docker_container(&id('a'), "web");
+    let names = start(Settings { docker_sockets: given([hanging, sound]), ..settings() });
     until("the container is known", || name(&names, &id('a')).is_some());
-    names.begin();
+    names.want([running(&id('a'))]);
+    names.shared.wait_for_all(FIRST_WAIT);
     assert_eq!(hangs.paths().len(), 1, "it was asked, and has not answered");
 }
 
@@ -253,20 +125,22 @@ fn a_folder_that_hangs_is_walked_by_one_thread_and_delays_nobody_else() {
     let hanging = Directory::new("/dead".into(), "", move || {
         walked.send(()).unwrap();
         let _ = gate.recv();
-        let mut answer = Answer::default();
-        answer.add("late", Named { name: "late".into(), ..Named::default() });
-        Ok(answer)
+        let mut inventory = Inventory::default();
+        inventory.add("late", Named { name: "late".into(), ..Named::default() });
+        Ok(inventory)
     });
     let quick = Directory::new("/alive".into(), "", || {
-        let mut answer = Answer::default();
-        answer.add("quick", Named { name: "quick".into(), ..Named::default() });
-        Ok(answer)
+        let mut inventory = Inventory::default();
+        inventory.add("quick", Named { name: "quick".into(), ..Named::default() });
+        Ok(inventory)
     });
     let shared = Arc::new(Shared::new(vec!["/dead".into(), "/alive".into()], Duration::from_millis(1)));
-    let sources = vec![Source::Directory(hanging), Source::Directory(quick)];
-    let background = Background::start(sources, shared.clone());
+    let source = |directory| Source { kind: SourceKind::Tasks(directory), is_optional: false };
+    let sources = vec![source(hanging), source(quick)];
+    shared.want(["quick"].map(running));
+    let background = Background::start(sources, Vec::new(), Duration::ZERO, shared.clone());
     until("the other is known", || shared.known().containers.contains_key("quick"));
-    shared.want(["late"]);
+    shared.want(["late"].map(running));
     walks.recv().unwrap();
     assert!(walks.try_recv().is_err(), "no second walk while the first hangs");
     drop(open);
@@ -278,7 +152,7 @@ fn a_folder_that_hangs_is_walked_by_one_thread_and_delays_nobody_else() {
 fn a_source_that_comes_back_is_found_and_one_that_fails_keeps_what_it_said() {
     let folder = tempfile::tempdir().unwrap();
     let socket = folder.path().join("d.sock");
-    let mut settings = Settings { docker_sockets: vec![socket.clone()], ..settings() };
+    let mut settings = Settings { docker_sockets: given([socket.clone()]), ..settings() };
     settings.interval = Duration::from_millis(100);
     let names = start(settings);
     names.shared.wait_for_all(Duration::from_secs(60));
@@ -287,7 +161,7 @@ fn a_source_that_comes_back_is_found_and_one_that_fails_keeps_what_it_said() {
     let server = Server::unix(&socket);
     server.docker_container(&id('a'), "web");
     until("it is found", || name(&names, &id('a')).is_some());
-    server.answer("/containers/json", Served::Status(500));
+    server.respond("/containers/json", Served::Status(500));
     let asked = server.paths().len();
     until("it has failed", || server.paths().len() > asked + 1);
     assert_eq!(name(&names, &id('a')).as_deref(), Some("web"));
@@ -302,13 +176,12 @@ fn what_is_wanted_is_asked_for_at_once_and_again_until_it_is_known() {
     let socket = folder.path().join("d.sock");
     let server = Server::unix(&socket);
     server.json("/containers/json", "[]");
-    let names = start(Settings { docker_sockets: vec![socket], ..settings() });
+    let names = start(Settings { docker_sockets: given([socket]), ..settings() });
     names.shared.wait_for_all(Duration::from_secs(60));
     let lists = || server.paths().iter().filter(|path| *path == "/containers/json").count();
     assert_eq!(lists(), 1);
-    names.want([id('a').as_str()]);
     until("it is asked again", || lists() >= 3);
-    // The runtime knows it later than the kernel; no reading comes in between.
+    // The runtime reports it later than the kernel, without a reading in between.
     server.docker_container(&id('a'), "web");
     until("it is known", || name(&names, &id('a')).is_some());
 }
@@ -321,25 +194,74 @@ fn sources_complete_each_other() {
     server.docker_container(&id('a'), "web");
     std::fs::create_dir(&links).unwrap();
     std::fs::write(links.join(format!("web-0_shop_app-{}.log", id('a'))), "").unwrap();
-    let names = start(Settings { docker_sockets: vec![socket], log_links: Some(links), ..settings() });
+    let names = start(Settings { docker_sockets: given([socket]), log_links: given([links]), ..settings() });
     until("both are known", || {
         names.container(&id('a')).is_some_and(|named| named.name == "web" && named.pod == "web-0")
     });
 }
 
 #[test]
+fn an_engine_has_a_state_while_it_has_a_container_or_a_pid_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("d.sock");
+    let server = Server::unix(&socket);
+    server.docker_container(&id('a'), "web");
+    server.json("/info", r#"{"NCPU": 2}"#);
+    let settings = || Settings { docker_sockets: given([socket.clone()]), ..settings() };
+    let names = start(settings());
+    until("the engine is known", || names.engines().len() == 1);
+    names.want([]);
+    until("nothing is asked any more, so it has no state", || names.engines().is_empty());
+    drop(names);
+
+    std::fs::write(folder.path().join("d.pid"), "7").unwrap();
+    let mut names = Names::from_settings(settings());
+    names.start([]);
+    until("it runs without containers", || names.engines().len() == 1);
+}
+
+#[test]
+fn sizes_come_in_the_background_and_a_slow_query_for_them_delays_no_names() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("d.sock");
+    let server = Server::unix(&socket);
+    server.docker_container(&id('a'), "web");
+    server.json("/info", "{}");
+    server.respond("/containers/json?size=1", Served::Hang);
+    let settings = || Settings {
+        docker_sockets: given([socket.clone()]),
+        sizes_interval: Duration::from_millis(10),
+        wants_sizes: true,
+        ..settings()
+    };
+    let asked = || server.paths().iter().any(|path| path.ends_with("size=1"));
+    let names = start(settings());
+    until("sizes are asked for", asked);
+    server.docker_container(&id('b'), "db");
+    names.want([running(&id('b'))]);
+    until("the other is known", || name(&names, &id('b')).is_some());
+    drop(names);
+
+    server.json("/containers/json?size=1", format!(r#"[{{"Id": "{}", "SizeRw": 7}}]"#, id('a')));
+    server.docker_container(&id('a'), "web");
+    let names = start(settings());
+    let usage = || names.sizes().iter().find_map(|sizes| sizes.containers.get(&id('a'))?.usage);
+    until("sizes are known", || usage() == Some(7));
+}
+
+#[test]
 fn dropping_ends_the_thread_and_closes_the_connections() {
     let folder = tempfile::tempdir().unwrap();
     let [hanging, sound] = ["hanging.sock", "sound.sock"].map(|name| folder.path().join(name));
-    let (hangs, answers) = (Server::unix(&hanging), Server::unix(&sound));
-    hangs.answer("/containers/json", Served::Hang);
-    answers.docker_container(&id('a'), "web");
-    let names = start(Settings { docker_sockets: vec![hanging, sound], ..settings() });
+    let (hangs, responds) = (Server::unix(&hanging), Server::unix(&sound));
+    hangs.respond("/containers/json", Served::Hang);
+    responds.docker_container(&id('a'), "web");
+    let names = start(Settings { docker_sockets: given([hanging, sound]), ..settings() });
     until("both are asked", || hangs.has_open_connections() && name(&names, &id('a')).is_some());
     let shared = Arc::downgrade(&names.shared);
     drop(names);
     until("the thread has let go of what it shared", || shared.upgrade().is_none());
-    until("the connections are closed", || !hangs.has_open_connections() && !answers.has_open_connections());
+    until("the connections are closed", || !hangs.has_open_connections() && !responds.has_open_connections());
 }
 
 #[test]
@@ -355,10 +277,10 @@ fn a_source_that_was_waited_for_in_vain_is_not_waited_for_after_a_reload() {
 fn what_is_wanted_is_bounded_and_forgotten() {
     let shared = Shared::new(vec!["/none".into()], Duration::ZERO);
     let ids: Vec<String> = (0..30_000).map(|number| number.to_string()).collect();
-    shared.want(ids.iter().map(String::as_str));
-    shared.want(ids.iter().rev().map(String::as_str));
-    assert!(shared.wanted_count() <= source::MAX_ENTRIES);
-    shared.want(["7", "x".repeat(1000).as_str()]);
+    shared.want(ids.iter().map(|id| running(id)));
+    shared.want(ids.iter().rev().map(|id| running(id)));
+    assert!(shared.wanted_count() <= query::MAX_ENTRIES);
+    shared.want(["7", "x".repeat(1000).as_str()].map(running));
     assert_eq!(shared.wanted_count(), 1);
 }
 
@@ -369,15 +291,15 @@ fn a_report_has_a_line_for_each_source() {
     let (docker, crio) = (Server::unix(&path("d.sock")), Server::unix(&path("c.sock")));
     docker.docker_container(&id('a'), "web");
     crio.json("/info", "{}");
-    Server::unix(&path("refuses.sock")).answer("/containers/json", Served::Status(403));
+    Server::unix(&path("refuses.sock")).respond("/containers/json", Served::Status(403));
     std::fs::create_dir_all(path("pods/shop_web-0_1")).unwrap();
     std::fs::create_dir_all(path("pods/shop_web-1_2")).unwrap();
     std::fs::write(path("file"), "").unwrap();
     let mut names = Names::from_settings(Settings {
-        docker_sockets: ["d.sock", "absent.sock", "refuses.sock"].map(path).into(),
-        crio_socket: Some(path("c.sock")),
-        log_links: Some(path("file")),
-        log_pods: Some(path("pods")),
+        docker_sockets: given(["d.sock", "absent.sock", "refuses.sock"].map(path)),
+        crio_socket: given([path("c.sock")]),
+        log_links: given([path("file")]),
+        log_pods: given([path("pods")]),
         ..settings()
     });
     let prefix = format!("names from {}/", folder.path().display());
@@ -400,8 +322,8 @@ fn an_answer_without_end_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let socket = folder.path().join("d.sock");
     let server = Server::unix(&socket);
-    server.answer("/containers/json", Served::Endless);
+    server.respond("/containers/json", Served::Endless);
     let mut docker = super::docker::Docker::new(socket, Arc::default());
-    let failure = block_on(docker.ask()).unwrap_err();
+    let failure = block_on(docker.query(&query::Query::default())).unwrap_err();
     assert_eq!(failure.message, "expected at most 16 MiB, found a longer answer");
 }

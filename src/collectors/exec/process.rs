@@ -1,0 +1,83 @@
+//! The processes of `exec` and `execd`: their settings, statuses and messages.
+
+use std::ffi::OsString;
+
+use super::words::Words;
+use crate::config::{Key, KeyInfo, Section};
+use crate::subprocess::Program;
+
+/// The settings of a process, which `exec` and `execd` share.
+#[derive(Clone, Debug)]
+pub(super) struct Process {
+    environment: Vec<(String, String)>,
+    user: Option<String>,
+    pub(super) log_stderr: bool,
+}
+
+pub(super) const COMMAND: Key<Words> = Key::optional("command", "A single program, as in `commands`.");
+const ENVIRONMENT: Key<Vec<String>> = Key::new(
+    "environment",
+    "[]",
+    "Variables as \"NAME=VALUE\", in addition to those of Taffrail. LC_ALL is C unless it is one of them.",
+);
+const USER: Key<String> = Key::optional(
+    "user",
+    "The user that runs the programs, with its primary group. Taffrail must be root for another one.",
+);
+const LOG_STDERR: Key<bool> = Key::new(
+    "log_stderr",
+    "false",
+    "Logs what programs write to standard error. A line that starts with `E!`, `W!`, `I!` or `D!` has that level.",
+);
+
+/// The settings of a process.
+pub(super) const PROCESS_KEYS: [KeyInfo; 3] = [ENVIRONMENT.info(), USER.info(), LOG_STDERR.info()];
+
+impl Process {
+    pub(super) fn new(section: &mut Section<'_>) -> Process {
+        let mut environment = Vec::new();
+        for (index, variable) in section.get(&ENVIRONMENT).into_iter().enumerate() {
+            match variable.split_once('=') {
+                Some((name, value)) if !name.is_empty() && !variable.contains('\0') => {
+                    environment.push((name.to_owned(), value.to_owned()));
+                }
+                _ => section.wrong_element("environment", index, "expected NAME=VALUE"),
+            }
+        }
+        Process { environment, user: section.optional(&USER), log_stderr: section.get(&LOG_STDERR) }
+    }
+
+    /// What to start.
+    pub(super) fn program(&self, words: Vec<String>) -> Program {
+        Program {
+            words: words.into_iter().map(OsString::from).collect(),
+            environment: self.environment.clone(),
+            user: self.user.clone(),
+            has_stdin: false,
+        }
+    }
+}
+
+/// The status of a program; 128 and the number of the signal that ended it.
+pub(super) fn status_of(status: std::process::ExitStatus) -> i32 {
+    #[cfg(unix)]
+    let signal = std::os::unix::process::ExitStatusExt::signal(&status).map(|signal| 128 + signal);
+    #[cfg(not(unix))]
+    let signal = None;
+    status.code().or(signal).unwrap_or(1)
+}
+
+/// Logs lines of standard error with the levels that they name.
+pub(super) fn log_lines(collector: &str, job: &str, text: &str) {
+    for line in text.lines().map(str::trim_end).filter(|line| !line.is_empty()) {
+        let (level, line) = line.split_at_checked(2).unwrap_or(("", line));
+        let rest = line.trim_start();
+        match level {
+            "E!" => tracing::error!("{collector}: {job}: {rest}"),
+            "W!" => tracing::warn!("{collector}: {job}: {rest}"),
+            "I!" => tracing::info!("{collector}: {job}: {rest}"),
+            "D!" | "T!" => tracing::debug!("{collector}: {job}: {rest}"),
+            level => tracing::info!("{collector}: {job}: {level}{line}"),
+        }
+    }
+}

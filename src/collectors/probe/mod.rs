@@ -1,0 +1,210 @@
+//! Probes of servers: blackbox_exporter's families, and the points of Telegraf's `http_response` and its siblings.
+//!
+//! Each target of a module ([`settings`]) is probed by its own clock in the background. A scrape gets the last result
+//! of each; a sink gets the points of each probe once. One probe gives both vocabularies ([`outcome`], [`points`]).
+
+mod certificate;
+mod connect;
+mod families;
+mod http;
+mod net;
+mod outcome;
+mod points;
+mod settings;
+mod tls;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
+
+use tokio::task::JoinSet;
+
+use self::outcome::Outcome;
+use self::settings::Module;
+use crate::collectors::framework::arrivals::{Cursor, Log};
+use crate::collectors::framework::background::{Background, Clock};
+use crate::collectors::framework::{About, Collector, ReadContext, Reading, Since, Vocabularies};
+use crate::config::Section;
+use crate::encode::{FamilyWriter, PointWriter};
+use crate::host::{Host, ReadError};
+use crate::log::Episode;
+
+/// The collector.
+pub(super) struct Probe {
+    modules: Vec<Arc<Module>>,
+    running: Option<(Shared, Background)>,
+}
+
+/// The results.
+#[derive(Default)]
+pub(super) struct ProbeReading {
+    /// The last result of each target.
+    newest: Vec<Arc<Outcome>>,
+    /// All results, and the position to read up to.
+    read: Option<(Shared, Arc<Cursor>)>,
+}
+
+/// The results that the background work has.
+type Shared = Arc<Mutex<State>>;
+
+struct State {
+    /// The last results, by the indexes of the module and of the target.
+    newest: BTreeMap<(usize, usize), Arc<Outcome>>,
+    log: Log<Arc<Outcome>>,
+}
+
+/// Results retained for a sink that does not read.
+const MAX_RESULTS: usize = 50_000;
+
+const REMARKS: &str = "\
+Each target is probed at its own interval, with its own deadline, and never twice at a time. A scrape gets the last result; a \
+sink gets the points of each probe once. docs/probes.md compares with blackbox_exporter and Telegraf.";
+
+impl Collector for Probe {
+    const ABOUT: About = About {
+        name: "probe",
+        summary: "probes of servers, as blackbox_exporter and Telegraf's http_response make them",
+        reads: &["the targets"],
+        remarks: REMARKS,
+        on_by_default: Vocabularies::BOTH,
+        is_list: true,
+        shows_failures: true,
+        is_portable: true,
+        keys: &settings::KEYS,
+        tables: settings::TABLES,
+        families: families::FAMILIES,
+        measurements: points::MEASUREMENTS,
+        ..About::PLAIN
+    };
+    type Reading = ProbeReading;
+
+    fn new(_: &Host, section: &mut Section<'_>) -> Self {
+        Probe { modules: Module::all(section), running: None }
+    }
+
+    fn read(&mut self, _: &mut ReadContext<'_>, reading: &mut ProbeReading) -> Result<(), ReadError> {
+        let (shared, _) = self.running();
+        let shared = shared.clone();
+        let mut state = lock(&shared);
+        let newest = state.newest.values().cloned().collect();
+        let cursor = state.log.read();
+        drop(state);
+        *reading = ProbeReading { newest, read: Some((shared, cursor)) };
+        Ok(())
+    }
+
+    fn begin(&mut self, limit: Duration) {
+        const POLL_INTERVAL: Duration = Duration::from_millis(20);
+        let targets = self.modules.iter().map(|module| module.targets.len()).sum();
+        let (shared, _) = self.running();
+        let start = Instant::now();
+        while start.elapsed() < limit && lock(shared).newest.len() < targets {
+            thread::sleep(POLL_INTERVAL);
+        }
+    }
+
+    fn report(&mut self) -> Vec<String> {
+        self.modules.iter().map(|module| module.summary()).collect()
+    }
+}
+
+impl Probe {
+    fn running(&mut self) -> &(Shared, Background) {
+        self.running.get_or_insert_with(|| start(&self.modules))
+    }
+}
+
+fn lock(shared: &Shared) -> MutexGuard<'_, State> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Starts the probes in the background.
+fn start(modules: &[Arc<Module>]) -> (Shared, Background) {
+    let state = State { newest: BTreeMap::new(), log: Log::new(MAX_RESULTS) };
+    let shared = Arc::new(Mutex::new(state));
+    let (modules, all) = (modules.to_vec(), shared.clone());
+    let background = Background::start("probe", || async move {
+        let mut running = JoinSet::new();
+        for (index, module) in modules.into_iter().enumerate() {
+            for target in 0..module.targets.len() {
+                running.spawn(run(module.clone(), (index, target), all.clone()));
+            }
+        }
+        while running.join_next().await.is_some() {}
+    });
+    (shared, background)
+}
+
+/// Probes a target forever.
+async fn run(module: Arc<Module>, at: (usize, usize), shared: Shared) {
+    let target = &module.targets[at.1];
+    let mut clock = Clock::new(module.interval, hash(&[&module.name, target]));
+    let mut failure = Episode::default();
+    loop {
+        clock.tick().await;
+        let outcome = Arc::new(probe(&module, target).await);
+        report(&outcome, &mut failure);
+        let mut state = lock(&shared);
+        if state.log.is_read() {
+            state.log.push(vec![outcome.clone()]);
+        }
+        state.newest.insert(at, outcome);
+    }
+}
+
+/// Probes a target once.
+async fn probe(module: &Module, target: &Arc<str>) -> Outcome {
+    let (at, start) = (SystemTime::now().into(), Instant::now());
+    let (failure, mut samples, rows) = module.probe(target, module.timeout).await;
+    samples.add(&families::SUCCESS, f64::from(u8::from(failure.is_none())));
+    samples.add(&families::DURATION, start.elapsed().as_secs_f64());
+    Outcome { module: module.name.clone(), target: target.clone(), at, failure, samples: samples.0, rows }
+}
+
+/// Logs the beginning and the end of failures.
+fn report(outcome: &Outcome, failing: &mut Episode<String>) {
+    let Outcome { module, target, failure, .. } = outcome;
+    match failure {
+        Some(reason) => {
+            if failing.fails(reason.clone()) {
+                tracing::warn!(%module, "the probe of {target} fails: {reason}");
+            }
+        }
+        None => {
+            if let Some(over) = failing.recovered() {
+                tracing::info!(%module, "the probe of {target} succeeds again {over}");
+            }
+        }
+    }
+}
+
+/// FNV-1a: spreads the clocks of targets, and is the same at each start.
+fn hash(texts: &[&str]) -> u64 {
+    let bytes = texts.iter().flat_map(|text| text.bytes());
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+impl Reading for ProbeReading {
+    fn families(&self, out: &mut FamilyWriter<'_>) {
+        outcome::write(&self.newest, out);
+    }
+
+    fn points(&self, since: Option<Since<'_, Self>>, out: &mut PointWriter<'_>) {
+        let Some((shared, to)) = &self.read else { return };
+        let mut write = |outcomes: &[Arc<Outcome>]| {
+            outcomes.iter().for_each(|outcome| points::write(outcome.at, &outcome.target, &outcome.rows, out));
+        };
+        let before = since.and_then(|since| since.previous.read.as_ref());
+        match before.filter(|(of, _)| Arc::ptr_eq(of, shared)) {
+            Some((_, from)) => {
+                let batches = lock(shared).log.between(Some(from), to);
+                batches.iter().for_each(|outcomes| write(outcomes));
+            }
+            None => write(&self.newest),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

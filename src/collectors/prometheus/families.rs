@@ -1,0 +1,203 @@
+//! Scrapes as families, for Prometheus and for sinks of series.
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use super::scrape::{Report, Scrape};
+use super::series::{Head, Value, hash};
+use crate::encode::family::{self, FamilyInfo, ForeignFamilies, PutSample};
+use crate::encode::parse::model::Kind;
+use crate::encode::remote::STALE;
+use crate::encode::{Family, FamilyWriter, Timestamp};
+
+/// A family of a scrape's own series, and its value.
+type Own = (FamilyInfo, fn(&Report) -> f64);
+
+const UP: Family<0> = Family::gauge("up", "Whether the last scrape of the target succeeded", []);
+const DURATION: Family<0> = Family::gauge("scrape_duration_seconds", "Duration of the last scrape", []);
+const SCRAPED: Family<0> = Family::gauge("scrape_samples_scraped", "Samples on the page of the target", []);
+const KEPT: Family<0> =
+    Family::gauge("scrape_samples_post_metric_relabeling", "Samples that metric_relabel_configs left", []);
+const ADDED: Family<0> = Family::gauge("scrape_series_added", "Series that were not on the previous page", []);
+const DUPLICATES: Family<0> = Family::gauge(
+    "taffrail_scrape_duplicate_samples",
+    "Samples left out of the last scrape because their series occurs twice, or is one of the scrape's own",
+    [],
+);
+
+const FAMILIES_OF_SCRAPES: [Own; 6] = [
+    (UP.info(), |report| f64::from(u8::from(report.is_up))),
+    (DURATION.info(), |report| report.duration),
+    (SCRAPED.info(), |report| report.scraped as f64),
+    (KEPT.info(), |report| report.kept as f64),
+    (ADDED.info(), |report| report.added as f64),
+    (DUPLICATES.info(), |report| report.duplicates as f64),
+];
+
+/// The names of a scrape's own series.
+pub(super) const OWN: [&str; 6] =
+    [UP.name(), DURATION.name(), SCRAPED.name(), KEPT.name(), ADDED.name(), DUPLICATES.name()];
+
+/// Their documentation.
+pub(super) const FAMILIES: &[FamilyInfo] =
+    &[UP.info(), DURATION.info(), SCRAPED.info(), KEPT.info(), ADDED.info(), DUPLICATES.info()];
+
+/// Scrapes as families. Those with the name of a family of Taffrail join it.
+pub(super) struct Exposition {
+    scrapes: Vec<Arc<Scrape>>,
+    /// Whether each sample has the time of its scrape, and series that ended have a stale marker. Scrapes are in the
+    /// order of time then.
+    has_times: bool,
+    entries: Vec<Entry>,
+    /// Indexes of entries by the hashes of their names.
+    by_name: HashMap<u64, usize>,
+}
+
+/// The index of a scrape, a range of its samples, or of its series that ended, and which of both.
+type Part = (usize, Range<usize>, bool);
+
+/// A family of several scrapes.
+struct Entry {
+    head: Arc<Head>,
+    parts: Vec<Part>,
+    has_joined: AtomicBool,
+}
+
+impl Exposition {
+    /// The families of scrapes.
+    pub(super) fn new(scrapes: Vec<Arc<Scrape>>, has_times: bool) -> Exposition {
+        let mut exposition =
+            Exposition { scrapes: Vec::new(), has_times, entries: Vec::new(), by_name: HashMap::new() };
+        for (index, scrape) in scrapes.iter().enumerate() {
+            for (head, range) in &scrape.families {
+                exposition.add(head, (index, range.clone(), false));
+            }
+            let mut start = 0;
+            let ended = if has_times { &*scrape.ended } else { &[] };
+            for part in ended.chunk_by(|one, other| Arc::ptr_eq(&one.family, &other.family)) {
+                exposition.add(&part[0].family, (index, start..start + part.len(), true));
+                start += part.len();
+            }
+        }
+        exposition.scrapes = scrapes;
+        exposition
+    }
+
+    fn add(&mut self, head: &Arc<Head>, part: Part) {
+        let index = *self.by_name.entry(hash(&head.name)).or_insert_with(|| {
+            let (head, parts, has_joined) = (head.clone(), Vec::new(), AtomicBool::new(false));
+            self.entries.push(Entry { head, parts, has_joined });
+            self.entries.len() - 1
+        });
+        self.entries[index].parts.push(part);
+    }
+
+    /// Calls `each` with every series of a family, its labels, its sample unless it ended, and the time.
+    fn each(&self, entry: &Entry, each: &mut EachSeries<'_>) {
+        let (mut names, mut values) = (Vec::new(), Vec::new());
+        for (index, range, is_end) in &entry.parts {
+            let scrape = &*self.scrapes[*index];
+            let time = self.has_times.then_some(scrape.at);
+            for number in range.clone() {
+                let sample = (!is_end).then(|| &scrape.samples[number]);
+                let series = sample.map_or_else(|| &scrape.ended[number], |sample| &sample.series);
+                names.clear();
+                values.clear();
+                for (name, value) in series.labels() {
+                    names.push(name);
+                    values.push(value);
+                }
+                if self.has_times {
+                    hide_labels_of_sinks(&mut names, &mut values);
+                }
+                let own_time = sample.and_then(|sample| sample.timestamp).map(milliseconds);
+                each(scrape, series.suffix, &names, &values, sample.map(|sample| &sample.value), own_time.or(time));
+            }
+        }
+    }
+
+    fn write_entry(&self, entry: &Entry, out: &mut FamilyWriter<'_>) {
+        let mut out = out.free_family(&entry.head.name, family_kind(entry.head.kind), &entry.head.help);
+        if self.has_times {
+            out = out.with_times();
+        }
+        self.each(entry, &mut |scrape, suffix, names, values, value, time| match value {
+            None => out.borrowed_sample(suffix, names, values, STALE, time),
+            Some(Value::Number(value)) => out.borrowed_sample(suffix, names, values, *value, time),
+            Some(Value::Native(histogram)) => {
+                let is_with_classic = scrape.target.job.rules.classic_histograms;
+                out.native_sample(names, values, (histogram, entry.head.kind), !is_with_classic, time);
+            }
+        });
+    }
+
+    /// Writes the series of the scrapes themselves.
+    fn write_own(&self, out: &mut FamilyWriter<'_>) {
+        for (info, value) in &FAMILIES_OF_SCRAPES {
+            let mut out = out.free_family(info.name, info.kind, info.help);
+            if self.has_times {
+                out = out.with_times();
+            }
+            for scrape in &self.scrapes {
+                let (names, values): (Vec<&str>, Vec<&str>) =
+                    scrape.target.labels.iter().map(|(name, value)| (name.as_str(), value.as_str())).unzip();
+                let value = scrape.report.as_ref().map_or(STALE, value);
+                out.borrowed_sample("", &names, &values, value, self.has_times.then_some(scrape.at));
+            }
+        }
+    }
+}
+
+/// Adds the labels that a sink has for Taffrail's own series, without a value: a series of another job does not get them.
+fn hide_labels_of_sinks(names: &mut Vec<&str>, values: &mut Vec<&str>) {
+    for label in ["instance", "job"] {
+        if let Err(index) = names.binary_search(&label) {
+            names.insert(index, label);
+            values.insert(index, "");
+        }
+    }
+}
+
+/// The callback of [`Exposition::each`].
+type EachSeries<'e> = dyn FnMut(&Scrape, &'static str, &[&str], &[&str], Option<&Value>, Option<Timestamp>) + 'e;
+
+impl ForeignFamilies for Exposition {
+    fn join(&self, name: &str, kind: family::Kind, put: &mut PutSample<'_>) {
+        let Some(entry) = self.by_name.get(&hash(name)).map(|index| &self.entries[*index]) else { return };
+        let is_compound = matches!(kind, family::Kind::Histogram | family::Kind::Summary);
+        if is_compound || entry.head.is_compound() || entry.has_joined.swap(true, Relaxed) {
+            return;
+        }
+        self.each(entry, &mut |_, suffix, names, values, value, time| match value {
+            None => put(suffix, names, values, STALE.into(), time),
+            Some(Value::Number(value)) => put(suffix, names, values, (*value).into(), time),
+            Some(Value::Native(_)) => {}
+        });
+    }
+
+    fn write_others(&self, out: &mut FamilyWriter<'_>) {
+        self.write_own(out);
+        for entry in &self.entries {
+            // A reserved name is that of a family that follows, which it joins then.
+            if !out.is_reserved(&entry.head.name) && !entry.has_joined.swap(true, Relaxed) {
+                self.write_entry(entry, out);
+            }
+        }
+    }
+}
+
+fn milliseconds(time: i64) -> Timestamp {
+    Timestamp(time.saturating_mul(1_000_000))
+}
+
+fn family_kind(kind: Kind) -> family::Kind {
+    match kind {
+        Kind::Counter => family::Kind::Counter,
+        Kind::Gauge | Kind::Info | Kind::StateSet => family::Kind::Gauge,
+        Kind::Summary => family::Kind::Summary,
+        Kind::Histogram => family::Kind::Histogram,
+        Kind::Untyped | Kind::GaugeHistogram => family::Kind::Untyped,
+    }
+}

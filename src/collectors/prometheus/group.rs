@@ -1,0 +1,12 @@
+//! Targets as discovery finds them.
+
+use std::collections::BTreeMap;
+
+/// Targets that discovery found, with their common labels.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Group {
+    /// Addresses or URLs.
+    pub(super) targets: Vec<String>,
+    /// Labels, including those that begin with `__meta_`.
+    pub(super) labels: BTreeMap<String, String>,
+}

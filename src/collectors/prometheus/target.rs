@@ -1,0 +1,252 @@
+//! Targets: labels from discovery, relabelled, and the URL that follows from them.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::Url;
+
+use super::group::Group;
+use super::job::Job;
+use super::relabel::{self, Labels};
+use super::series::hash;
+use crate::client::target;
+use crate::client::unix::UNIX;
+use crate::config::is_secret_name;
+use crate::config::setting::duration;
+
+/// A target.
+#[derive(Debug)]
+pub(super) struct Target {
+    /// Its job.
+    pub(super) job: Arc<Job>,
+    /// Its labels, with `job` and `instance`.
+    pub(super) labels: Labels,
+    /// What is scraped.
+    pub(super) url: Url,
+    /// The URL for tags and messages.
+    pub(super) shown_url: String,
+    /// The interval of scrapes.
+    pub(super) interval: Duration,
+    /// The time within which a scrape is complete.
+    pub(super) timeout: Duration,
+}
+
+const ADDRESS: &str = "__address__";
+const SCHEME: &str = "__scheme__";
+const PATH: &str = "__metrics_path__";
+const PARAM: &str = "__param_";
+const INTERVAL: &str = "__scrape_interval__";
+const TIMEOUT: &str = "__scrape_timeout__";
+const SOCKET: &str = "__unix_socket__";
+
+impl Target {
+    /// The targets of a group that relabelling keeps.
+    ///
+    /// # Errors
+    /// Which of them are invalid, and why; in addition to the valid ones.
+    pub(super) fn all(job: &Arc<Job>, group: &Group) -> (Vec<Target>, Vec<String>) {
+        let (mut targets, mut invalid) = (Vec::new(), Vec::new());
+        for address in &group.targets {
+            match Target::new(job, address, &group.labels) {
+                Ok(target) => targets.extend(target),
+                Err(reason) => invalid.push(reason),
+            }
+        }
+        (targets, invalid)
+    }
+
+    /// The target at `address`; `None` if relabelling drops it.
+    fn new(job: &Arc<Job>, address: &str, group: &BTreeMap<String, String>) -> Result<Option<Target>, String> {
+        let mut labels = Labels::from([
+            (SCHEME.to_owned(), job.scheme.clone()),
+            (PATH.to_owned(), job.metrics_path.clone()),
+            (INTERVAL.to_owned(), text(job.interval)),
+            (TIMEOUT.to_owned(), text(job.timeout)),
+            ("job".to_owned(), job.name.clone()),
+        ]);
+        let mut params = job.params.clone();
+        add_address(&mut labels, &mut params, address)?;
+        for (name, values) in &params {
+            if let Some(first) = values.first() {
+                relabel::set(&mut labels, format!("{PARAM}{name}"), first.clone());
+            }
+        }
+        group.iter().for_each(|(name, value)| relabel::set(&mut labels, name.clone(), value.clone()));
+        if !relabel::apply(&job.relabel, &mut labels) {
+            return Ok(None);
+        }
+        let Some(address) = labels.get(ADDRESS).cloned() else { return Ok(None) };
+        let time = |name: &str, usual| match labels.get(name) {
+            None => Ok(usual),
+            Some(text) => {
+                let time = duration(text).ok().filter(|time| !time.is_zero());
+                time.ok_or_else(|| format!("{address}: {name}: expected a duration, found {text:?}"))
+            }
+        };
+        let (interval, timeout) = (time(INTERVAL, job.interval)?, time(TIMEOUT, job.timeout)?);
+        let url = url(&labels, &address, &params)?;
+        let mut labels: Labels = labels.into_iter().filter(|(name, _)| !name.starts_with("__")).collect();
+        labels.entry("instance".to_owned()).or_insert(address);
+        let shown_url = shown(&url);
+        Ok(Some(Target { job: job.clone(), labels, url, shown_url, interval, timeout: timeout.min(interval) }))
+    }
+
+    /// Spreads the scrapes of targets over the interval.
+    pub(super) fn hash(&self) -> u64 {
+        hash((&self.labels, self.url.as_str()))
+    }
+
+    /// Whether it is on the page `JOB` or `JOB/INSTANCE`.
+    pub(super) fn is_on(&self, page: &str) -> bool {
+        let instance = self.labels.get("instance").map_or("", String::as_str);
+        let of_job = page.strip_prefix(self.job.name.as_str());
+        of_job.is_some_and(|rest| rest.is_empty() || rest.strip_prefix('/') == Some(instance))
+    }
+}
+
+/// Sets the labels that follow from an address, which may be a URL.
+fn add_address(labels: &mut Labels, params: &mut BTreeMap<String, Vec<String>>, address: &str) -> Result<(), String> {
+    if !(address.contains("://") || address.starts_with("unix:")) {
+        labels.insert(ADDRESS.to_owned(), address.to_owned());
+        return Ok(());
+    }
+    let url = target::parse(address).map_err(|expected| format!("targets: {expected}"))?;
+    let (path, address) = match url.scheme() == UNIX {
+        true => {
+            let (socket, path) = url.path().split_once(":/").unwrap_or((url.path(), ""));
+            labels.insert(SOCKET.to_owned(), socket.to_owned());
+            (format!("/{path}"), socket.to_owned())
+        }
+        false => (url.path().to_owned(), crate::client::host(&url)),
+    };
+    labels.insert(ADDRESS.to_owned(), address);
+    relabel::set(labels, SCHEME.to_owned(), url.scheme().replace(UNIX, "http"));
+    if path != "/" {
+        labels.insert(PATH.to_owned(), path);
+    }
+    for (name, value) in url.query_pairs() {
+        params.entry(name.into_owned()).or_default().push(value.into_owned());
+    }
+    Ok(())
+}
+
+/// The URL that labels describe.
+fn url(labels: &Labels, address: &str, params: &BTreeMap<String, Vec<String>>) -> Result<Url, String> {
+    let of = |name: &str| labels.get(name).map_or("", String::as_str);
+    let path = if of(PATH).starts_with('/') { of(PATH).to_owned() } else { format!("/{}", of(PATH)) };
+    let (path, query) = path.split_once('?').map_or((path.as_str(), None), |(path, query)| (path, Some(query)));
+    let text = match of(SOCKET) {
+        "" if !["http", "https"].contains(&of(SCHEME)) => {
+            return Err(format!("{address}: expected http or https as {SCHEME}, found {:?}", of(SCHEME)));
+        }
+        "" if address.contains('/') => return Err(format!("{address:?} is not a host with a port")),
+        "" => format!("{}://{address}{path}", of(SCHEME)),
+        socket => format!("{UNIX}:{socket}:{path}"),
+    };
+    let mut url = Url::parse(&text).map_err(|error| format!("{address}: {error}"))?;
+    let mut pairs: Vec<(String, String)> = Vec::new();
+    let given = labels.iter().filter_map(|(name, value)| Some((name.strip_prefix(PARAM)?, value)));
+    for (name, value) in given {
+        pairs.push((name.to_owned(), value.clone()));
+        let more = params.get(name).into_iter().flatten().skip(1);
+        pairs.extend(more.map(|value| (name.to_owned(), value.clone())));
+    }
+    url.set_query(query);
+    if !pairs.is_empty() {
+        url.query_pairs_mut().extend_pairs(pairs);
+    }
+    Ok(url)
+}
+
+/// The URL for tags and messages: without user and password, and without parameters that may be secret.
+fn shown(url: &Url) -> String {
+    let mut shown = url.clone();
+    // These fail for URLs without a host, which have none of both.
+    let _ = (shown.set_username(""), shown.set_password(None));
+    let public: Vec<(String, String)> =
+        url.query_pairs().into_owned().filter(|(name, _)| !is_secret_name(name)).collect();
+    shown.set_query(None);
+    if !public.is_empty() {
+        shown.query_pairs_mut().extend_pairs(public);
+    }
+    shown.into()
+}
+
+/// A duration as Prometheus writes it.
+fn text(time: Duration) -> String {
+    let mut text = String::new();
+    let milliseconds = time.as_millis();
+    let _ = match milliseconds % 1000 {
+        0 => write!(text, "{}s", milliseconds / 1000),
+        _ => write!(text, "{milliseconds}ms"),
+    };
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::collectors::prometheus::job::tests::job;
+
+    fn target(toml: &str, address: &str, labels: &[(&str, &str)]) -> Result<Option<(String, String)>, String> {
+        let labels = labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let target = Target::new(&Arc::new(job(toml)), address, &labels)?;
+        Ok(target.map(|target| {
+            let labels: Vec<String> = target.labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
+            (target.url.to_string(), labels.join(","))
+        }))
+    }
+
+    fn found(toml: &str, address: &str, labels: &[(&str, &str)]) -> (String, String) {
+        target(toml, address, labels).unwrap().unwrap()
+    }
+
+    #[test]
+    fn a_target_is_an_address_or_a_url() {
+        for (address, url, instance) in [
+            ("a:9100", "http://a:9100/metrics", "a:9100"),
+            ("https://a:9100", "https://a:9100/metrics", "a:9100"),
+            ("http://a/x?module=m", "http://a/x?module=m", "a"),
+            ("unix:/run/x.sock", "unix:/run/x.sock:/metrics", "/run/x.sock"),
+            ("unix:///run/x.sock?path=/y&a=b", "unix:/run/x.sock:/y?a=b", "/run/x.sock"),
+        ] {
+            let expected = (url.to_owned(), format!("instance={instance},job=j"));
+            assert_eq!(found("name = 'j'", address, &[]), expected, "{address}");
+        }
+        assert!(target("name = 'j'", "http://user:pw@a", &[]).is_err_and(|error| !error.contains("pw")));
+        assert!(target("name = 'j'", "a b:1", &[]).is_err());
+    }
+
+    #[test]
+    fn the_idiom_of_blackbox_works() {
+        let toml = "name = 'j'\nmetrics_path = '/probe'\n[params]\nmodule = ['http_2xx']\n\
+            [[relabel_configs]]\nsource_labels = ['__address__']\ntarget_label = '__param_target'\n\
+            [[relabel_configs]]\nsource_labels = ['__param_target']\ntarget_label = 'instance'\n\
+            [[relabel_configs]]\ntarget_label = '__address__'\nreplacement = '127.0.0.1:9115'\n";
+        let url = "http://127.0.0.1:9115/probe?module=http_2xx&target=example.org";
+        let labels = [("team", "a"), ("__meta_x", "y"), ("empty", "")];
+        assert_eq!(
+            found(toml, "example.org", &labels),
+            (url.to_owned(), "instance=example.org,job=j,team=a".to_owned())
+        );
+    }
+
+    #[test]
+    fn labels_of_discovery_change_the_request() {
+        let labels = [("__scheme__", "https"), ("__metrics_path__", "m"), ("__param_a", "b c"), ("job", "other")];
+        let expected = ("https://a:1/m?a=b+c".to_owned(), "instance=a:1,job=other".to_owned());
+        assert_eq!(found("name = 'j'", "a:1", &labels), expected);
+        assert!(target("name = 'j'", "a:1", &[("__scheme__", "ftp")]).is_err());
+        assert!(target("name = 'j'", "a:1", &[("__scrape_interval__", "x")]).is_err());
+        let toml = "name = 'j'\n[[relabel_configs]]\nsource_labels = ['env']\nregex = 'prod'\naction = 'keep'";
+        assert_eq!(target(toml, "a:1", &[("env", "test")]), Ok(None));
+    }
+
+    #[test]
+    fn no_secret_is_shown() {
+        let url = Url::parse("http://a:1/x?target=b&token=abc").unwrap();
+        assert_eq!(shown(&url), "http://a:1/x?target=b");
+    }
+}

@@ -1,0 +1,195 @@
+//! Creating, describing and restoring the stream.
+
+use std::path::Path;
+use std::time::Duration;
+
+use async_nats::jetstream::{self, Context, kv, stream};
+
+use super::connection::{self, Description, ID, bucket, subject};
+use crate::gateway::groups::position::Position;
+use crate::gateway::groups::record;
+use crate::gateway::persistence::group_store::GroupStore;
+use crate::gateway::replication::decided::Decided;
+use crate::gateway::replication::message::{Content, HEADER_BYTES, MAX_MESSAGE, Message};
+use crate::gateway::replication::settings::Settings;
+
+/// How long the servers remember the ids of messages.
+const DUPLICATE_WINDOW: Duration = Duration::from_secs(120);
+
+/// Attempts to create something: the first request to a new cluster may time out.
+const ATTEMPTS: usize = 10;
+
+/// Creates the stream and the bucket of the lease, on this number of servers, with the groups in `from`. Returns the description
+/// of the stream, and the number of groups.
+///
+/// Replicas wait for the bucket, so that none of them writes before the groups are in the stream.
+///
+/// # Errors
+/// It exists, the directory cannot be read, or the servers refuse.
+pub async fn create(settings: &Settings, replicas: usize, from: Option<&Path>) -> Result<(Description, usize), String> {
+    // Before the stream exists: it is not to be left without its groups.
+    let groups = match from {
+        Some(directory) => read(directory).await?,
+        None => Groups::default(),
+    };
+    let (_client, context) = connection::connect(&settings.nats, &settings.name).await?;
+    let name = &settings.stream;
+    let id = format!("{:032x}", fastrand::u128(..));
+    let config = stream::Config {
+        name: name.clone(),
+        description: Some("Changes of the groups of Taffrail's gateways".to_owned()),
+        subjects: vec![subject(name)],
+        num_replicas: replicas,
+        storage: stream::StorageType::File,
+        retention: stream::RetentionPolicy::Limits,
+        // Full: refuse new messages, rather than drop old ones.
+        discard: stream::DiscardPolicy::New,
+        duplicate_window: DUPLICATE_WINDOW,
+        deny_delete: true,
+        metadata: [(ID.to_owned(), id.clone())].into(),
+        ..stream::Config::default()
+    };
+    let mut result = Err(String::new());
+    for _ in 0..ATTEMPTS {
+        // A request without an answer may have succeeded: then the stream has this id.
+        if let Ok((_, description)) = connection::describe(&context, name).await {
+            let is_ours = description.identity.is_some_and(|identity| format!("{:032x}", identity.id) == id);
+            result = if is_ours { Ok(description) } else { Err(format!("the stream {name} exists already")) };
+            break;
+        }
+        match context.create_stream(config.clone()).await {
+            Ok(_) => {}
+            Err(error) => result = Err(format!("the stream {name}: {error}")),
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    let description = result?;
+    groups.publish(&context, settings, &description).await?;
+    create_bucket(&context, name, replicas).await?;
+    Ok((description, groups.number))
+}
+
+async fn create_bucket(context: &Context, name: &str, replicas: usize) -> Result<(), String> {
+    let mut result = Err(String::new());
+    for _ in 0..ATTEMPTS {
+        let config = kv::Config {
+            bucket: bucket(name),
+            description: "The writer of Taffrail's gateways".to_owned(),
+            history: 1,
+            storage: stream::StorageType::File,
+            num_replicas: replicas,
+            ..kv::Config::default()
+        };
+        match context.create_key_value(config).await {
+            Ok(_) => return Ok(()),
+            Err(error) => result = Err(format!("the bucket {}: {error}", bucket(name))),
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    result
+}
+
+/// Describes the stream; also returns the holder of the lease, by name.
+///
+/// # Errors
+/// It does not exist, or the servers do not answer.
+pub async fn status(settings: &Settings) -> Result<(Description, Option<String>), String> {
+    let (_client, context) = connection::connect(&settings.nats, &settings.name).await?;
+    let (_, description) = connection::describe(&context, &settings.stream).await?;
+    let store = context.get_key_value(bucket(&settings.stream)).await.map_err(|error| error.to_string())?;
+    let value = store.get("writer").await.map_err(|error| error.to_string())?;
+    let holder = value.and_then(|value| serde_json::from_slice::<serde_json::Value>(&value).ok());
+    Ok((description, holder.and_then(|holder| holder["name"].as_str().map(str::to_owned))))
+}
+
+/// Puts the groups in `directory` into the stream, which must be empty; returns their number. The directory is only read: a
+/// replica starts with an empty one.
+///
+/// # Errors
+/// The directory cannot be read, the stream has messages, or the servers refuse.
+pub async fn restore(settings: &Settings, directory: &Path) -> Result<usize, String> {
+    let (_client, context) = connection::connect(&settings.nats, &settings.name).await?;
+    let (_, description) = connection::describe(&context, &settings.stream).await?;
+    if description.last > 0 {
+        return Err(format!("the stream {} has messages already", settings.stream));
+    }
+    let groups = read(directory).await?;
+    groups.publish(&context, settings, &description).await?;
+    Ok(groups.number)
+}
+
+/// The groups in a directory, as records.
+#[derive(Default)]
+struct Groups {
+    number: usize,
+    batches: Vec<Vec<u8>>,
+}
+
+async fn read(directory: &Path) -> Result<Groups, String> {
+    let store = GroupStore::open(Some(directory)).map_err(|error| error.to_string())?;
+    let mut batches = vec![Vec::new()];
+    store.records(&mut |bytes| {
+        let full = |batch: &Vec<u8>| !batch.is_empty() && batch.len() + bytes.len() + 4 > MAX_MESSAGE - HEADER_BYTES;
+        if batches.last().is_some_and(full) {
+            batches.push(Vec::new());
+        }
+        // The length was checked when the record was encoded.
+        batches.last_mut().into_iter().for_each(|batch| _ = record::push_to_batch(batch, bytes));
+    })?;
+    let number = store.read(crate::gateway::groups::state::State::groups);
+    store.close_and_wait().await;
+    Ok(Groups { number, batches })
+}
+
+impl Groups {
+    /// Puts them into the stream, which is empty.
+    async fn publish(&self, context: &Context, settings: &Settings, stream: &Description) -> Result<(), String> {
+        if self.batches.is_empty() {
+            return Ok(());
+        }
+        let identity = stream.identity.ok_or("another program created the stream")?;
+        let mut written = Decided::new(Position::start(identity));
+        publish(context, settings, &mut written, fastrand::u128(..), Content::Claim(&settings.name)).await?;
+        for batch in &self.batches {
+            let parts = batch.chunks(MAX_MESSAGE - HEADER_BYTES);
+            let (id, count) = (fastrand::u128(..), parts.len() as u32);
+            for (part, payload) in (0..).zip(parts) {
+                publish(context, settings, &mut written, id, Content::Batch { part, parts: count, payload }).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+async fn publish(
+    context: &Context,
+    settings: &Settings,
+    written: &mut Decided,
+    id: u128,
+    content: Content<'_>,
+) -> Result<(), String> {
+    let Position { sequence: expected, claim, chain, .. } = written.position();
+    let epoch = if matches!(content, Content::Claim(_)) { 0 } else { claim };
+    let payload = bytes::Bytes::from(Message { id, epoch, expected, chain, content }.encode());
+    let mut result = Err(String::new());
+    for _ in 0..ATTEMPTS {
+        let publish = jetstream::message::PublishMessage::build()
+            .payload(payload.clone())
+            .message_id(format!("{id:032x}-{expected}"))
+            .expected_last_sequence(expected);
+        let sent = context.send_publish(subject(&settings.stream), publish).await;
+        let stored = match sent {
+            Ok(acknowledgement) => acknowledgement.await,
+            Err(error) => Err(error),
+        };
+        match stored {
+            Ok(stored) if stored.sequence == expected + 1 => {
+                return written.read(stored.sequence, &payload).map(drop).map_err(|violation| violation.to_string());
+            }
+            Ok(stored) => return Err(format!("message {} of the stream was not expected", stored.sequence)),
+            Err(error) => result = Err(error.to_string()),
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    result
+}

@@ -1,0 +1,488 @@
+//! Carries out the protocol of a replica, in a thread of its own: a long scrape delays neither messages nor the lease.
+
+use std::io;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use async_nats::Client;
+use async_nats::jetstream::context::{Context, PublishErrorKind};
+use async_nats::jetstream::message::PublishMessage;
+use async_nats::jetstream::publish::PublishAck;
+use async_nats::jetstream::stream::Stream;
+use bytes::Bytes;
+use tokio::sync::{oneshot, watch};
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+
+use super::connection::{self, Description, subject};
+use super::lease::{Holder, Lease, View};
+use super::loading::{self, LoadError};
+use super::reader::Reader;
+use crate::gateway::groups::position::Position;
+use crate::gateway::persistence::replica::ReplicaStore;
+use crate::gateway::persistence::replicated::Copy;
+use crate::gateway::replication::message;
+use crate::gateway::replication::replica::{Action, Outcome, Replica, Role};
+use crate::gateway::replication::settings::Settings;
+use crate::gateway::replication::status::{self, Shared, Status};
+use crate::log::Episode;
+
+/// How often the stream is described, and time passes for the protocol.
+const TICK: Duration = Duration::from_millis(250);
+const DESCRIBED: Duration = Duration::from_secs(2);
+
+/// A reader that gets nothing of what the stream has for this long is replaced.
+const STALLED: Duration = Duration::from_secs(10);
+
+/// How long a description must say the same before a replica stops. Messages are checked in any case.
+const CONFIRMED: Duration = Duration::from_secs(5);
+
+/// Bytes that the stream may take in addition to four snapshots.
+const MIN_STREAM_BYTES: u64 = 64 << 20;
+
+/// Pause between two snapshots.
+const SNAPSHOT_PAUSE: Duration = Duration::from_secs(60);
+
+/// How long a drained replica waits for its last messages and the release of its lease.
+const GRACE: Duration = Duration::from_secs(3);
+
+/// A running driver.
+#[derive(Debug)]
+pub struct Driver {
+    ended: oneshot::Receiver<()>,
+}
+
+impl Driver {
+    /// Starts it. It ends when the store is closed.
+    ///
+    /// # Errors
+    /// No thread can be started.
+    pub fn start(settings: Settings, store: ReplicaStore, copy: Copy, status: Arc<Shared>) -> io::Result<Driver> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let (sender, ended) = oneshot::channel();
+        thread::Builder::new().name("gateway-stream".to_owned()).spawn(move || {
+            runtime.block_on(run(&settings, store, copy, &status));
+            let _ = sender.send(());
+        })?;
+        Ok(Driver { ended })
+    }
+
+    /// Waits until it has ended.
+    pub async fn ended(self) {
+        let _ = timeout(GRACE + TICK, self.ended).await;
+    }
+}
+
+async fn run(settings: &Settings, store: ReplicaStore, mut copy: Copy, status: &Shared) {
+    loop {
+        let outcome = tokio::select! {
+            outcome = open(settings, &store, copy, status) => outcome,
+            () = is_closed(&store) => return,
+        };
+        match outcome {
+            Ok(opened) => opened.run(settings, store.clone(), status).await,
+            Err(reason) => {
+                tracing::error!("this replica has stopped: {reason}");
+                status.set(Status { role: status::Role::Stopped, reason: Some(reason), ..Status::default() });
+                is_closed(&store).await;
+            }
+        }
+        if store.is_closed() {
+            return;
+        }
+        // It lacks messages that were removed from the stream.
+        copy = store.decided().map_or(Copy::Empty, Copy::At);
+    }
+}
+
+async fn is_closed(store: &ReplicaStore) {
+    while !store.is_closed() {
+        sleep(TICK).await;
+    }
+}
+
+/// What is needed to follow the stream.
+struct Opened {
+    client: Client,
+    context: Context,
+    stream: Stream,
+    lease: async_nats::jetstream::kv::Store,
+    position: Position,
+    last: u64,
+}
+
+/// Connects and finds the stream, for as long as it takes.
+///
+/// # Errors
+/// The replica must stop.
+async fn open(settings: &Settings, store: &ReplicaStore, copy: Copy, status: &Shared) -> Result<Opened, String> {
+    let name = &settings.stream;
+    let known = match copy {
+        Copy::Empty => None,
+        Copy::At(position) => Some(position),
+        Copy::Foreign => {
+            let command = "taffrail gateway stream restore";
+            return Err(format!(
+                "its directory has groups that belong to no stream; `{command}` puts them into {name}"
+            ));
+        }
+        Copy::Damaged => {
+            return Err("its directory is damaged; move it away, and start again to follow the stream anew".to_owned());
+        }
+    };
+    let (client, context) = connection::connect(&settings.nats, &settings.name).await?;
+    let (mut trouble, mut refused) = (Episode::default(), None::<Instant>);
+    loop {
+        let found = connection::describe(&context, name).await;
+        let lease = context.get_key_value(connection::bucket(name)).await;
+        let (stream, description, lease) = match (found, lease) {
+            (Ok((stream, description)), Ok(lease)) => (stream, description, lease),
+            (Err(reason), _) => {
+                retry(reason, status, &mut trouble).await;
+                continue;
+            }
+            (_, Err(error)) => {
+                retry(format!("the bucket {}: {error}", connection::bucket(name)), status, &mut trouble).await;
+                continue;
+            }
+        };
+        connection::check_size(&client)?;
+        let Some(identity) = description.identity else {
+            return Err(format!(
+                "another program created the stream {name}; `taffrail gateway stream create` creates one"
+            ));
+        };
+        let mut position = known.unwrap_or(Position::start(identity));
+        if let Err(reason) = description.check(name, position) {
+            if refused.get_or_insert_with(Instant::now).elapsed() >= CONFIRMED {
+                return Err(reason);
+            }
+            retry(reason, status, &mut trouble).await;
+            continue;
+        }
+        if description.lacks_next(position) {
+            tracing::info!("this replica begins with the snapshot in the stream, before message {}", description.first);
+            position = match loading::load(&stream, &description, identity, store).await {
+                Ok(position) => position,
+                Err(LoadError::Stop(reason)) => return Err(reason),
+                Err(LoadError::Retry(reason)) => {
+                    retry(reason, status, &mut trouble).await;
+                    continue;
+                }
+            };
+        }
+        connection::warn(&client, name, &description);
+        return Ok(Opened { client, context, stream, lease, position, last: description.last });
+    }
+}
+
+async fn retry(reason: String, status: &Shared, trouble: &mut Episode<()>) {
+    if trouble.fails(()) {
+        tracing::warn!("this replica waits for the stream: {reason}");
+    }
+    status.set(Status { reason: Some(reason), ..Status::default() });
+    sleep(Duration::from_secs(1)).await;
+}
+
+impl Opened {
+    async fn run(self, settings: &Settings, store: ReplicaStore, status: &Shared) {
+        let life = format!("{:032x}", fastrand::u128(..));
+        let me = Holder { name: settings.name.clone(), url: settings.url.clone(), life };
+        let (view_sender, view) = watch::channel(View::default());
+        let (wanted, is_wanted) = watch::channel(false);
+        let lease = tokio::spawn(Lease::new(self.lease.clone(), me, view_sender).run(is_wanted));
+        let replica = Replica::new(&settings.name, store.clone(), self.position, Box::new(|| fastrand::u128(..)));
+        let now = Instant::now();
+        let mut driver = Running {
+            settings,
+            status,
+            replica,
+            store,
+            view,
+            wanted,
+            reader: None,
+            published: JoinSet::new(),
+            described: JoinSet::new(),
+            started: now,
+            progress: now,
+            progress_at: 0,
+            described_at: now,
+            last: self.last,
+            refused: None,
+            snapshot_at: None,
+            loads: false,
+            subject: subject(&settings.stream),
+            opened: self,
+        };
+        driver.run().await;
+        driver.end(lease).await;
+    }
+}
+
+struct Running<'s> {
+    settings: &'s Settings,
+    status: &'s Shared,
+    opened: Opened,
+    replica: Replica<ReplicaStore>,
+    store: ReplicaStore,
+    view: watch::Receiver<View>,
+    /// Whether this replica wants the lease.
+    wanted: watch::Sender<bool>,
+    reader: Option<Reader>,
+    published: JoinSet<(u128, Outcome)>,
+    /// Descriptions of the stream, with the sequence that was applied when they were asked for.
+    described: JoinSet<(u64, Option<Description>)>,
+    started: Instant,
+    /// When it last applied something, or had nothing to apply.
+    progress: Instant,
+    /// The sequence that was applied then.
+    progress_at: u64,
+    described_at: Instant,
+    /// The last sequence of the stream, as last reported.
+    last: u64,
+    /// Since when the description is of a stream that this replica must not follow.
+    refused: Option<Instant>,
+    /// When it last wrote a snapshot to the stream.
+    snapshot_at: Option<Instant>,
+    /// Whether it has to begin with the snapshot in the stream.
+    loads: bool,
+    subject: String,
+}
+
+impl Running<'_> {
+    async fn run(&mut self) {
+        let mut tick = interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        self.carry_out().await;
+        while !self.store.is_closed() && !self.loads {
+            let now = || self.started.elapsed();
+            tokio::select! {
+                biased;
+                Some(Ok((id, outcome))) = self.published.join_next(), if !self.published.is_empty() => {
+                    self.replica.published(id, outcome, now());
+                }
+                Some((sequence, message)) = next(&mut self.reader) => {
+                    self.replica.read(sequence, &message, self.started.elapsed());
+                }
+                Ok(()) = self.view.changed() => {
+                    let is_held = self.view.borrow_and_update().is_held();
+                    self.replica.lease(is_held, now());
+                }
+                () = self.store.changed() => self.replica.advance(now()),
+                Some(Ok((applied, found))) = self.described.join_next(), if !self.described.is_empty() => {
+                    self.check(applied, found);
+                }
+                _ = tick.tick() => {
+                    self.replica.advance(now());
+                    self.watch();
+                }
+            }
+            self.carry_out().await;
+            self.report();
+        }
+    }
+
+    async fn carry_out(&mut self) {
+        for action in self.replica.actions() {
+            match action {
+                Action::Follow(after) => {
+                    self.progress = Instant::now();
+                    self.reader = Some(Reader::new(self.opened.stream.clone(), after));
+                }
+                Action::Unfollow => self.reader = None,
+                Action::Load => self.loads = true,
+                Action::Purge(up_to) => {
+                    let stream = self.opened.stream.clone();
+                    tokio::spawn(async move {
+                        if let Err(error) = stream.purge().sequence(up_to + 1).await {
+                            tracing::warn!(
+                                "messages that a snapshot replaces cannot be removed from the stream: {error}"
+                            );
+                        }
+                    });
+                }
+                Action::Publish { id, expected, message, pause } => {
+                    let sending = Sending {
+                        context: self.opened.context.clone(),
+                        stream: self.opened.stream.clone(),
+                        subject: self.subject.clone(),
+                        id,
+                        expected,
+                        message: Bytes::from_owner(message),
+                    };
+                    let position = self.replica.position();
+                    if *self.replica.role() == Role::Claiming && sending.follows_another(position).await {
+                        let reason = format!("message {expected} of the stream is not the one that was applied");
+                        return self.replica.stop(reason);
+                    }
+                    // In this order: the server refuses a message that overtakes another.
+                    let sent = if pause.is_zero() { Some(sending.send().await) } else { None };
+                    self.published.spawn(async move {
+                        let sent = match sent {
+                            Some(sent) => sent,
+                            None => {
+                                sleep(pause).await;
+                                sending.send().await
+                            }
+                        };
+                        (sending.id, sending.outcome(sent).await)
+                    });
+                }
+            }
+        }
+    }
+
+    /// Asks for the description of the stream from time to time, and replaces a reader that has stalled.
+    fn watch(&mut self) {
+        let applied = self.replica.position().sequence;
+        if self.described.is_empty() && self.described_at.elapsed() >= DESCRIBED {
+            self.described_at = Instant::now();
+            let stream = self.opened.stream.clone();
+            self.described.spawn(async move {
+                let info = stream.get_info().await;
+                (applied, info.ok().map(|info| Description::new(&info)))
+            });
+        }
+        if applied >= self.last || applied != self.progress_at {
+            (self.progress, self.progress_at) = (Instant::now(), applied);
+        } else if self.reader.is_some() && self.progress.elapsed() >= STALLED {
+            self.progress = Instant::now();
+            self.reader = Some(Reader::new(self.opened.stream.clone(), applied));
+        }
+    }
+
+    /// Stops if the stream is not the one that was followed, or lacks what is applied.
+    fn check(&mut self, applied: u64, found: Option<Description>) {
+        let Some(found) = found else { return };
+        self.last = found.last;
+        let position = Position { sequence: applied, ..self.replica.position() };
+        match found.check(&self.settings.stream, position) {
+            Ok(()) => self.refused = None,
+            Err(reason) if self.refused.get_or_insert_with(Instant::now).elapsed() >= CONFIRMED => {
+                return self.replica.stop(reason);
+            }
+            Err(_) => return,
+        }
+        match self.replica.role() {
+            // Unless it has read them meanwhile.
+            Role::Following => self.loads |= found.lacks_next(self.replica.position()),
+            Role::Writing if self.is_snapshot_due(&found) => {
+                self.snapshot_at = Some(Instant::now());
+                self.replica.snapshot(self.started.elapsed());
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether the stream is much longer than a snapshot.
+    fn is_snapshot_due(&self, found: &Description) -> bool {
+        let is_long = found.bytes > MIN_STREAM_BYTES + 4 * self.store.snapshot_bytes();
+        is_long && self.snapshot_at.is_none_or(|at| at.elapsed() >= SNAPSHOT_PAUSE)
+    }
+
+    fn report(&mut self) {
+        let before = self.status.get();
+        let view = self.view.borrow().clone();
+        let position = self.replica.position();
+        let (role, reason) = match self.replica.role() {
+            Role::Following | Role::Claiming => (status::Role::Follower, None),
+            Role::Writing => (status::Role::Writer, None),
+            Role::Stopped(reason) => (status::Role::Stopped, Some(reason.clone())),
+        };
+        if role != before.role || (before.identity.is_none() && role != status::Role::Stopped) {
+            match (role, &reason) {
+                (status::Role::Stopped, Some(reason)) => tracing::error!("this replica has stopped: {reason}"),
+                _ => tracing::info!("this replica is a {role}, at message {}", position.sequence),
+            }
+        }
+        self.last = self.last.max(position.sequence);
+        let is_ready = role != status::Role::Stopped && position.sequence >= self.last;
+        let wanted = is_ready || role == status::Role::Writer || (view.is_held() && role != status::Role::Stopped);
+        self.wanted.send_if_modified(|before| std::mem::replace(before, wanted) != wanted);
+        self.status.set(Status {
+            role,
+            exposes_until: view.valid_until.filter(|_| role == status::Role::Writer),
+            reason,
+            writer: view.holder.as_ref().map(|holder| holder.name.clone()),
+            writer_url: view.holder.map(|holder| holder.url),
+            identity: Some(position.identity),
+            applied: position.sequence,
+            last: self.last,
+            persisted: self.store.persisted(),
+            synced: None,
+        });
+    }
+
+    /// Waits for the last messages, and releases the lease.
+    async fn end(mut self, lease: JoinHandle<()>) {
+        let deadline = Instant::now() + GRACE;
+        while !self.store.is_idle() && Instant::now() < deadline {
+            let done = timeout(TICK, self.published.join_next()).await;
+            if let Ok(Some(Ok((id, outcome)))) = done {
+                self.replica.published(id, outcome, self.started.elapsed());
+            }
+            self.carry_out().await;
+        }
+        self.replica.end(self.started.elapsed());
+        let Running { wanted, opened, .. } = self;
+        drop(wanted);
+        let _ = timeout(GRACE, lease).await;
+        let _ = timeout(TICK, opened.client.flush()).await;
+    }
+}
+
+/// The next message of a reader; waits for ever without one.
+async fn next(reader: &mut Option<Reader>) -> Option<(u64, Bytes)> {
+    match reader {
+        Some(reader) => reader.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// A message to be stored.
+struct Sending {
+    context: Context,
+    stream: Stream,
+    subject: String,
+    id: u128,
+    expected: u64,
+    message: Bytes,
+}
+
+type Sent = Result<async_nats::jetstream::context::PublishAckFuture, PublishErrorKind>;
+
+impl Sending {
+    /// Whether the last message of the stream is another than this replica has applied: servers have lost messages.
+    async fn follows_another(&self, position: Position) -> bool {
+        let last = self.stream.get_raw_message(position.sequence).await;
+        last.is_ok_and(|last| message::digest(&last.payload) != position.last)
+    }
+
+    async fn send(&self) -> Sent {
+        let publish = PublishMessage::build()
+            .payload(self.message.clone())
+            .message_id(format!("{:032x}", self.id))
+            .expected_last_sequence(self.expected);
+        self.context.send_publish(self.subject.clone(), publish).await.map_err(|error| error.kind())
+    }
+
+    async fn outcome(&self, sent: Sent) -> Outcome {
+        let acknowledged = match sent {
+            Ok(acknowledgement) => acknowledgement.await.map_err(|error| error.kind()),
+            Err(kind) => Err(kind),
+        };
+        match acknowledged {
+            Ok(PublishAck { sequence, duplicate: false, .. }) => Outcome::Stored(sequence),
+            Ok(PublishAck { sequence, .. }) if self.is_at(sequence).await => Outcome::Stored(sequence),
+            Err(PublishErrorKind::WrongLastSequence) => Outcome::Refused,
+            _ => Outcome::Unknown,
+        }
+    }
+
+    /// Whether the stream has the message. Servers have reported messages as duplicates of ones that they lost.
+    async fn is_at(&self, sequence: u64) -> bool {
+        let stored = self.stream.get_raw_message(sequence).await;
+        stored.is_ok_and(|stored| stored.payload == self.message)
+    }
+}

@@ -1,0 +1,162 @@
+//! The lease: which replica may claim to be the writer. It is a key in a bucket, with the name and the URL of its holder.
+//!
+//! The holder updates the key every second, with the revision that it knows. The others take it when its revision has not
+//! changed for [`TERM`] of their own clocks. The holder regards it as valid for [`VALID`] after it sent the last update that
+//! succeeded, which is less: no two replicas regard it as theirs at the same time.
+
+use std::time::{Duration, Instant};
+
+use async_nats::jetstream::kv::{Entry, Operation, Store, UpdateErrorKind};
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
+
+use super::connection::TIMEOUT;
+
+/// After this time without an update, others may take it.
+const TERM: Duration = Duration::from_secs(5);
+/// How long it is valid after an update.
+const VALID: Duration = Duration::from_secs(4);
+/// How often it is updated or read.
+const INTERVAL: Duration = Duration::from_millis(500);
+
+const KEY: &str = "writer";
+
+/// The holder.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Holder {
+    pub(super) name: String,
+    pub(super) url: String,
+    /// Another one for each start of a replica.
+    pub(super) life: String,
+}
+
+/// The lease as this replica sees it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct View {
+    /// Until when this replica holds it for certain; none if it does not hold it.
+    pub(super) valid_until: Option<Instant>,
+    pub(super) holder: Option<Holder>,
+}
+
+impl View {
+    /// Whether this replica holds it, as far as it knows.
+    pub(super) fn is_held(&self) -> bool {
+        self.valid_until.is_some()
+    }
+}
+
+pub(super) struct Lease {
+    store: Store,
+    me: Holder,
+    view: watch::Sender<View>,
+    /// Its revision, if this replica holds it.
+    revision: Option<u64>,
+    /// The revision that others have, and since when.
+    seen: Option<(u64, Instant)>,
+}
+
+impl Lease {
+    pub(super) fn new(store: Store, me: Holder, view: watch::Sender<View>) -> Lease {
+        Lease { store, me, view, revision: None, seen: None }
+    }
+
+    /// Takes the lease when it is free and `is_wanted`, and keeps it; releases it when it is wanted no longer. Ends when the
+    /// sender is dropped, after releasing it.
+    pub(super) async fn run(mut self, mut is_wanted: watch::Receiver<bool>) {
+        loop {
+            let is_over = is_wanted.has_changed().is_err();
+            let wanted = *is_wanted.borrow_and_update() && !is_over;
+            match self.revision {
+                Some(revision) if wanted => self.renew(revision).await,
+                Some(revision) => self.release(revision).await,
+                None if is_over => return,
+                None => self.observe(wanted).await,
+            }
+            if is_over {
+                return;
+            }
+            tokio::select! {
+                () = sleep(INTERVAL) => {}
+                _ = is_wanted.changed() => {}
+            }
+        }
+    }
+
+    fn value(&self) -> bytes::Bytes {
+        serde_json::to_vec(&self.me).unwrap_or_default().into()
+    }
+
+    async fn renew(&mut self, revision: u64) {
+        let sent = Instant::now();
+        match timeout(TIMEOUT, self.store.update(KEY, self.value(), revision)).await {
+            Ok(Ok(revision)) => self.hold(revision, sent),
+            Ok(Err(error)) if error.kind() == UpdateErrorKind::WrongLastRevision => {
+                // An update without an answer may have succeeded.
+                match self.read().await {
+                    Some(Some(entry)) if holder(&entry).as_ref() == Some(&self.me) => {
+                        self.revision = Some(entry.revision)
+                    }
+                    Some(entry) => self.lose(entry),
+                    None => {}
+                }
+            }
+            // Unknown: the validity ends by itself.
+            _ => {}
+        }
+    }
+
+    async fn release(&mut self, revision: u64) {
+        self.view.send_modify(|view| *view = View::default());
+        let _ = timeout(TIMEOUT, self.store.update(KEY, bytes::Bytes::new(), revision)).await;
+        self.revision = None;
+    }
+
+    async fn observe(&mut self, is_wanted: bool) {
+        let Some(entry) = self.read().await else { return };
+        let revision = entry.as_ref().map_or(0, |entry| entry.revision);
+        let now = Instant::now();
+        let since = match self.seen {
+            Some((known, since)) if known == revision => since,
+            _ => now,
+        };
+        self.seen = Some((revision, since));
+        let holder = entry.as_ref().and_then(holder);
+        let is_free = holder.is_none() || now.duration_since(since) >= TERM;
+        self.view.send_if_modified(|view| {
+            let is_new = view.holder != holder;
+            view.holder = holder;
+            is_new
+        });
+        if is_wanted && is_free {
+            let taken = timeout(TIMEOUT, self.store.update(KEY, self.value(), revision)).await;
+            if let Ok(Ok(revision)) = taken {
+                self.hold(revision, now);
+            }
+        }
+    }
+
+    fn hold(&mut self, revision: u64, sent: Instant) {
+        self.revision = Some(revision);
+        let holder = Some(self.me.clone());
+        self.view.send_modify(|view| *view = View { valid_until: Some(sent + VALID), holder });
+    }
+
+    fn lose(&mut self, entry: Option<Entry>) {
+        self.revision = None;
+        self.seen = None;
+        let holder = entry.as_ref().and_then(holder);
+        self.view.send_modify(|view| *view = View { valid_until: None, holder });
+    }
+
+    /// The entry; the outer value is none if the servers do not answer.
+    async fn read(&self) -> Option<Option<Entry>> {
+        timeout(TIMEOUT, self.store.entry(KEY)).await.ok()?.ok()
+    }
+}
+
+/// The holder in an entry; none if it was released.
+fn holder(entry: &Entry) -> Option<Holder> {
+    let is_set = entry.operation == Operation::Put;
+    is_set.then(|| serde_json::from_slice(&entry.value).ok()).flatten()
+}

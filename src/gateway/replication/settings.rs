@@ -1,0 +1,192 @@
+//! The settings of replicas: `stream`, `scrape`, `replica_url` and `replica_name` of `[gateway]`, and `[nats]`.
+
+use std::path::PathBuf;
+
+use reqwest::Url;
+
+use crate::client;
+use crate::config::{Key, KeyInfo, Secret, Section, Setting, Value};
+
+/// The settings of a replica.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// The name of the stream.
+    pub stream: String,
+    /// What a scrape of a replica that is not the writer gets.
+    pub scrape: Scrape,
+    /// The name of this replica.
+    pub name: String,
+    /// Where other replicas reach this one.
+    pub url: String,
+    /// `[nats]`.
+    pub nats: Nats,
+}
+
+/// What a scrape of a replica that is not the writer gets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Scrape {
+    /// Its self-metrics, without groups.
+    #[default]
+    Own,
+    /// The response of the writer.
+    Writer,
+}
+
+impl Setting for Scrape {
+    const EXPECTED: &'static str = "own or writer";
+
+    fn from_value(value: &Value) -> Result<Self, String> {
+        match String::from_value(value)?.as_str() {
+            "own" => Ok(Scrape::Own),
+            "writer" => Ok(Scrape::Writer),
+            _ => Err(String::new()),
+        }
+    }
+}
+
+/// `[nats]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Nats {
+    /// URLs of servers.
+    pub servers: Vec<String>,
+    /// The file with a JWT and its key.
+    pub credentials: Option<PathBuf>,
+    /// The token.
+    pub token: Option<Secret>,
+    /// User and password.
+    pub user: Option<(String, Secret)>,
+    /// The CA of the servers, if it is not one of the system's.
+    pub ca: Option<PathBuf>,
+    /// The client certificate and its key.
+    pub identity: Option<(PathBuf, PathBuf)>,
+}
+
+const STREAM: Key<String> = Key::optional(
+    "stream",
+    "Name of the JetStream stream that the replicas of this gateway share; `taffrail gateway stream create` creates it. Needs state, replica_url and [nats].",
+);
+const SCRAPE: Key<Scrape> = Key::new(
+    "scrape",
+    "\"own\"",
+    "Response of a replica that is not the writer to a scrape: \"own\" is its self-metrics only, for Prometheus scraping every replica; \"writer\" is that of the writer, for one address of all replicas.",
+);
+const REPLICA_URL: Key<String> = Key::optional(
+    "replica_url",
+    "URL at which the other replicas reach this one, such as \"http://gateway-1.example:9091\". They forward pushes and deletions to it while it is the writer.",
+);
+const REPLICA_NAME: Key<String> = Key::optional(
+    "replica_name",
+    "Name of this replica in the log, on the page and in metrics; by default the host of replica_url.",
+);
+
+/// The settings in `[gateway]`; none in builds without NATS.
+pub const GATEWAY_KEYS: &[KeyInfo] =
+    if IS_BUILT { &[STREAM.info(), SCRAPE.info(), REPLICA_URL.info(), REPLICA_NAME.info()] } else { &[] };
+
+/// Whether this build has NATS.
+pub const IS_BUILT: bool = cfg!(feature = "nats");
+
+const NOT_BUILT: &str = "this Taffrail was built without NATS; cargo build --features nats has it";
+
+const SERVERS: Key<Vec<String>> = Key::new(
+    "servers",
+    "[]",
+    "URLs of NATS servers, such as \"nats://nats-1.example:4222\" or \"tls://nats-1.example:4222\".",
+);
+const CREDENTIALS: Key<PathBuf> =
+    Key::optional("credentials", "File with a JWT and its private key, as `nsc generate creds` writes it.");
+const TOKEN: Key<Secret> = Key::optional("token", "Token.");
+const USER: Key<String> = Key::optional("user", "User.");
+const PASSWORD: Key<Secret> = Key::optional("password", "Password of the user.");
+const TLS_CA: Key<PathBuf> = Key::optional("tls_ca", "PEM file of CA certificates to trust, instead of the system's.");
+const TLS_CERT: Key<PathBuf> = Key::optional("tls_cert", "PEM file with the client certificate.");
+const TLS_KEY: Key<PathBuf> = Key::optional("tls_key", "PEM file with the client certificate's key.");
+
+/// The settings of `[nats]`.
+pub const NATS_KEYS: &[KeyInfo] = &[
+    SERVERS.info(),
+    CREDENTIALS.info(),
+    TOKEN.info(),
+    USER.info(),
+    PASSWORD.info(),
+    TLS_CA.info(),
+    TLS_CERT.info(),
+    TLS_KEY.info(),
+];
+
+impl Nats {
+    /// The settings in `[nats]` of `root`.
+    pub fn new(root: &mut Section<'_>) -> Nats {
+        if !IS_BUILT {
+            if root.keys().any(|key| key == "nats") {
+                root.refuse("nats", NOT_BUILT);
+            }
+            return Nats::default();
+        }
+        let section = &mut root.table("nats");
+        let servers: Vec<String> = section.get(&SERVERS);
+        for (index, server) in servers.iter().enumerate() {
+            let is_server =
+                Url::parse(server).is_ok_and(|url| ["nats", "tls"].contains(&url.scheme()) && url.has_host());
+            if !is_server {
+                section.wrong_element("servers", index, format!("expected a nats or tls URL, found {server:?}"));
+            }
+        }
+        let user = both(section, (&USER, "user"), (&PASSWORD, "password"));
+        let identity = both(section, (&TLS_CERT, "tls_cert"), (&TLS_KEY, "tls_key"));
+        let (credentials, token) = (section.optional(&CREDENTIALS), section.optional(&TOKEN));
+        Nats { servers, credentials, token, user, ca: section.optional(&TLS_CA), identity }
+    }
+}
+
+/// Two settings that need each other.
+fn both<A: Setting, B: Setting>(
+    section: &mut Section<'_>,
+    (first, first_name): (&Key<A>, &str),
+    (second, second_name): (&Key<B>, &str),
+) -> Option<(A, B)> {
+    match (section.optional(first), section.optional(second)) {
+        (Some(first), Some(second)) => return Some((first, second)),
+        (None, None) => {}
+        (Some(_), None) => section.wrong(first_name, format!("expected {second_name} with it, found none")),
+        (None, Some(_)) => section.wrong(second_name, format!("expected {first_name} with it, found none")),
+    }
+    None
+}
+
+impl Settings {
+    /// The settings in `[gateway]`, which is `section`; none without a stream.
+    pub fn new(section: &mut Section<'_>, nats: Nats) -> Option<Settings> {
+        if !IS_BUILT {
+            if section.has(&STREAM) {
+                section.refuse("stream", NOT_BUILT);
+            }
+            return None;
+        }
+        let scrape = section.get(&SCRAPE);
+        let (url, name) = (section.optional(&REPLICA_URL), section.optional(&REPLICA_NAME));
+        let stream = section.optional(&STREAM)?;
+        // It is a part of subjects and of the name of a bucket.
+        let is_name = |name: &str| {
+            !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+        };
+        if !is_name(&stream) {
+            section.wrong("stream", format!("expected a name of letters, digits, - and _, found {stream:?}"));
+        }
+        if nats.servers.is_empty() {
+            section.wrong("stream", "expected [nats] servers with it, found none");
+        }
+        let Some(url) = url else {
+            section.wrong("stream", "expected replica_url with it, found none");
+            return None;
+        };
+        let parsed =
+            client::parse_url(&url, "http").filter(|url| ["http", "https"].contains(&url.scheme()) && url.has_host());
+        let Some(parsed) = parsed else {
+            section.wrong("replica_url", format!("expected an http or https URL, found {url:?}"));
+            return None;
+        };
+        let name = name.unwrap_or_else(|| client::host(&parsed));
+        Some(Settings { stream, scrape, name, url: parsed.to_string().trim_end_matches('/').to_owned(), nats })
+    }
+}

@@ -1,0 +1,17 @@
+//! Telegraf's configuration. [`tables`] says what becomes of every plugin and option; [`read`] has the settings of a file
+//! with their lines; [`translate`] applies the tables, to outputs in `sinks`; `kept` has the lines that Telegraf still
+//! needs for the inputs that are missing; `template` finds templates that are not rendered.
+
+pub mod files;
+mod kept;
+mod present;
+mod processors;
+mod procstat;
+mod programs;
+pub mod read;
+mod shared;
+mod sinks;
+pub mod tables;
+mod template;
+pub mod translate;
+mod values;

@@ -1,0 +1,63 @@
+//! The lines of an input with their outcomes, and the settings that they become.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::output::Output;
+
+pub use super::entry::{Entry, EntryId, Outcome, Source};
+
+/// What a set-up becomes.
+#[derive(Clone, Debug, Default)]
+pub struct Translation {
+    /// All lines of the input except blank ones and comments, in their order.
+    pub entries: Vec<Entry>,
+    /// The settings.
+    pub output: Output,
+    /// Lines of the input that are blank or comments.
+    pub comments: usize,
+    /// By file, the lines that the other program still needs for what is missing, from 1.
+    pub kept: BTreeMap<String, BTreeSet<usize>>,
+    /// Variables in the settings that are not set here, with the lines that they are in.
+    pub variables: BTreeMap<String, BTreeSet<String>>,
+}
+
+impl Translation {
+    /// Adds a line to the report.
+    pub fn add(&mut self, source: Source, text: impl Into<String>, outcome: Outcome) -> EntryId {
+        self.entries.push(Entry { source, text: text.into(), outcome });
+        self.entries.len() - 1
+    }
+
+    /// Whether a line has nothing in Taffrail.
+    pub fn is_incomplete(&self) -> bool {
+        self.missing().next().is_some()
+    }
+
+    /// The lines that have nothing in Taffrail.
+    pub fn missing(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.iter().filter(|entry| matches!(entry.outcome, Outcome::Missing(_)))
+    }
+
+    /// Sorts the entries by their files, in this order, and lines.
+    pub fn sort_by_line(&mut self, files: &[&str]) {
+        let mut order: Vec<EntryId> = (0..self.entries.len()).collect();
+        order.sort_by_key(|&id| {
+            let source = &self.entries[id].source;
+            (files.iter().position(|file| *file == source.file), source.lines, id)
+        });
+        let mut numbers = vec![0; order.len()];
+        order.iter().zip(0..).for_each(|(&old, new)| numbers[old] = new);
+        self.entries = order.iter().map(|&id| self.entries[id].clone()).collect();
+        self.output.renumber(&|entry| numbers[entry]);
+    }
+
+    /// Appends another translation.
+    pub fn append(&mut self, other: Translation) {
+        let first = self.entries.len();
+        self.entries.extend(other.entries);
+        self.output.append(other.output, first);
+        self.comments += other.comments;
+        self.kept.extend(other.kept);
+        self.variables.extend(other.variables);
+    }
+}

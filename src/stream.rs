@@ -1,0 +1,101 @@
+//! `taffrail gateway stream`: the stream that replicas of the gateway share.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use taffrail::gateway::replication::nats::admin;
+use taffrail::gateway::replication::nats::connection::Description;
+use taffrail::gateway::replication::settings::Settings;
+
+use super::configuration::Configuration;
+use super::{Failure, runtime};
+
+/// Create, describe or restore the stream that the replicas of this gateway share
+#[derive(Args)]
+pub(crate) struct Stream {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Create the stream [gateway] stream, and the key-value bucket with its writer
+    Create {
+        #[command(flatten)]
+        configuration: Configuration,
+        /// Number of NATS servers that store it
+        #[arg(long, value_name = "NUMBER", default_value_t = 3)]
+        replicas: usize,
+        /// Put the groups in this directory into it: of a gateway that was alone and is stopped, or of a replica after the loss
+        /// of the stream
+        #[arg(long, value_name = "DIRECTORY")]
+        from: Option<PathBuf>,
+    },
+    /// Print the identity, the size and the writer of the stream
+    Status {
+        #[command(flatten)]
+        configuration: Configuration,
+    },
+    /// Put the groups of a directory into the empty stream: of a gateway that was alone, or of a replica after the loss of the
+    /// stream
+    ///
+    /// Stop all replicas first, and start them with empty directories afterwards.
+    Restore {
+        #[command(flatten)]
+        configuration: Configuration,
+        /// The directory, by default [gateway] state
+        #[arg(long, value_name = "DIRECTORY")]
+        from: Option<PathBuf>,
+    },
+}
+
+impl Stream {
+    pub(crate) fn execute(&self) -> Result<(), Failure> {
+        match &self.command {
+            Command::Create { configuration, replicas, from } => {
+                let (settings, _) = settings(configuration)?;
+                let created = admin::create(&settings, *replicas, from.as_deref());
+                let (created, groups) = runtime()?.block_on(created)?;
+                print(format_args!("created the stream {} with {groups} groups", settings.stream))?;
+                describe(&created)?;
+            }
+            Command::Status { configuration } => {
+                let (settings, _) = settings(configuration)?;
+                let (description, writer) = runtime()?.block_on(admin::status(&settings))?;
+                describe(&description)?;
+                print(format_args!("writer:   {}", writer.as_deref().unwrap_or("none")))?;
+            }
+            Command::Restore { configuration, from } => {
+                let (settings, state) = settings(configuration)?;
+                let directory = from.clone().or(state).ok_or("expected --from or [gateway] state, found none")?;
+                let groups = runtime()?.block_on(admin::restore(&settings, &directory))?;
+                print(format_args!(
+                    "{groups} groups of {} are in the stream {}",
+                    directory.display(),
+                    settings.stream
+                ))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The settings of the stream, and [gateway] state.
+fn settings(configuration: &Configuration) -> Result<(Settings, Option<PathBuf>), Failure> {
+    let gateway = configuration.origin().load()?.gateway;
+    let replication = gateway.replication.ok_or("expected [gateway] stream, found none")?;
+    Ok((replication, gateway.state))
+}
+
+fn describe(stream: &Description) -> io::Result<()> {
+    let identity = stream.identity.map_or_else(|| "none".to_owned(), |identity| format!("{:032x}", identity.id));
+    print(format_args!("identity: {identity}"))?;
+    print(format_args!("messages: {} to {}, {} bytes", stream.first, stream.last, stream.bytes))?;
+    print(format_args!("servers:  {}, led by {}", stream.replicas, stream.leader.as_deref().unwrap_or("none")))?;
+    print(format_args!("sync:     not visible to clients; every NATS server needs `sync_interval: always`"))
+}
+
+fn print(line: std::fmt::Arguments<'_>) -> io::Result<()> {
+    writeln!(io::stdout().lock(), "{line}")
+}

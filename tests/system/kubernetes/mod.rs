@@ -1,0 +1,4 @@
+//! Taffrail on a node of Kubernetes, beside the kubelet's `/metrics/cadvisor`.
+
+mod kubelet;
+mod node;
