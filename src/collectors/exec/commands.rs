@@ -9,35 +9,22 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio::task::{JoinSet, spawn_blocking};
 
 use super::format::{self, Format};
+use super::job::{INTERVAL, Job, Kind, NAME, ValueOf, all_of, write_families};
 use super::process::{COMMAND, PROCESS_KEYS, Process, log_lines, status_of};
-use super::results::{Outcome, Results, Shown, Snapshot, errors_of};
+use super::results::{Outcome, Results, Shown, errors_of};
 use super::run::{Bounds, End, Run, run};
 use super::words::Words;
-use super::{INTERVAL, NAME, Running, file_name, globs, hash, named, sandbox};
-use crate::collectors::foreign::Sources;
+use super::{file_name, globs, hash, sandbox};
+use crate::collectors::framework::About;
 use crate::collectors::framework::background::Clock;
-use crate::collectors::framework::{About, Collector, ReadContext, Reading, Since, Vocabularies};
 use crate::config::setting::ByteSize;
 use crate::config::{Key, KeyInfo, Section};
-use crate::encode::{Family, FamilyWriter, PointWriter, Timestamp};
-use crate::host::{Host, ReadError};
+use crate::encode::{Family, FamilyWriter, Timestamp};
+use crate::host::Host;
 
-/// The collector.
+/// The settings of a job.
+#[derive(Debug)]
 pub(super) struct Exec {
-    jobs: Vec<Arc<Job>>,
-    sources: Sources,
-    running: Option<Running>,
-}
-
-/// A section.
-#[derive(Debug)]
-struct Job {
-    name: Arc<str>,
-    settings: Settings,
-}
-
-#[derive(Debug)]
-struct Settings {
     commands: Vec<Words>,
     interval: Duration,
     bounds: Bounds,
@@ -63,9 +50,8 @@ const MAX_OUTPUT: Key<ByteSize> = Key::new(
 );
 const IGNORE_ERROR: Key<bool> =
     Key::new("ignore_error", "false", "Uses the output of programs whose exit status is not 0.");
-const KEYS: [KeyInfo; 25] = {
-    let mut keys = [NAME.info(); 25];
-    let own = [
+const KEYS: [KeyInfo; 25] = all_of(&[
+    &[
         NAME.info(),
         COMMANDS.info(),
         COMMAND.info(),
@@ -73,121 +59,86 @@ const KEYS: [KeyInfo; 25] = {
         TIMEOUT.info(),
         MAX_OUTPUT.info(),
         IGNORE_ERROR.info(),
-    ];
-    let mut index = 0;
-    while index < keys.len() {
-        keys[index] = match index {
-            0..7 => own[index],
-            7..10 => PROCESS_KEYS[index - 7],
-            _ => format::KEYS[index - 10],
-        };
-        index += 1;
-    }
-    keys
-};
+    ],
+    &PROCESS_KEYS,
+    &format::KEYS,
+]);
 
 /// Programs that one pattern may match.
 const MAX_PROGRAMS: usize = 100;
 
-impl Settings {
-    fn new(section: &mut Section<'_>) -> Settings {
-        let mut commands = section.optional(&COMMANDS).unwrap_or_default();
-        commands.extend(section.optional(&COMMAND));
-        if commands.is_empty() {
-            section.wrong("commands", "required: the programs to run, such as [\"/usr/local/bin/check\"]");
-        }
-        for (index, Words(words)) in commands.iter().enumerate() {
-            if globs::has_wildcard(&words[0])
-                && let Err(what) = globs::check(&words[0])
-            {
-                section.wrong_element("commands", index, what);
-            }
-        }
-        Settings {
-            interval: section.above_zero(&INTERVAL),
-            bounds: Bounds { timeout: section.above_zero(&TIMEOUT), max_output: section.get(&MAX_OUTPUT).0 },
-            process: Process::new(section),
-            ignore_error: section.get(&IGNORE_ERROR),
-            format: Format::new(section, "exec", "json"),
-            commands,
-        }
-    }
-}
-
-impl Collector for Exec {
+impl Kind for Exec {
     const ABOUT: About = About {
         name: "exec",
         summary: "output of programs that are run at an interval",
         reads: &["standard output of the programs"],
         needs: "the rights of the programs: the service's sandbox needs the drop-in exec.conf for sudo, devices and more",
         remarks: REMARKS,
-        on_by_default: Vocabularies::BOTH,
-        is_list: true,
-        shows_failures: true,
-        is_named_by_others: true,
-        is_portable: true,
         keys: &KEYS,
         tables: &[format::TAGS],
         families: &[SUCCESS.info(), STATUS.info(), DURATION.info(), AGE.info()],
         ..About::PLAIN
     };
-    type Reading = ExecReading;
+    const SOURCES: &'static str = "programs";
 
-    fn new(_: &Host, section: &mut Section<'_>) -> Self {
-        let first = |settings: &Settings| {
-            settings.commands.first().map_or("exec", |Words(words)| file_name(&words[0])).to_owned()
-        };
-        let jobs = named(section, "exec", Settings::new, first);
-        let jobs: Vec<_> = jobs.into_iter().map(|(name, settings)| Arc::new(Job { name, settings })).collect();
-        if !jobs.is_empty() {
-            sandbox::warn("exec");
+    fn new(_: &Host, table: &mut Section<'_>) -> Self {
+        let mut commands = table.optional(&COMMANDS).unwrap_or_default();
+        commands.extend(table.optional(&COMMAND));
+        if commands.is_empty() {
+            table.wrong("commands", "required: the programs to run, such as [\"/usr/local/bin/check\"]");
         }
-        Exec { jobs, sources: Sources::new("exec", "programs"), running: None }
+        for (index, Words(words)) in commands.iter().enumerate() {
+            if globs::has_wildcard(&words[0])
+                && let Err(what) = globs::check(&words[0])
+            {
+                table.wrong_element("commands", index, what);
+            }
+        }
+        Exec {
+            interval: table.above_zero(&INTERVAL),
+            bounds: Bounds { timeout: table.above_zero(&TIMEOUT), max_output: table.get(&MAX_OUTPUT).0 },
+            process: Process::new(table),
+            ignore_error: table.get(&IGNORE_ERROR),
+            format: Format::new(table, "exec", "json"),
+            commands,
+        }
     }
 
-    fn read(&mut self, cx: &mut ReadContext<'_>, reading: &mut ExecReading) -> Result<(), ReadError> {
-        let results = self.running().results.clone();
-        reading.0 = results.read(&mut self.sources, cx.wanted.points, cx.problems);
-        Ok(())
+    fn default_name(&self) -> String {
+        self.commands.first().map_or("exec", |Words(words)| file_name(&words[0])).to_owned()
     }
 
-    fn begin(&mut self, limit: Duration) {
-        let commands = self.jobs.iter().map(|job| job.settings.commands.len()).sum();
-        self.running().results.wait(commands, limit);
+    fn commands(&self) -> usize {
+        self.commands.len()
     }
 
-    fn report(&mut self) -> Vec<String> {
-        let line = |job: &Arc<Job>| {
-            let every = humantime::format_duration(job.settings.interval);
-            format!("{}: {} programs, every {every}", job.name, job.settings.commands.len())
-        };
-        self.jobs.iter().map(line).collect()
+    fn describe(&self) -> String {
+        format!("{} programs, every {}", self.commands.len(), humantime::format_duration(self.interval))
     }
-}
 
-impl Exec {
-    fn running(&mut self) -> &Running {
-        let jobs = &self.jobs;
-        self.running.get_or_insert_with(|| {
-            let jobs = jobs.clone();
-            Running::start("exec", move |results| async move {
-                let mut loops = JoinSet::new();
-                for (index, job) in jobs.iter().enumerate() {
-                    for command in 0..job.settings.commands.len() {
-                        let command = Command { job: job.clone(), at: (index, command), results: results.clone() };
-                        loops.spawn(command.run());
-                    }
-                }
-                loops.join_all().await;
-            })
-        })
+    fn work(job: Arc<Job<Self>>, at: (usize, usize), results: Arc<Results>) -> impl Future<Output = ()> + Send {
+        Command { job, at, results }.run()
+    }
+
+    fn families(outcomes: &[Arc<Outcome>], out: &mut FamilyWriter<'_>) {
+        let families: [(&Family<2>, ValueOf); 4] = [
+            (&SUCCESS, |outcome| Some(f64::from(u8::from(outcome.is_success)))),
+            (&STATUS, |outcome| outcome.status.map(f64::from)),
+            (&DURATION, |outcome| Some(outcome.duration.as_secs_f64())),
+            (&AGE, |outcome| Some(outcome.at.elapsed().as_secs_f64())),
+        ];
+        write_families(&families, |outcome| [&outcome.name, &outcome.source], outcomes, out);
+    }
+
+    fn warn() {
+        sandbox::warn("exec");
     }
 }
 
 /// A command of a job.
 #[derive(Clone)]
 struct Command {
-    job: Arc<Job>,
+    job: Arc<Job<Exec>>,
     /// The indexes of the job and of the command in it.
     at: (usize, usize),
     results: Arc<Results>,
@@ -270,7 +221,7 @@ impl Command {
 
 /// The result of a run, and its points.
 fn outcome(
-    settings: &Settings,
+    settings: &Exec,
     program: &str,
     run: &Run,
 ) -> (Outcome, Vec<crate::encode::parse::line::Point<'static>>) {
@@ -332,37 +283,6 @@ const SUCCESS: Family<2> =
 const STATUS: Family<2> = Family::gauge("taffrail_exec_exit_status", "Exit status of the last run", LABELS);
 const DURATION: Family<2> = Family::gauge("taffrail_exec_duration_seconds", "Duration of the last run", LABELS);
 const AGE: Family<2> = Family::gauge("taffrail_exec_result_age_seconds", "Time since the end of the last run", LABELS);
-fn write_own(outcomes: &[Arc<Outcome>], out: &mut FamilyWriter<'_>) {
-    type ValueOf = fn(&Outcome) -> Option<f64>;
-    let families: [(&Family<2>, ValueOf); 4] = [
-        (&SUCCESS, |outcome| Some(f64::from(u8::from(outcome.is_success)))),
-        (&STATUS, |outcome| outcome.status.map(f64::from)),
-        (&DURATION, |outcome| Some(outcome.duration.as_secs_f64())),
-        (&AGE, |outcome| Some(outcome.at.elapsed().as_secs_f64())),
-    ];
-    for (family, value) in families {
-        let mut samples = out.family(family);
-        for outcome in outcomes {
-            if let Some(value) = value(outcome) {
-                samples.sample([&outcome.name, &outcome.source], value);
-            }
-        }
-    }
-}
-
-/// The results of the programs.
-#[derive(Default)]
-pub(super) struct ExecReading(Snapshot);
-
-impl Reading for ExecReading {
-    fn families(&self, out: &mut FamilyWriter<'_>) {
-        self.0.families(write_own, out);
-    }
-
-    fn points(&self, since: Option<Since<'_, Self>>, out: &mut PointWriter<'_>) {
-        self.0.points(write_own, since.map(|since| &since.previous.0), out);
-    }
-}
 
 const REMARKS: &str = "\
 Programs run in the background at their interval, and never because of a scrape. A scrape gets the result of the last run, \

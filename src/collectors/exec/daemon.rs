@@ -5,39 +5,27 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::process::{ChildStderr, ChildStdin, ChildStdout};
-use tokio::task::JoinSet;
+use tokio::process::{ChildStdin, ChildStdout};
 use tokio::time::sleep;
 
 use super::format::{self, Format};
-use super::process::{COMMAND, PROCESS_KEYS, Process, log_lines, status_of};
-use super::results::{Outcome, Results, Shown, Snapshot, errors_of};
+use super::job::{INTERVAL, Job, Kind, NAME, ValueOf, all_of, write_families};
+use super::lines::{Lines, MAX_LINE, follow_messages};
+use super::process::{COMMAND, PROCESS_KEYS, Process, status_of};
+use super::results::{Outcome, Results, Shown, errors_of};
 use super::series::Series;
 use super::words::Words;
-use super::{INTERVAL, NAME, Running, file_name, hash, named, sandbox};
-use crate::collectors::foreign::Sources;
+use super::{file_name, hash, sandbox};
+use crate::collectors::framework::About;
 use crate::collectors::framework::background::Clock;
-use crate::collectors::framework::{About, Collector, ReadContext, Reading, Since, Vocabularies};
 use crate::config::{Key, KeyInfo, Section};
-use crate::encode::{Family, FamilyWriter, PointWriter, Timestamp};
-use crate::host::{Host, ReadError};
+use crate::encode::{Family, FamilyWriter, Timestamp};
+use crate::host::Host;
 use crate::subprocess::{GroupSignal, Subprocess};
 
-/// The collector.
+/// The settings of a job.
+#[derive(Debug)]
 pub(super) struct Execd {
-    jobs: Vec<Arc<Job>>,
-    sources: Sources,
-    running: Option<Running>,
-}
-
-#[derive(Debug)]
-struct Job {
-    name: Arc<str>,
-    settings: Settings,
-}
-
-#[derive(Debug)]
-struct Settings {
     command: Words,
     interval: Duration,
     signal: Option<Signal>,
@@ -71,8 +59,8 @@ const MAX_SERIES: Key<usize> =
 const EXPIRE_AFTER: Key<Duration> =
     Key::new("expire_after", "\"5m\"", "How long a series is exposed after its last value.");
 
-const KEYS: [KeyInfo; 26] = {
-    let own = [
+const KEYS: [KeyInfo; 26] = all_of(&[
+    &[
         NAME.info(),
         COMMAND.info(),
         INTERVAL.info(),
@@ -81,27 +69,31 @@ const KEYS: [KeyInfo; 26] = {
         STOP_ON_ERROR.info(),
         MAX_SERIES.info(),
         EXPIRE_AFTER.info(),
-    ];
-    let mut keys = [NAME.info(); 26];
-    let mut index = 0;
-    while index < keys.len() {
-        keys[index] = match index {
-            0..8 => own[index],
-            8..11 => PROCESS_KEYS[index - 8],
-            _ => format::KEYS[index - 11],
-        };
-        index += 1;
-    }
-    keys
-};
+    ],
+    &PROCESS_KEYS,
+    &format::KEYS,
+]);
 
-impl Settings {
-    fn new(section: &mut Section<'_>) -> Settings {
-        let command = section.optional(&COMMAND).unwrap_or_else(|| {
-            section.wrong("command", "required: the program to run, such as [\"/usr/local/bin/watch\", \"--all\"]");
+impl Kind for Execd {
+    const ABOUT: About = About {
+        name: "execd",
+        summary: "lines of programs that run all the time",
+        reads: &["standard output of the programs"],
+        needs: "the rights of the programs: the service's sandbox needs the drop-in exec.conf for sudo, devices and more",
+        remarks: REMARKS,
+        keys: &KEYS,
+        tables: &[format::TAGS],
+        families: &[UP.info(), RESTARTS.info(), STATUS.info()],
+        ..About::PLAIN
+    };
+    const SOURCES: &'static str = "programs";
+
+    fn new(_: &Host, table: &mut Section<'_>) -> Self {
+        let command = table.optional(&COMMAND).unwrap_or_else(|| {
+            table.wrong("command", "required: the program to run, such as [\"/usr/local/bin/watch\", \"--all\"]");
             Words(vec![String::new()])
         });
-        let signal = section.get(&SIGNAL);
+        let signal = table.get(&SIGNAL);
         let signal = match signal.as_str() {
             "none" => None,
             "STDIN" => Some(Signal::Stdin),
@@ -109,90 +101,60 @@ impl Settings {
             "SIGUSR1" => Some(Signal::Group(GroupSignal::User1)),
             "SIGUSR2" => Some(Signal::Group(GroupSignal::User2)),
             other => {
-                section.wrong("signal", format!("expected none, STDIN, SIGHUP, SIGUSR1 or SIGUSR2, found {other:?}"));
+                table.wrong("signal", format!("expected none, STDIN, SIGHUP, SIGUSR1 or SIGUSR2, found {other:?}"));
                 None
             }
         };
-        let format = Format::new(section, "execd", "influx");
+        let format = Format::new(table, "execd", "influx");
         if !format.is_by_line() {
-            section.wrong("data_format", "expected a format of lines: influx, json or value");
+            table.wrong("data_format", "expected a format of lines: influx, json or value");
         }
-        Settings {
+        Execd {
             command,
-            interval: section.above_zero(&INTERVAL),
+            interval: table.above_zero(&INTERVAL),
             signal,
-            restart_delay: section.above_zero(&RESTART_DELAY),
-            stop_on_error: section.get(&STOP_ON_ERROR),
-            max_series: section.get(&MAX_SERIES),
-            expire_after: section.above_zero(&EXPIRE_AFTER),
-            process: Process::new(section),
+            restart_delay: table.above_zero(&RESTART_DELAY),
+            stop_on_error: table.get(&STOP_ON_ERROR),
+            max_series: table.get(&MAX_SERIES),
+            expire_after: table.above_zero(&EXPIRE_AFTER),
+            process: Process::new(table),
             format,
         }
     }
-}
 
-impl Collector for Execd {
-    const ABOUT: About = About {
-        name: "execd",
-        summary: "lines of programs that run all the time",
-        reads: &["standard output of the programs"],
-        needs: "the rights of the programs: the service's sandbox needs the drop-in exec.conf for sudo, devices and more",
-        remarks: REMARKS,
-        on_by_default: Vocabularies::BOTH,
-        is_list: true,
-        shows_failures: true,
-        is_named_by_others: true,
-        is_portable: true,
-        keys: &KEYS,
-        tables: &[format::TAGS],
-        families: &[UP.info(), RESTARTS.info(), STATUS.info()],
-        ..About::PLAIN
-    };
-    type Reading = ExecdReading;
-
-    fn new(_: &Host, section: &mut Section<'_>) -> Self {
-        let jobs = named(section, "execd", Settings::new, |settings| file_name(&settings.command.0[0]).to_owned());
-        let jobs: Vec<_> = jobs.into_iter().map(|(name, settings)| Arc::new(Job { name, settings })).collect();
-        if !jobs.is_empty() {
-            sandbox::warn("execd");
-        }
-        Execd { jobs, sources: Sources::new("execd", "programs"), running: None }
+    fn default_name(&self) -> String {
+        file_name(&self.command.0[0]).to_owned()
     }
 
-    fn read(&mut self, cx: &mut ReadContext<'_>, reading: &mut ExecdReading) -> Result<(), ReadError> {
-        let results = self.running().results.clone();
-        reading.0 = results.read(&mut self.sources, cx.wanted.points, cx.problems);
-        Ok(())
+    fn commands(&self) -> usize {
+        1
     }
 
-    fn begin(&mut self, limit: Duration) {
-        let jobs = self.jobs.len();
-        self.running().results.wait(jobs, limit);
+    fn describe(&self) -> String {
+        self.command.0[0].clone()
     }
 
-    fn report(&mut self) -> Vec<String> {
-        self.jobs.iter().map(|job| format!("{}: {}", job.name, job.settings.command.0[0])).collect()
+    fn work(job: Arc<Job<Self>>, (index, _): (usize, usize), results: Arc<Results>) -> impl Future<Output = ()> + Send {
+        Daemon::new(job, index, results).run()
     }
-}
 
-impl Execd {
-    fn running(&mut self) -> &Running {
-        let jobs = &self.jobs;
-        self.running.get_or_insert_with(|| {
-            let jobs = jobs.clone();
-            Running::start("execd", move |results| async move {
-                let daemons = jobs.iter().cloned().enumerate();
-                let mut loops: JoinSet<()> =
-                    daemons.map(|(index, job)| Daemon::new(job, index, results.clone()).run()).collect();
-                while loops.join_next().await.is_some() {}
-            })
-        })
+    fn families(outcomes: &[Arc<Outcome>], out: &mut FamilyWriter<'_>) {
+        let families: [(&Family<1>, ValueOf); 3] = [
+            (&UP, |outcome| Some(f64::from(u8::from(outcome.is_success)))),
+            (&RESTARTS, |outcome| Some(outcome.restarts as f64)),
+            (&STATUS, |outcome| outcome.status.map(f64::from)),
+        ];
+        write_families(&families, |outcome| [&outcome.name], outcomes, out);
+    }
+
+    fn warn() {
+        sandbox::warn("execd");
     }
 }
 
 /// A program that is kept running.
 struct Daemon {
-    job: Arc<Job>,
+    job: Arc<Job<Execd>>,
     index: usize,
     results: Arc<Results>,
     series: Arc<Mutex<Series>>,
@@ -204,11 +166,8 @@ struct Daemon {
     errors: Vec<String>,
 }
 
-/// Bytes of a line. A longer one is left out.
-const MAX_LINE: usize = 64 << 10;
-
 impl Daemon {
-    fn new(job: Arc<Job>, index: usize, results: Arc<Results>) -> Daemon {
+    fn new(job: Arc<Job<Execd>>, index: usize, results: Arc<Results>) -> Daemon {
         let series = Arc::new(Mutex::new(Series::new(job.settings.max_series, job.settings.expire_after)));
         let (started, restarts, status, errors) = (Instant::now(), 0, None, Vec::new());
         Daemon { job, index, results, series, started, restarts, status, errors }
@@ -285,24 +244,14 @@ impl Daemon {
     /// Reads lines until the output ends.
     async fn read_lines(&mut self, stdout: Option<ChildStdout>) -> io::Result<()> {
         let Some(mut stdout) = stdout else { return Ok(()) };
-        let (mut lines, mut buffer, mut is_too_long) = (Vec::new(), vec![0; 16 << 10], false);
+        let (mut lines, mut buffer) = (Lines::default(), vec![0; 16 << 10]);
         loop {
             let count = stdout.read(&mut buffer).await?;
-            lines.extend_from_slice(&buffer[..count]);
-            let end = if count == 0 { lines.len() } else { memchr::memrchr(b'\n', &lines).map_or(0, |end| end + 1) };
-            let mut whole: Vec<u8> = lines.drain(..end).collect();
-            if is_too_long && end > 0 {
-                whole.drain(..memchr::memchr(b'\n', &whole).map_or(whole.len(), |end| end + 1));
-                is_too_long = false;
+            let whole = lines.push(&buffer[..count]);
+            if whole.is_one_left_out {
+                self.report(vec![format!("a line of more than {MAX_LINE} bytes is left out")]);
             }
-            if lines.len() > MAX_LINE {
-                lines.clear();
-                if !is_too_long {
-                    self.report(vec![format!("a line of more than {MAX_LINE} bytes is left out")]);
-                }
-                is_too_long = true;
-            }
-            self.take(&whole);
+            self.take(&whole.lines);
             if count == 0 {
                 return Ok(());
             }
@@ -369,65 +318,10 @@ async fn ask(stdin: &mut Option<ChildStdin>) {
     }
 }
 
-/// Reads standard error, logs it if `is_logged`, and returns the last line.
-async fn follow_messages(stderr: Option<ChildStderr>, name: Arc<str>, is_logged: bool) -> Option<String> {
-    let mut stderr = stderr?;
-    let (mut buffer, mut text, mut last) = (vec![0; 4 << 10], Vec::new(), None);
-    loop {
-        let count = stderr.read(&mut buffer).await.unwrap_or(0);
-        text.extend_from_slice(&buffer[..count]);
-        let end = if count == 0 || text.len() > MAX_LINE {
-            text.len()
-        } else {
-            memchr::memrchr(b'\n', &text).map_or(0, |end| end + 1)
-        };
-        let lines = String::from_utf8_lossy(&text.drain(..end).collect::<Vec<u8>>()).into_owned();
-        if is_logged {
-            log_lines("execd", &name, &lines);
-        }
-        let line = lines.lines().rev().map(str::trim).find(|line| !line.is_empty());
-        last = line.map(|line| line.chars().filter(|c| !c.is_control()).take(512).collect()).or(last);
-        if count == 0 {
-            return last;
-        }
-    }
-}
-
 const UP: Family<1> = Family::gauge("taffrail_execd_up", "Whether the program runs", ["name"]);
 const RESTARTS: Family<1> =
     Family::counter("taffrail_execd_restarts_total", "Starts of the program after the first one", ["name"]);
 const STATUS: Family<1> = Family::gauge("taffrail_execd_exit_status", "Exit status of the last end", ["name"]);
-
-fn write_own(outcomes: &[Arc<Outcome>], out: &mut FamilyWriter<'_>) {
-    type ValueOf = fn(&Outcome) -> Option<f64>;
-    let families: [(&Family<1>, ValueOf); 3] = [
-        (&UP, |outcome| Some(f64::from(u8::from(outcome.is_success)))),
-        (&RESTARTS, |outcome| Some(outcome.restarts as f64)),
-        (&STATUS, |outcome| outcome.status.map(f64::from)),
-    ];
-    for (family, value) in families {
-        let mut samples = out.family(family);
-        for outcome in outcomes {
-            if let Some(value) = value(outcome) {
-                samples.sample([&outcome.name], value);
-            }
-        }
-    }
-}
-
-/// The results of the programs.
-#[derive(Default)]
-pub(super) struct ExecdReading(Snapshot);
-
-impl Reading for ExecdReading {
-    fn families(&self, out: &mut FamilyWriter<'_>) {
-        self.0.families(write_own, out);
-    }
-
-    fn points(&self, since: Option<Since<'_, Self>>, out: &mut PointWriter<'_>) {
-        self.0.points(write_own, since.map(|since| &since.previous.0), out);
-    }
-}
 
 const REMARKS: &str = "\
 The program is started with Taffrail and again after `restart_delay` whenever it ends. Each line of its output has points of its \

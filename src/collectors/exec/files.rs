@@ -5,36 +5,24 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use tokio::task::{JoinSet, spawn_blocking};
+use tokio::task::spawn_blocking;
 
 use super::format::{self, Format};
 use super::globs::{self, MAX_MATCHES};
-use super::results::{Outcome, Results, Shown, Snapshot, errors_of};
-use super::{INTERVAL, NAME, Running, file_name, hash, named};
-use crate::collectors::foreign::Sources;
+use super::job::{INTERVAL, Job, Kind, NAME, ValueOf, all_of, write_families};
+use super::results::{Outcome, Results, Shown, errors_of};
+use super::{file_name, hash};
+use crate::collectors::framework::About;
 use crate::collectors::framework::background::Clock;
-use crate::collectors::framework::{About, Collector, ReadContext, Reading, Since, Vocabularies};
 use crate::config::setting::ByteSize;
 use crate::config::{Key, KeyInfo, Section};
-use crate::encode::{Family, FamilyWriter, PointWriter, Timestamp};
-use crate::host::{Host, ReadError};
+use crate::encode::{Family, FamilyWriter, Timestamp};
+use crate::host::Host;
 use crate::system::regular_file::{READ_TIMEOUT, read_regular_within};
 
-/// The collector.
+/// The settings of a job.
+#[derive(Debug)]
 pub(super) struct Files {
-    jobs: Vec<Arc<Job>>,
-    sources: Sources,
-    running: Option<Running>,
-}
-
-#[derive(Debug)]
-struct Job {
-    name: Arc<str>,
-    settings: Settings,
-}
-
-#[derive(Debug)]
-struct Settings {
     /// Paths and patterns, as configured and as Taffrail sees them.
     files: Vec<(String, PathBuf)>,
     interval: Duration,
@@ -52,112 +40,79 @@ const MAX_SIZE: Key<ByteSize> = Key::new("max_size", "\"4MiB\"", "Bytes of a fil
 const FILE_TAG: Key<String> = Key::optional("file_tag", "The tag that has the name of the file.");
 const FILE_PATH_TAG: Key<String> = Key::optional("file_path_tag", "The tag that has the path of the file.");
 
-const KEYS: [KeyInfo; 21] = {
-    let own = [NAME.info(), FILES.info(), INTERVAL.info(), MAX_SIZE.info(), FILE_TAG.info(), FILE_PATH_TAG.info()];
-    let mut keys = [NAME.info(); 21];
-    let mut index = 0;
-    while index < keys.len() {
-        keys[index] = if index < 6 { own[index] } else { format::KEYS[index - 6] };
-        index += 1;
-    }
-    keys
-};
+const KEYS: [KeyInfo; 21] = all_of(&[
+    &[NAME.info(), FILES.info(), INTERVAL.info(), MAX_SIZE.info(), FILE_TAG.info(), FILE_PATH_TAG.info()],
+    &format::KEYS,
+]);
 
-impl Settings {
-    fn new(host: &Host, section: &mut Section<'_>) -> Settings {
-        let files = section.optional(&FILES).unwrap_or_default();
-        if files.is_empty() {
-            section.wrong("files", "required: the files to read, such as [\"/var/lib/job/status.json\"]");
-        }
-        for (index, file) in files.iter().enumerate() {
-            if !file.starts_with('/') {
-                section.wrong_element("files", index, format!("expected a path from the root, found {file:?}"));
-            } else if let Err(what) = globs::check(file) {
-                section.wrong_element("files", index, what);
-            }
-        }
-        let format = Format::new(section, "file", "influx");
-        if format.is_nagios() {
-            section.wrong("data_format", "a file has no exit status; expected influx, json, value or prometheus");
-        }
-        Settings {
-            files: files.into_iter().map(|file| (file.clone(), host.root_path(&file))).collect(),
-            interval: section.above_zero(&INTERVAL),
-            max_size: section.get(&MAX_SIZE).0,
-            file_tag: section.optional(&FILE_TAG).filter(|tag| !tag.is_empty()),
-            file_path_tag: section.optional(&FILE_PATH_TAG).filter(|tag| !tag.is_empty()),
-            format,
-        }
-    }
-}
-
-impl Collector for Files {
+impl Kind for Files {
     const ABOUT: About = About {
         name: "file",
         summary: "files that other programs write, in the formats of exec",
         reads: &["the files"],
         needs: "the rights to read the files",
         remarks: REMARKS,
-        on_by_default: Vocabularies::BOTH,
-        is_list: true,
-        shows_failures: true,
-        is_named_by_others: true,
-        is_portable: true,
         keys: &KEYS,
         tables: &[format::TAGS],
         families: &[SUCCESS.info(), AGE.info()],
         ..About::PLAIN
     };
-    type Reading = FileReading;
+    const SOURCES: &'static str = "files";
 
-    fn new(host: &Host, section: &mut Section<'_>) -> Self {
-        let first = |settings: &Settings| settings.files.first().map_or("file", |(file, _)| file).to_owned();
-        let jobs = named(section, "file", |table| Settings::new(host, table), first);
-        let jobs = jobs.into_iter().map(|(name, settings)| Arc::new(Job { name, settings })).collect();
-        Files { jobs, sources: Sources::new("file", "files"), running: None }
+    fn new(host: &Host, table: &mut Section<'_>) -> Self {
+        let files = table.optional(&FILES).unwrap_or_default();
+        if files.is_empty() {
+            table.wrong("files", "required: the files to read, such as [\"/var/lib/job/status.json\"]");
+        }
+        for (index, file) in files.iter().enumerate() {
+            if !file.starts_with('/') {
+                table.wrong_element("files", index, format!("expected a path from the root, found {file:?}"));
+            } else if let Err(what) = globs::check(file) {
+                table.wrong_element("files", index, what);
+            }
+        }
+        let format = Format::new(table, "file", "influx");
+        if format.is_nagios() {
+            table.wrong("data_format", "a file has no exit status; expected influx, json, value or prometheus");
+        }
+        Files {
+            files: files.into_iter().map(|file| (file.clone(), host.root_path(&file))).collect(),
+            interval: table.above_zero(&INTERVAL),
+            max_size: table.get(&MAX_SIZE).0,
+            file_tag: table.optional(&FILE_TAG).filter(|tag| !tag.is_empty()),
+            file_path_tag: table.optional(&FILE_PATH_TAG).filter(|tag| !tag.is_empty()),
+            format,
+        }
     }
 
-    fn read(&mut self, cx: &mut ReadContext<'_>, reading: &mut FileReading) -> Result<(), ReadError> {
-        let results = self.running().results.clone();
-        reading.0 = results.read(&mut self.sources, cx.wanted.points, cx.problems);
-        Ok(())
+    fn default_name(&self) -> String {
+        self.files.first().map_or("file", |(file, _)| file).to_owned()
     }
 
-    fn begin(&mut self, limit: Duration) {
-        let files = self.jobs.iter().map(|job| job.settings.files.len()).sum();
-        self.running().results.wait(files, limit);
+    fn commands(&self) -> usize {
+        self.files.len()
     }
 
-    fn report(&mut self) -> Vec<String> {
-        let line = |job: &Arc<Job>| {
-            let every = humantime::format_duration(job.settings.interval);
-            let files: Vec<&str> = job.settings.files.iter().map(|(file, _)| file.as_str()).collect();
-            format!("{}: {}, every {every}", job.name, files.join(", "))
-        };
-        self.jobs.iter().map(line).collect()
+    fn describe(&self) -> String {
+        let files: Vec<&str> = self.files.iter().map(|(file, _)| file.as_str()).collect();
+        format!("{}, every {}", files.join(", "), humantime::format_duration(self.interval))
     }
-}
 
-impl Files {
-    fn running(&mut self) -> &Running {
-        let jobs = &self.jobs;
-        self.running.get_or_insert_with(|| {
-            let jobs = jobs.clone();
-            Running::start("file", move |results| async move {
-                let mut loops = JoinSet::new();
-                for (index, job) in jobs.iter().enumerate() {
-                    for at in 0..job.settings.files.len() {
-                        loops.spawn(read_files(job.clone(), (index, at), results.clone()));
-                    }
-                }
-                loops.join_all().await;
-            })
-        })
+    fn work(job: Arc<Job<Self>>, at: (usize, usize), results: Arc<Results>) -> impl Future<Output = ()> + Send {
+        read_files(job, at, results)
+    }
+
+    fn families(outcomes: &[Arc<Outcome>], out: &mut FamilyWriter<'_>) {
+        let families: [(&Family<2>, ValueOf); 2] = [
+            (&SUCCESS, |outcome| Some(f64::from(u8::from(outcome.is_success)))),
+            (&AGE, |outcome| Some(outcome.at.elapsed().as_secs_f64())),
+        ];
+        write_families(&families, |outcome| [&outcome.source, &outcome.name], outcomes, out);
     }
 }
 
 /// Reads the files of a pattern forever.
-async fn read_files(job: Arc<Job>, at: (usize, usize), results: Arc<Results>) {
+async fn read_files(job: Arc<Job<Files>>, at: (usize, usize), results: Arc<Results>) {
     let (configured, path) = &job.settings.files[at.1];
     let mut clock = Clock::new(job.settings.interval, hash(configured));
     loop {
@@ -196,7 +151,7 @@ fn shown(path: &Path, configured: &str, pattern: &Path) -> String {
     path.strip_prefix(root).unwrap_or(&path).to_owned()
 }
 
-fn read_file(job: &Job, path: &Path, name: String) -> (Outcome, Vec<crate::encode::parse::line::Point<'static>>) {
+fn read_file(job: &Job<Files>, path: &Path, name: String) -> (Outcome, Vec<crate::encode::parse::line::Point<'static>>) {
     let (settings, start) = (&job.settings, Instant::now());
     let tags = [(&settings.file_tag, file_name(&name)), (&settings.file_path_tag, name.as_str())];
     let tags: Vec<(&str, &str)> = tags.iter().filter_map(|(tag, value)| Some((tag.as_deref()?, *value))).collect();
@@ -223,34 +178,6 @@ const LABELS: [&str; 2] = ["file", "name"];
 const SUCCESS: Family<2> =
     Family::gauge("taffrail_file_success", "Whether the file was read and all of it was used", LABELS);
 const AGE: Family<2> = Family::gauge("taffrail_file_result_age_seconds", "Time since the file was last read", LABELS);
-
-fn write_own(outcomes: &[Arc<Outcome>], out: &mut FamilyWriter<'_>) {
-    type ValueOf = fn(&Outcome) -> f64;
-    let families: [(&Family<2>, ValueOf); 2] = [
-        (&SUCCESS, |outcome| f64::from(u8::from(outcome.is_success))),
-        (&AGE, |outcome| outcome.at.elapsed().as_secs_f64()),
-    ];
-    for (family, value) in families {
-        let mut samples = out.family(family);
-        for outcome in outcomes {
-            samples.sample([&outcome.source, &outcome.name], value(outcome));
-        }
-    }
-}
-
-/// The content of the files.
-#[derive(Default)]
-pub(super) struct FileReading(Snapshot);
-
-impl Reading for FileReading {
-    fn families(&self, out: &mut FamilyWriter<'_>) {
-        self.0.families(write_own, out);
-    }
-
-    fn points(&self, since: Option<Since<'_, Self>>, out: &mut PointWriter<'_>) {
-        self.0.points(write_own, since.map(|since| &since.previous.0), out);
-    }
-}
 
 const REMARKS: &str = "\
 Each file is read as a whole at its interval, in a thread of its own for a file system that hangs. Only regular files are read, \
