@@ -5,7 +5,7 @@ use std::process::Command;
 use taffrail::collectors::About;
 use taffrail::collectors::list::COLLECTORS;
 
-use crate::harness::{config_file as config, printed, recorded_host, taffrail};
+use crate::harness::{config_file as config, host_section, printed, recorded, recorded_host, taffrail};
 
 #[test]
 fn help_names_every_command_and_version_the_version() {
@@ -15,6 +15,22 @@ fn help_names_every_command_and_version_the_version() {
     }
     let (version, _) = printed(&taffrail(&["--version"]));
     assert_eq!(version.trim(), format!("taffrail {}", env!("CARGO_PKG_VERSION")));
+}
+
+/// More processes or groups than the limits are left out, and the message names the setting.
+#[test]
+fn limits_of_process_groups_are_named() {
+    let folder = recorded::host("process-groups");
+    let host = host_section(&folder.join("after"));
+    for setting in ["max_processes", "max_groups"] {
+        let (_folder, path) = config(&format!(
+            "{host}[collectors.procstat]\n{setting} = 1\n[[collectors.procstat.groups]]\nname = '{{pid}}'\npatterns = ['.']\n"
+        ));
+        let (text, errors) = printed(&taffrail(&["print", "--config", &path, "--collector", "procstat"]));
+        assert!(errors.contains(&format!("{setting} of [collectors.procstat]")), "{errors}");
+        let groups = text.lines().filter(|line| line.starts_with("namedprocess_namegroup_num_procs{")).count();
+        assert!(groups <= 1, "{text}");
+    }
 }
 
 #[test]

@@ -66,7 +66,8 @@ fn a_failure_or_hang_costs_itself_alone() {
 #[test]
 fn a_program_runs_once_at_a_time() {
     let folder = tempfile::tempdir().unwrap();
-    let text = "mkdir DIR/running || touch DIR/twice\nsleep 0.7\nrmdir DIR/running\necho run >> DIR/runs\necho '{\"x\":1}'";
+    let text =
+        "mkdir DIR/running || touch DIR/twice\nsleep 0.7\nrmdir DIR/running\necho run >> DIR/runs\necho '{\"x\":1}'";
     script(folder.path(), "slow.sh", &text.replace("DIR", folder.path().to_str().unwrap()));
     let _taffrail = start(folder.path(), "[[collectors.exec]]\ncommand = 'DIR/slow.sh'\ninterval = '100ms'\n");
     let runs = || fs::read_to_string(folder.path().join("runs")).unwrap_or_default().lines().count();

@@ -220,11 +220,7 @@ impl Command {
 }
 
 /// The result of a run, and its points.
-fn outcome(
-    settings: &Exec,
-    program: &str,
-    run: &Run,
-) -> (Outcome, Vec<crate::encode::parse::line::Point<'static>>) {
+fn outcome(settings: &Exec, program: &str, run: &Run) -> (Outcome, Vec<crate::encode::parse::line::Point<'static>>) {
     let status = match &run.end {
         End::Exited(status) => Some(status_of(*status)),
         _ => None,

@@ -151,7 +151,11 @@ fn shown(path: &Path, configured: &str, pattern: &Path) -> String {
     path.strip_prefix(root).unwrap_or(&path).to_owned()
 }
 
-fn read_file(job: &Job<Files>, path: &Path, name: String) -> (Outcome, Vec<crate::encode::parse::line::Point<'static>>) {
+fn read_file(
+    job: &Job<Files>,
+    path: &Path,
+    name: String,
+) -> (Outcome, Vec<crate::encode::parse::line::Point<'static>>) {
     let (settings, start) = (&job.settings, Instant::now());
     let tags = [(&settings.file_tag, file_name(&name)), (&settings.file_path_tag, name.as_str())];
     let tags: Vec<(&str, &str)> = tags.iter().filter_map(|(tag, value)| Some((tag.as_deref()?, *value))).collect();
