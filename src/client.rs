@@ -1,6 +1,7 @@
 //! Shared by all HTTP clients.
 
 mod address;
+pub mod dns;
 mod renewing;
 mod response;
 pub mod settings;
