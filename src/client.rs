@@ -2,6 +2,7 @@
 
 mod address;
 pub mod dns;
+pub mod kubernetes;
 mod renewing;
 mod response;
 pub mod settings;

@@ -14,10 +14,8 @@ use super::labels::Labels;
 use super::query::{Failure, FailureKind, Inventory, MAX_ENTRIES, Query};
 use super::{Named, OomEnd, PodNamed};
 use crate::client;
+use crate::client::kubernetes::{PAGE, missing_right, pods};
 use crate::system::regular_file::{READ_TIMEOUT, read_text_within};
-
-/// Pods per request.
-const PAGE: usize = 500;
 
 /// URL and credentials of a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -107,7 +105,7 @@ impl Kubernetes {
         let mut inventory = Inventory::default();
         let mut next = String::new();
         for _ in 0..MAX_ENTRIES / PAGE {
-            let reply = http.get(&self.path(&next), token.as_deref()).await?;
+            let reply = http.get(&pods(self.settings.node.as_deref(), &next), token.as_deref()).await?;
             next = add_pods(&mut inventory, &reply.body, &self.labels, query)?;
             if next.is_empty() || self.settings.node.is_none() {
                 break;
@@ -116,28 +114,16 @@ impl Kubernetes {
         Ok(inventory)
     }
 
-    /// Path of the page that continues at `next`.
-    fn path(&self, next: &str) -> String {
-        let Some(node) = &self.settings.node else { return "/pods".to_owned() };
-        let mut query = form_urlencoded::Serializer::new(String::new());
-        query.append_pair("fieldSelector", &format!("spec.nodeName={node}")).append_pair("limit", &PAGE.to_string());
-        if next.is_empty() {
-            // Accepts a cached list. Otherwise the server queries etcd each time.
-            query.append_pair("resourceVersion", "0");
-        } else {
-            query.append_pair("continue", next);
-        }
-        format!("/api/v1/pods?{}", query.finish())
-    }
-
     fn with_remedy(&self, failure: Failure) -> Failure {
-        let remedy = match (failure.kind, &self.settings.node) {
-            (FailureKind::Status(401), _) => "needs a valid token in kubernetes_token_file",
-            (FailureKind::Status(403), None) => "the token's account needs `get` on nodes/pods",
-            (FailureKind::Status(403), Some(_)) => "the token's account needs `list` on pods in all namespaces",
-            _ => return failure,
+        let remedy = match failure.kind {
+            FailureKind::Status(401) => Some("needs a valid token in kubernetes_token_file"),
+            FailureKind::Status(status) => missing_right(status, self.settings.node.is_none()),
+            _ => None,
         };
-        Failure { message: format!("{}; {remedy}", failure.message), ..failure }
+        match remedy {
+            Some(remedy) => Failure { message: format!("{}; {remedy}", failure.message), ..failure },
+            None => failure,
+        }
     }
 }
 

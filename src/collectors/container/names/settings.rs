@@ -1,6 +1,5 @@
 //! Settings of the names in the collector's section.
 
-use std::net::Ipv6Addr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,8 +13,8 @@ use super::kubernetes;
 use super::labels::Labels;
 use super::source::{Source, SourceKind};
 use super::{containerd, links};
-use crate::client;
-use crate::config::{Key, KeyInfo, Section, has_credentials};
+use crate::client::kubernetes::server_url;
+use crate::config::{Key, KeyInfo, Section};
 use crate::host::Host;
 
 const LOG_LINKS: Key<String> = Key::new(
@@ -206,47 +205,5 @@ fn file(path: String) -> Option<PathBuf> {
 
 fn url(section: &mut Section<'_>, key: &Key<String>) -> Option<Url> {
     let text = section.optional(key).filter(|text| !text.is_empty())?;
-    // The kubelet's port without TLS.
-    let scheme = if text.ends_with(":10255") { "http" } else { "https" };
-    match Url::parse(&with_brackets(&client::completed(text.trim_end_matches('/'), scheme))) {
-        Ok(url) if has_credentials(&url) => {
-            section.wrong(key.info().name, "expected a URL without credentials; kubernetes_token_file has a token");
-            None
-        }
-        Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() && url.query().is_none() => Some(url),
-        _ => {
-            section.wrong(key.info().name, "expected a URL such as \"https://127.0.0.1:10250\", found something else");
-            None
-        }
-    }
-}
-
-/// Adds the brackets that an IPv6 address lacks, as in `https://fd00::1:10250`: Kubernetes gives a pod the node's address
-/// without them.
-fn with_brackets(url: &str) -> String {
-    let (scheme, behind) = url.split_once("://").unwrap_or_default();
-    let (authority, path) = behind.split_at(behind.find('/').unwrap_or(behind.len()));
-    match authority.rsplit_once(':') {
-        Some((host, port)) if host.parse::<Ipv6Addr>().is_ok() => format!("{scheme}://[{host}]:{port}{path}"),
-        _ => url.to_owned(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_ipv6_address_needs_no_brackets() {
-        for (given, expected) in [
-            ("https://fd00::1:10250", "https://[fd00::1]:10250"),
-            ("http://::1:10255/a:b", "http://[::1]:10255/a:b"),
-            ("https://[fd00::1]:10250", "https://[fd00::1]:10250"),
-            ("https://10.0.0.1:10250", "https://10.0.0.1:10250"),
-            ("https://node-1:10250/p", "https://node-1:10250/p"),
-            ("kubelet", "kubelet"),
-        ] {
-            assert_eq!(with_brackets(given), expected);
-        }
-    }
+    server_url(&text).map_err(|expected| section.wrong(key.info().name, expected)).ok()
 }
