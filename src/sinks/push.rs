@@ -49,9 +49,13 @@ pub async fn gather(
                 let before = previous().clone();
                 let (lines, mut readings) = read_series(&exporter, &schedule, form, &sink, &before, has_metadata).await;
                 drop(before);
+                let mut previous = previous();
+                // The series of a collector that is no longer configured have ended.
+                previous.retain(|old| readings.iter().any(|reading| std::ptr::eq(old.about, reading.about)));
                 // The others could not reuse their allocations.
                 readings.retain(CollectorReading::has_history);
-                replace_previous(&mut previous(), readings);
+                replace_previous(&mut previous, readings);
+                drop(previous);
                 sink.accept(lines);
             }
         }

@@ -93,7 +93,8 @@ pub trait Reading: Default + Send + Sync + 'static {
     /// Writes the reading as Prometheus families.
     fn families(&self, out: &mut FamilyWriter<'_>);
 
-    /// The same for a sink that is sent each sample once, such as remote write, whose previous reading was `previous`.
+    /// The same for a sink that is sent each sample once, such as remote write, whose previous reading was `previous`. The
+    /// default reading ends the series of the previous one: the collector is no longer configured.
     fn families_since(&self, previous: Option<&Self>, out: &mut FamilyWriter<'_>) {
         let _ = previous;
         self.families(out);

@@ -41,6 +41,11 @@ impl Collected {
         self.reading.families_since(previous.map(|previous| &*previous.reading), out);
     }
 
+    /// Writes what ends the series of this reading, the last one of its collector, for a sink that had it.
+    pub fn families_of_end(&self, out: &mut FamilyWriter<'_>) {
+        self.reading.families_of_end(out);
+    }
+
     /// See [`Reading::foreign_families`].
     pub fn foreign_families(&self, page: Option<&str>) -> Option<Arc<dyn ForeignFamilies>> {
         self.reading.foreign_families(page)
@@ -61,6 +66,7 @@ pub(super) trait AnyReading: Any + Send + Sync {
     fn has_history(&self) -> bool;
     fn families(&self, out: &mut FamilyWriter<'_>);
     fn families_since(&self, previous: Option<&dyn AnyReading>, out: &mut FamilyWriter<'_>);
+    fn families_of_end(&self, out: &mut FamilyWriter<'_>);
     fn foreign_families(&self, page: Option<&str>) -> Option<Arc<dyn ForeignFamilies>>;
     fn points(&self, since: Option<(&dyn AnyReading, Duration)>, out: &mut PointWriter<'_>);
 }
@@ -77,6 +83,10 @@ impl<R: Reading> AnyReading for R {
     fn families_since(&self, previous: Option<&dyn AnyReading>, out: &mut FamilyWriter<'_>) {
         let previous = previous.and_then(|previous| (previous as &dyn Any).downcast_ref::<R>());
         Reading::families_since(self, previous, out);
+    }
+
+    fn families_of_end(&self, out: &mut FamilyWriter<'_>) {
+        Reading::families_since(&R::default(), Some(self), out);
     }
 
     fn foreign_families(&self, page: Option<&str>) -> Option<Arc<dyn ForeignFamilies>> {

@@ -1,14 +1,16 @@
-//! Where targets come from: `static_configs`, and the sources of [`files`], [`http`], [`dns`] and
-//! [`docker`].
+//! Where targets come from: `static_configs`, and the sources of [`files`], [`http`], [`dns`], [`docker`] and
+//! [`kubernetes`].
 
 mod dns;
 mod docker;
 mod files;
 mod http;
+mod kubernetes;
+mod pods;
 
 use std::time::Duration;
 
-use super::group::Group;
+use super::group::{self, Group};
 use crate::config::{Key, KeyInfo, Section, TableInfo};
 use crate::log::Episode;
 
@@ -25,13 +27,15 @@ pub(super) enum Source {
     Dns(dns::Dns),
     /// A Docker daemon.
     Docker(docker::Docker),
+    /// Pods of a node.
+    Kubernetes(kubernetes::Kubernetes),
 }
 
 const TARGETS: Key<Vec<String>> = Key::optional("targets", "Addresses or URLs.");
 const STATIC_KEYS: &[KeyInfo] = &[TARGETS.info()];
 
 /// The lists of sources in a job.
-pub(super) const LISTS: [TableInfo; 5] = [
+pub(super) const LISTS: [TableInfo; 6] = [
     TableInfo { name: "static_configs", about: "Targets with `labels` of their own.", keys: STATIC_KEYS },
     TableInfo {
         name: "file_sd_configs",
@@ -53,6 +57,11 @@ pub(super) const LISTS: [TableInfo; 5] = [
         about: "Running containers of a Docker daemon, with one target for each network and TCP port. Their labels are `__meta_docker_container_label_NAME`.",
         keys: &docker::KEYS,
     },
+    TableInfo {
+        name: "kubernetes_sd_configs",
+        about: "Pods of this node, as the kubelet or the API server lists them, with the token of the pod's service account unless there are other credentials. Their labels and annotations are `__meta_kubernetes_pod_label_NAME` and `__meta_kubernetes_pod_annotation_NAME`.",
+        keys: &kubernetes::KEYS,
+    },
 ];
 
 /// The sources in a job's section.
@@ -67,6 +76,8 @@ pub(super) fn sources(section: &mut Section<'_>) -> Vec<Source> {
     sources.extend(section.tables("http_sd_configs").iter_mut().map(http::Http::new).map(Source::Http));
     sources.extend(section.tables("dns_sd_configs").iter_mut().map(dns::Dns::new).map(Source::Dns));
     sources.extend(section.tables("docker_sd_configs").iter_mut().map(docker::Docker::new).map(Source::Docker));
+    let pods = section.tables("kubernetes_sd_configs");
+    sources.extend(pods.into_iter().map(|mut table| Source::Kubernetes(kubernetes::Kubernetes::new(&mut table))));
     sources
 }
 
@@ -79,6 +90,7 @@ impl Source {
             Source::Http(http) => format!("targets of {}", http.summary()),
             Source::Dns(dns) => format!("targets in DNS at {}", dns.summary()),
             Source::Docker(docker) => format!("containers of {}", docker.summary()),
+            Source::Kubernetes(kubernetes) => format!("pods of {}", kubernetes.summary()),
         }
     }
 
@@ -94,6 +106,7 @@ impl Source {
                 Source::Http(of) => (of.find().await, of.interval),
                 Source::Dns(of) => (of.find().await, of.interval),
                 Source::Docker(of) => (of.find().await, of.interval),
+                Source::Kubernetes(of) => (of.find().await, of.interval),
             };
             let Found { groups, problem } = found;
             groups.into_iter().for_each(&mut publish);

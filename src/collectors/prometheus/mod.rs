@@ -152,10 +152,9 @@ impl Reading for PrometheusReading {
 impl PrometheusReading {
     /// The scrapes since the `previous` reading of the same sink, oldest first; the newest ones without it.
     fn since(&self, previous: Option<&Self>) -> Vec<Arc<Scrape>> {
-        let Some((shared, to)) = &self.read else { return Vec::new() };
         let Some(before) = previous else { return self.newest.to_vec() };
-        match &before.read {
-            Some((of, from)) if of.is_same(shared) => {
+        match (&before.read, &self.read) {
+            (Some((of, from)), Some((shared, to))) if of.is_same(shared) => {
                 let batches = shared.state().log.between(Some(from), to);
                 batches.iter().flat_map(|scrapes| scrapes.iter().cloned()).collect()
             }

@@ -74,7 +74,18 @@ pub fn write_families(
     write_own_families(readings, out);
     out.reserve(LEFT_OUT.name());
     of(readings, true).for_each(|reading| write(reading, out));
+    previous.unwrap_or_default().iter().for_each(|before| write_end(before, readings, out));
     write_left_out(readings, &left_out, out);
+}
+
+/// Ends the series of a collector that is no longer configured.
+fn write_end(before: &CollectorReading, readings: &[CollectorReading], out: &mut FamilyWriter<'_>) {
+    let is_configured = readings.iter().any(|reading| std::ptr::eq(reading.about, before.about));
+    if let Ok(collected) = &before.collected
+        && !is_configured
+    {
+        collected.families_of_end(out);
+    }
 }
 
 /// The reading of the same collector.

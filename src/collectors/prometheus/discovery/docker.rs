@@ -8,10 +8,12 @@ use reqwest::Url;
 use reqwest::header::HeaderMap;
 use serde::Deserialize;
 
+use super::group::label_name;
 use super::{Found, Group, interval};
 use crate::client::{display_url, target};
 use crate::config::{Key, KeyInfo, Section};
 use crate::encode::infos::concat;
+use crate::json::Lenient;
 
 /// A daemon.
 #[derive(Debug)]
@@ -69,7 +71,8 @@ impl Docker {
     async fn list(&self) -> Result<Vec<Group>, String> {
         let page = self.client.get(&self.list, HeaderMap::new(), self.client.settings().http.timeout).await;
         let page = page.and_then(target::Page::ok).map_err(|failure| failure.to_string())?;
-        let containers: Vec<Container> = serde_json::from_slice(&page.body).map_err(|error| error.to_string())?;
+        let containers: Vec<Lenient<Container>> =
+            serde_json::from_slice(&page.body).map_err(|error| error.to_string())?;
         Ok(containers.iter().flat_map(|container| self.groups(container)).collect())
     }
 
@@ -77,23 +80,24 @@ impl Docker {
     fn groups(&self, container: &Container) -> Vec<Group> {
         let common = container.labels();
         let mut groups = Vec::new();
-        for (network, endpoint) in &container.network_settings.networks {
-            let of_host = container.host_config.network_mode == "host";
+        for (network, endpoint) in container.network_settings.networks.iter() {
+            let of_host = *container.host_config.network_mode == "host";
             let mut labels = common.clone();
             labels.insert("__meta_docker_network_name".to_owned(), network.clone());
-            labels.insert("__meta_docker_network_ip".to_owned(), endpoint.ip_address.clone());
-            let host = if of_host { &self.host_networking_host } else { &endpoint.ip_address };
-            let mut ports: Vec<&Port> = container.ports.iter().filter(|port| port.kind == "tcp").collect();
+            labels.insert("__meta_docker_network_ip".to_owned(), endpoint.ip_address.0.clone());
+            let host = if of_host { &self.host_networking_host } else { &*endpoint.ip_address };
+            let mut ports: Vec<&Port> =
+                container.ports.iter().map(|port| &port.0).filter(|port| *port.kind == "tcp").collect();
             // The same port is listed once for IPv4 and once for IPv6.
-            ports.dedup_by_key(|port| port.private);
+            ports.dedup_by_key(|port| *port.private);
             for port in &ports {
                 let mut labels = labels.clone();
                 labels.insert("__meta_docker_port_private".to_owned(), port.private.to_string());
-                if let Some(public) = port.public {
+                if let Some(public) = *port.public {
                     labels.insert("__meta_docker_port_public".to_owned(), public.to_string());
-                    labels.insert("__meta_docker_port_public_ip".to_owned(), port.ip.clone());
+                    labels.insert("__meta_docker_port_public_ip".to_owned(), port.ip.0.clone());
                 }
-                groups.push(Group { targets: vec![format!("{host}:{}", port.private)], labels });
+                groups.push(Group { targets: vec![format!("{host}:{}", *port.private)], labels });
             }
             if ports.is_empty() {
                 let target = if of_host { host.clone() } else { format!("{host}:{}", self.port) };
@@ -115,58 +119,57 @@ fn list_url(host: Url) -> Option<Url> {
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "PascalCase")]
 struct Container {
-    id: String,
-    names: Vec<String>,
-    image: String,
-    labels: BTreeMap<String, String>,
-    ports: Vec<Port>,
-    host_config: HostConfig,
-    network_settings: NetworkSettings,
+    id: Lenient<String>,
+    names: Lenient<Vec<String>>,
+    image: Lenient<String>,
+    labels: Lenient<BTreeMap<String, Lenient<String>>>,
+    ports: Lenient<Vec<Lenient<Port>>>,
+    host_config: Lenient<HostConfig>,
+    network_settings: Lenient<NetworkSettings>,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "PascalCase")]
 struct HostConfig {
-    network_mode: String,
+    network_mode: Lenient<String>,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "PascalCase")]
 struct NetworkSettings {
-    networks: BTreeMap<String, Endpoint>,
+    networks: Lenient<BTreeMap<String, Lenient<Endpoint>>>,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Endpoint {
     #[serde(rename = "IPAddress")]
-    ip_address: String,
+    ip_address: Lenient<String>,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Port {
     #[serde(rename = "IP")]
-    ip: String,
+    ip: Lenient<String>,
     #[serde(rename = "PrivatePort")]
-    private: u16,
+    private: Lenient<u16>,
     #[serde(rename = "PublicPort")]
-    public: Option<u16>,
+    public: Lenient<Option<u16>>,
     #[serde(rename = "Type")]
-    kind: String,
+    kind: Lenient<String>,
 }
 
 impl Container {
     fn labels(&self) -> BTreeMap<String, String> {
         let mut labels = BTreeMap::from([
-            ("__meta_docker_container_id".to_owned(), self.id.clone()),
+            ("__meta_docker_container_id".to_owned(), self.id.0.clone()),
             ("__meta_docker_container_name".to_owned(), self.names.first().cloned().unwrap_or_default()),
-            ("__meta_docker_container_image".to_owned(), self.image.clone()),
-            ("__meta_docker_container_network_mode".to_owned(), self.host_config.network_mode.clone()),
+            ("__meta_docker_container_image".to_owned(), self.image.0.clone()),
+            ("__meta_docker_container_network_mode".to_owned(), self.host_config.network_mode.0.clone()),
         ]);
-        for (name, value) in &self.labels {
-            let name: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
-            labels.insert(format!("__meta_docker_container_label_{name}"), value.clone());
+        for (name, value) in self.labels.iter() {
+            labels.insert(format!("__meta_docker_container_label_{}", label_name(name)), value.0.clone());
         }
         labels
     }
@@ -186,7 +189,7 @@ mod tests {
          "NetworkSettings": {"Networks": {"bridge": {"IPAddress": "172.17.0.2"}}}},
         {"Id": "2", "Names": ["/node"], "HostConfig": {"NetworkMode": "host"}, "Ports": [],
          "NetworkSettings": {"Networks": {"host": {"IPAddress": ""}}}},
-        {"Id": "3", "Names": ["/plain"], "NetworkSettings": {"Networks": {"a": {"IPAddress": "10.0.0.3"}}}}
+        {"Id": "3", "Names": ["/plain"], "Labels": null, "Ports": 7, "NetworkSettings": {"Networks": {"a": {"IPAddress": "10.0.0.3"}}}}
     ]"#;
 
     fn docker(toml: &str) -> Docker {
