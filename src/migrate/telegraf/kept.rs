@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::present::is_program;
+use super::prometheus::is_job;
 use super::read::Block;
 use super::tables::{INPUTS, PROCSTAT};
 
@@ -39,6 +40,7 @@ pub(super) fn kept(files: &[(String, String)], roots: &[Block], missing: &Places
 
 fn is_unknown(plugin: &Block) -> bool {
     !is_program(plugin)
+        && !is_job(plugin)
         && ![PROCSTAT].iter().chain(INPUTS).any(|input| plugin.path.last().is_some_and(|name| name == input.name))
 }
 

@@ -8,6 +8,7 @@ mod present;
 mod processors;
 mod procstat;
 mod programs;
+mod prometheus;
 pub mod read;
 mod shared;
 mod sinks;

@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use super::kept::kept;
 use super::present::{Present, collectors_of, is_of_collector, present};
+use super::prometheus;
 use super::read::{Block, ReadError, Setting, Value, read};
 use super::tables::{AGENT, Becomes, ELSEWHERE, EVERY_INPUT, INPUTS, Input, NOT_NEEDED, PROCSTAT, Row};
 use super::values::{duration_of, list_of, raw, shown, shown_option, shown_without_texts, unless, urls_and_user};
@@ -59,6 +60,8 @@ pub(super) struct Reader {
     pub(super) of_sinks: Vec<OfSinks>,
     /// The interval of the agent, as TOML.
     pub(super) interval: Option<String>,
+    /// The number of jobs that scrape.
+    pub(super) scraping_jobs: usize,
     /// Outputs: their file, and the entry of their head.
     pub(super) outputs: Vec<(String, EntryId)>,
 }
@@ -151,6 +154,7 @@ impl Reader {
         let name = block.path.last().map_or("", String::as_str);
         match name {
             "exec" | "execd" | "file" => return self.program(block),
+            prometheus::NAME => return self.scraping(block),
             name if name == PROCSTAT.name => return self.procstat(block),
             _ => {}
         }

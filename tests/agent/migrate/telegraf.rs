@@ -268,6 +268,50 @@ fn programs_and_files_become_jobs() {
     assert!(!toml.contains("namepass"), "{toml}");
 }
 
+#[test]
+fn scraped_exporters_become_jobs() {
+    let checked = of_text(
+        "[agent]\n  interval = \"30s\"\n[[outputs.influxdb]]\n  urls = [\"http://a:8086\"]\n  database = \"d\"\n\
+         [[inputs.prometheus]]\n  urls = [\"http://u:geheim@b:9100/metrics\", \"http://u:geheim@c:9100\"]\n  url_tag = \"\"\n\
+         \x20 metric_version = 2\n  timeout = \"3s\"\n  ignore_timestamp = true\n  monitor_kubernetes_pods = false\n\
+         \x20 kubernetes_services = []\n\
+         \x20 [inputs.prometheus.http_headers]\n    X-Scope = \"s\"\n  [inputs.prometheus.tags]\n    room = \"1\"\n\
+         [[inputs.prometheus]]\n  urls = [\"unix:///run/x.sock?path=/m\"]\n  metric_version = 2\n  bearer_token = \"/run/t\"\n\
+         \x20 interval = \"1m\"\n  content_length_limit = \"10MB\"\n  tls_ca = \"/ca.pem\"\n  tls_server_name = \"x\"\n\
+         [[inputs.prometheus]]\n  monitor_kubernetes_pods = true\n  pod_scrape_scope = \"node\"\n",
+    );
+    let (report, toml) = (report::text(&checked.translation), checked.toml);
+    for part in [
+        "name = \"prometheus\"",
+        "name = \"prometheus-2\"",
+        "targets = [\"http://b:9100/metrics\", \"http://c:9100\"]",
+        "username = \"u\"",
+        "password = \"geheim\"",
+        "url_tag = \"\"",
+        "metric_version = 2",
+        "timeout = \"3s\"",
+        "honor_timestamps = false",
+        "interval = \"30s\"",
+        "X-Scope = \"s\"",
+        "room = \"1\"",
+        "unix:///run/x.sock?path=/m",
+        "bearer_token_file = \"/run/t\"",
+        "interval = \"1m\"",
+        "max_body = \"10MB\"",
+        "tls_ca = \"/ca.pem\"",
+        "tls_server_name = \"x\"",
+        "\"openmetric\",",
+    ] {
+        assert!(toml.contains(part), "{part} in {toml}\n{report}");
+    }
+    assert!(report.contains("there are no urls") && !report.contains("geheim"), "{report}");
+    assert_eq!(checked.translation.kept.values().flatten().filter(|line| **line >= 25).count(), 3, "{report}");
+    // With version 1, the measurements are the families of pages.
+    let toml =
+        of_text("[[outputs.influxdb]]\n  urls = [\"http://a:8086\"]\n[[inputs.prometheus]]\n  urls = [\"a:1\"]\n").toml;
+    assert!(!toml.contains("namepass") && toml.contains("interval = \"10s\""), "{toml}");
+}
+
 /// A rename that is missing does not filter the measurement out of the sinks.
 #[test]
 fn a_name_that_is_missing_is_no_filter() {

@@ -1,0 +1,163 @@
+//! `[[inputs.prometheus]]`: each becomes a job of the collector `prometheus`.
+
+use super::present::setting;
+use super::read::{Block, Setting, Value};
+use super::tables::{Becomes, Row};
+use super::translate::{Place, Reader};
+use super::values::shown;
+use crate::migrate::output::string;
+use crate::migrate::translation::{EntryId, Outcome};
+
+use Becomes::{Duration, Missing, NotNeeded, Opposite, To, Unless, Urls};
+
+/// The name of the input.
+pub(super) const NAME: &str = "prometheus";
+
+const JOBS: &str = "collectors.prometheus";
+const OF_SINKS: Becomes = Missing("filter in the sinks, or by metric_relabel_configs");
+const OF_PODS: Becomes =
+    Missing("[[collectors.prometheus.kubernetes_sd_configs]] has the annotated pods of a node: see docs/scraping.md");
+const OF_SERVICES: Becomes = Missing("[[collectors.prometheus.dns_sd_configs]] has the addresses of a service");
+const OF_CONSUL: &str = "[[collectors.prometheus.dns_sd_configs]] has the services in Consul's DNS";
+
+#[rustfmt::skip]
+const OPTIONS: &[Row] = &[
+    ("urls",                        Urls("targets")),
+    ("url_tag",                     To("url_tag")),
+    ("metric_version",              To("metric_version")),
+    ("timeout",                     Duration("timeout")),
+    ("response_timeout",            Duration("timeout")),
+    ("interval",                    Duration("interval")),
+    ("username",                    To("username")),
+    ("password",                    To("password")),
+    ("bearer_token",                To("bearer_token_file")),
+    ("bearer_token_string",         To("bearer_token")),
+    ("content_length_limit",        To("max_body")),
+    ("ignore_timestamp",            Opposite("honor_timestamps")),
+    ("enable_request_metrics",      NotNeeded("taffrail_target has the duration of each scrape")),
+    ("tls_ca",                      To("tls_ca")),
+    ("tls_cert",                    To("tls_cert")),
+    ("tls_key",                     To("tls_key")),
+    ("tls_server_name",             To("tls_server_name")),
+    ("insecure_skip_verify",        To("insecure_skip_verify")),
+    ("tls_enable",                  NotNeeded("the scheme of a URL decides")),
+    ("tls_renegotiation_method",    Unless("\"never\"", "there is no renegotiation")),
+    ("tls_key_pwd",                 Unless("\"\"", "write the key without a password")),
+    ("http_proxy_url",              To("http_proxy")),
+    ("use_system_proxy",            Unless("false", "set http_proxy")),
+    ("kubernetes_services",         OF_SERVICES),
+    ("monitor_kubernetes_pods",     Unless("false", "[[collectors.prometheus.kubernetes_sd_configs]] has the annotated pods of a node: see docs/scraping.md")),
+    ("monitor_kubernetes_pods_method", OF_PODS),
+    ("monitor_kubernetes_pods_scheme", OF_PODS),
+    ("monitor_kubernetes_pods_port", OF_PODS),
+    ("monitor_kubernetes_pods_path", OF_PODS),
+    ("monitor_kubernetes_pods_namespace", OF_PODS),
+    ("monitor_kubernetes_pods_namespace_label_name", OF_PODS),
+    ("pod_namespace_label_name",    OF_PODS),
+    ("pod_scrape_scope",            OF_PODS),
+    ("pod_scrape_interval",         OF_PODS),
+    ("node_ip",                     OF_PODS),
+    ("kube_config",                 OF_PODS),
+    ("kubernetes_label_selector",   OF_PODS),
+    ("kubernetes_field_selector",   OF_PODS),
+    ("cache_refresh_interval",      OF_PODS),
+    ("namespace_annotation_pass",   OF_PODS),
+    ("namespace_annotation_drop",   OF_PODS),
+    ("pod_annotation_include",      OF_PODS),
+    ("pod_annotation_exclude",      OF_PODS),
+    ("pod_label_include",           OF_PODS),
+    ("pod_label_exclude",           OF_PODS),
+    ("precision",                   NotNeeded("points have the time of their scrape")),
+    ("collection_jitter",           Unless("\"0s\"", "scrapes are spread over the interval")),
+    ("collection_offset",           Unless("\"0s\"", "scrapes are spread over the interval")),
+    ("log_level",                   NotNeeded("the log has one level")),
+    ("startup_error_behavior",      NotNeeded("a target that fails delays no start")),
+    ("time_source",                 NotNeeded("points have the time of their scrape")),
+    ("name_override",               Missing("a sink renames measurements")),
+    ("name_prefix",                 Missing("a sink renames measurements")),
+    ("name_suffix",                 Missing("a sink renames measurements")),
+    ("namepass",                    OF_SINKS),
+    ("namedrop",                    OF_SINKS),
+    ("fieldinclude",                OF_SINKS),
+    ("fieldpass",                   OF_SINKS),
+    ("fieldexclude",                OF_SINKS),
+    ("fielddrop",                   OF_SINKS),
+    ("taginclude",                  OF_SINKS),
+    ("tagexclude",                  OF_SINKS),
+    ("metricpass",                  OF_SINKS),
+];
+
+/// Why an input must stay with Telegraf: without URLs, its targets are those of Kubernetes or Consul.
+fn obstacle(block: &Block) -> Option<&'static str> {
+    let has_urls = setting(block, "urls").and_then(|urls| urls.value.texts()).is_some_and(|urls| !urls.is_empty());
+    (!has_urls).then_some("there are no urls: other targets are in *_sd_configs, see docs/scraping.md")
+}
+
+/// Whether an input becomes a job.
+pub(super) fn is_job(block: &Block) -> bool {
+    block.path.last().is_some_and(|name| name == NAME) && obstacle(block).is_none()
+}
+
+impl Reader {
+    pub(super) fn scraping(&mut self, block: &Block) {
+        if let Some(instead) = obstacle(block) {
+            return self.whole(block, instead);
+        }
+        let place = Place::Sink(JOBS);
+        let head = self.head(block, Outcome::Same);
+        let number = self.scraping_jobs + 1;
+        self.scraping_jobs = number;
+        self.translation.output.element(JOBS, head);
+        let name = if number == 1 { NAME.to_owned() } else { format!("{NAME}-{number}") };
+        self.table(place, "").set("name", string(&name), head);
+        for setting in &block.settings {
+            match setting.key.as_str() {
+                "alias" => {
+                    let how = format!("the job is {name:?}: Telegraf has the alias in its log only");
+                    self.add(setting.lines, &shown(setting), Outcome::NotNeeded(how));
+                }
+                // Lists that are empty are the defaults.
+                _ if setting.value == Value::List(Vec::new()) => {
+                    self.add(setting.lines, &shown(setting), Outcome::NotNeeded("it is the default".to_owned()));
+                }
+                _ => self.option(setting, &[OPTIONS], place),
+            }
+        }
+        if setting(block, "interval").is_none() {
+            const OF_TELEGRAF: &str = "\"10s\"";
+            let interval = self.interval.clone().unwrap_or_else(|| OF_TELEGRAF.to_owned());
+            self.table(place, "").set("interval", interval, head);
+        }
+        for table in &block.tables {
+            match table.path.last().map_or("", String::as_str) {
+                "tags" if table.tables.is_empty() => self.entries_of(table, "labels"),
+                "http_headers" if table.tables.is_empty() => self.entries_of(table, "headers"),
+                "tagpass" | "tagdrop" => self.whole(table, "filter in the sinks"),
+                "consul" => self.whole(table, OF_CONSUL),
+                "http_service_discovery" => self.whole(table, "write it in [[collectors.prometheus.http_sd_configs]]"),
+                _ => self.whole(table, "Taffrail has no such table"),
+            }
+        }
+        self.measurements_of_scraping(setting(block, "metric_version"), head);
+    }
+
+    /// Copies a table of names and texts.
+    fn entries_of(&mut self, table: &Block, to: &str) {
+        self.head(table, Outcome::Same);
+        for setting in &table.settings {
+            let id = self.add(setting.lines, &shown(setting), Outcome::Same);
+            self.set(id, Place::Sink(JOBS), to, &setting.key, setting);
+        }
+    }
+
+    /// The measurements: with version 1, the names of all families.
+    fn measurements_of_scraping(&mut self, version: Option<&Setting>, head: EntryId) {
+        let names: &[&str] =
+            if version.is_some_and(|version| version.raw == "2") { &["prometheus", "openmetric"] } else { &["*"] };
+        for name in names {
+            if !self.measurements.iter().any(|(known, _)| known == name) {
+                self.measurements.push(((*name).to_owned(), head));
+            }
+        }
+    }
+}
