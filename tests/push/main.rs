@@ -6,13 +6,17 @@ mod harness;
 #[cfg(feature = "cloudwatch")]
 mod cloudwatch;
 mod elasticsearch;
+mod exporters;
 mod faults;
 mod file;
 mod influxdb;
 mod node_exporter;
 mod process_exporter;
+mod prometheus;
 mod remote_write;
+mod requests;
 mod scraping;
 mod servers;
 mod spool;
+mod targets;
 mod telegraf;

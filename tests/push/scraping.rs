@@ -1,42 +1,38 @@
 //! Scraping: pages as exporters in the field send them, exposed again and pushed.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write;
-use std::process::Command;
 use std::thread::sleep;
 use std::time::Duration;
 
-use serde_json::Value;
 use taffrail::encode::parse::model::{Buckets, Histogram, Kind, Measure, Metric, Native};
 use taffrail::encode::pushed::{push_family_message, push_metric_message};
 
 use crate::harness::golden::{assert_families, assert_points};
-use crate::harness::real::{Server, encode, free_port};
 use crate::harness::server::{FakeInflux, Post, Reply, reply, reply_of};
 use crate::harness::{Taffrail, wait_until};
 
-const TEXT: &str = "text/plain; version=0.0.4";
-const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+pub(super) const TEXT: &str = "text/plain; version=0.0.4";
+pub(super) const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// A page with every type.
-const PAGE: &str = "# HELP http_requests_total Requests.\n# TYPE http_requests_total counter\n\
+pub(super) const PAGE: &str = "# HELP http_requests_total Requests.\n# TYPE http_requests_total counter\n\
     http_requests_total{code=\"200\",empty=\"\"} 5\n# TYPE temp gauge\ntemp NaN\n# TYPE g2 gauge\n\
     g2{a=\"b\"} 1.5 1700000000123\n# TYPE lat histogram\nlat_bucket{le=\"0.1\"} 1\nlat_bucket{le=\"+Inf\"} 3\n\
     lat_sum 2.5\nlat_count 3\n# TYPE q summary\nq{quantile=\"0.5\"} 0.25\nq{quantile=\"0.9\"} NaN\nq_sum 1\nq_count 2\n\
     untyped_thing 7\n";
 /// The same of OpenMetrics.
-const OPEN_PAGE: &str = "# TYPE http_requests counter\nhttp_requests_total{code=\"200\"} 5\n\
+pub(super) const OPEN_PAGE: &str = "# TYPE http_requests counter\nhttp_requests_total{code=\"200\"} 5\n\
     http_requests_created{code=\"200\"} 1700000000.5\n# TYPE build info\nbuild_info{version=\"1.2\"} 1\n\
     # TYPE state stateset\nstate{state=\"a\"} 1\nstate{state=\"b\"} 0\n# TYPE foo_seconds gauge\n# UNIT foo_seconds seconds\n\
     foo_seconds 1\n# EOF\n";
 
 /// A server with pages by path.
-struct Exporter {
+pub(super) struct Exporter {
     server: FakeInflux,
 }
 
 impl Exporter {
-    fn start(pages: &[(&str, Reply)]) -> Exporter {
+    pub(super) fn start(pages: &[(&str, Reply)]) -> Exporter {
         let pages: BTreeMap<String, Reply> =
             pages.iter().map(|(path, page)| ((*path).to_owned(), page.clone())).collect();
         let server = FakeInflux::start(move |request: &Post| {
@@ -53,20 +49,20 @@ impl Exporter {
         self.server.url() + path
     }
 
-    fn address(&self) -> String {
+    pub(super) fn address(&self) -> String {
         self.server.address.to_string()
     }
 }
 
 /// An agent that scrapes alone, with this configuration of jobs.
-fn scraping(jobs: &str) -> Taffrail {
+pub(super) fn scraping(jobs: &str) -> Taffrail {
     Taffrail::start(&format!(
         "[http]\nlisten = [\"127.0.0.1:0\"]\n[collectors]\ndefault = false\n[agent]\ninterval = \"1s\"\nflush_interval = \"1s\"\n{jobs}"
     ))
 }
 
 /// The exposition once it has these lines: targets respond in any order.
-fn exposition_with(taffrail: &Taffrail, lines: &[String]) -> String {
+pub(super) fn exposition_with(taffrail: &Taffrail, lines: &[String]) -> String {
     let body = || taffrail.get("/metrics").text().to_owned();
     for line in lines {
         wait_until(line, || body().lines().any(|shown| shown == line).then_some(()));
@@ -271,155 +267,4 @@ fn with_prometheus_native_histograms_are_kept() {
         &taffrail,
         &[format!("native_bucket{{{labels},le=\"+Inf\"}} 4"), format!("native_sum{{{labels}}} 5.5")],
     );
-}
-
-/// The value of each series of the pages, by its labels.
-fn values(server: &Server) -> BTreeMap<String, String> {
-    let answer = server.json(&format!("/api/v1/query?query={}", encode("{job=\"pages\"}")));
-    let series = answer["data"]["result"].as_array().cloned().unwrap_or_default();
-    let is_compared = |labels: &Value| {
-        let name = labels["__name__"].as_str().unwrap_or_default();
-        !["scrape_duration_seconds", "taffrail_scrape_duplicate_samples"].contains(&name)
-    };
-    let value = |series: &Value| match series["histogram"].is_null() {
-        true => series["value"][1].to_string(),
-        false => series["histogram"][1].to_string(),
-    };
-    series
-        .iter()
-        .filter(|series| is_compared(&series["metric"]))
-        .map(|series| (series["metric"].to_string(), value(series)))
-        .collect()
-}
-
-/// What Prometheus and Taffrail make of the same pages, valid, odd, broken, huge and slow.
-#[test]
-#[ignore = "needs Debian's package prometheus: tests/run"]
-fn with_prometheus_that_scrapes_the_same_pages() {
-    let huge: String = (0..20_000).map(|number| format!("huge{{number=\"{number}\"}} {number}\n")).collect();
-    let text = |body: &str| reply_of(200, TEXT, body);
-    let pages = [
-        ("/page", text(&PAGE.replace(" 1700000000123", ""))),
-        ("/open", reply_of(200, OPEN_METRICS, OPEN_PAGE)),
-        ("/pieces", text("# TYPE a gauge\na{i=\"1\"} 1\nb 3\na{i=\"2\"} 2\n")),
-        ("/twice", text("# HELP a x\n# TYPE a gauge\na{i=\"1\"} 1\n# HELP a x\n# TYPE a gauge\na{i=\"2\"} 2\nb 3\n")),
-        ("/no-end", text("# TYPE a gauge\na 1")),
-        ("/series-twice", text("a 1\na 2\n")),
-        ("/conflict", text("a{job=\"x\",instance=\"y\",exported_job=\"z\",page=\"\"} 1\n")),
-        ("/blanks", text("a{b=\"c\",} 1\n\n# odd comment\na{b=\"}\\\"{\"} +Inf\n")),
-        ("/broken", text("a 1\nb one\n")),
-        ("/html", reply_of(200, "text/plain", "<html></html>")),
-        ("/huge", text(&huge)),
-        ("/slow", text("a 1\n")),
-        ("/error", reply(500, "a 1\n")),
-    ];
-    let exporter = Exporter::start(&pages);
-    let address = exporter.address();
-    let folder = tempfile::tempdir().unwrap();
-    let (mut of_prometheus, mut of_taffrail) = (String::new(), String::new());
-    for path in pages.iter().map(|(path, _)| *path).chain(["/none"]) {
-        writeln!(
-            of_prometheus,
-            "  - {{targets: ['{address}'], labels: {{__metrics_path__: '{path}', page: '{path}'}}}}"
-        )
-        .unwrap();
-        writeln!(
-            of_taffrail,
-            "  {{targets = ['{address}'], labels = {{__metrics_path__ = '{path}', page = '{path}'}}}},"
-        )
-        .unwrap();
-    }
-    std::fs::write(
-        folder.path().join("prometheus.yml"),
-        format!(
-            "scrape_configs:\n- job_name: pages\n  scrape_interval: 1s\n  scrape_timeout: 1s\n  sample_limit: 15000\n  static_configs:\n{of_prometheus}"
-        ),
-    )
-    .unwrap();
-    let prometheus = |name: &str, config: &str| {
-        let port = free_port();
-        let mut command = Command::new("prometheus");
-        command.arg(format!("--config.file={config}"));
-        command.arg(format!("--storage.tsdb.path={}", folder.path().join(name).display()));
-        command.arg(format!("--web.listen-address=127.0.0.1:{port}")).arg("--web.enable-remote-write-receiver");
-        command.arg("--enable-feature=native-histograms");
-        Server::start(command, port, "/-/ready")
-    };
-    std::fs::write(folder.path().join("empty.yml"), "global: {}\n").unwrap();
-    let scraper = prometheus("scraper", &folder.path().join("prometheus.yml").display().to_string());
-    let receiver = prometheus("receiver", &folder.path().join("empty.yml").display().to_string());
-    let _taffrail = scraping(&format!(
-        "[[collectors.prometheus]]\nname = \"pages\"\ninterval = \"1s\"\ntimeout = \"1s\"\nsample_limit = 15000\n\
-         static_configs = [\n{of_taffrail}]\n[[sinks.remote_write]]\nurl = \"{}/api/v1/write\"\n",
-        receiver.url
-    ));
-    let compared = std::cell::RefCell::new((BTreeMap::new(), BTreeMap::new()));
-    let is_same = || {
-        let both = (values(&scraper), values(&receiver));
-        let is_same = both.0 == both.1 && both.0.len() > 60;
-        *compared.borrow_mut() = both;
-        is_same.then_some(())
-    };
-    let same = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| wait_until("the same values", is_same)));
-    let (one, other) = compared.into_inner();
-    let differing: Vec<_> = one
-        .keys()
-        .chain(other.keys())
-        .filter(|series| one.get(*series) != other.get(*series))
-        .map(|series| (series, one.get(series), other.get(series)))
-        .collect();
-    assert!(same.is_ok(), "{} and {}: {differing:#?}", one.len(), other.len());
-    let names = |server: &Server| -> BTreeSet<String> {
-        let answer = server.json(&format!("/api/v1/series?match[]={}", encode("{job=\"pages\"}")));
-        let series = answer["data"].as_array().unwrap().iter().map(Value::to_string);
-        series.filter(|series| !series.contains("taffrail_scrape_duplicate_samples")).collect()
-    };
-    assert_eq!(names(&scraper), names(&receiver));
-}
-
-/// What is gone has a stale marker: a series of a page, all of a target that fails, and Taffrail's own.
-#[test]
-#[ignore = "needs Debian's package prometheus: tests/run"]
-fn with_prometheus_what_is_gone_is_gone_at_once() {
-    let page = std::sync::Arc::new(std::sync::Mutex::new(text_reply("a{i=\"1\"} 1\na{i=\"2\"} 1\n")));
-    let shown = page.clone();
-    let exporter = FakeInflux::start(move |_| shown.lock().unwrap().clone());
-    let folder = tempfile::tempdir().unwrap();
-    let receiver = crate::harness::real::prometheus(folder.path(), &[], &["--web.enable-remote-write-receiver"]);
-    let watched = folder.path().join("watched");
-    std::fs::create_dir(&watched).unwrap();
-    std::fs::write(watched.join("x.prom"), "own 1\n").unwrap();
-    let taffrail = scraping(&format!(
-        "[collectors.textfile]\nenabled = true\ndirectory = [\"{}\"]\n\
-         [[collectors.prometheus]]\nname = \"j\"\ninterval = \"500ms\"\ntargets = [\"{}\"]\n\
-         [[sinks.remote_write]]\nurl = \"{}/api/v1/write\"\n",
-        watched.display(),
-        exporter.address,
-        receiver.url
-    ));
-    let count = |query: &str| receiver.promql(&format!("count({query}) or vector(0)"))[0];
-    let becomes = |query: &str, expected: f64| {
-        wait_until(&format!("{query} is {expected}"), || (count(query) == expected).then_some(()));
-    };
-    becomes("a", 2.0);
-    becomes("own", 1.0);
-    *page.lock().unwrap() = text_reply("a{i=\"1\"} 1\n");
-    std::fs::remove_file(watched.join("x.prom")).unwrap();
-    becomes("a", 1.0);
-    becomes("own", 0.0);
-    *page.lock().unwrap() = reply(500, "");
-    becomes("a", 0.0);
-    becomes("up == 0", 1.0);
-    *page.lock().unwrap() = text_reply("a{i=\"1\"} 1\n");
-    becomes("a", 1.0);
-    // A target that is no longer configured ends, with its own series.
-    let other = "http://localhost:1";
-    let config = std::fs::read_to_string(taffrail.config()).unwrap();
-    taffrail.reload(&config.replace(&exporter.address.to_string(), other));
-    becomes("a", 0.0);
-    becomes(&format!("up{{instance=\"{}\"}}", exporter.address), 0.0);
-}
-
-fn text_reply(body: &str) -> Reply {
-    reply_of(200, TEXT, body)
 }
