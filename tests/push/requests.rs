@@ -135,7 +135,7 @@ fn a_server_name_of_its_own_is_verified() {
     let line = |job: &str, value: u8| format!("up{{instance=\"{}\",job=\"{job}\"}} {value}", server.address);
     exposition_with(&taffrail, &[line("named", 1), line("other", 0), line("untrusted", 0), line("any", 1)]);
     let logged =
-        |job: &str| taffrail.log().into_iter().find(|line| line.contains(&format!("job={job}"))).unwrap_or_default();
+        |job: &str| taffrail.log().into_iter().find(|line| line.contains(&format!("job={job:?}"))).unwrap_or_default();
     wait_until("the reason", || logged("other").contains("other.test").then_some(()));
     // The request names the server as its address does, as without the setting.
     assert!(server.posts().iter().all(|post| post.header("host") == Some(&server.address.to_string())));
