@@ -40,23 +40,17 @@ fn a_page_above_a_limit_fails_as_a_whole() {
         .unwrap();
     }
     let taffrail = scraping(&jobs);
-    let lines: Vec<String> = limits
+    let mut lines: Vec<String> = limits
         .iter()
         .map(|(setting, _)| format!("up{{instance=\"{}\",job=\"{setting}\"}} 0", server.address))
         .collect();
+    // As Prometheus has it: all samples of the page are counted.
+    lines.push(format!("scrape_samples_scraped{{instance=\"{}\",job=\"sample_limit\"}} 2", server.address));
     let text = exposition_with(&taffrail, &lines);
     assert!(!text.lines().any(|line| line.starts_with("a{") || line.starts_with("b{")), "{text}");
     for (setting, _) in limits {
-        let line = taffrail.wait_for_log(&format!("cannot be scraped: {setting}: "));
-        assert_eq!(
-            taffrail.logged(&format!("cannot be scraped: {setting}: ")),
-            if setting == "target_limit" { 2 } else { 1 },
-            "{line}"
-        );
+        taffrail.wait_for_log(&format!("cannot be scraped: {setting}: "));
     }
-    // As Prometheus has it: all samples of the page are counted.
-    let count = format!("scrape_samples_scraped{{instance=\"{}\",job=\"sample_limit\"}} 2", server.address);
-    assert!(text.contains(&count), "{text}");
 }
 
 #[test]
@@ -120,7 +114,7 @@ fn a_server_name_of_its_own_is_verified() {
     std::fs::write(&ca, pem).unwrap();
     let of = |name: &str, more: &str| {
         format!(
-            "[[collectors.prometheus]]\nname = \"{name}\"\ninterval = \"300ms\"\nscheme = \"https\"\ntargets = [\"{}\"]\n{more}\n",
+            "[[collectors.prometheus]]\nname = \"{name}\"\ninterval = \"2s\"\nscheme = \"https\"\ntargets = [\"{}\"]\n{more}\n",
             server.address
         )
     };
@@ -134,9 +128,10 @@ fn a_server_name_of_its_own_is_verified() {
     ));
     let line = |job: &str, value: u8| format!("up{{instance=\"{}\",job=\"{job}\"}} {value}", server.address);
     exposition_with(&taffrail, &[line("named", 1), line("other", 0), line("untrusted", 0), line("any", 1)]);
-    let logged =
-        |job: &str| taffrail.log().into_iter().find(|line| line.contains(&format!("job={job:?}"))).unwrap_or_default();
-    wait_until("the reason", || logged("other").contains("other.test").then_some(()));
+    wait_until("the reason", || {
+        let names_both = |line: &String| line.contains("job=\"other\"") && line.contains("not for other.test");
+        taffrail.log().iter().any(names_both).then_some(())
+    });
     // The request names the server as its address does, as without the setting.
     assert!(server.posts().iter().all(|post| post.header("host") == Some(&server.address.to_string())));
 }
