@@ -3,7 +3,9 @@
 use std::sync::LazyLock;
 
 use super::framework::Entry;
-use super::{container, exec, hardware, kernel, memory, network, probe, processor, prometheus, services, storage};
+use super::{
+    container, exec, hardware, kernel, memory, network, probe, processor, prometheus, services, statsd, storage,
+};
 
 /// All collectors, sorted by name, which is also the order of the exposition. Lists, documentation and configuration
 /// are derived from it.
@@ -22,6 +24,7 @@ pub static COLLECTORS: LazyLock<Vec<Entry>> = LazyLock::new(|| {
     all.push(Entry::of::<container::Container>());
     all.push(Entry::of::<probe::Probe>());
     all.push(Entry::of::<prometheus::Prometheus>());
+    all.push(Entry::of::<statsd::Statsd>());
     #[cfg(feature = "cloudwatch")]
     all.push(Entry::of::<super::cloudwatch::Cloudwatch>());
     all.sort_unstable_by_key(|entry| entry.about.name);

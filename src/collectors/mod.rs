@@ -21,6 +21,7 @@ mod processor;
 mod prometheus;
 mod services;
 pub mod settings;
+mod statsd;
 mod storage;
 
 pub use self::framework::{

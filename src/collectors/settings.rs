@@ -97,9 +97,10 @@ pub fn configure(host: &Host, only: &[String], section: &mut Section<'_>) -> Vec
     configured
 }
 
-/// Whether a table has an entry of a list, which says what a collector reads.
+/// Whether a table has an entry of a list, which says what a collector reads, or another setting that turns it on.
 fn is_configured(about: &About, table: &Section<'_>) -> bool {
-    about.lists.iter().any(|list| table.keys().any(|key| key == list.name))
+    let mut names = about.lists.iter().map(|list| list.name).chain(about.turned_on_by.iter().copied());
+    names.any(|name| table.keys().any(|key| key == name))
 }
 
 /// Whether a collector is enabled that is on if it has settings.

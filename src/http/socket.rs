@@ -26,21 +26,21 @@ const BACKLOG: u32 = 4096;
 const RESOLVE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// An accepted connection: TCP, or a Unix socket.
-pub(super) type Socket = Either<TcpStream, UnixStream>;
+pub(crate) type Socket = Either<TcpStream, UnixStream>;
 
 /// A listening socket.
-pub(super) enum ListenSocket {
+pub(crate) enum ListenSocket {
     Tcp(TcpListener),
     #[cfg_attr(windows, allow(dead_code))]
     Unix(UnixListener),
 }
 
 /// A socket that listens, and its address, with the port that the kernel chose.
-pub(super) struct Bound {
-    pub(super) address: ListenAddress,
-    pub(super) socket: ListenSocket,
+pub(crate) struct Bound {
+    pub(crate) address: ListenAddress,
+    pub(crate) socket: ListenSocket,
     /// The file of a Unix socket.
-    pub(super) file: Option<SocketFile>,
+    pub(crate) file: Option<SocketFile>,
 }
 
 /// A listening socket passed by the service manager.
@@ -54,7 +54,7 @@ pub enum Inherited {
 }
 
 impl ListenSocket {
-    pub(super) async fn accept(&self) -> io::Result<Socket> {
+    pub(crate) async fn accept(&self) -> io::Result<Socket> {
         match self {
             ListenSocket::Tcp(listener) => listener.accept().await.map(|(stream, _)| Either::Left(stream)),
             ListenSocket::Unix(listener) => listener.accept().await.map(|(stream, _)| Either::Right(stream)),
@@ -130,7 +130,7 @@ fn of_ip(address: SocketAddr) -> ListenAddress {
 ///
 /// # Errors
 /// The name cannot be resolved, or one of its addresses cannot be bound.
-pub(super) async fn bind(address: &ListenAddress, inherited: Option<&Inherited>, mode: u32) -> io::Result<Vec<Bound>> {
+pub(crate) async fn bind(address: &ListenAddress, inherited: Option<&Inherited>, mode: u32) -> io::Result<Vec<Bound>> {
     if let Some(inherited) = inherited {
         return inherited.bound(address).map(|bound| vec![bound]);
     }
@@ -145,7 +145,7 @@ pub(super) async fn bind(address: &ListenAddress, inherited: Option<&Inherited>,
 }
 
 /// Listens on all addresses: IPv6 and IPv4 with one socket, or IPv4 alone where IPv6 is disabled.
-fn bind_any<B>(port: u16, bind: impl Fn(SocketAddr) -> io::Result<B>) -> io::Result<B> {
+pub(crate) fn bind_any<B>(port: u16, bind: impl Fn(SocketAddr) -> io::Result<B>) -> io::Result<B> {
     match bind((Ipv6Addr::UNSPECIFIED, port).into()) {
         Err(error) if is_unavailable(&error) => bind((Ipv4Addr::UNSPECIFIED, port).into()),
         bound => bound,
@@ -153,7 +153,7 @@ fn bind_any<B>(port: u16, bind: impl Fn(SocketAddr) -> io::Result<B>) -> io::Res
 }
 
 /// Whether the host does not have this address, or this version of IP.
-fn is_unavailable(error: &io::Error) -> bool {
+pub(crate) fn is_unavailable(error: &io::Error) -> bool {
     error.kind() == ErrorKind::AddrNotAvailable
         || rustix::io::Errno::from_io_error(error) == Some(rustix::io::Errno::AFNOSUPPORT)
 }
@@ -187,7 +187,8 @@ async fn bind_name(name: &str, port: u16) -> io::Result<Vec<Bound>> {
     }
 }
 
-async fn resolve(name: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+/// The addresses of a name.
+pub(crate) async fn resolve(name: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
     if name == LOCALHOST {
         return Ok(LOOPBACK.iter().map(|address| SocketAddr::new(*address, port)).collect());
     }
@@ -206,7 +207,7 @@ async fn resolve(name: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
 }
 
 /// The file of a Unix socket; removed when dropped, unless another process has replaced it.
-pub(super) struct SocketFile {
+pub(crate) struct SocketFile {
     path: PathBuf,
     identity: system::Identity,
 }
@@ -221,6 +222,16 @@ impl Drop for SocketFile {
 }
 
 impl SocketFile {
+    /// Binds a Unix socket, in place of one that no process listens on, with the permissions `mode`.
+    #[cfg(unix)]
+    pub(crate) fn bind<S>(path: &Path, mode: u32, bind: impl FnOnce(&Path) -> io::Result<S>) -> io::Result<(S, Self)> {
+        remove_stale(path)?;
+        let socket = bind(path)?;
+        let file = SocketFile { path: path.to_owned(), identity: system::identity(&fs::symlink_metadata(path)?) };
+        file.set_mode(mode)?;
+        Ok((socket, file))
+    }
+
     /// Sets the permissions.
     #[cfg(unix)]
     pub(super) fn set_mode(&self, mode: u32) -> io::Result<()> {
@@ -236,11 +247,12 @@ impl SocketFile {
 /// Creates a Unix socket. Between bind(2) and listen(2), connections are refused: none precedes the permissions.
 #[cfg(unix)]
 fn bind_unix(path: &Path, mode: u32) -> io::Result<Bound> {
-    remove_stale(path)?;
-    let socket = tokio::net::UnixSocket::new_stream()?;
-    socket.bind(path)?;
-    let file = SocketFile { path: path.to_owned(), identity: system::identity(&fs::symlink_metadata(path)?) };
-    file.set_mode(mode)?;
+    let bind = |path: &Path| {
+        let socket = tokio::net::UnixSocket::new_stream()?;
+        socket.bind(path)?;
+        Ok(socket)
+    };
+    let (socket, file) = SocketFile::bind(path, mode, bind)?;
     let listener = socket.listen(BACKLOG)?;
     let address = ListenAddress::Unix(path.to_owned());
     Ok(Bound { address, socket: ListenSocket::Unix(listener), file: Some(file) })

@@ -18,5 +18,6 @@ mod requests;
 mod scraping;
 mod servers;
 mod spool;
+mod statsd;
 mod targets;
 mod telegraf;

@@ -25,7 +25,7 @@ struct Claimed {
 
 impl Claims {
     /// No collisions yet, of a collector whose sources are called `kind`, such as "files".
-    pub(super) fn new(collector: &'static str, kind: &'static str) -> Self {
+    pub(in crate::collectors) fn new(collector: &'static str, kind: &'static str) -> Self {
         Claims { claimed: Mutex::default(), collector, kind }
     }
 

@@ -41,6 +41,8 @@ pub struct About {
     /// Its arrays of tables of settings, `[[collectors.NAME.LIST]]`. A collector that is off by default is on if one of
     /// them has an entry.
     pub lists: &'static [TableInfo],
+    /// Settings that turn it on, if it is off by default.
+    pub turned_on_by: &'static [&'static str],
     /// Its families.
     pub families: &'static [FamilyInfo],
     /// Its measurements. If there are none, its points are derived from its families, see [`generic_points`].
@@ -57,7 +59,7 @@ impl About {
             (true, true) => "on",
             (false, true) => "pushed, not exposed",
             (true, false) => "exposed, not pushed",
-            (false, false) if !self.lists.is_empty() => "on if configured",
+            (false, false) if !self.lists.is_empty() || !self.turned_on_by.is_empty() => "on if configured",
             (false, false) => "off",
         }
     }
@@ -79,6 +81,7 @@ impl About {
         point_keys: &[],
         tables: &[],
         lists: &[],
+        turned_on_by: &[],
         families: &[],
         measurements: &[],
     };

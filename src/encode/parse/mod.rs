@@ -13,6 +13,7 @@ mod native;
 mod parts;
 mod protobuf;
 mod scan;
+pub mod statsd;
 mod text;
 pub mod value;
 

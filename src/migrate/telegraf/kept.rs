@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::present::is_program;
 use super::prometheus::is_job;
 use super::read::Block;
-use super::tables::{INPUTS, PROCSTAT};
+use super::tables::{INPUTS, PROCSTAT, STATSD};
 
 /// Tables without which those inputs would not work as before.
 const WITH_INPUTS: [&str; 7] = ["agent", "global_tags", "tags", "outputs", "processors", "aggregators", "secretstores"];
@@ -41,6 +41,7 @@ pub(super) fn kept(files: &[(String, String)], roots: &[Block], missing: &Places
 fn is_unknown(plugin: &Block) -> bool {
     !is_program(plugin)
         && !is_job(plugin)
+        && plugin.path.last().is_none_or(|name| name != STATSD)
         && ![PROCSTAT].iter().chain(INPUTS).any(|input| plugin.path.last().is_some_and(|name| name == input.name))
 }
 

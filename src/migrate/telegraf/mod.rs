@@ -12,6 +12,7 @@ mod prometheus;
 pub mod read;
 mod shared;
 mod sinks;
+mod statsd;
 pub mod tables;
 mod template;
 pub mod translate;

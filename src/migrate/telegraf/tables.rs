@@ -157,6 +157,9 @@ pub const EVERY_INPUT: &[Row] = &[
 const OF_SUPERVISORD: &str = "[collectors.supervisord] has the processes of supervisord";
 const OF_WINDOWS: &str = "there are no services of Windows";
 
+/// The name of `[[inputs.statsd]]`, whose measurements clients name.
+pub const STATSD: &str = "statsd";
+
 /// `[[inputs.procstat]]`, each of which is a group of processes.
 pub const PROCSTAT: Input = Input {
     name: "procstat",

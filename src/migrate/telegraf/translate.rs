@@ -7,7 +7,7 @@ use super::kept::kept;
 use super::present::{Present, collectors_of, is_of_collector, present};
 use super::prometheus;
 use super::read::{Block, ReadError, Setting, Value, read};
-use super::tables::{AGENT, Becomes, ELSEWHERE, EVERY_INPUT, INPUTS, Input, NOT_NEEDED, PROCSTAT, Row};
+use super::tables::{AGENT, Becomes, ELSEWHERE, EVERY_INPUT, INPUTS, Input, NOT_NEEDED, PROCSTAT, Row, STATSD};
 use super::values::{duration_of, list_of, raw, shown, shown_option, shown_without_texts, unless, urls_and_user};
 use crate::collectors::list;
 use crate::migrate::output::{Table, literal, string, strings};
@@ -51,7 +51,7 @@ pub(super) struct Reader {
     pub(super) file: String,
     pub(super) translation: Translation,
     /// Inputs that are there already, and whether they have settings.
-    inputs: Vec<(&'static str, bool)>,
+    pub(super) inputs: Vec<(&'static str, bool)>,
     /// All inputs of the files.
     pub(super) present: Vec<Present>,
     /// Measurements that are pushed, with the entry of their input.
@@ -155,6 +155,7 @@ impl Reader {
         match name {
             "exec" | "execd" | "file" => return self.program(block),
             prometheus::NAME => return self.scraping(block),
+            name if name == STATSD => return self.statsd(block),
             name if name == PROCSTAT.name => return self.procstat(block),
             _ => {}
         }
