@@ -206,7 +206,7 @@ mappings:
   name: "api_latency_seconds"
   observer_type: histogram
   histogram_options: {buckets: [0.01, 0.1, 1]}
-  labels: {method: "$1", code: "${2}", job: "x_$1_y"}
+  labels: {method: "$1", code: "${2}", job: "x_${1}_$1_y"}
   help: "Latency"
 - match: '^disk\.([a-z]+)\.(read|write)$'
   match_type: regex
@@ -244,14 +244,15 @@ const PACKETS: [&str; 14] = [
 ];
 
 /// What only one of them has, or counts in another way.
-const KNOWN: [&str; 7] = [
+const KNOWN: [&str; 8] = [
     "statsd_exporter_build_info",
     "statsd_exporter_event_queue_flushed_total",
     "statsd_exporter_events_conflict_total",
     "statsd_exporter_loaded_mappings",
     "statsd_exporter_metrics_total",
     "statsd_exporter_config_reloads_total",
-    "statsd_exporter_metric_mapper",
+    "statsd_exporter_lines_total",
+    "statsd_metric_mapper_cache",
 ];
 
 /// The types of families, and the values of series, without those of the process and of Go.
@@ -263,7 +264,8 @@ fn read(url: &str) -> (BTreeMap<String, String>, BTreeMap<String, f64>) {
     };
     let types = page.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
     let types = types.filter(|(name, _)| is_compared(name)).map(|(name, kind)| (name.to_owned(), kind.to_owned()));
-    let series = Exposition::parse(&page).0.into_iter().filter(|series| is_compared(&series.name) && series.value != 0.0);
+    let series =
+        Exposition::parse(&page).0.into_iter().filter(|series| is_compared(&series.name) && series.value != 0.0);
     (types.collect(), series.map(|series| (series.key(), series.value)).collect())
 }
 
@@ -289,7 +291,9 @@ fn with_golang_go_statsd_exporter_has_the_same_families() {
     send(&ours, &PACKETS);
     let urls = [ours.url("/metrics"), format!("{}/metrics", theirs.url)];
     let mut both = urls.map(|url| {
-        wait_until("all packets", || Some(read(&url)).filter(|(_, series)| series.contains_key("done") || series.contains_key("done{}")))
+        wait_until("all packets", || {
+            Some(read(&url)).filter(|(_, series)| series.contains_key("done") || series.contains_key("done{}"))
+        })
     });
     // Families without a value are not compared, and types are those of families.
     let names: BTreeSet<String> = both[1].0.keys().cloned().collect();

@@ -35,7 +35,7 @@ enum Socket {
 ///
 /// # Errors
 /// The name cannot be resolved, or an address cannot be bound.
-pub(super) async fn bind(address: &Address, mode: u32, buffer: Option<usize>) -> io::Result<Vec<Bound>> {
+pub(super) async fn bind(address: &Address, mode: u32, buffer: usize) -> io::Result<Vec<Bound>> {
     let bound = |socket| Bound { socket: Arc::new(Socket::Udp(socket)), drops: Arc::default(), _file: None };
     let bind = |address| bind_udp(address, buffer);
     match (&address.address, address.transport) {
@@ -61,7 +61,7 @@ pub(super) async fn bind(address: &Address, mode: u32, buffer: Option<usize>) ->
     }
 }
 
-fn bind_udp(address: SocketAddr, buffer: Option<usize>) -> io::Result<std::net::UdpSocket> {
+fn bind_udp(address: SocketAddr, buffer: usize) -> io::Result<std::net::UdpSocket> {
     let socket = std::net::UdpSocket::bind(address)?;
     socket.set_nonblocking(true)?;
     prepare(&socket, buffer)?;
@@ -69,7 +69,7 @@ fn bind_udp(address: SocketAddr, buffer: Option<usize>) -> io::Result<std::net::
 }
 
 #[cfg(unix)]
-fn bind_unix(path: &std::path::Path, mode: u32, buffer: Option<usize>) -> io::Result<Bound> {
+fn bind_unix(path: &std::path::Path, mode: u32, buffer: usize) -> io::Result<Bound> {
     let (socket, file) = SocketFile::bind(path, mode, |path| UnixDatagram::bind(path))?;
     socket.set_nonblocking(true)?;
     prepare(&socket, buffer)?;
@@ -77,23 +77,21 @@ fn bind_unix(path: &std::path::Path, mode: u32, buffer: Option<usize>) -> io::Re
 }
 
 #[cfg(windows)]
-fn bind_unix(_: &std::path::Path, _: u32, _: Option<usize>) -> io::Result<Bound> {
+fn bind_unix(_: &std::path::Path, _: u32, _: usize) -> io::Result<Bound> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
 /// Sets the size of the buffer, and makes the kernel report drops.
 #[cfg(target_os = "linux")]
-fn prepare(socket: &impl std::os::fd::AsFd, buffer: Option<usize>) -> io::Result<()> {
+fn prepare(socket: &impl std::os::fd::AsFd, buffer: usize) -> io::Result<()> {
     use nix::sys::socket::{setsockopt, sockopt};
     setsockopt(socket, sockopt::RxqOvfl, &1)?;
-    if let Some(size) = buffer {
-        setsockopt(socket, sockopt::RcvBuf, &size)?;
-    }
+    setsockopt(socket, sockopt::RcvBuf, &buffer)?;
     Ok(())
 }
 
 #[cfg(not(target_os = "linux"))]
-fn prepare<S>(_: &S, _: Option<usize>) -> io::Result<()> {
+fn prepare<S>(_: &S, _: usize) -> io::Result<()> {
     Ok(())
 }
 

@@ -96,8 +96,15 @@ impl Summary {
         let mut tuples = Vec::new();
         for (index, (_, window)) in self.windows.iter().enumerate() {
             let others = || self.windows.iter().enumerate().filter(|(other, _)| *other != index);
-            let hidden = |value: f64| others().fold(0_u32, |sum, (_, (_, other))| sum.saturating_add(other.hidden_before(value)));
-            tuples.extend(window.tuples.iter().map(|tuple| Tuple { delta: tuple.delta.saturating_add(hidden(tuple.value)), ..*tuple }));
+            let hidden = |value: f64| {
+                others().fold(0_u32, |sum, (_, (_, other))| sum.saturating_add(other.hidden_before(value)))
+            };
+            tuples.extend(
+                window
+                    .tuples
+                    .iter()
+                    .map(|tuple| Tuple { delta: tuple.delta.saturating_add(hidden(tuple.value)), ..*tuple }),
+            );
         }
         tuples.sort_unstable_by(|one, other| one.value.total_cmp(&other.value));
         let total: u64 = tuples.iter().map(|tuple| u64::from(tuple.weight)).sum();

@@ -227,10 +227,13 @@ async fn serve(
 async fn receive(receiver: Receiver, bound: Bound, transport: Transport, shared: Arc<Shared>) {
     /// Datagrams that arrive within this time are received at once: a call for each would take most of the time.
     const COALESCE: Duration = Duration::from_millis(1);
-    let mut buffers = Buffers::new();
+    let (mut buffers, mut is_busy) = (Buffers::new(), false);
     while receiver.readable().await.is_ok() {
-        // The thread has nothing else to do but receive.
-        thread::sleep(COALESCE);
+        // The thread has nothing else to do but receive. One that is late must not wait.
+        if !is_busy {
+            thread::sleep(COALESCE);
+        }
+        is_busy = false;
         loop {
             let received = {
                 let (mut store, now) = (shared.store(), Instant::now());
@@ -248,6 +251,7 @@ async fn receive(receiver: Receiver, bound: Bound, transport: Transport, shared:
             if received.count < BATCH {
                 break;
             }
+            is_busy = true;
             yield_now().await;
         }
     }

@@ -18,7 +18,7 @@ pub(super) struct Settings {
     pub(super) mapping_file: Option<PathBuf>,
     pub(super) flush_interval: Duration,
     pub(super) max_connections: usize,
-    pub(super) receive_buffer: Option<usize>,
+    pub(super) receive_buffer: usize,
     pub(super) dialects: Dialects,
     pub(super) has_container_id: bool,
     pub(super) limits: Limits,
@@ -108,8 +108,9 @@ const MAX_NAME_LENGTH: Key<usize> =
 const MAX_TAGS: Key<usize> = Key::new("max_tags", "64", "Tags of a sample; one with more is refused.");
 const MAX_CONNECTIONS: Key<usize> =
     Key::new("max_connections", "250", "Connections by tcp and unix in all; further ones are closed.");
-const RECEIVE_BUFFER: Key<ByteSize> = Key::optional(
+const RECEIVE_BUFFER: Key<ByteSize> = Key::new(
     "receive_buffer",
+    "\"4MiB\"",
     "Size of the kernel's buffer of each datagram socket. The sysctl net.core.rmem_max limits it.",
 );
 const PERCENTILES: Key<Vec<f64>> =
@@ -181,7 +182,7 @@ impl Settings {
             mapping_file: section.optional(&MAPPING_FILE),
             flush_interval: section.above_zero(&FLUSH_INTERVAL),
             max_connections: section.get(&MAX_CONNECTIONS),
-            receive_buffer: section.optional(&RECEIVE_BUFFER).map(|size| size.0),
+            receive_buffer: section.get(&RECEIVE_BUFFER).0,
             dialects: dialects(section),
             has_container_id: section.get(&CONTAINER_ID),
             limits: Limits {

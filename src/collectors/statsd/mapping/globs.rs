@@ -37,9 +37,9 @@ impl Globs {
         node.rules.push(rule);
     }
 
-    /// The rule of a pattern that matches `name` and that `is_wanted`, and what its asterisks stand for.
+    /// The rule of a pattern that matches `name` and that `is_wanted`; the name, and what the asterisks stand for.
     pub(super) fn find<'n>(&self, name: &'n str, is_wanted: &dyn Fn(&usize) -> bool) -> Option<(usize, Vec<&'n str>)> {
-        let mut search = Search { is_ordered: self.is_ordered, is_wanted, captures: Vec::new(), found: None };
+        let mut search = Search { is_ordered: self.is_ordered, is_wanted, captures: vec![name], found: None };
         search.visit(&self.root, Some(name));
         search.found
     }

@@ -6,15 +6,15 @@ use regex::Captures;
 #[derive(Clone, Debug)]
 pub(super) struct Template {
     text: String,
-    /// The text with digits alone as names of references, as globs have it: `$1_x` is `$1` and `_x`.
+    /// The text as globs have it.
     parts: Vec<Part>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Part {
     Text(String),
-    /// A reference, from 1.
-    Capture(usize),
+    /// A reference; 0 is the whole name. `None` for one that is no number.
+    Capture(Option<usize>),
 }
 
 impl Template {
@@ -40,11 +40,13 @@ impl Template {
         Template { text: text.to_owned(), parts }
     }
 
-    /// The text with the parts of a name that a glob's asterisks matched. A reference to another one is empty.
+    /// The text with a name, and the parts of it that a glob's asterisks matched. A reference to another one is empty.
     pub(super) fn with_parts(&self, captures: &[&str]) -> String {
         let part = |part: &Part| match part {
             Part::Text(text) => text.clone(),
-            Part::Capture(number) => captures.get(number.wrapping_sub(1)).copied().unwrap_or_default().to_owned(),
+            Part::Capture(number) => {
+                number.and_then(|number| captures.get(number)).copied().unwrap_or_default().to_owned()
+            }
         };
         self.parts.iter().map(part).collect()
     }
@@ -57,14 +59,11 @@ impl Template {
     }
 }
 
-/// The number after a dollar, and the length of the reference without the dollar.
-fn reference(text: &str) -> Option<(usize, usize)> {
-    let braced = text.strip_prefix('{');
-    let digits = braced.unwrap_or(text);
-    let length = digits.len() - digits.trim_start_matches(|c: char| c.is_ascii_digit()).len();
-    let number = digits[..length].parse().ok()?;
-    match braced {
-        None => Some((number, length)),
-        Some(_) => digits[length..].starts_with('}').then_some((number, length + 2)),
-    }
+/// The number after a dollar, and the length of the reference without the dollar. As in statsd_exporter, either brace may
+/// be missing, and `$1_x` is a reference that is no number.
+fn reference(text: &str) -> Option<(Option<usize>, usize)> {
+    let word = text.strip_prefix('{').unwrap_or(text);
+    let length = word.len() - word.trim_start_matches(|c: char| c.is_ascii_alphanumeric() || "_$".contains(c)).len();
+    let braces = (text.len() - word.len()) + usize::from(word[length..].starts_with('}'));
+    (length > 0).then(|| (word[..length].parse().ok(), length + braces))
 }

@@ -2,8 +2,8 @@ use std::time::Duration;
 
 use super::*;
 use crate::config::{Document, Section};
-use crate::encode::lines::Lines;
 use crate::encode::line::LineEncoder;
+use crate::encode::lines::Lines;
 use crate::encode::tags::CommonTags;
 use crate::encode::text::{Dialect, TextEncoder};
 use crate::encode::{FamilyWriter, PointWriter};
@@ -57,7 +57,8 @@ impl Scene {
         let mut out = PointWriter::new(&mut encoder, &tags, Timestamp(1));
         self.store.flush(Timestamp(5), self.now).iter().for_each(|point| point.write(&mut out));
         drop(out);
-        let mut found: Vec<String> = String::from_utf8(lines.bytes().to_vec()).unwrap().lines().map(str::to_owned).collect();
+        let mut found: Vec<String> =
+            String::from_utf8(lines.bytes().to_vec()).unwrap().lines().map(str::to_owned).collect();
         found.sort();
         found
     }
@@ -114,14 +115,20 @@ fn values_that_are_not_deleted_are_pushed_in_each_interval() {
             "t,metric_type=histogram mean=1,median=1,stddev=0,sum=1,upper=1,lower=1,count=1 5",
         ]
     );
-    assert_eq!(scene.take("d:1|d\nd:2|d").points()[1..3], ["d,metric_type=distribution value=1 5", "d,metric_type=distribution value=2 6"]);
+    assert_eq!(
+        scene.take("d:1|d\nd:2|d").points()[1..3],
+        ["d,metric_type=distribution value=1 5", "d,metric_type=distribution value=2 6"]
+    );
 }
 
 #[test]
 fn tags_are_labels_and_tags_of_points() {
     let mut scene = Scene::new("container_id = true\ntemplates = ['measurement.field']\n");
     scene.take("a.b:1|c|#9x:1,flag,env:a b\na.b,z=2:1|c\na.b:1|c|c:deadbeef");
-    assert_eq!(scene.families(), ["a_b{_9x=\"1\",env=\"a b\"} 1", "a_b{container_id=\"deadbeef\"} 1", "a_b{z=\"2\"} 1"]);
+    assert_eq!(
+        scene.families(),
+        ["a_b{_9x=\"1\",env=\"a b\"} 1", "a_b{container_id=\"deadbeef\"} 1", "a_b{z=\"2\"} 1"]
+    );
     assert_eq!(
         scene.points(),
         [
@@ -166,7 +173,10 @@ fn mappings_name_families_and_leave_points_alone() {
 fn the_later_type_of_a_name_is_refused_and_the_page_stays_valid() {
     let mut scene = Scene::new("");
     scene.take("a:1|c\na:1|g\na.b:1|ms\na.b.count:1|c\nb.sum:1|g\nb:1|ms\nc:1|ms|#quantile:1\nc:1|g|#__name__:x\nn:-1|c\n,x=y:1|c");
-    assert_eq!(scene.families().iter().filter(|line| !line.starts_with("a_b")).collect::<Vec<_>>(), ["a 1", "b_sum 1", "n 0"]);
+    assert_eq!(
+        scene.families().iter().filter(|line| !line.starts_with("a_b")).collect::<Vec<_>>(),
+        ["a 1", "b_sum 1", "n 0"]
+    );
     let counts = &scene.store.counts;
     assert_eq!((counts.conflicts, counts.negative_counters, counts.empty_names), ([1, 2, 2], 1, 1));
     let points = scene.points();
@@ -188,7 +198,8 @@ fn series_expire_and_conflicts_end_with_them() {
 
 #[test]
 fn whatever_arrives_is_bounded() {
-    let mut scene = Scene::new("max_metrics = 10\nmax_values = 50\nmax_tags = 2\nmax_name_length = 40\nmax_line_length = 100\n");
+    let mut scene =
+        Scene::new("max_metrics = 10\nmax_values = 50\nmax_tags = 2\nmax_name_length = 40\nmax_line_length = 100\n");
     for number in 0..1000 {
         scene.take(&format!("name{number}:1|c\nt:{number}|ms\nu:{number}|s\n{}:1|c\n", "x".repeat(number % 200)));
         scene.take(&format!("a:1|c|#a:1,b:2,c:{number}\n"));

@@ -135,7 +135,8 @@ fn tags_of_all_dialects_are_read() {
         assert_eq!(tagged(line, ALL), (expected.to_owned(), errors), "{line}");
     }
     let none = Dialects { dogstatsd: false, influxdb: false, librato: false, signalfx: false };
-    for (line, name) in [("a:1|c|#x:1", "a"), ("a,x=1:1|c", "a,x=1"), ("a#x=1:1|c", "a#x=1"), ("a[x=1]:1|c", "a[x=1]")] {
+    for (line, name) in [("a:1|c|#x:1", "a"), ("a,x=1:1|c", "a,x=1"), ("a#x=1:1|c", "a#x=1"), ("a[x=1]:1|c", "a[x=1]")]
+    {
         assert_eq!(tagged(line, none), (name.to_owned(), 0), "{line}");
     }
 }
