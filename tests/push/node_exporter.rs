@@ -160,8 +160,19 @@ fn is_known(series: &str, known: &[(&str, &str)]) -> bool {
 }
 
 /// Collectors that node_exporter has not.
-const NOT_THEIRS: [&str; 10] =
-    ["cloudwatch", "container", "exec", "execd", "file", "machine", "probe", "process", "procstat", "prometheus"];
+const NOT_THEIRS: [&str; 11] = [
+    "cloudwatch",
+    "container",
+    "exec",
+    "execd",
+    "file",
+    "machine",
+    "probe",
+    "process",
+    "procstat",
+    "prometheus",
+    "statsd",
+];
 
 /// What the reading itself changes, and by how much at most: node_exporter reads with several threads, each of which
 /// runs, has files open and asks the kernel by sockets of its own while Taffrail, which reads with one, does not.

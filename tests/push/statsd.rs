@@ -8,6 +8,7 @@ use std::process::Command;
 
 use rustix::process::Signal;
 
+use crate::harness::golden::assert_families;
 use crate::harness::real::{Server, free_port, newest_peer};
 use crate::harness::series::Exposition;
 use crate::harness::{Taffrail, get, wait_until};
@@ -83,6 +84,7 @@ fn each_transport_leads_to_the_same_families() {
         assert_eq!(page.sample(series), Some(value), "{series}\n{}", page.text());
     }
     assert!(page.text().contains("# TYPE hits counter\n"), "{}", page.text());
+    assert_families("statsd", page.text(), &["statsd_exporter_", "taffrail_statsd_"]);
     taffrail.wait_for_log("a sample is refused, malformed_line: \\\"malformed\\\"");
 }
 

@@ -1,6 +1,7 @@
 //! The addresses to listen on.
 
 use std::fmt;
+use std::net::{Ipv4Addr, SocketAddr};
 
 use crate::config::{Setting, Value};
 use crate::http::ListenAddress;
@@ -38,6 +39,14 @@ impl Address {
             ListenAddress::Name(name, _) => name == "localhost",
             ListenAddress::Unix(_) => true,
         }
+    }
+}
+
+impl Default for Address {
+    /// Telegraf's port, on loopback.
+    fn default() -> Self {
+        let address = ListenAddress::Ip(SocketAddr::from((Ipv4Addr::LOCALHOST, 8125)));
+        Address { transport: Transport::Udp, address }
     }
 }
 

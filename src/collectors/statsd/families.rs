@@ -35,7 +35,7 @@ struct Series {
     labels: Labels,
     state: State,
     last: Instant,
-    /// `None` for ever.
+    /// `None` forever.
     ttl: Option<Duration>,
 }
 

@@ -65,10 +65,9 @@ pub(super) struct Deletes {
 }
 
 /// The key that turns the collector on.
-pub(super) const LISTEN: Key<Vec<Address>> = Key::new(
+pub(super) const LISTEN: Key<Vec<Address>> = Key::optional(
     "listen",
-    "[\"udp://127.0.0.1:8125\"]",
-    "Where to listen: udp://HOST:PORT, tcp://HOST:PORT, unixgram:///PATH or unix:///PATH.",
+    "Where to listen: udp://HOST:PORT, tcp://HOST:PORT, unixgram:///PATH or unix:///PATH. If enabled without it, at udp://127.0.0.1:8125.",
 );
 const SOCKET_MODE: Key<FileMode> = Key::new("socket_mode", "\"0660\"", "Permissions of Unix sockets, in octal.");
 const MAPPING_FILE: Key<PathBuf> = Key::optional(
@@ -80,7 +79,7 @@ const FLUSH_INTERVAL: Key<Duration> =
 const EXPIRE_AFTER: Key<Duration> = Key::new(
     "expire_after",
     "\"1h\"",
-    "How long a series is exposed after its last sample, unless its mapping has a ttl. \"0s\" is for ever.",
+    "How long a series is exposed after its last sample, unless its mapping has a ttl. \"0s\" is forever.",
 );
 const TAG_FORMATS: Key<Vec<String>> = Key::new(
     "tag_formats",
@@ -170,7 +169,7 @@ pub(super) const KEYS: &[KeyInfo] = &[
 
 impl Settings {
     pub(super) fn new(section: &mut Section<'_>) -> Settings {
-        let listen = section.get(&LISTEN);
+        let listen = section.optional(&LISTEN).unwrap_or_else(|| vec![Address::default()]);
         for (index, address) in listen.iter().enumerate() {
             if listen[..index].contains(address) {
                 section.wrong_element("listen", index, "the address is there twice");
