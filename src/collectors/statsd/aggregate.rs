@@ -85,11 +85,7 @@ impl Aggregate {
             (Aggregate::Timing(timing), Value::Number(value, _)) => {
                 timing.add(value, weight(rate), retained, pool);
             }
-            (Aggregate::Distribution(values), Value::Number(value, _)) => {
-                if pool.take() {
-                    values.push(value);
-                }
-            }
+            (Aggregate::Distribution(values), Value::Number(value, _)) if pool.take() => values.push(value),
             _ => {}
         }
     }

@@ -312,6 +312,35 @@ fn scraped_exporters_become_jobs() {
     assert!(!toml.contains("namepass") && toml.contains("interval = \"10s\""), "{toml}");
 }
 
+#[test]
+fn statsd_becomes_a_collector_with_the_same_address() {
+    let checked = of_text(
+        "[agent]\n  interval = \"20s\"\n[[outputs.influxdb]]\n  urls = [\"http://a:8086\"]\n[[inputs.mem]]\n\
+         [[inputs.statsd]]\n  protocol = \"tcp\"\n  service_address = \"127.0.0.1:9125\"\n  percentiles = [50.0, 99.9]\n\
+         \x20 templates = [\"cpu.* measurement.measurement.host\"]\n  delete_gauges = false\n  datadog_extensions = true\n\
+         \x20 max_ttl = \"10h\"\n  read_buffer_size = 65535\n\
+         [[inputs.statsd]]\n  service_address = \":8126\"\n",
+    );
+    for part in [
+        "[collectors.statsd]",
+        "listen = [\"tcp://127.0.0.1:9125\"]",
+        "flush_interval = \"20s\"",
+        "percentiles = [50.0, 99.9]",
+        "templates = [\"cpu.* measurement.measurement.host\"]",
+        "delete_gauges = false",
+        "expire_after = \"10h\"",
+    ] {
+        assert!(checked.toml.contains(part), "{part} in {}", checked.toml);
+    }
+    // Clients name the measurements.
+    assert!(!checked.toml.contains("namepass"), "{}", checked.toml);
+    let missing: Vec<&str> = checked.translation.missing().map(|entry| entry.text.as_str()).collect();
+    assert!(missing.iter().any(|text| text.contains("read_buffer_size")), "{missing:?}");
+    assert!(missing.iter().any(|text| text.contains(":8126") || text.contains("service_address")), "{missing:?}");
+    let default = of_text("[[inputs.statsd]]\n");
+    assert!(default.toml.contains("listen = [\"udp://:8125\"]"), "{}", default.toml);
+}
+
 /// A rename that is missing does not filter the measurement out of the sinks.
 #[test]
 fn a_name_that_is_missing_is_no_filter() {

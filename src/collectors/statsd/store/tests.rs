@@ -17,7 +17,7 @@ struct Scene {
 impl Scene {
     fn new(settings: &str) -> Scene {
         let document = Document::parse("t.toml", settings, &|_| None).unwrap();
-        let settings = Section::check(&document, |section| Settings::new(section)).unwrap();
+        let settings = Section::check(&document, Settings::new).unwrap();
         Scene { store: Store::new(Arc::new(settings)), now: Instant::now() }
     }
 
