@@ -346,6 +346,7 @@ fn every_setting_that_the_default_configuration_and_the_reference_show_is_sound(
         "bearer_token_file",
         "profile",
         "kubernetes_url",
+        "mapping_file",
         "web_config_file",
         "client_ca_file",
     ];
