@@ -185,7 +185,8 @@ impl Taffrail {
         taffrail
     }
 
-    fn spawn(mut command: Command, config: &str, arguments: &[&str]) -> Self {
+    /// Starts what `command` begins, and does not wait.
+    pub fn spawn(mut command: Command, config: &str, arguments: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("taffrail.toml");
         std::fs::write(&path, config).unwrap();
