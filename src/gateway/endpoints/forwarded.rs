@@ -168,20 +168,27 @@ impl Gateway {
     }
 }
 
-/// Sends a request to the writer at `url`, and returns its response.
-async fn send(replication: &Replication, url: &str, head: &Parts, body: &Bytes) -> Result<Response, SendError> {
+/// Sends a request to this writer, and returns its response.
+async fn send(replication: &Replication, writer: &str, head: &Parts, body: &Bytes) -> Result<Response, SendError> {
     let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
-    let url = reqwest::Url::parse(&format!("{url}{}", target.replace('\\', "%5C")))
+    let url = reqwest::Url::parse(&format!("{writer}{}", target.replace('\\', "%5C")))
         .map_err(|error| SendError::NotDone(error.to_string()))?;
     let mut headers = head.headers.clone();
     remove_hop_by_hop(&mut headers);
     DEALT_WITH.iter().for_each(|name| drop(headers.remove(name)));
     headers.insert(FORWARDED, HeaderValue::from_static("1"));
     let request = replication.client.request(head.method.clone(), url).headers(headers).body(body.clone());
-    let response = request.send().await.map_err(|error| match error.is_connect() {
-        true => SendError::NotDone(client::reason(&error)),
-        false => SendError::Unknown(client::reason(&error)),
-    })?;
+    let lost = match head.method.is_safe() {
+        true => SendError::NotDone,
+        false => SendError::Unknown,
+    };
+    let response = tokio::select! {
+        response = request.send() => response.map_err(|error| match error.is_connect() {
+            true => SendError::NotDone(client::reason(&error)),
+            false => lost(client::reason(&error)),
+        })?,
+        () = replaced(replication, writer) => return Err(lost("another replica writes now".to_owned())),
+    };
     let (mut parts, body) = axum::http::Response::<reqwest::Body>::from(response).into_parts();
     if parts.headers.contains_key(FORWARDED) {
         return Err(SendError::NotDone("the writer has changed".to_owned()));
@@ -189,6 +196,13 @@ async fn send(replication: &Replication, url: &str, head: &Parts, body: &Bytes) 
     remove_hop_by_hop(&mut parts.headers);
     parts.extensions.insert(Forwarded);
     Ok(Response::from_parts(parts, Body::new(body)))
+}
+
+/// Waits until another replica than `writer` is the writer. A writer that has lost its network or is stopped never responds.
+async fn replaced(replication: &Replication, writer: &str) {
+    while replication.status.get().writer_url.as_deref().is_none_or(|url| url == writer) {
+        tokio::time::sleep(PAUSE).await;
+    }
 }
 
 /// Removes the headers about one connection, and those that `Connection` names.

@@ -225,6 +225,27 @@ async fn a_lost_response_is_unknown_and_not_tried_again() {
 }
 
 #[tokio::test]
+async fn no_request_waits_for_a_writer_that_was_replaced() {
+    let scrape = || request("GET", "/metrics", &[], "");
+    for (sent, expected) in [(push(), StatusCode::SERVICE_UNAVAILABLE), (scrape(), StatusCode::ACCEPTED)] {
+        let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let replica = Replica::of_writer(&[OK]).await;
+        let next = replica.status.get();
+        replica.status.set(follower(Some(format!("http://{}", silent.local_addr().unwrap()))));
+        let replace = async {
+            let connection = silent.accept().await.unwrap();
+            replica.status.set(Status::clone(&next));
+            connection
+        };
+        let ((status, _, text), _connection) = tokio::join!(replica.responds(sent), replace);
+        assert_eq!(status, expected, "{text}");
+        let is_unknown =
+            text.contains("it is not known whether the writer got the request: another replica writes now");
+        assert_eq!(is_unknown, status != StatusCode::ACCEPTED, "{text}");
+    }
+}
+
+#[tokio::test]
 async fn a_replica_that_is_no_longer_the_writer_is_asked_again() {
     const NOT: &str = "HTTP/1.1 503 Unavailable\r\nContent-Length: 0\r\nX-Taffrail-Forwarded: 0\r\n\r\n";
     let replica = Replica::of_writer(&[NOT, OK]).await;

@@ -100,6 +100,8 @@ impl NatsServer {
         );
         let config = site.folder.join("nats.conf");
         std::fs::write(&config, text).unwrap();
+        // The power may fail.
+        std::fs::File::open(&config).unwrap().sync_all().unwrap();
         let monitor = format!("{address}:{monitor}");
         NatsServer { site, config, monitor, log: NamedTempFile::new().unwrap(), child: None }
     }

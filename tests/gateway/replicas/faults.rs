@@ -8,7 +8,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 use super::deployment::{Deployment, LIMIT, Process, wait_for};
-use super::load::{Load, Summary, ask};
+use super::load::{Load, Request, Summary};
 use super::machines::{Machine, Machines, Network, in_namespaces};
 
 /// How long there is no quorum.
@@ -221,7 +221,7 @@ impl Scene<'_> {
         self.process(follower).signal(Signal::STOP);
         let body = format!("# HELP y {}\ny 1\n", "h".repeat(3_000_000));
         wait_for(LIMIT, "a shorter stream", || {
-            ask("PUT", &address, "/metrics/job/large", &[], &body);
+            Request::put("large", &body).send(&address);
             self.deployment.describe().filter(|description| description.first > before)
         });
         self.process(follower).signal(Signal::CONT);

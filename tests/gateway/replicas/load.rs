@@ -1,6 +1,6 @@
 //! A load whose history is kept: clients that push numbers to groups, add to sums, and scrape all replicas.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, LazyLock, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -18,39 +18,83 @@ const SUMS: usize = 4;
 /// Pause between two requests of a client.
 const PAUSE: Duration = Duration::from_millis(20);
 const SUM_PAUSE: Duration = Duration::from_millis(100);
+const FAILURE_PAUSE: Duration = Duration::from_millis(100);
+
+/// Acknowledged pushes to a group that show that pushes are possible.
+const PROGRESS: usize = 5;
+
+/// How long an impatient client waits for a response, and a patient one: longer than a replica takes.
+const IMPATIENT: Duration = Duration::from_secs(2);
+const PATIENT: Duration = Duration::from_secs(40);
 
 /// No pooled connections: each request meets the replica that is there now.
 static CLIENT: LazyLock<ureq::Agent> = LazyLock::new(|| {
     let config = ureq::Agent::config_builder().http_status_as_error(false).max_idle_connections(0);
-    config.timeout_connect(Some(Duration::from_secs(1))).timeout_global(Some(Duration::from_secs(5))).build().into()
+    config.timeout_connect(Some(Duration::from_secs(1))).build().into()
 });
 
-/// Sends a request; none if there is no whole response in time.
-pub(super) fn ask(method: &str, address: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Option<Answer> {
-    let mut request = ureq::http::Request::builder().method(method).uri(format!("http://{address}{path}"));
-    for (name, value) in headers {
-        request = request.header(*name, *value);
+/// A request.
+pub(super) struct Request<'r> {
+    method: &'static str,
+    path: String,
+    key: Option<&'r str>,
+    body: &'r str,
+    timeout: Duration,
+}
+
+impl<'r> Request<'r> {
+    pub(super) fn get(path: &str) -> Request<'static> {
+        Request { method: "GET", path: path.to_owned(), key: None, body: "", timeout: IMPATIENT }
     }
-    let mut response = CLIENT.run(request.body(body.to_owned()).unwrap()).ok()?;
-    let body = response.body_mut().read_to_vec().ok()?;
-    let status = response.status().as_u16();
-    Some(Answer { status, content_type: String::new(), content_encoding: String::new(), body })
+
+    pub(super) fn put(group: &str, body: &'r str) -> Request<'r> {
+        let path = format!("/metrics/job/{group}");
+        Request { method: "PUT", path, key: None, body, timeout: PATIENT }
+    }
+
+    /// Adds to what is there.
+    fn add(group: &str, key: &'r str, body: &'r str) -> Request<'r> {
+        let path = format!("/metrics/job/{group}?mode=aggregate");
+        Request { method: "POST", path, key: Some(key), body, timeout: IMPATIENT }
+    }
+
+    fn within(self, timeout: Duration) -> Request<'r> {
+        Request { timeout, ..self }
+    }
+
+    /// Sends it; none if there is no whole response in time.
+    pub(super) fn send(&self, address: &str) -> Option<Answer> {
+        let url = format!("http://{address}{}", self.path);
+        let mut request = ureq::http::Request::builder().method(self.method).uri(url);
+        if let Some(key) = self.key {
+            request = request.header("Idempotency-Key", key);
+        }
+        let request = CLIENT.configure_request(request.body(self.body.to_owned()).unwrap());
+        let mut response = CLIENT.run(request.timeout_global(Some(self.timeout)).build()).ok()?;
+        let body = response.body_mut().read_to_vec().ok()?;
+        let status = response.status().as_u16();
+        Some(Answer { status, content_type: String::new(), content_encoding: String::new(), body })
+    }
+
+    /// Sends a push; returns whether it is acknowledged.
+    fn is_acknowledged(&self, address: &str) -> bool {
+        let Some(answer) = self.send(address) else { return false };
+        assert!([200, 503].contains(&answer.status), "{}: {}", answer.status, answer.text());
+        answer.status == 200
+    }
 }
 
 pub(super) fn get(address: &str, path: &str) -> Option<Answer> {
-    ask("GET", address, path, &[], "")
+    Request::get(path).send(address)
 }
 
 /// Sends a push; returns whether it is acknowledged.
 pub(super) fn push(address: &str, group: &str, value: u32) -> bool {
-    let body = format!("# TYPE x counter\nx {value}\n");
-    is_acknowledged(ask("PUT", address, &format!("/metrics/job/{group}"), &[], &body))
+    push_within(PATIENT, address, group, value)
 }
 
-fn is_acknowledged(answer: Option<Answer>) -> bool {
-    let Some(answer) = answer else { return false };
-    assert!([200, 503].contains(&answer.status), "{}: {}", answer.status, answer.text());
-    answer.status == 200
+fn push_within(timeout: Duration, address: &str, group: &str, value: u32) -> bool {
+    Request::put(group, &format!("# TYPE x counter\nx {value}\n")).within(timeout).is_acknowledged(address)
 }
 
 /// The series of the only sample of a group.
@@ -68,6 +112,8 @@ struct Clients {
     registers: Vec<Mutex<Register>>,
     /// Acknowledged pushes to each sum.
     sums: Vec<AtomicU32>,
+    /// Milliseconds until the last response.
+    longest_push: AtomicU64,
 }
 
 /// Runs until it is finished.
@@ -81,7 +127,10 @@ pub(super) struct Load {
 pub(super) struct Summary {
     pub(super) acknowledged: usize,
     pub(super) unknown: usize,
+    /// The longest time without an acknowledged push to a group.
     pub(super) longest_wait: Duration,
+    /// The longest time that a client has waited for a response.
+    pub(super) longest_push: Duration,
     /// Values that are missing, in another order, or exposed too early.
     pub(super) lost: Vec<String>,
     /// Sums that are not the number of their pushes.
@@ -93,11 +142,12 @@ impl Summary {
         self.lost.iter().chain(&self.twice)
     }
 
-    /// The row of a table: fault, rounds, acknowledged, without a response, lost, applied twice, longest wait.
+    /// The row of a table: fault, rounds, acknowledged, not acknowledged, lost, twice, longest wait, longest response.
     pub(super) fn row(&self, name: &str, rounds: usize) -> String {
-        let Summary { acknowledged, unknown, longest_wait, lost, twice } = self;
-        let wait = longest_wait.as_secs_f64();
-        format!("| {name} | {rounds} | {acknowledged} | {unknown} | {} | {} | {wait:.1} s |", lost.len(), twice.len())
+        let Summary { acknowledged, unknown, longest_wait, longest_push, lost, twice } = self;
+        let (lost, twice) = (lost.len(), twice.len());
+        let [wait, push] = [longest_wait, longest_push].map(Duration::as_secs_f64);
+        format!("| {name} | {rounds} | {acknowledged} | {unknown} | {lost} | {twice} | {wait:.1} s | {push:.1} s |")
     }
 }
 
@@ -112,6 +162,7 @@ impl Load {
             is_over: AtomicBool::new(false),
             registers: (0..REGISTERS).map(|_| Mutex::default()).collect(),
             sums: (0..SUMS).map(|_| AtomicU32::new(0)).collect(),
+            longest_push: AtomicU64::new(0),
         });
         let mut threads = Vec::new();
         for client in 0..REGISTERS * CLIENTS {
@@ -127,7 +178,7 @@ impl Load {
         Load { clients, threads }
     }
 
-    /// Waits until a push to each group is acknowledged that begins after this.
+    /// Waits until some pushes to each group are acknowledged that begin after this.
     pub(super) fn wait_for_progress(&self) {
         let now = self.clients.begun.elapsed();
         for register in &self.clients.registers {
@@ -135,7 +186,7 @@ impl Load {
                 assert!(!self.threads.iter().any(JoinHandle::is_finished), "a client has failed");
                 let register = register.lock().unwrap();
                 let is_new = |write: &&Write| write.ended.is_some() && write.begun >= now;
-                register.writes.iter().rev().find(is_new).map(drop)
+                (register.writes.iter().filter(is_new).count() >= PROGRESS).then_some(())
             });
         }
     }
@@ -145,6 +196,7 @@ impl Load {
         self.clients.is_over.store(true, Relaxed);
         self.threads.into_iter().for_each(|thread| thread.join().unwrap());
         let (clients, mut summary) = (self.clients, Summary::default());
+        summary.longest_push = Duration::from_millis(clients.longest_push.load(Relaxed));
         for (index, register) in clients.registers.iter().enumerate() {
             let mut register = register.lock().unwrap().clone();
             // Before the last read: it is not a part of the load.
@@ -156,6 +208,9 @@ impl Load {
         }
         for (index, count) in clients.sums.iter().enumerate() {
             let count = count.load(Relaxed);
+            if count == 0 {
+                continue;
+            }
             let sum = clients.agreed(deployment, &clients.sum(index)).map_or(0, |read| read.value);
             summary.acknowledged += count as usize;
             summary.twice.extend(sum_violation(sum, count as usize));
@@ -184,6 +239,7 @@ impl Clients {
     /// Pushes one number after the other to a group, each of which no other client pushes.
     fn push(&self, index: usize, client: u32) {
         let (group, mut value) = (self.register(index), client + 1);
+        let timeout = if client == 0 { IMPATIENT } else { PATIENT };
         while !self.is_over() {
             let begun = self.begun.elapsed();
             let place = {
@@ -191,9 +247,13 @@ impl Clients {
                 register.writes.push(Write { value, begun, ended: None });
                 register.writes.len() - 1
             };
-            if push(self.any_address(), &group, value) {
-                self.registers[index].lock().unwrap().writes[place].ended = Some(self.begun.elapsed());
+            let is_acknowledged = push_within(timeout, self.any_address(), &group, value);
+            let ended = self.begun.elapsed();
+            match is_acknowledged {
+                true => self.registers[index].lock().unwrap().writes[place].ended = Some(ended),
+                false => thread::sleep(FAILURE_PAUSE),
             }
+            self.longest_push.fetch_max((ended - begun).as_millis() as u64, Relaxed);
             value += CLIENTS as u32;
             thread::sleep(PAUSE);
         }
@@ -206,12 +266,9 @@ impl Clients {
                 return;
             }
             let (index, key) = (number % SUMS, format!("{}-{number}", self.name));
-            let path = format!("/metrics/job/{}?mode=aggregate", self.sum(index));
-            let add = |address| {
-                let headers = [("Idempotency-Key", key.as_str())];
-                is_acknowledged(ask("POST", address, &path, &headers, "# TYPE x counter\nx 1\n"))
-            };
-            wait_for(LIMIT, "an acknowledged sum", || add(self.any_address()).then_some(()));
+            let group = self.sum(index);
+            let add = Request::add(&group, &key, "# TYPE x counter\nx 1\n");
+            wait_for(LIMIT, "an acknowledged sum", || add.is_acknowledged(self.any_address()).then_some(()));
             self.sums[index].fetch_add(1, Relaxed);
             thread::sleep(SUM_PAUSE);
         }
