@@ -6,9 +6,11 @@ use std::time::{Duration, Instant};
 use reqwest::Client;
 use tokio::task::spawn_blocking;
 
+use crate::backoff::jittered;
 use crate::log::Episode;
 
-/// Maximum age of connections, resolved names and loaded certificates.
+/// Maximum age of connections, resolved names and loaded certificates. Each client is replaced at a random age of at least half,
+/// so that agents that have started together do not connect together from then on.
 const MAX_AGE: Duration = Duration::from_secs(300);
 /// Maximum age after a failure. Creating a client may mean reading certificates.
 const AGE_AFTER_FAILURE: Duration = Duration::from_secs(10);
@@ -26,6 +28,8 @@ pub struct RenewingClient {
 struct State {
     client: Client,
     made: Instant,
+    /// The age at which it is replaced.
+    max_age: Duration,
     has_failed: bool,
     failure: Episode<String>,
 }
@@ -43,7 +47,8 @@ impl RenewingClient {
         max_age: Duration,
         make: impl Fn() -> Result<Client, String> + Send + Sync + 'static,
     ) -> Result<RenewingClient, String> {
-        let state = State { client: make()?, made: Instant::now(), has_failed: false, failure: Episode::default() };
+        let (client, made, failure) = (make()?, Instant::now(), Episode::default());
+        let state = State { client, made, max_age: jittered(max_age), has_failed: false, failure };
         Ok(RenewingClient { make: std::sync::Arc::new(make), max_age, state: Mutex::new(state) })
     }
 
@@ -76,11 +81,11 @@ impl RenewingClient {
     /// The current client, unless it is too old: the caller then replaces it.
     fn current(&self) -> Option<Client> {
         let mut state = self.state();
-        let max_age = if state.has_failed { self.max_age.min(AGE_AFTER_FAILURE) } else { self.max_age };
+        let max_age = if state.has_failed { state.max_age.min(AGE_AFTER_FAILURE) } else { state.max_age };
         if state.made.elapsed() < max_age {
             return Some(state.client.clone());
         }
-        (state.made, state.has_failed) = (Instant::now(), false);
+        (state.made, state.max_age, state.has_failed) = (Instant::now(), jittered(self.max_age), false);
         None
     }
 
@@ -152,6 +157,13 @@ mod tests {
             send(&old, &url).await;
         }
         assert_eq!(count.load(SeqCst), 1 + 3);
+    }
+
+    #[test]
+    fn clients_that_were_made_together_are_replaced_at_different_times() {
+        let ages = (0..50).map(|_| RenewingClient::new(make).unwrap().state().max_age);
+        let ages: std::collections::BTreeSet<u64> = ages.map(|age| age.as_secs()).collect();
+        assert!(ages.len() > 20 && ages.iter().all(|age| (150..=300).contains(age)), "{ages:?}");
     }
 
     #[tokio::test]

@@ -8,6 +8,7 @@ use reqwest::{Client, Method, RequestBuilder, Url};
 
 use super::response::{GatewayResponse, PushError};
 use super::spool::PushRequest;
+use crate::backoff::Backoff;
 use crate::client::unix::{UNIX, for_url, request_url};
 use crate::client::{self, Tls};
 use crate::config::{Secret, Secrets};
@@ -211,14 +212,16 @@ impl Target {
     /// # Errors
     /// If it was not accepted.
     pub async fn send(&self, push: &PushRequest) -> Result<(), PushError> {
-        const FIRST_PAUSE: Duration = Duration::from_millis(200);
-        let (begun, mut pause) = (Instant::now(), FIRST_PAUSE);
+        const MIN_PAUSE: Duration = Duration::from_millis(400);
+        const MAX_PAUSE: Duration = Duration::from_secs(60);
+        let (begun, mut backoff) = (Instant::now(), Backoff::new(MIN_PAUSE, MAX_PAUSE));
         loop {
             let left = self.timeout.saturating_sub(begun.elapsed());
-            match self.try_once(push, left).await {
+            let result = self.try_once(push, left).await;
+            let pause = backoff.pause();
+            match result {
                 Err(PushError::Retryable(_)) if begun.elapsed() + pause < self.timeout => {
                     tokio::time::sleep(pause).await;
-                    pause *= 2;
                 }
                 done => return done,
             }

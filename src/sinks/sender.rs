@@ -21,7 +21,7 @@ use super::settings::Prepared;
 use super::settings::Settings;
 use super::state::{SinkState, WriteResult};
 use super::verdict::Verdict;
-use crate::backoff::{Backoff, random_up_to};
+use crate::backoff::{self, Backoff, random_up_to};
 use crate::spool::folders::SinkId;
 use crate::spool::{Limits, Queue, SubQueue};
 
@@ -238,7 +238,8 @@ struct Sender {
 impl Sender {
     async fn run(mut self, stop: CancellationToken) {
         self.split_backlog().await;
-        let mut flush_at = self.next_flush();
+        // At a random time of the interval: agents that start together do not write together from then on.
+        let mut flush_at = Instant::now() + random_up_to(self.delivery.schedule.flush_interval);
         let mut is_pausing = false;
         let mut backlog_at = self.backlog_start();
         loop {
@@ -369,9 +370,10 @@ impl Sender {
                 if self.cut_offs > 1 {
                     self.batch_size.halve(count, true);
                 }
-                let (backoff, requested) = (self.backoff.pause(), after.unwrap_or_default());
-                self.failures.failed(message, backoff.max(requested), requested > backoff);
-                Resolution::retry_in(backoff.max(requested))
+                let (own, requested) = (self.backoff.pause(), after.unwrap_or_default());
+                let pause = backoff::at_least(own, requested);
+                self.failures.failed(message, pause, requested > own);
+                Resolution::retry_in(pause)
             }
         }
     }

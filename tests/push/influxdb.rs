@@ -383,7 +383,35 @@ fn retry_after_is_honoured() {
     let queued = "taffrail_sink_queued_points{sink=\"central\"}";
     wait_until("several ticks", || (taffrail.get("/metrics").sample(queued)? > 20.0).then_some(()));
     assert_eq!(server.writes().len(), 1);
-    assert_eq!(taffrail.logged("it is tried again in 10m, as the server asks"), 1, "{:#?}", taffrail.log());
+    // Up to half longer, so that not all agents return at the same moment.
+    let line = taffrail.wait_for_log(", as the server asks");
+    let pause = line.split("it is tried again in ").nth(1).and_then(|rest| rest.split(", as").next()).unwrap();
+    let pause = humantime::parse_duration(pause).unwrap();
+    assert!((600..=900).contains(&pause.as_secs()), "{line}");
+    assert_eq!(taffrail.logged("a write failed"), 1, "{:#?}", taffrail.log());
+}
+
+#[test]
+fn agents_that_start_together_do_not_write_together() {
+    const AGENTS: usize = 30;
+    let server = FakeInflux::agreeable();
+    let agent = |agent| {
+        let url = server.url();
+        format!(
+            "[[sinks.influxdb]]\nname = \"{agent}\"\nurls = [\"{url}\"]\ndatabase = \"d\"\nflush_interval = \"4s\"\n\
+             [sinks.influxdb.tags]\nagent = \"{agent}\"\n"
+        )
+    };
+    let agents: String = (0..AGENTS).map(agent).collect();
+    let _taffrail = Taffrail::start(&format!("{}{agents}", v1(&server, "")));
+    // The readings before an agent's first write say when it was.
+    let readings = wait_until("the first write of each", || {
+        let writes = server.writes();
+        let is_of = |lines: &[String], agent| lines.iter().any(|line| line.contains(&format!("agent={agent},")));
+        let first = |agent| writes.iter().find(|(write, _)| is_of(&write.lines, agent));
+        (0..AGENTS).map(|agent| Some(ticks(&first(agent)?.0.lines).len())).collect::<Option<BTreeSet<usize>>>()
+    });
+    assert!(readings.len() > 5, "{readings:?}");
 }
 
 #[test]
@@ -432,7 +460,7 @@ fn a_full_buffer_drops_the_oldest_and_counts_them() {
 #[test]
 fn the_last_batch_is_sent_before_the_process_ends() {
     let server = FakeInflux::agreeable();
-    let mut taffrail = Taffrail::start(&v1(&server, "flush_interval = \"1h\"\n"));
+    let mut taffrail = Taffrail::start(&v1(&server, "flush_interval = \"1000d\"\n"));
     let queued = "taffrail_sink_queued_points{sink=\"central\"}";
     let waiting =
         wait_until("points to wait", || taffrail.get("/metrics").sample(queued).filter(|points| *points > 10.0));
@@ -503,7 +531,7 @@ fn a_dead_sink_does_not_cost_another_its_last_batch() {
     let (_dead, dead) = dead_sink();
     let server = FakeInflux::agreeable();
     let other = format!(
-        "[[sinks.influxdb]]\nurls = [\"{}\"]\ndatabase = \"d\"\nflush_interval = \"1h\"\nname = \"other\"\n",
+        "[[sinks.influxdb]]\nurls = [\"{}\"]\ndatabase = \"d\"\nflush_interval = \"1000d\"\nname = \"other\"\n",
         server.url()
     );
     let mut taffrail = Taffrail::start(&config(&format!("{dead}{other}")));

@@ -89,7 +89,7 @@ fn what_is_not_taken_now_waits_and_what_is_never_taken_costs_itself() {
 #[test]
 fn what_waits_is_put_before_the_end() {
     let aws = Aws::start(|_| Reply::Output(json!({})));
-    let mut taffrail = start(&config(&aws, "").replace("flush_interval = \"200ms\"", "flush_interval = \"1h\""));
+    let mut taffrail = start(&config(&aws, "").replace("flush_interval = \"200ms\"", "flush_interval = \"1000d\""));
     wait_until("points", || (counted(&taffrail, "taffrail_sink_queued_points", "") > 10.0).then_some(()));
     assert!(aws.calls("PutMetricData").is_empty());
     taffrail.signal(rustix::process::Signal::TERM);
