@@ -3,6 +3,9 @@
 //! `push_load ADDRESS GROUPS SERIES CONNECTIONS SECONDS` pushes SERIES series to one of GROUPS groups after the other,
 //! over CONNECTIONS connections, each of which waits for its answer before it pushes again. With 0 for SECONDS it pushes
 //! once to every group. It prints the pushes, how long they took in all, and the 50th, 99th and 100th percentile of one.
+//!
+//! With `nats://HOST:PORT` for ADDRESS, in a build with the feature `nats`, it publishes the same bodies to a stream on three
+//! NATS servers: what the servers of replicas take by themselves.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -37,7 +40,7 @@ fn main() -> Result<(), Failure> {
         pushed: Cell::new(0),
         took: RefCell::default(),
     });
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let local = tokio::task::LocalSet::new();
     local.block_on(&runtime, async {
         let tasks: Vec<_> = (0..connections).map(|_| tokio::task::spawn_local(push(load.clone()))).collect();
@@ -74,11 +77,9 @@ fn body(series: usize) -> String {
     body
 }
 
-/// One connection.
+/// Pushes over one connection.
 async fn push(load: Rc<Load>) -> Result<(), Failure> {
-    let mut stream = TcpStream::connect(&load.address).await?;
-    stream.set_nodelay(true)?;
-    let (mut request, mut answer) = (Vec::new(), [0; 4096]);
+    let mut connection = Connection::open(&load.address).await?;
     loop {
         let number = load.pushed.get();
         let is_over = load.until.map_or(number >= load.groups, |until| Instant::now() >= until);
@@ -86,17 +87,64 @@ async fn push(load: Rc<Load>) -> Result<(), Failure> {
             return Ok(());
         }
         load.pushed.set(number + 1);
-        request.clear();
-        let (group, length) = (number % load.groups, load.body.len());
-        let head = format!("PUT /metrics/job/backup/instance/host-{group:06} HTTP/1.1\r\nHost: gateway\r\n");
-        request.extend_from_slice(head.as_bytes());
-        request.extend_from_slice(format!("Content-Length: {length}\r\n\r\n{}", load.body).as_bytes());
         let begun = Instant::now();
-        stream.write_all(&request).await?;
-        let read = stream.read(&mut answer).await?;
-        if !answer[..read].starts_with(b"HTTP/1.1 20") {
-            return Err(format!("refused: {}", String::from_utf8_lossy(&answer[..read])).into());
-        }
+        connection.push(number % load.groups, &load.body).await?;
         load.took.borrow_mut().push(begun.elapsed());
+    }
+}
+
+enum Connection {
+    Gateway(TcpStream),
+    #[cfg(feature = "nats")]
+    Stream(async_nats::jetstream::Context),
+}
+
+impl Connection {
+    async fn open(address: &str) -> Result<Connection, Failure> {
+        if address.starts_with("nats://") {
+            return Connection::open_stream(address).await;
+        }
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        Ok(Connection::Gateway(stream))
+    }
+
+    #[cfg(feature = "nats")]
+    async fn open_stream(address: &str) -> Result<Connection, Failure> {
+        use async_nats::jetstream;
+        let context = jetstream::new(async_nats::connect(address).await?);
+        let name = "push_load".to_owned();
+        let config = jetstream::stream::Config { name, num_replicas: 3, ..Default::default() };
+        context.get_or_create_stream(config).await?;
+        Ok(Connection::Stream(context))
+    }
+
+    #[cfg(not(feature = "nats"))]
+    async fn open_stream(_: &str) -> Result<Connection, Failure> {
+        Err("this build lacks the feature nats".into())
+    }
+
+    async fn push(&mut self, group: usize, body: &str) -> Result<(), Failure> {
+        match self {
+            Connection::Gateway(stream) => push_to_gateway(stream, group, body).await,
+            #[cfg(feature = "nats")]
+            Connection::Stream(context) => {
+                context.publish("push_load", body.to_owned().into()).await?.await?;
+                Ok(())
+            }
+        }
+    }
+}
+
+async fn push_to_gateway(stream: &mut TcpStream, group: usize, body: &str) -> Result<(), Failure> {
+    let length = body.len();
+    let head = format!("PUT /metrics/job/backup/instance/host-{group:06} HTTP/1.1\r\nHost: gateway\r\n");
+    let request = format!("{head}Content-Length: {length}\r\n\r\n{body}");
+    let mut answer = [0; 4096];
+    stream.write_all(request.as_bytes()).await?;
+    let read = stream.read(&mut answer).await?;
+    match answer[..read].starts_with(b"HTTP/1.1 20") {
+        true => Ok(()),
+        false => Err(format!("refused: {}", String::from_utf8_lossy(&answer[..read])).into()),
     }
 }
