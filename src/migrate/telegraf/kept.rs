@@ -2,8 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::present::is_program;
-use super::prometheus::is_job;
+use super::present::{is_program, is_scraping};
 use super::read::Block;
 use super::tables::{INPUTS, PROCSTAT, STATSD};
 
@@ -40,7 +39,7 @@ pub(super) fn kept(files: &[(String, String)], roots: &[Block], missing: &Places
 
 fn is_unknown(plugin: &Block) -> bool {
     !is_program(plugin)
-        && !is_job(plugin)
+        && !is_scraping(plugin)
         && plugin.path.last().is_none_or(|name| name != STATSD)
         && ![PROCSTAT].iter().chain(INPUTS).any(|input| plugin.path.last().is_some_and(|name| name == input.name))
 }

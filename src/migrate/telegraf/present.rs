@@ -61,6 +61,19 @@ fn is_named(block: &Block) -> bool {
     block.path.last().is_some_and(|name| ["exec", "execd", "file"].contains(&name.as_str()))
 }
 
+/// The input that scrapes exporters.
+pub(super) const SCRAPING: &str = "prometheus";
+
+/// Whether an input becomes a job that scrapes.
+pub(super) fn is_scraping(block: &Block) -> bool {
+    block.path.last().is_some_and(|name| name == SCRAPING) && !has_no_urls(block)
+}
+
+/// Whether such an input has the targets of Kubernetes or Consul only.
+pub(super) fn has_no_urls(block: &Block) -> bool {
+    setting(block, "urls").and_then(|urls| urls.value.texts()).is_none_or(|urls| urls.is_empty())
+}
+
 /// The setting of a table.
 pub(super) fn setting<'b>(block: &'b Block, key: &str) -> Option<&'b Setting> {
     block.settings.iter().find(|setting| setting.key == key)

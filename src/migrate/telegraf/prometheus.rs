@@ -1,6 +1,6 @@
 //! `[[inputs.prometheus]]`: each becomes a job of the collector `prometheus`.
 
-use super::present::setting;
+use super::present::{SCRAPING, has_no_urls, setting};
 use super::read::{Block, Setting, Value};
 use super::tables::{Becomes, Row};
 use super::translate::{Place, Reader};
@@ -9,9 +9,6 @@ use crate::migrate::output::string;
 use crate::migrate::translation::{EntryId, Outcome};
 
 use Becomes::{Duration, Missing, NotNeeded, Opposite, To, Unless, Urls};
-
-/// The name of the input.
-pub(super) const NAME: &str = "prometheus";
 
 const JOBS: &str = "collectors.prometheus";
 const OF_SINKS: Becomes = Missing("filter in the sinks, or by metric_relabel_configs");
@@ -87,28 +84,17 @@ const OPTIONS: &[Row] = &[
     ("metricpass",                  OF_SINKS),
 ];
 
-/// Why an input must stay with Telegraf: without URLs, its targets are those of Kubernetes or Consul.
-fn obstacle(block: &Block) -> Option<&'static str> {
-    let has_urls = setting(block, "urls").and_then(|urls| urls.value.texts()).is_some_and(|urls| !urls.is_empty());
-    (!has_urls).then_some("there are no urls: other targets are in *_sd_configs, see docs/scraping.md")
-}
-
-/// Whether an input becomes a job.
-pub(super) fn is_job(block: &Block) -> bool {
-    block.path.last().is_some_and(|name| name == NAME) && obstacle(block).is_none()
-}
-
 impl Reader {
     pub(super) fn scraping(&mut self, block: &Block) {
-        if let Some(instead) = obstacle(block) {
-            return self.whole(block, instead);
+        if has_no_urls(block) {
+            return self.whole(block, "there are no urls: other targets are in *_sd_configs, see docs/scraping.md");
         }
         let place = Place::Sink(JOBS);
         let head = self.head(block, Outcome::Same);
         let number = self.scraping_jobs + 1;
         self.scraping_jobs = number;
         self.translation.output.element(JOBS, head);
-        let name = if number == 1 { NAME.to_owned() } else { format!("{NAME}-{number}") };
+        let name = if number == 1 { SCRAPING.to_owned() } else { format!("{SCRAPING}-{number}") };
         self.table(place, "").set("name", string(&name), head);
         for setting in &block.settings {
             match setting.key.as_str() {

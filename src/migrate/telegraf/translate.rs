@@ -4,8 +4,7 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 
 use super::kept::kept;
-use super::present::{Present, collectors_of, is_of_collector, present};
-use super::prometheus;
+use super::present::{Present, SCRAPING, collectors_of, is_of_collector, present};
 use super::read::{Block, ReadError, Setting, Value, read};
 use super::tables::{AGENT, Becomes, ELSEWHERE, EVERY_INPUT, INPUTS, Input, NOT_NEEDED, PROCSTAT, Row, STATSD};
 use super::values::{duration_of, list_of, raw, shown, shown_option, shown_without_texts, unless, urls_and_user};
@@ -154,7 +153,7 @@ impl Reader {
         let name = block.path.last().map_or("", String::as_str);
         match name {
             "exec" | "execd" | "file" => return self.program(block),
-            prometheus::NAME => return self.scraping(block),
+            SCRAPING => return self.scraping(block),
             name if name == STATSD => return self.statsd(block),
             name if name == PROCSTAT.name => return self.procstat(block),
             _ => {}
