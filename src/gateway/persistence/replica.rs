@@ -64,6 +64,11 @@ impl ReplicaStore {
         self.with(|_, replica| replica.is_writing = true);
     }
 
+    /// Bytes of the changes that are in no batch yet.
+    pub fn waiting_bytes(&self) -> usize {
+        self.with(|_, replica| replica.unsent_bytes)
+    }
+
     /// The changes that are in no batch yet, about `max` bytes of them; at least one.
     pub fn next_batch(&self, max: usize) -> Option<Batch> {
         self.with(|_, replica| {

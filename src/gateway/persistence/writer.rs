@@ -14,6 +14,10 @@ use crate::log::Episode;
 use crate::store::{self, Finished, Log, Records, Volume};
 use crate::system;
 
+/// Pause between two writes of a replica's copy. The stream has what it lacks, and each sync takes time from those of a NATS server
+/// on the same disk, which acknowledgements wait for. Short in tests.
+const COPY_PAUSE: Duration = Duration::from_millis(if cfg!(test) { 1 } else { 200 });
+
 /// The writer of one store.
 pub(super) struct Writer {
     shared: Arc<Shared>,
@@ -33,6 +37,8 @@ pub(super) struct Writer {
     refused: u64,
     /// Whether a replica's log lacks decided batches.
     is_copy_broken: bool,
+    /// When it last wrote.
+    written: Instant,
 }
 
 /// When the next snapshot may start: each failure doubles the pause.
@@ -86,6 +92,7 @@ impl Writer {
             spare: Records::default(),
             refused: 0,
             is_copy_broken: false,
+            written: Instant::now(),
         }
     }
 
@@ -112,14 +119,12 @@ impl Writer {
             if inner.is_closed && inner.batch.is_empty() {
                 return None;
             }
-            if !inner.batch.is_empty() || self.is_due() {
-                break;
-            }
-            inner = match self.backoff.until.checked_duration_since(Instant::now()) {
-                Some(pause) if self.is_wanted() => {
-                    shared.wake.wait_timeout(inner, pause).unwrap_or_else(PoisonError::into_inner).0
-                }
-                _ => shared.wake.wait(inner).unwrap_or_else(PoisonError::into_inner),
+            let has_work = !inner.batch.is_empty() || self.is_due();
+            let pause = if has_work { self.copy_pause(&inner) } else { self.snapshot_pause() };
+            inner = match pause {
+                None if has_work => break,
+                None => shared.wake.wait(inner).unwrap_or_else(PoisonError::into_inner),
+                Some(pause) => shared.wake.wait_timeout(inner, pause).unwrap_or_else(PoisonError::into_inner).0,
             };
         }
         let content = self.is_due().then(|| SnapshotContent::of_log(&mut inner));
@@ -131,6 +136,17 @@ impl Writer {
         }
         let batch = std::mem::replace(&mut inner.batch, std::mem::take(&mut self.spare));
         Some(Work { batch, position: inner.log_position(), live: self.volume.live, content })
+    }
+
+    /// How long a replica's copy waits for its next write.
+    fn copy_pause(&self, inner: &Inner) -> Option<Duration> {
+        let is_copy = inner.replica.is_some() && !inner.is_closed;
+        COPY_PAUSE.checked_sub(self.written.elapsed()).filter(|pause| is_copy && !pause.is_zero())
+    }
+
+    /// How long a snapshot that is wanted waits after a failure.
+    fn snapshot_pause(&self) -> Option<Duration> {
+        self.backoff.until.checked_duration_since(Instant::now()).filter(|_| self.is_wanted())
     }
 
     fn is_wanted(&self) -> bool {
@@ -168,7 +184,7 @@ impl Writer {
             false => self.log.write(&batch).map(|()| position).or_else(|error| self.replace_if_full(live, error)),
         };
         batch.clear();
-        self.spare = batch;
+        (self.spare, self.written) = (batch, Instant::now());
         match written {
             Ok(position) => {
                 if self.refused > 0 && !was_empty && !self.is_copy_broken {

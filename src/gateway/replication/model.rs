@@ -71,6 +71,11 @@ impl Groups {
 }
 
 impl Store for Groups {
+    /// Enough for another message: as many messages are in flight as possible.
+    fn waiting_bytes(&self) -> usize {
+        usize::MAX
+    }
+
     fn next_batch(&mut self, max: usize) -> Option<Batch> {
         let mut batch = Batch { last_change: self.unsent.front()?.0, records: Vec::new() };
         while let Some((change, record)) = self.unsent.front() {

@@ -32,6 +32,8 @@ const CLAIM_PAUSE: Duration = Duration::from_millis(250);
 pub trait Store {
     /// The changes that are in no batch yet, about `max` bytes of them.
     fn next_batch(&mut self, max: usize) -> Option<Batch>;
+    /// Bytes of these changes.
+    fn waiting_bytes(&self) -> usize;
     /// A batch of this replica is decided.
     fn acknowledge(&mut self, batch: &Batch, position: Position);
     /// Applies decided records of another writer; returns whether they were readable.
@@ -47,6 +49,10 @@ pub trait Store {
 }
 
 impl Store for ReplicaStore {
+    fn waiting_bytes(&self) -> usize {
+        ReplicaStore::waiting_bytes(self)
+    }
+
     fn next_batch(&mut self, max: usize) -> Option<Batch> {
         ReplicaStore::next_batch(self, max)
     }
@@ -258,17 +264,16 @@ impl<S: Store> Replica<S> {
             }
             Err(violation) => return self.stop(violation.to_string()),
         };
-        let records = match effect {
+        let (records, claim) = match effect {
             Effect::Part => return,
-            Effect::None | Effect::Snapshot | Effect::Claim { .. } => Vec::new(),
-            Effect::Batch(ref records) => records.clone(),
+            Effect::None | Effect::Snapshot => (Vec::new(), None),
+            Effect::Claim { id } => (Vec::new(), Some(id)),
+            Effect::Batch(records) => (records, None),
         };
         if !self.store.apply(self.decided.position(), &records) {
             return self.stop(format!("message {sequence} of the stream has records that this version cannot read"));
         }
-        if let Effect::Claim { id } = effect
-            && self.in_flight.front().is_some_and(|claim| claim.id == id)
-        {
+        if self.in_flight.front().is_some_and(|sent| Some(sent.id) == claim) {
             return self.write(now);
         }
         self.advance(now);
@@ -377,7 +382,7 @@ impl<S: Store> Replica<S> {
     }
 
     fn send(&mut self, now: Duration) {
-        while self.in_flight.len() < MAX_IN_FLIGHT {
+        while self.in_flight.len() < MAX_IN_FLIGHT && self.is_worthwhile() {
             // The parts of a batch follow one another.
             self.was_part = self.prepared.is_empty() && !self.was_part && self.send_part(now);
             if self.was_part {
@@ -397,6 +402,14 @@ impl<S: Store> Replica<S> {
             let message_id = id ^ u128::from(part);
             self.publish(message_id, Message { id, epoch, expected: 0, chain: 0, content }, batch, now);
         }
+    }
+
+    /// Whether another message is to be sent now. The servers' work for a message is the same for one change and for hundreds, so
+    /// behind other messages, changes wait until they have as many bytes as those, or fill a message.
+    fn is_worthwhile(&self) -> bool {
+        let in_flight: usize = self.in_flight.iter().map(|sent| sent.message.len()).sum();
+        let has_parts = !self.prepared.is_empty() || self.snapshot.is_some();
+        has_parts || self.store.waiting_bytes() >= in_flight.min(self.max_message)
     }
 
     fn prepare(&mut self, batch: Batch) {
