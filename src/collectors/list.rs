@@ -22,6 +22,7 @@ pub static COLLECTORS: LazyLock<Vec<Entry>> = LazyLock::new(|| {
     ];
     let mut all = folders.concat();
     all.push(Entry::of::<container::Container>());
+    all.push(Entry::of::<container::docker::Docker>());
     all.push(Entry::of::<probe::Probe>());
     all.push(Entry::of::<prometheus::Prometheus>());
     all.push(Entry::of::<statsd::Statsd>());

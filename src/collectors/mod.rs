@@ -28,3 +28,5 @@ pub use self::framework::{
     About, AnyCollector, Collected, Collector, Entry, Failure, ReadContext, Reading, Since, Vocabularies, readers,
     write_generic_points,
 };
+#[doc(hidden)]
+pub use self::storage::smart::read_output as read_smartctl_output;

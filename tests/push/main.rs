@@ -17,6 +17,7 @@ mod remote_write;
 mod requests;
 mod scraping;
 mod servers;
+mod smartctl_exporter;
 mod spool;
 mod statsd;
 mod targets;

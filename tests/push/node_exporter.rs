@@ -160,17 +160,20 @@ fn is_known(series: &str, known: &[(&str, &str)]) -> bool {
 }
 
 /// Collectors that node_exporter has not.
-const NOT_THEIRS: [&str; 11] = [
+const NOT_THEIRS: [&str; 14] = [
     "cloudwatch",
     "container",
+    "docker_state",
     "exec",
     "execd",
     "file",
     "machine",
+    "nvidia",
     "probe",
     "process",
     "procstat",
     "prometheus",
+    "smart",
     "statsd",
 ];
 

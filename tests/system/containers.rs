@@ -570,3 +570,44 @@ fn with_docker_io_and_no_privileges_nothing_is_missing() {
     assert!(!root.families("machine_").is_empty());
     assert_eq!(root.families("machine_"), unprivileged.families("machine_"));
 }
+
+#[test]
+#[ignore = "needs Debian's package docker.io: tests/run"]
+fn with_docker_io_whose_events_say_how_containers_end() {
+    let _alone = alone();
+    let docker = Docker::start();
+    let ended = |name: &str, options: &[&str], script: &str| {
+        let command = ["run", "--detach", "--network", "none", "--name", name];
+        docker.docker(&[&command[..], options, &[IMAGE, "/bin/busybox", "sh", "-c", script]].concat());
+    };
+    ended("ends", &[], "exit 3");
+    let taffrail = Taffrail::start(&format!(
+        "[collectors]\ndefault = false\n[collectors.docker_state]\nenabled = true\nsocket = \"{}\"\n",
+        docker.socket().display()
+    ));
+    let value = |family: &str, name: &str, status: &[(&str, &str)]| {
+        let page = Exposition::parse(taffrail.get("/metrics").text());
+        page.value(family, &[&[("name", name)], status].concat())
+    };
+    let wait_for = |family: &str, name: &str, status: &str, expected: f64| {
+        let status: &[(&str, &str)] = if status.is_empty() { &[] } else { &[("status", status)] };
+        wait_until(&format!("{family} of {name}"), || value(family, name, status).filter(|found| *found == expected));
+    };
+    wait_for("container_exitcode", "ends", "", 3.0);
+    wait_for("container_state_status", "ends", "exited", 1.0);
+    ended("again", &["--restart", "on-failure:2"], "exit 1");
+    wait_for("container_restartcount", "again", "", 2.0);
+    // A health check is run by /bin/sh, which the image lacks.
+    let script = "busybox ln -s busybox /bin/sh; busybox touch /well; while :; do busybox sleep 1; done";
+    let check = ["--health-cmd", "busybox test -e /well", "--health-interval", "1s", "--health-retries", "1"];
+    ended("checked", &check, script);
+    wait_for("container_state_health_status", "checked", "healthy", 1.0);
+    docker.docker(&["exec", "checked", "/bin/busybox", "rm", "/well"]);
+    wait_for("container_state_health_status", "checked", "unhealthy", 1.0);
+    docker.docker(&["kill", "checked"]);
+    wait_for("container_exitcode", "checked", "", 137.0);
+    docker.docker(&["rm", "checked"]);
+    wait_until("its end", || value("container_exitcode", "checked", &[]).is_none().then_some(()));
+    let page = taffrail.get("/metrics");
+    assert_eq!(page.sample("taffrail_docker_sessions_total"), Some(1.0), "{}", page.text());
+}

@@ -5,6 +5,7 @@
 //! [`v2`]).
 
 mod descriptors;
+pub(super) mod docker;
 mod families;
 mod file_systems;
 mod hierarchy;

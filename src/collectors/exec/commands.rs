@@ -231,11 +231,7 @@ fn outcome(settings: &Exec, program: &str, run: &Run) -> (Outcome, Vec<crate::en
         End::Exited(_) => status.map(|status| {
             if status > 128 { format!("ended by signal {}", status - 128) } else { format!("exit status {status}") }
         }),
-        End::TimedOut(after) => {
-            Some(format!("not ended within timeout = {}, and killed", humantime::format_duration(*after)))
-        }
-        End::TooMuch(max) => Some(format!("wrote more than max_output = {max} bytes, and was killed")),
-        End::NotStarted(error) => Some(format!("not started: {error}")),
+        end => end.failure(),
     };
     let is_used = match (&run.end, status) {
         (End::Exited(_), Some(0)) => true,

@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use crate::config::Globs;
 
 /// Paths that a pattern may match. More are left out, which is an error.
-pub(super) const MAX_MATCHES: usize = 1000;
+pub(in crate::collectors) const MAX_MATCHES: usize = 1000;
 
 /// Whether a path has wildcards.
-pub(super) fn has_wildcard(path: &str) -> bool {
+pub(in crate::collectors) fn has_wildcard(path: &str) -> bool {
     path.contains(['*', '?', '[', '{'])
 }
 
@@ -17,7 +17,7 @@ pub(super) fn has_wildcard(path: &str) -> bool {
 ///
 /// # Errors
 /// It is malformed, or has `**`.
-pub(super) fn check(pattern: &str) -> Result<(), String> {
+pub(in crate::collectors) fn check(pattern: &str) -> Result<(), String> {
     if pattern.contains("**") {
         return Err("** is not supported: write a * for each level of folders".to_owned());
     }
@@ -25,7 +25,7 @@ pub(super) fn check(pattern: &str) -> Result<(), String> {
 }
 
 /// The paths that match `pattern`, sorted. A path without wildcards matches itself if it exists.
-pub(super) fn matches(pattern: &Path) -> Vec<PathBuf> {
+pub(in crate::collectors) fn matches(pattern: &Path) -> Vec<PathBuf> {
     let mut found = vec![PathBuf::new()];
     let mut is_exact = true;
     for part in pattern.components() {

@@ -7,13 +7,13 @@ mod commands;
 mod daemon;
 mod files;
 mod format;
-mod globs;
+pub(super) mod globs;
 mod job;
 mod lines;
-mod process;
+pub(super) mod process;
 mod results;
-mod run;
-mod sandbox;
+pub(super) mod run;
+pub(super) mod sandbox;
 mod series;
 mod words;
 
@@ -25,12 +25,12 @@ pub(super) const COLLECTORS: &[Entry] =
     &[Entry::of::<Jobs<commands::Exec>>(), Entry::of::<Jobs<daemon::Execd>>(), Entry::of::<Jobs<files::Files>>()];
 
 /// The file name of a program.
-fn file_name(program: &str) -> &str {
+pub(super) fn file_name(program: &str) -> &str {
     program.rsplit('/').find(|part| !part.is_empty()).unwrap_or(program)
 }
 
 /// A number that spreads the clocks of jobs.
-fn hash(text: &str) -> u64 {
+pub(super) fn hash(text: &str) -> u64 {
     // FNV-1a: the same at each start.
     text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }

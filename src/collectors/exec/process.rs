@@ -59,7 +59,7 @@ impl Process {
 }
 
 /// The status of a program; 128 and the number of the signal that ended it.
-pub(super) fn status_of(status: std::process::ExitStatus) -> i32 {
+pub(in crate::collectors) fn status_of(status: std::process::ExitStatus) -> i32 {
     #[cfg(unix)]
     let signal = std::os::unix::process::ExitStatusExt::signal(&status).map(|signal| 128 + signal);
     #[cfg(not(unix))]

@@ -11,29 +11,29 @@ use crate::subprocess::{Program, Subprocess};
 
 /// The bounds of a run.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Bounds {
+pub(in crate::collectors) struct Bounds {
     /// How long it may take.
-    pub(super) timeout: Duration,
+    pub(in crate::collectors) timeout: Duration,
     /// Bytes that it may write to standard output.
-    pub(super) max_output: usize,
+    pub(in crate::collectors) max_output: usize,
 }
 
 /// A run that has ended.
 #[derive(Debug)]
-pub(super) struct Run {
+pub(in crate::collectors) struct Run {
     /// What it wrote to standard output.
-    pub(super) output: Vec<u8>,
+    pub(in crate::collectors) output: Vec<u8>,
     /// What it wrote to standard error, see [`Messages`].
-    pub(super) messages: Messages,
+    pub(in crate::collectors) messages: Messages,
     /// How long it took.
-    pub(super) duration: Duration,
+    pub(in crate::collectors) duration: Duration,
     /// How it ended.
-    pub(super) end: End,
+    pub(in crate::collectors) end: End,
 }
 
 /// How a run ended.
 #[derive(Debug)]
-pub(super) enum End {
+pub(in crate::collectors) enum End {
     /// By itself.
     Exited(ExitStatus),
     /// It took longer than this, and was ended.
@@ -44,9 +44,23 @@ pub(super) enum End {
     NotStarted(io::Error),
 }
 
+impl End {
+    /// Why there is no exit status.
+    pub(in crate::collectors) fn failure(&self) -> Option<String> {
+        Some(match self {
+            End::Exited(_) => return None,
+            End::TimedOut(after) => {
+                format!("not ended within timeout = {}, and killed", humantime::format_duration(*after))
+            }
+            End::TooMuch(max) => format!("wrote more than max_output = {max} bytes, and was killed"),
+            End::NotStarted(error) => format!("not started: {error}"),
+        })
+    }
+}
+
 /// What a program wrote to standard error.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Messages {
+pub(in crate::collectors) struct Messages {
     /// The beginning, at most [`Messages::MAX`] bytes.
     text: Vec<u8>,
 }
@@ -63,12 +77,12 @@ impl Messages {
     }
 
     /// The text.
-    pub(super) fn text(&self) -> String {
+    pub(in crate::collectors) fn text(&self) -> String {
         String::from_utf8_lossy(&self.text).into_owned()
     }
 
     /// The first line that is not empty, for an error.
-    pub(super) fn first_line(&self) -> Option<String> {
+    pub(in crate::collectors) fn first_line(&self) -> Option<String> {
         let text = self.text();
         let line = text.lines().map(str::trim).find(|line| !line.is_empty())?;
         let end = line.char_indices().map(|(at, _)| at).find(|at| *at >= Self::MAX_LINE).unwrap_or(line.len());
@@ -81,7 +95,7 @@ const AFTER_END: Duration = Duration::from_secs(1);
 
 /// Runs a program. It ends in time, or is ended with all processes of its group. A process that it leaves in the group
 /// with the output open is ended, too.
-pub(super) async fn run(program: Program, bounds: Bounds) -> Run {
+pub(in crate::collectors) async fn run(program: Program, bounds: Bounds) -> Run {
     let start = Instant::now();
     let (mut output, mut messages) = (Vec::new(), Messages::default());
     let end = match Subprocess::start(program).await {

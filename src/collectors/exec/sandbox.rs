@@ -25,7 +25,12 @@ const FOLDERS: [&str; 5] = [
 
 /// The unit of the packages.
 const UNIT: &str = "taffrail.service";
-const DROP_IN: &str = "the drop-in /usr/share/doc/taffrail/examples/exec.conf opens it";
+/// The drop-in for programs.
+const EXEC: &str = "exec.conf";
+
+fn opened_by(drop_in: &str) -> String {
+    format!("the drop-in /usr/share/doc/taffrail/examples/{drop_in} opens it")
+}
 
 /// A sign of a directive in an error, and the directives that it is a sign of.
 struct Sign {
@@ -72,7 +77,7 @@ const SIGNS: &[Sign] = &[
 
 /// Warns if the service's sandbox restricts programs, for `taffrail check` before the service runs them. The service
 /// itself reports what fails instead.
-pub(super) fn warn(collector: &str) {
+pub(in crate::collectors) fn warn(collector: &str) {
     if unit_of_this_process().is_some() {
         return;
     }
@@ -81,18 +86,24 @@ pub(super) fn warn(collector: &str) {
     if !restricting.is_empty() {
         tracing::warn!(
             "{collector}: {UNIT} has {}, which keep programs from sudo, devices, /tmp, JIT compilers and some system calls; \
-             {DROP_IN}",
-            restricting.join(", ")
+             {}",
+            restricting.join(", "),
+            opened_by(EXEC)
         );
     }
 }
 
 /// The directive that may be why a program failed.
-pub(super) fn hint(program: &str, end: &End, messages: &str) -> Option<String> {
+pub(in crate::collectors) fn hint(program: &str, end: &End, messages: &str) -> Option<String> {
+    hint_with(EXEC, program, end, messages)
+}
+
+/// The same, with the drop-in to use.
+pub(in crate::collectors) fn hint_with(drop_in: &str, program: &str, end: &End, messages: &str) -> Option<String> {
     let name = super::file_name(program);
     let signal = match end {
         End::Exited(status) => super::process::status_of(*status).checked_sub(128),
-        End::NotStarted(error) => return hint_of_text(&error.to_string()),
+        End::NotStarted(error) => return own_hint(&error.to_string(), drop_in),
         End::TimedOut(_) | End::TooMuch(_) => return None,
     };
     let text = match signal {
@@ -108,20 +119,24 @@ pub(super) fn hint(program: &str, end: &End, messages: &str) -> Option<String> {
         "java" | "node" => "executable memory",
         _ => "",
     };
-    hint_of_text(&format!("{sign} {text}"))
+    own_hint(&format!("{sign} {text}"), drop_in)
 }
 
-/// The same for an error as text.
-pub(super) fn hint_of_text(text: &str) -> Option<String> {
+fn own_hint(text: &str, drop_in: &str) -> Option<String> {
     static OWN: LazyLock<Sandbox> = LazyLock::new(|| match unit_of_this_process() {
         Some(unit) => Sandbox::read(&FOLDERS.map(Path::new), &unit),
         None => Sandbox::default(),
     });
-    OWN.hint(text)
+    OWN.hint(text, drop_in)
+}
+
+/// The same for an error as text.
+pub(in crate::collectors) fn hint_of_text(text: &str) -> Option<String> {
+    own_hint(text, EXEC)
 }
 
 /// The same for a file that is not there.
-pub(super) fn hint_of_path(path: &str) -> Option<String> {
+pub(in crate::collectors) fn hint_of_path(path: &str) -> Option<String> {
     hint_of_text(path)
 }
 
@@ -190,7 +205,7 @@ impl Sandbox {
     }
 
     /// The directive that an error is a sign of.
-    fn hint(&self, text: &str) -> Option<String> {
+    fn hint(&self, text: &str, drop_in: &str) -> Option<String> {
         let text = text.to_lowercase();
         let signs = SIGNS.iter().filter(|sign| sign.texts.iter().any(|part| text.contains(part)));
         let found = signs.filter_map(|sign| {
@@ -198,7 +213,7 @@ impl Sandbox {
             (!restricting.is_empty()).then(|| (restricting.join(", "), sign.effect))
         });
         let (directives, effect) = found.into_iter().next()?;
-        Some(format!("{} has {directives}: {effect}; {DROP_IN}", self.unit))
+        Some(format!("{} has {directives}: {effect}; {}", self.unit, opened_by(drop_in)))
     }
 }
 
@@ -232,10 +247,10 @@ mod tests {
             ("mount: operation not permitted", "SystemCallFilter"),
             ("bad system call", "SystemCallFilter"),
         ] {
-            let hint = shipped.hint(text).unwrap_or_default();
+            let hint = shipped.hint(text, EXEC).unwrap_or_default();
             assert!(hint.starts_with("taffrail.service has ") && hint.contains(directive), "{text}: {hint}");
         }
-        assert_eq!(shipped.hint("the disk is full"), None);
+        assert_eq!(shipped.hint("the disk is full", EXEC), None);
         assert_eq!(shipped.restricting().count(), 10);
     }
 
@@ -243,7 +258,7 @@ mod tests {
     fn the_drop_in_opens_what_it_says() {
         let opened = sandbox(DROP_IN);
         assert_eq!(opened.restricting().collect::<Vec<_>>(), [] as [&str; 0]);
-        assert_eq!(opened.hint("sudo: the no new privileges flag is set"), None);
+        assert_eq!(opened.hint("sudo: the no new privileges flag is set", EXEC), None);
         // Each of these implies NoNewPrivileges for a user without CAP_SYS_ADMIN (systemd.exec(5)).
         for implying in [
             "LockPersonality",

@@ -5,6 +5,8 @@ mod drm;
 mod edac;
 mod hwmon;
 mod machine;
+#[cfg(feature = "nvidia")]
+mod nvidia;
 mod pcidevice;
 mod powersupplyclass;
 mod rapl;
@@ -20,6 +22,8 @@ pub(super) const COLLECTORS: &[Entry] = &[
     Entry::of::<edac::Edac>(),
     Entry::of::<hwmon::Hwmon>(),
     Entry::of::<machine::Machine>(),
+    #[cfg(feature = "nvidia")]
+    Entry::of::<nvidia::Nvidia>(),
     Entry::of::<pcidevice::Pcidevice>(),
     Entry::of::<powersupplyclass::Powersupplyclass>(),
     Entry::of::<rapl::Rapl>(),

@@ -3,7 +3,7 @@
 mod logind;
 mod ntp;
 mod runit;
-mod service_call;
+pub(super) mod service_call;
 mod supervisord;
 mod system_bus;
 mod systemd;

@@ -9,11 +9,11 @@ use crate::host::ReadError;
 /// How long a reading waits for a response, which is less than counts as a hang of the reading.
 const TIMEOUT: Duration = Duration::from_millis(300);
 /// Most queries of a kind in flight. There is more than one only after a reload.
-pub(super) const MAX_THREADS: usize = 4;
+pub(in crate::collectors) const MAX_THREADS: usize = 4;
 
 /// A query with results of type `A`, which no other query has. A reading waits once for a service that does not
 /// respond. Later readings get its last result, which may be late, until it responds quickly again.
-pub(super) struct ServiceCall<A> {
+pub(in crate::collectors) struct ServiceCall<A> {
     calls: BlockingCalls<String, Result<A, ReadError>>,
     /// The service: its address or folder.
     service: String,
@@ -22,7 +22,7 @@ pub(super) struct ServiceCall<A> {
 
 impl<A: Clone + Send + 'static> ServiceCall<A> {
     /// Queries `service`, which `query` gets as its argument, by `calls`.
-    pub(super) fn new(
+    pub(in crate::collectors) fn new(
         calls: BlockingCalls<String, Result<A, ReadError>>,
         service: String,
         query: impl Fn(&str) -> Result<A, ReadError> + Send + Sync + 'static,
@@ -34,7 +34,7 @@ impl<A: Clone + Send + 'static> ServiceCall<A> {
     ///
     /// # Errors
     /// That of the query; [`ReadError::Silent`] if there is no response.
-    pub(super) fn read(&self) -> Result<A, ReadError> {
+    pub(in crate::collectors) fn read(&self) -> Result<A, ReadError> {
         match self.calls.run_all(vec![self.service.clone()], &self.query, TIMEOUT.into()).pop() {
             Some(CallOutcome::Completed(result) | CallOutcome::Late(result)) => result,
             _ => Err(ReadError::Silent { what: self.service.clone() }),

@@ -16,6 +16,7 @@ mod nfsd;
 mod nvme;
 mod nvmesubsystem;
 mod rpc;
+pub(super) mod smart;
 mod statfs;
 mod tapestats;
 mod xfs;
@@ -40,6 +41,7 @@ pub(super) const COLLECTORS: &[Entry] = &[
     Entry::of::<nfsd::Nfsd>(),
     Entry::of::<nvme::Nvme>(),
     Entry::of::<nvmesubsystem::Nvmesubsystem>(),
+    Entry::of::<smart::Smart>(),
     Entry::of::<tapestats::Tapestats>(),
     Entry::of::<xfs::Xfs>(),
     Entry::of::<zfs::Zfs>(),

@@ -2,6 +2,7 @@
 //! with their lines; [`translate`] applies the tables, to outputs in `sinks`; `kept` has the lines that Telegraf still
 //! needs for the inputs that are missing; `template` finds templates that are not rendered.
 
+mod devices;
 pub mod files;
 mod kept;
 mod present;

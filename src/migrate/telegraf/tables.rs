@@ -284,8 +284,8 @@ pub const INPUTS: &[Input] = &[
         ("container_name_include",  Regex("collectors.container.name_include")),
         ("container_names",         Regex("collectors.container.name_include")),
         ("container_name_exclude",  Regex("collectors.container.name_exclude")),
-        ("container_state_include", Unless("[]", "cgroups exist of running containers alone")),
-        ("container_state_exclude", Unless("[]", "cgroups exist of running containers alone")),
+        ("container_state_include", Unless("[]", "[collectors.docker_state] enabled = true has the states of ended containers")),
+        ("container_state_exclude", Unless("[]", "[collectors.docker_state] enabled = true has the states of ended containers")),
         ("docker_label_include",    Changed("collectors.container.labels", "labels are left out unless they are named")),
         ("docker_label_exclude",    Unless("[]", "name the labels to keep in [collectors.container] labels")),
         ("perdevice_include",       To("collectors.container.points.perdevice_include")),
@@ -340,6 +340,10 @@ pub const INPUTS: &[Input] = &[
             ("proc_net_snmp6",   Unless("\"/proc/net/snmp6\"", "set [host] proc")),
         ])
     },
+    input("nvidia_smi", &["nvidia_smi"], &["nvidia"], &[
+        ("bin_path", NotNeeded("the library of the driver is called")),
+        ("timeout",  NOTHING_HANGS),
+    ]),
     input("processes", &["processes"], &["processes"], &[
         ("use_sudo", READ_AT_ONCE), ("force_ps", READ_AT_ONCE), ("force_proc", READ_AT_ONCE),
     ]),

@@ -155,6 +155,7 @@ impl Reader {
             "exec" | "execd" | "file" => return self.program(block),
             SCRAPING => return self.scraping(block),
             name if name == STATSD => return self.statsd(block),
+            "smart" | "smartctl" => return self.smart(block),
             name if name == PROCSTAT.name => return self.procstat(block),
             _ => {}
         }

@@ -14,29 +14,29 @@ use crate::client::{self, BodyError};
 const MAX_BYTES: usize = 16 << 20;
 
 /// A client of one server.
-pub(super) struct Http {
+pub(in super::super) struct Http {
     client: Client,
     base: String,
 }
 
 /// A successful response.
-pub(super) struct Reply {
+pub(in super::super) struct Reply {
     /// Body. Invalid UTF-8 is replaced.
-    pub(super) body: String,
+    pub(in super::super) body: String,
     /// The `Server` header.
-    pub(super) server: String,
+    pub(in super::super) server: String,
 }
 
 impl Http {
     /// Client for a Unix socket.
-    pub(super) fn unix(socket: &Path) -> Result<Http, Failure> {
+    pub(in super::super) fn unix(socket: &Path) -> Result<Http, Failure> {
         // Without TLS no certificates need loading.
         let builder = client::over_unix_socket(client::builder(), socket).map_err(Failure::other)?;
         Http::new(builder.tls_certs_only([]), "http://localhost".to_owned())
     }
 
     /// Client for the URL `base`, without a trailing slash.
-    pub(super) fn new(builder: ClientBuilder, base: String) -> Result<Http, Failure> {
+    pub(in super::super) fn new(builder: ClientBuilder, base: String) -> Result<Http, Failure> {
         let client = builder.build();
         let client =
             client.map_err(|error| Failure::other(format!("cannot set up TLS: {}", client::reason(&error))))?;
@@ -44,12 +44,12 @@ impl Http {
     }
 
     /// Sends GET `path`.
-    pub(super) async fn get(&self, path: &str, token: Option<&str>) -> Result<Reply, Failure> {
+    pub(in super::super) async fn get(&self, path: &str, token: Option<&str>) -> Result<Reply, Failure> {
         self.get_within(path, token, TIMEOUT).await
     }
 
     /// The same with another timeout.
-    pub(super) async fn get_within(
+    pub(in super::super) async fn get_within(
         &self,
         path: &str,
         token: Option<&str>,
@@ -67,6 +67,20 @@ impl Http {
         let server = response.headers().get(header::SERVER).and_then(|value| value.to_str().ok());
         let server = server.unwrap_or_default().to_owned();
         Ok(Reply { server, body: read_bounded(response).await? })
+    }
+}
+
+impl Http {
+    /// Sends GET `path` for a response that does not end; its body has no timeout.
+    pub(in super::super) async fn stream(&self, path: &str) -> Result<Response, Failure> {
+        let request = self.client.get(format!("{}{path}", self.base)).send();
+        let response = tokio::time::timeout(TIMEOUT, request).await;
+        let response = response.map_err(|_| Failure::other(format!("no response within {} s", TIMEOUT.as_secs())))?;
+        let response = response.map_err(|error| failure(&error))?;
+        match response.status() {
+            status if status.is_success() => Ok(response),
+            status => Err(refusal(status)),
+        }
     }
 }
 

@@ -6,16 +6,16 @@ use serde_json::value::RawValue;
 
 use super::query::Failure;
 use crate::encode::Timestamp;
-pub(super) use crate::json::{Lenient, value};
+pub(in super::super) use crate::json::{Lenient, value};
 
 /// Maximum length of a text in bytes.
-pub(super) const MAX_TEXT: usize = 1024;
+pub(in super::super) const MAX_TEXT: usize = 1024;
 
 /// Entries of a list, unparsed.
 ///
 /// # Errors
 /// The text is not a list.
-pub(super) fn list(text: &str) -> Result<Vec<&RawValue>, Failure> {
+pub(in super::super) fn list(text: &str) -> Result<Vec<&RawValue>, Failure> {
     // Some servers return null for an empty list.
     let list: Option<Vec<&RawValue>> =
         serde_json::from_str(text).map_err(|error| Failure::other(format!("expected a JSON list: {error}")))?;
@@ -26,34 +26,34 @@ pub(super) fn list(text: &str) -> Result<Vec<&RawValue>, Failure> {
 ///
 /// # Errors
 /// The text is not an object.
-pub(super) fn object(text: &str) -> Result<BTreeMap<String, &RawValue>, Failure> {
+pub(in super::super) fn object(text: &str) -> Result<BTreeMap<String, &RawValue>, Failure> {
     serde_json::from_str(text).map_err(|error| Failure::other(format!("expected a JSON object: {error}")))
 }
 
 impl Lenient<String> {
     /// The text, truncated to [`MAX_TEXT`].
-    pub(super) fn text(&self) -> String {
+    pub(in super::super) fn text(&self) -> String {
         truncated(&self.0)
     }
 
     /// The timestamp, as parsed by [`timestamp`].
-    pub(super) fn timestamp(&self) -> Option<Timestamp> {
+    pub(in super::super) fn timestamp(&self) -> Option<Timestamp> {
         timestamp(&self.0)
     }
 }
 
 /// Texts by name. Values of another type are empty.
-pub(super) type Texts = Lenient<BTreeMap<String, Lenient<Option<String>>>>;
+pub(in super::super) type Texts = Lenient<BTreeMap<String, Lenient<Option<String>>>>;
 
 impl Texts {
     /// The text of this name. Empty if absent.
-    pub(super) fn of(&self, name: &str) -> &str {
+    pub(in super::super) fn of(&self, name: &str) -> &str {
         self.get(name).and_then(|text| text.as_deref()).unwrap_or_default()
     }
 }
 
 /// Parses an RFC 3339 timestamp. `None` before 1970, as Go's zero time.
-pub(super) fn timestamp(text: &str) -> Option<Timestamp> {
+pub(in super::super) fn timestamp(text: &str) -> Option<Timestamp> {
     const NANOSECONDS: i64 = 1_000_000_000;
     let (local, offset_seconds) = match text.strip_suffix('Z') {
         Some(local) => (local, 0),
@@ -71,7 +71,7 @@ pub(super) fn timestamp(text: &str) -> Option<Timestamp> {
 }
 
 /// Truncates the text to [`MAX_TEXT`] bytes at a character boundary.
-pub(super) fn truncated(text: &str) -> String {
+pub(in super::super) fn truncated(text: &str) -> String {
     let mut end = text.len().min(MAX_TEXT);
     while !text.is_char_boundary(end) {
         end -= 1;

@@ -13,13 +13,13 @@ mod directory;
 mod docker;
 #[cfg(test)]
 mod fake;
-mod http;
-mod json;
+pub(super) mod http;
+pub(super) mod json;
 mod known;
 mod kubernetes;
 mod labels;
 mod links;
-mod query;
+pub(super) mod query;
 mod running;
 mod schedule;
 mod settings;
