@@ -252,6 +252,8 @@ fn strike(faults: &[Fault], rounds: usize) {
         }
         let summary = scene.load.finish(&deployment);
         println!("{}", summary.row(name, rounds));
+        // A later fault may fail first.
+        summary.violations().for_each(|violation| println!("{violation}"));
         rows.push(summary);
     }
     for replica in &deployment.replicas {
