@@ -118,11 +118,17 @@ impl Memory {
         }
     }
 
+    /// Drops as many points as exceed the limit, and no more: a reading that is larger than the limit loses a part.
     fn drop_oldest(&mut self) {
-        while self.counts.bytes > self.max_bytes {
-            let Some(oldest) = self.waiting.pop_front() else { break };
-            self.counts.dropped += oldest.count() as u64;
-            self.forget(&oldest);
+        while let Some(excess @ 1..) = self.counts.bytes.checked_sub(self.max_bytes) {
+            let Some(mut oldest) = self.waiting.pop_front() else { break };
+            let count = oldest.ends().partition_point(|end| (*end as usize) < excess) + 1;
+            let dropped = oldest.take_first(count);
+            self.counts.dropped += dropped.count() as u64;
+            self.forget(&dropped);
+            if !oldest.is_empty() {
+                self.waiting.push_front(oldest);
+            }
         }
     }
 
@@ -173,6 +179,17 @@ mod tests {
             (1usize..30).prop_map(Action::Take),
             (1usize..30).prop_map(Action::Acknowledge),
         ]
+    }
+
+    #[test]
+    fn a_reading_larger_than_the_limit_loses_its_oldest_points_alone() {
+        let mut queue = Memory::new(600);
+        queue.push(points(0..1000));
+        let counts = queue.counts();
+        let waiting = numbers(&queue.front(usize::MAX).unwrap().lines);
+        assert_eq!(waiting.last(), Some(&999));
+        assert_eq!((counts.points, counts.dropped), (waiting.len(), 1000 - waiting.len() as u64));
+        assert!(counts.bytes <= 600 && counts.bytes > 600 - points(999..1000).bytes().len());
     }
 
     proptest! {

@@ -179,7 +179,10 @@ fn while_the_disk_takes_nothing_points_wait_in_memory_and_are_sent_from_there() 
     queue.push(points(200..203));
     queue.persist();
     assert_eq!(queue.counts().in_memory, 0);
-    assert_eq!(drain(&queue), [200, 201, 202]);
+    // Of the many, those that had room.
+    let drained = drain(&queue);
+    assert_eq!(drained, (143 - drained.len() as u64..140).chain(200..203).collect::<Vec<_>>());
+    assert!((4..43).contains(&drained.len()), "{drained:?}");
 }
 
 /// Two segments with records of one to four points, as left by a kill. Returns the number of points.

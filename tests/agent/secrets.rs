@@ -9,8 +9,8 @@ use base64::Engine;
 use taffrail::reference;
 use taffrail::settings::{Overrides, Settings};
 
-/// A secret that occurs nowhere else; its parts must not be shown either.
-const SECRET: &str = "Zq7hunterXv9";
+/// A secret that occurs nowhere else, nor do its parts, which must not be shown either.
+const SECRET: &str = "Zq7hqntkrXv9";
 
 /// What is said of a configuration: on lines for the log, and with the lines of the file.
 fn said(config: &str) -> String {

@@ -74,7 +74,8 @@ impl Queue {
                 let (sink, points) = (self.sink(), counts.points);
                 tracing::warn!(
                     sink,
-                    "there is no room for more than {points} points: the oldest are dropped, and counted"
+                    "there is no room for more than {points} points: the oldest are dropped, and counted; the limits are \
+                     buffer_size of the sink and size of [spool]"
                 );
             }
         } else if counts.points == 0 {

@@ -111,7 +111,7 @@ fn references_have_the_rules_of_globs_and_of_go() {
         "mappings:\n- {match: 'a.*', name: 'n_${1}_x$1_y', labels: {l: 'p$1-${2}.$0$'}}\n\
          - {match: '^b[.](.+)$', match_type: regex, name: 'n_${1}_x', labels: {l: '$1_x'}}\n",
     );
-    assert_eq!(mapped(&mapping, "a.q", MetricKind::Gauge), "n_q_x l=pq-.a.q");
+    assert_eq!(mapped(&mapping, "a.q", MetricKind::Gauge), "n_q_x l=pq-.");
     assert_eq!(mapped(&mapping, "b.q", MetricKind::Gauge), "n_q_x l=");
 }
 
