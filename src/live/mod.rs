@@ -23,6 +23,7 @@ use crate::config::Secrets;
 use crate::gateway::request::address::PageAddress;
 use crate::http::access::Viewer;
 use crate::http::page::{Asset, POLICY, STYLE};
+use crate::sinks::probe;
 use crate::sinks::prometheus::{self, Exporter, forbidden};
 
 /// The page's script.
@@ -95,6 +96,7 @@ async fn respond(State(live): State<Arc<Live>>, request: Request) -> Response {
         return get(prometheus::scraped).call(request, live.exporter.clone()).await;
     }
     match path {
+        "/probe" => get(probe::probe).call(request, live.exporter.clone()).await,
         "/" => get(page).call(request, live).await,
         "/status.json" => get(status).call(request, live).await,
         "/reference" => get(reference).call(request, live).await,

@@ -17,6 +17,7 @@ pub mod kind;
 pub mod kinds;
 mod named_files;
 pub mod negotiate;
+pub mod probe;
 pub mod prometheus;
 pub mod push;
 mod reconnect;

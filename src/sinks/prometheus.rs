@@ -253,10 +253,13 @@ fn time_limit(headers: &HeaderMap) -> Duration {
     const MAX: Duration = Duration::from_secs(3600);
     /// The fraction of the timeout for readings. The remainder is for encoding and sending.
     const SHARE: f64 = 0.9;
-    let timeout =
-        headers.get("x-prometheus-scrape-timeout-seconds").and_then(|value| value.to_str().ok()?.parse().ok());
-    let timeout = timeout.filter(|seconds: &f64| *seconds > 0.0);
-    timeout.and_then(|seconds| Duration::try_from_secs_f64(seconds * SHARE).ok()).unwrap_or(MAX).min(MAX)
+    scrape_timeout(headers).map_or(MAX, |timeout| timeout.mul_f64(SHARE)).min(MAX)
+}
+
+/// The timeout that Prometheus sends.
+pub(super) fn scrape_timeout(headers: &HeaderMap) -> Option<Duration> {
+    let seconds = headers.get("x-prometheus-scrape-timeout-seconds")?.to_str().ok()?.parse().ok()?;
+    Duration::try_from_secs_f64(seconds).ok().filter(|timeout| !timeout.is_zero())
 }
 
 /// A scrape in flight.

@@ -6,6 +6,7 @@ mod common;
 mod harness;
 
 mod assets;
+mod blackbox_exporter;
 mod cli;
 mod descriptors;
 mod docker;
@@ -21,6 +22,7 @@ mod manager;
 mod migrate;
 mod nvidia;
 mod portable;
+mod probe;
 mod process;
 mod readers;
 mod secrets;

@@ -8,12 +8,12 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio::task::spawn_blocking;
 
 use super::format::{self, Format};
-use super::globs::{self, MAX_MATCHES};
 use super::job::{INTERVAL, Job, Kind, NAME, ValueOf, all_of, write_families};
 use super::results::{Outcome, Results, Shown, errors_of};
 use super::{file_name, hash};
 use crate::collectors::framework::About;
 use crate::collectors::framework::background::Clock;
+use crate::collectors::framework::globs::{self, MAX_MATCHES};
 use crate::config::setting::ByteSize;
 use crate::config::{Key, KeyInfo, Section};
 use crate::encode::{Family, FamilyWriter, Timestamp};

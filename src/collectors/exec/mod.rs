@@ -7,7 +7,6 @@ mod commands;
 mod daemon;
 mod files;
 mod format;
-pub(super) mod globs;
 mod job;
 mod lines;
 pub(super) mod process;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::on_request::OnRequest;
 use super::{About, Vocabularies};
 use crate::config::Section;
 use crate::encode::family::ForeignFamilies;
@@ -31,6 +32,11 @@ pub trait Collector: Send + Sized + 'static {
     /// Starts background work, if there is any. Waits until it has a result, or until `limit` has passed.
     fn begin(&mut self, limit: Duration) {
         let _ = limit;
+    }
+
+    /// What it does on request, if anything.
+    fn on_request(&self) -> Option<Arc<dyn OnRequest>> {
+        None
     }
 
     /// Lines about this host for `taffrail collectors`, such as the optional sources that are available.

@@ -4,6 +4,7 @@ use std::any::Any;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::on_request::OnRequest;
 use super::{About, Collector, Failure, ReadContext, Reading, Since, Vocabularies};
 use crate::collectors::filter::CollectorPoints;
 use crate::config::Section;
@@ -110,6 +111,11 @@ pub trait AnyCollector: Send {
     /// See [`Collector::begin`].
     fn begin(&mut self, limit: Duration);
 
+    /// See [`Collector::on_request`].
+    fn on_request(&self) -> Option<Arc<dyn OnRequest>> {
+        None
+    }
+
     /// See [`Collector::report`].
     fn report(&mut self) -> Vec<String>;
 }
@@ -161,6 +167,10 @@ impl<C: Collector> AnyCollector for Instance<C> {
 
     fn begin(&mut self, limit: Duration) {
         self.collector.begin(limit);
+    }
+
+    fn on_request(&self) -> Option<Arc<dyn OnRequest>> {
+        self.collector.on_request()
     }
 
     fn report(&mut self) -> Vec<String> {

@@ -9,7 +9,9 @@ mod collector;
 mod entry;
 mod failure;
 pub(super) mod gathered;
+pub(super) mod globs;
 pub(super) mod keys;
+pub mod on_request;
 pub mod readers;
 mod vocabularies;
 

@@ -135,6 +135,11 @@ pub(super) fn refused(name: &str, error: &io::Error) -> Failure {
     Failure::Connection(format!("cannot connect to {name}: {error}"))
 }
 
+/// A failure to send to `name`.
+pub(super) fn unsent(name: &str, error: &io::Error) -> Failure {
+    Failure::Connection(format!("cannot send to {name}: {error}"))
+}
+
 /// Connects to a Unix socket.
 #[cfg(unix)]
 pub(super) async fn unix(path: PathBuf) -> Result<Box<dyn Stream>, Failure> {

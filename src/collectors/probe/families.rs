@@ -43,6 +43,26 @@ pub(super) const TLS_VERSION: FamilyInfo =
 pub(super) const TLS_CIPHER: FamilyInfo =
     with("probe_tls_cipher_info", "Negotiated cipher suite", &["module", "target", "cipher"]);
 
+pub(super) const FILE_EXPIRY: FamilyInfo = with(
+    "ssl_file_cert_not_after",
+    "Expiry of a certificate in a file, as a Unix time",
+    &["module", "target", "cn", "file", "issuer_cn"],
+);
+
+pub(super) const ICMP_DURATION: FamilyInfo =
+    with("probe_icmp_duration_seconds", "Duration of the phases of the ICMP probe; rtt is the mean of replies", PHASE);
+pub(super) const ICMP_HOP_LIMIT: FamilyInfo =
+    gauge("probe_icmp_reply_hop_limit", "TTL or hop limit of the first reply");
+
+pub(super) const DNS_DURATION: FamilyInfo =
+    with("probe_dns_duration_seconds", "Duration of the phases of the DNS query", PHASE);
+pub(super) const DNS_ANSWERS: FamilyInfo = gauge("probe_dns_answer_rrs", "Records in the answer section");
+pub(super) const DNS_AUTHORITY: FamilyInfo = gauge("probe_dns_authority_rrs", "Records in the authority section");
+pub(super) const DNS_ADDITIONAL: FamilyInfo = gauge("probe_dns_additional_rrs", "Records in the additional section");
+pub(super) const DNS_SUCCEEDED: FamilyInfo =
+    gauge("probe_dns_query_succeeded", "Whether the DNS server responded, with any code");
+pub(super) const DNS_SERIAL: FamilyInfo = gauge("probe_dns_serial", "Serial number of the zone, of an SOA record");
+
 /// All families.
 pub(super) const FAMILIES: &[FamilyInfo] = &[
     SUCCESS,
@@ -65,4 +85,13 @@ pub(super) const FAMILIES: &[FamilyInfo] = &[
     TLS_CHAIN,
     TLS_VERSION,
     TLS_CIPHER,
+    ICMP_DURATION,
+    ICMP_HOP_LIMIT,
+    FILE_EXPIRY,
+    DNS_DURATION,
+    DNS_ANSWERS,
+    DNS_AUTHORITY,
+    DNS_ADDITIONAL,
+    DNS_SUCCEEDED,
+    DNS_SERIAL,
 ];

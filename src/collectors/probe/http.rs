@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 
 use super::connect::{self, Addresses, Failure, Stream};
 use super::families;
-use super::outcome::Samples;
+use super::outcome::{Found, Samples};
 use super::points::{HttpResult, HttpRow, Row};
 use super::tls::{Presented, Tls};
 use crate::client::{self, target, unix};
@@ -95,12 +95,7 @@ impl Http {
     }
 
     /// Probes one target.
-    pub(super) async fn probe(
-        &self,
-        target: &str,
-        addresses: Addresses,
-        timeout: Duration,
-    ) -> (Option<String>, Samples, Vec<Row>) {
+    pub(super) async fn probe(&self, target: &str, addresses: Addresses, timeout: Duration) -> Found {
         let mut done = Exchange::default();
         let failure = match target::parse(target) {
             Err(expected) => Some(Failure::Connection(expected.to_owned())),

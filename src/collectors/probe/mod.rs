@@ -5,25 +5,33 @@
 
 mod certificate;
 mod connect;
+mod dns;
 mod families;
 mod http;
+mod icmp;
 mod net;
 mod outcome;
+mod pattern;
 mod points;
+mod requested;
 mod settings;
 mod tls;
+mod x509;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use self::outcome::Outcome;
+use self::requested::{Job, Requested};
 use self::settings::Module;
 use crate::collectors::framework::arrivals::{Cursor, Log};
 use crate::collectors::framework::background::{Background, Clock};
+use crate::collectors::framework::on_request::OnRequest;
 use crate::collectors::framework::{About, Collector, ReadContext, Reading, Since, Vocabularies};
 use crate::config::Section;
 use crate::encode::{FamilyWriter, PointWriter};
@@ -33,6 +41,9 @@ use crate::log::Episode;
 /// The collector.
 pub(super) struct Probe {
     modules: Vec<Arc<Module>>,
+    requested: Arc<Requested>,
+    /// Requests that arrive, until the background work takes them.
+    arriving: Option<mpsc::UnboundedReceiver<Job>>,
     running: Option<(Shared, Background)>,
 }
 
@@ -80,7 +91,9 @@ impl Collector for Probe {
     type Reading = ProbeReading;
 
     fn new(_: &Host, section: &mut Section<'_>) -> Self {
-        Probe { modules: Module::all(section), running: None }
+        let modules = Module::all(section);
+        let (requested, arriving) = Requested::new(modules.clone());
+        Probe { modules, requested: Arc::new(requested), arriving: Some(arriving), running: None }
     }
 
     fn read(&mut self, _: &mut ReadContext<'_>, reading: &mut ProbeReading) -> Result<(), ReadError> {
@@ -104,6 +117,10 @@ impl Collector for Probe {
         }
     }
 
+    fn on_request(&self) -> Option<Arc<dyn OnRequest>> {
+        (!self.modules.is_empty()).then(|| self.requested.clone() as _)
+    }
+
     fn report(&mut self) -> Vec<String> {
         self.modules.iter().map(|module| module.summary()).collect()
     }
@@ -111,7 +128,7 @@ impl Collector for Probe {
 
 impl Probe {
     fn running(&mut self) -> &(Shared, Background) {
-        self.running.get_or_insert_with(|| start(&self.modules))
+        self.running.get_or_insert_with(|| start(&self.modules, self.arriving.take()))
     }
 }
 
@@ -119,8 +136,8 @@ fn lock(shared: &Shared) -> MutexGuard<'_, State> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Starts the probes in the background.
-fn start(modules: &[Arc<Module>]) -> (Shared, Background) {
+/// Starts the probes in the background, and those that are requested.
+fn start(modules: &[Arc<Module>], arriving: Option<mpsc::UnboundedReceiver<Job>>) -> (Shared, Background) {
     let state = State { newest: BTreeMap::new(), log: Log::new(MAX_RESULTS) };
     let shared = Arc::new(Mutex::new(state));
     let (modules, all) = (modules.to_vec(), shared.clone());
@@ -131,9 +148,29 @@ fn start(modules: &[Arc<Module>]) -> (Shared, Background) {
                 running.spawn(run(module.clone(), (index, target), all.clone()));
             }
         }
+        if let Some(arriving) = arriving {
+            running.spawn(respond(arriving));
+        }
         while running.join_next().await.is_some() {}
     });
     (shared, background)
+}
+
+/// Runs the probes that are requested.
+async fn respond(mut arriving: mpsc::UnboundedReceiver<Job>) {
+    let mut running = JoinSet::new();
+    loop {
+        tokio::select! {
+            job = arriving.recv() => {
+                let Some(job) = job else { return };
+                running.spawn(async move {
+                    let outcome = probe(&job.module, &job.target, job.timeout).await;
+                    job.end(outcome);
+                });
+            }
+            Some(_) = running.join_next(), if !running.is_empty() => {}
+        }
+    }
 }
 
 /// Probes a target forever.
@@ -143,7 +180,7 @@ async fn run(module: Arc<Module>, at: (usize, usize), shared: Shared) {
     let mut failure = Episode::default();
     loop {
         clock.tick().await;
-        let outcome = Arc::new(probe(&module, target).await);
+        let outcome = Arc::new(probe(&module, target, module.timeout).await);
         report(&outcome, &mut failure);
         let mut state = lock(&shared);
         if state.log.is_read() {
@@ -154,9 +191,9 @@ async fn run(module: Arc<Module>, at: (usize, usize), shared: Shared) {
 }
 
 /// Probes a target once.
-async fn probe(module: &Module, target: &Arc<str>) -> Outcome {
+async fn probe(module: &Module, target: &Arc<str>, timeout: Duration) -> Outcome {
     let (at, start) = (SystemTime::now().into(), Instant::now());
-    let (failure, mut samples, rows) = module.probe(target, module.timeout).await;
+    let (failure, mut samples, rows) = module.probe(target, timeout).await;
     samples.add(&families::SUCCESS, f64::from(u8::from(failure.is_none())));
     samples.add(&families::DURATION, start.elapsed().as_secs_f64());
     Outcome { module: module.name.clone(), target: target.clone(), at, failure, samples: samples.0, rows }

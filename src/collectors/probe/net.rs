@@ -9,7 +9,7 @@ use tokio::net::UdpSocket;
 
 use super::connect::{self, Addresses, Failure, Stream};
 use super::families;
-use super::outcome::Samples;
+use super::outcome::{Found, Samples};
 use super::points::{NetResult, NetRow, Row};
 use super::tls::{Presented, Tls};
 use crate::client::target;
@@ -57,12 +57,7 @@ impl Net {
     }
 
     /// Probes one target.
-    pub(super) async fn probe(
-        &self,
-        target: &str,
-        addresses: Addresses,
-        timeout: Duration,
-    ) -> (Option<String>, Samples, Vec<Row>) {
+    pub(super) async fn probe(&self, target: &str, addresses: Addresses, timeout: Duration) -> Found {
         let mut done = Exchange::default();
         let (host, port) = connect::split(target).unwrap_or_default();
         let exchange = async {

@@ -23,6 +23,9 @@ pub(super) struct Outcome {
     pub(super) rows: Vec<Row>,
 }
 
+/// What a prober finds: why it failed, the samples, and the points.
+pub(super) type Found = (Option<String>, Samples, Vec<Row>);
+
 /// A sample of a probe.
 #[derive(Clone, Debug)]
 pub(super) struct Sample {
@@ -79,7 +82,6 @@ pub(super) fn write(outcomes: &[Arc<Outcome>], out: &mut FamilyWriter<'_>) {
 
 impl Outcome {
     /// Writes the families of this target alone, without the labels of the target.
-    #[cfg(test)]
     pub(super) fn write(&self, out: &mut FamilyWriter<'_>) {
         let mut all: Vec<&Sample> = self.samples.iter().collect();
         all.sort_by_key(|sample| sample.family.name);

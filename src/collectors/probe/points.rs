@@ -1,5 +1,12 @@
 //! The points of probes, with the names of Telegraf's inputs.
 
+mod certificate;
+mod dns;
+mod ping;
+
+pub(super) use self::certificate::CertificateRow;
+pub(super) use self::dns::{DnsResult, DnsRow};
+pub(super) use self::ping::{PingResult, PingRow};
 use crate::encode::point::MeasurementInfo;
 use crate::encode::{Field, Measurement, PointWriter, Timestamp};
 
@@ -10,6 +17,12 @@ pub(super) enum Row {
     Http(HttpRow),
     /// Of `net_response`.
     Net(NetRow),
+    /// Of `ping`.
+    Ping(PingRow),
+    /// Of `dns_query`.
+    Dns(Box<DnsRow>),
+    /// Of `x509_cert`.
+    Certificate(Box<CertificateRow>),
 }
 
 /// A point of `http_response`.
@@ -132,7 +145,8 @@ const NET: Measurement<4> = Measurement::new(
 );
 
 /// The measurements.
-pub(super) const MEASUREMENTS: &[MeasurementInfo] = &[HTTP.info(), NET.info()];
+pub(super) const MEASUREMENTS: &[MeasurementInfo] =
+    &[HTTP.info(), NET.info(), dns::DNS.info(), ping::PING.info(), certificate::X509.info()];
 
 /// Writes the points of a probe of `target` that started at `at`.
 pub(super) fn write(at: Timestamp, target: &str, rows: &[Row], out: &mut PointWriter<'_>) {
@@ -140,6 +154,9 @@ pub(super) fn write(at: Timestamp, target: &str, rows: &[Row], out: &mut PointWr
         match row {
             Row::Http(row) => write_http(at, target, row, out),
             Row::Net(row) => write_net(at, row, out),
+            Row::Ping(row) => row.write(at, target, out),
+            Row::Dns(row) => row.write(at, out),
+            Row::Certificate(row) => row.write(at, out),
         }
     }
 }

@@ -2,6 +2,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 
 use super::*;
+use crate::client::dns::message::{Data, RecordType};
 use crate::config::{Document, Section};
 use crate::encode::Timestamp;
 use crate::encode::line::LineEncoder;
@@ -18,7 +19,12 @@ pub(super) fn modules(toml: &str) -> Result<Vec<Arc<Module>>, Vec<String>> {
 /// The result of a probe of the first target.
 pub(super) async fn outcome(toml: &str) -> Outcome {
     let module = modules(toml).unwrap().remove(0);
-    probe(&module, &module.targets[0]).await
+    probe(&module, &module.targets[0], module.timeout).await
+}
+
+/// The outcome of a prober's result.
+pub(super) fn named((failure, samples, rows): outcome::Found) -> Outcome {
+    Outcome { module: "module".into(), target: "host".into(), at: Timestamp(0), failure, samples: samples.0, rows }
 }
 
 /// The value of a series without the labels of the target.
@@ -192,6 +198,8 @@ async fn a_body_is_limited() {
 /// A TLS server with a certificate for `localhost` that expires in 2030, and the file of the certificate.
 pub(super) fn tls_server(response: &'static str) -> (u16, tempfile::NamedTempFile) {
     let mut params = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    params.distinguished_name.push(rcgen::DnType::CommonName, "localhost");
     params.not_after = rcgen::date_time_ymd(2030, 1, 1);
     let key = rcgen::KeyPair::generate().unwrap();
     let certificate = params.self_signed(&key).unwrap();
@@ -326,15 +334,29 @@ async fn a_port_with_tls_shows_its_certificate() {
 /// The goldens, which the documentation is compared with, have the names that probes write.
 #[tokio::test]
 async fn probes_write_the_names_of_the_goldens() {
-    let (port, _ca) = tls_server(OK);
+    let (port, ca) = tls_server(OK);
     let web =
         format!("targets = ['https://localhost:{port}/']\npreferred_ip_protocol = 'ip4'\ninsecure_skip_verify = true");
     let wanted = "[probe.http]\nvalid_status_codes = [200]\nfail_if_body_not_matches_regexp = ['hello']";
     let web = outcome(&format!("{web}\n{wanted}")).await;
     let greeted = greeting("220 ready\r\n");
     let port = outcome(&format!("prober = 'tcp'\ntargets = ['{greeted}']\n[probe.net]\nexpect = '220'")).await;
+    let certificate = outcome(&format!("prober = 'x509'\ntargets = ['{}']", ca.path().display())).await;
+    let mx = Data::Mx { preference: 10, exchange: "mx.example".to_owned() };
+    let soa = Data::Soa {
+        server: "ns.example".to_owned(),
+        mailbox: "admin.example".to_owned(),
+        serial: 1,
+        refresh: 2,
+        retry: 3,
+        expire: 4,
+        minimum: 5,
+    };
+    let answered = [(RecordType::MX, mx), (RecordType::SOA, soa)].map(|(kind, data)| dns::tests::answered(kind, data));
+    let [mx, soa] = answered.map(named);
+    let all = [web, port, named(icmp::tests::two_of_three()), certificate, mx, soa].map(Arc::new);
     let mut encoder = TextEncoder::new(Dialect::Plain, Vec::new());
-    web.write(&mut FamilyWriter::new(&mut encoder));
+    super::outcome::write(&all, &mut FamilyWriter::new(&mut encoder));
     let text = String::from_utf8(encoder.finish()).unwrap();
     let types: Vec<&str> = text.lines().filter(|line| line.starts_with("# TYPE ")).collect();
     let golden = include_str!("../../../tests/goldens/probe/expected.prom");
@@ -347,7 +369,8 @@ async fn probes_write_the_names_of_the_goldens() {
             .collect()
     };
     let golden = include_str!("../../../tests/goldens/probe/expected.influx");
-    assert_eq!(fields(&(lines(web) + &lines(port))), fields(golden));
+    let points: String = all.into_iter().filter_map(Arc::into_inner).map(lines).collect();
+    assert_eq!(fields(&points), fields(golden));
 }
 
 #[test]
@@ -363,6 +386,16 @@ fn mistakes_in_a_module_are_found() {
         ("targets = ['a']\n[probe.http]\nmethod = 'a b'", "method"),
         ("targets = ['a']\n[[probe]]\ntargets = ['b']", "name"),
         ("prober = 'tcp'\ntargets = ['http://a']", "targets[0]"),
+        ("prober = 'icmp'\ntargets = ['a:1']", "targets[0]"),
+        ("prober = 'icmp'\ntargets = ['a']\n[probe.icmp]\ncount = 101", "count"),
+        ("prober = 'icmp'\ntargets = ['a']\n[probe.icmp]\ncount = 6", "increase timeout"),
+        ("prober = 'icmp'\ntargets = ['a']\n[probe.icmp]\npayload_size = 8", "payload_size"),
+        ("prober = 'dns'\ntargets = ['a']", "query_name"),
+        ("prober = 'dns'\ntargets = ['a']\n[probe.dns]\nquery_name = 'a..b'", "query_name"),
+        ("prober = 'dns'\ntargets = ['a']\n[probe.dns]\nquery_name = 'b'\nquery_type = 'X'", "query_type"),
+        ("prober = 'dns'\ntargets = ['a']\n[probe.dns]\nquery_name = 'b'\ntransport = 'quic'", "transport"),
+        ("prober = 'dns'\ntargets = ['a:b']\n[probe.dns]\nquery_name = 'b'", "targets[0]"),
+        ("prober = 'x509'\ntargets = ['a']", "targets[0]"),
         ("prober = 'udp'\ntargets = ['a:1']\n[probe.net]\nexpect = 'x'", "send"),
         ("prober = 'udp'\ntargets = ['a:1']\n[probe.net]\nsend = 'x'", "expect"),
         ("prober = 'tcp'\ntargets = ['a:1']\n[probe.net]\nexpect = '('", "expect"),

@@ -32,6 +32,8 @@ pub(super) struct Presented {
     pub(super) chain: Vec<Certificate>,
     /// Why it is not trusted; none if it is.
     pub(super) untrusted: Option<String>,
+    /// Whether the server sent an OCSP response.
+    pub(super) is_stapled: bool,
     version: &'static str,
     cipher: String,
 }
@@ -81,11 +83,23 @@ impl Tls {
         };
         let cipher = session.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str()).unwrap_or_default();
         let cipher = cipher.replacen("TLS13_", "TLS_", 1);
-        let (chain, untrusted) =
-            recorder.seen.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_default();
+        let seen = recorder.seen.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_default();
+        let Seen { chain, untrusted, is_stapled } = seen;
         let chain = chain.iter().filter_map(|der| read(der)).collect();
-        let presented = Presented { chain, untrusted, version, cipher };
+        let presented = Presented { chain, untrusted, is_stapled, version, cipher };
         Ok((Box::new(stream), presented))
+    }
+
+    /// Verifies a chain for a server with this name.
+    ///
+    /// # Errors
+    /// Why it is not trusted.
+    pub(super) async fn verify(&self, chain: &[CertificateDer<'static>], name: &str) -> Result<(), String> {
+        let verifier = self.authorities().await?;
+        let name = ServerName::try_from(name.to_owned()).map_err(|_| format!("{name} is no server name"))?;
+        let Some((end_entity, intermediates)) = chain.split_first() else { return Err("no certificate".to_owned()) };
+        let verified = verifier.verify_server_cert(end_entity, intermediates, &name, &[], UnixTime::now());
+        verified.map(drop).map_err(|error| untrusted(&error))
     }
 
     async fn authorities(&self) -> Result<Arc<dyn ServerCertVerifier>, String> {
@@ -101,8 +115,18 @@ impl Tls {
     }
 }
 
-/// The chain as sent, and why it is not trusted.
-type Seen = (Vec<CertificateDer<'static>>, Option<String>);
+/// What a server presents: the chain as sent, and why it is not trusted.
+#[derive(Debug, Default)]
+struct Seen {
+    chain: Vec<CertificateDer<'static>>,
+    untrusted: Option<String>,
+    is_stapled: bool,
+}
+
+/// Why a certificate is not trusted.
+fn untrusted(error: &Error) -> String {
+    messages::describe(error).unwrap_or_else(|| format!("TLS: {error}"))
+}
 
 /// Records the chain, and accepts it.
 #[derive(Debug)]
@@ -121,10 +145,10 @@ impl ServerCertVerifier for Recorder {
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
         let verified = self.verifier.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
-        let untrusted =
-            verified.err().map(|error| messages::describe(&error).unwrap_or_else(|| format!("TLS: {error}")));
+        let untrusted = verified.err().map(|error| untrusted(&error));
         let chain = [end_entity].into_iter().chain(intermediates).map(|der| der.clone().into_owned()).collect();
-        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Some((chain, untrusted));
+        let seen = Seen { chain, untrusted, is_stapled: !ocsp_response.is_empty() };
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(seen);
         Ok(ServerCertVerified::assertion())
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::present::{is_program, is_scraping};
+use super::present::{is_probe, is_program, is_scraping};
 use super::read::Block;
 use super::tables::{INPUTS, PROCSTAT, STATSD};
 
@@ -41,6 +41,7 @@ fn is_unknown(plugin: &Block) -> bool {
     !is_program(plugin)
         && !is_scraping(plugin)
         && plugin.path.last().is_none_or(|name| name != STATSD)
+        && !is_probe(plugin)
         && ![PROCSTAT].iter().chain(INPUTS).any(|input| plugin.path.last().is_some_and(|name| name == input.name))
 }
 

@@ -6,6 +6,7 @@ mod devices;
 pub mod files;
 mod kept;
 mod present;
+mod probes;
 mod processors;
 mod procstat;
 mod programs;

@@ -74,6 +74,12 @@ pub(super) fn has_no_urls(block: &Block) -> bool {
     setting(block, "urls").and_then(|urls| urls.value.texts()).is_none_or(|urls| urls.is_empty())
 }
 
+/// Whether a plugin becomes a module of probes.
+pub(super) fn is_probe(block: &Block) -> bool {
+    const PROBES: [&str; 5] = ["dns_query", "http_response", "net_response", "ping", "x509_cert"];
+    block.path.last().is_some_and(|name| PROBES.contains(&name.as_str()))
+}
+
 /// The setting of a table.
 pub(super) fn setting<'b>(block: &'b Block, key: &str) -> Option<&'b Setting> {
     block.settings.iter().find(|setting| setting.key == key)

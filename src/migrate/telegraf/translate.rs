@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 
 use super::kept::kept;
-use super::present::{Present, SCRAPING, collectors_of, is_of_collector, present};
+use super::present::{Present, SCRAPING, collectors_of, is_of_collector, is_probe, present};
 use super::read::{Block, ReadError, Setting, Value, read};
 use super::tables::{AGENT, Becomes, ELSEWHERE, EVERY_INPUT, INPUTS, Input, NOT_NEEDED, PROCSTAT, Row, STATSD};
 use super::values::{duration_of, list_of, raw, shown, shown_option, shown_without_texts, unless, urls_and_user};
@@ -157,6 +157,7 @@ impl Reader {
             name if name == STATSD => return self.statsd(block),
             "smart" | "smartctl" => return self.smart(block),
             name if name == PROCSTAT.name => return self.procstat(block),
+            _ if is_probe(block) => return self.probe(block),
             _ => {}
         }
         let Some(input) = INPUTS.iter().find(|input| input.name == name) else { return self.elsewhere(block) };

@@ -125,10 +125,10 @@ fn a_variable_that_no_value_makes_valid_is_missing() {
 /// The same reason is there once for all lines in a row.
 #[test]
 fn a_reason_is_not_repeated_line_by_line() {
-    let text = "[[inputs.ping]]\n  urls = [\"a\"]\n  count = 1\n[[inputs.mem]]\n[[inputs.snmp]]\n[[inputs.zfs]]\n";
+    let text = "[[inputs.modbus]]\n  urls = [\"a\"]\n  count = 1\n[[inputs.mem]]\n[[inputs.snmp]]\n[[inputs.zfs]]\n";
     let files = [("t.conf".to_owned(), text.to_owned())];
     let report = report::text(&telegraf::translate::translate(&files).unwrap());
-    let expected = "missing     t.conf:1  [[inputs.ping]]\n              Taffrail has no such input; keep Telegraf for it (also for \
+    let expected = "missing     t.conf:1  [[inputs.modbus]]\n              Taffrail has no such input; keep Telegraf for it (also for \
                     the next 2 lines)\nmissing     t.conf:2  urls = …\nmissing     t.conf:3  count = 1\nsame        t.conf:4  [[inputs.mem]]\n\
                     missing     t.conf:5  [[inputs.snmp]]\n              Taffrail has no such input; keep Telegraf for it\n";
     assert!(report.starts_with(expected), "{report}");
@@ -339,6 +339,56 @@ fn statsd_becomes_a_collector_with_the_same_address() {
     assert!(missing.iter().any(|text| text.contains(":8126") || text.contains("service_address")), "{missing:?}");
     let default = of_text("[[inputs.statsd]]\n");
     assert!(default.toml.contains("listen = [\"udp://:8125\"]"), "{}", default.toml);
+}
+
+#[test]
+fn probes_become_modules() {
+    let checked = of_text(
+        "[agent]\n  interval = \"20s\"\n[[outputs.influxdb]]\n  urls = [\"http://a:8086\"]\n  database = \"d\"\n\
+         [[inputs.http_response]]\n  urls = [\"https://u:geheim@a/x\"]\n  response_timeout = \"3s\"\n  method = \"POST\"\n  \
+         response_string_match = \"ok\"\n  response_status_code = 204\n  [inputs.http_response.headers]\n    X-A = \"b\"\n\
+         [[inputs.http_response]]\n\
+         [[inputs.net_response]]\n  protocol = \"udp\"\n  address = \"a:161\"\n  send = \"x\"\n  expect = \"y\"\n\
+         [[inputs.ping]]\n  urls = [\"a\", \"b\"]\n  count = 3\n  ping_interval = 0.5\n  method = \"native\"\n  ipv6 = true\n\
+         [[inputs.dns_query]]\n  servers = [\"192.0.2.53\"]\n  domains = [\"example.org\"]\n  record_type = \"MX\"\n  network = \"tcp\"\n\
+         [[inputs.dns_query]]\n  servers = [\"192.0.2.53\"]\n\
+         [[inputs.x509_cert]]\n  alias = \"certificates\"\n  sources = [\"/etc/ssl/*.pem\", \"https://a\"]\n  server_name = \"n\"\n  \
+         interval = \"1h\"\n",
+    );
+    assert_is_sound(&checked);
+    assert!(!checked.translation.is_incomplete(), "{}", report::text(&checked.translation));
+    for part in [
+        "name = \"http_response\"",
+        "name = \"http_response-2\"",
+        "targets = [\"https://a/x\"]",
+        "username = \"u\"",
+        "timeout = \"3s\"",
+        "method = \"POST\"",
+        "fail_if_body_not_matches_regexp = [\"ok\"]",
+        "valid_status_codes = [204]",
+        "X-A = \"b\"",
+        "targets = [\"http://localhost\"]",
+        "prober = \"udp\"",
+        "send = \"x\"",
+        "targets = [\"a\", \"b\"]",
+        "count = 3",
+        "packet_interval = \"500ms\"",
+        "preferred_ip_protocol = \"ip6\"",
+        "query_name = \"example.org\"",
+        "query_type = \"MX\"",
+        "transport = \"tcp\"",
+        "query_name = \".\"",
+        "query_type = \"NS\"",
+        "name = \"certificates\"",
+        "tls_server_name = \"n\"",
+        "interval = \"1h\"",
+        "interval = \"20s\"",
+        "\"x509_cert\"",
+    ] {
+        assert!(checked.toml.contains(part), "{part} in {}", checked.toml);
+    }
+    assert_eq!(checked.toml.matches("[[collectors.probe]]").count(), 7, "{}", checked.toml);
+    assert!(!report::text(&checked.translation).contains("geheim"));
 }
 
 /// A rename that is missing does not filter the measurement out of the sinks.

@@ -15,10 +15,12 @@ use crate::harness::gateway::Gateway;
 use crate::harness::http::request;
 use crate::harness::real::{Server, encode, free_port, influxdb, load_rules, prometheus};
 use crate::harness::server::FakeInflux;
+use crate::harness::tls::own_authority;
 use crate::harness::{LONG_TIMEOUT, Taffrail, host_section, recorded};
 
 /// What no database can have here, and why.
-const NOT_HERE: [(&str, &str); 4] = [
+const NOT_HERE: [(&str, &str); 5] = [
+    ("average_response_ms", "it needs net.ipv4.ping_group_range"),
     ("container_health_state", "only a Docker engine tells it"),
     ("taffrail_gateway_role", "only replicas have it"),
     ("taffrail_gateway_stream_", "only replicas have it"),
@@ -74,6 +76,7 @@ impl Fleet {
             ("arrays", recorded("raid-and-bonds")),
             ("devices", recorded("every-device")),
             ("cloudwatch", cloudwatch),
+            ("probes", probes(root.path(), &url)),
         ];
         let members: Vec<(&str, Taffrail)> =
             members.into_iter().map(|(name, config)| (name, member(name, &config, &url))).collect();
@@ -121,6 +124,19 @@ fn services(root: &Path, recording: &Path) -> String {
     )
 }
 
+/// Probes of a server, and of a certificate in a file.
+fn probes(root: &Path, url: &str) -> String {
+    let certificate = root.join("certificate.pem");
+    std::fs::write(&certificate, own_authority("a.example").2).unwrap();
+    let address = url.trim_start_matches("http://");
+    let probe = |prober: &str, target: &str| {
+        format!("[[collectors.probe]]\nprober = \"{prober}\"\ninterval = \"1s\"\ntargets = [\"{target}\"]\n")
+    };
+    let web = probe("http", url) + &probe("tcp", address);
+    let others = probe("icmp", "127.0.0.1") + &probe("x509", &certificate.display().to_string());
+    format!("[collectors]\ndefault = false\n{web}{others}")
+}
+
 struct At(String);
 
 impl Gateway for At {
@@ -165,7 +181,7 @@ pub(super) fn with_variables(source: Source, query: &str) -> String {
         }
     };
     let mut query = query.replace(r#"="$instance""#, r#"=~"$instance""#);
-    let names = ["$instance", "$namespace", "$name", "$group", "$cwjob", "$job", "$batch", "$cluster"];
+    let names = ["$instance", "$namespace", "$name", "$module", "$group", "$cwjob", "$job", "$batch", "$cluster"];
     let field = [("$field", "cpu_utilization_average")];
     for (variable, value) in choices.into_iter().chain(field).chain(names.map(|name| (name, ".*"))) {
         query = query.replace(variable, value);

@@ -38,6 +38,7 @@ use self::request::Part;
 use self::slot::MAX_DURATION;
 use self::worker::Shared;
 use crate::collectors::framework::Configured;
+use crate::collectors::framework::on_request::OnRequest;
 use crate::collectors::framework::{About, Vocabularies};
 use crate::host::Host;
 use crate::system::regular_file;
@@ -50,6 +51,7 @@ pub use self::status::{CollectorState, CollectorStatus};
 /// The collectors that are on, and the threads that read them.
 pub struct Readers {
     on: Vec<(&'static About, Vocabularies)>,
+    on_request: Option<Arc<dyn OnRequest>>,
     shared: Arc<Shared>,
 }
 
@@ -59,15 +61,21 @@ impl Readers {
         for configured in &mut configured {
             configured.collector.begin(Duration::ZERO);
         }
+        let on_request = configured.iter().find_map(|configured| configured.collector.on_request());
         let on = configured.iter().map(|configured| (configured.about, configured.on)).collect();
         let shared = Shared::new(host, configured);
         shared.start_workers();
-        Readers { on, shared }
+        Readers { on, on_request, shared }
     }
 
     /// The collectors that are on, with the vocabularies for which they are on.
     pub fn on(&self) -> impl Iterator<Item = (&'static About, Vocabularies)> {
         self.on.iter().copied()
+    }
+
+    /// What responds to `GET /probe`, if a collector does.
+    pub fn on_request(&self) -> Option<&Arc<dyn OnRequest>> {
+        self.on_request.as_ref()
     }
 
     /// The number of collectors that are blocked in a call that does not return.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::json::{Device, Text};
 use super::run::Smartctl;
-use crate::collectors::exec::globs;
+use crate::collectors::framework::globs;
 use crate::config::{Globs, Key, KeyInfo, Section};
 use crate::host::Host;
 
