@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use taffrail::gateway::replication::nats::admin;
+use taffrail::gateway::replication::nats::admin::{self, Report};
 use taffrail::gateway::replication::nats::connection::Description;
 use taffrail::gateway::replication::settings::Settings;
 
@@ -31,8 +31,11 @@ enum Command {
         /// of the stream
         #[arg(long, value_name = "DIRECTORY")]
         from: Option<PathBuf>,
+        /// Delete a stream of this name and its bucket first, once the directory has been read; no replica may be running
+        #[arg(long, requires = "from")]
+        replace: bool,
     },
-    /// Print the identity, the size and the writer of the stream
+    /// Print the identity and the size of the stream, whether its servers sync each message, the writer and all replicas
     Status {
         #[command(flatten)]
         configuration: Configuration,
@@ -53,18 +56,16 @@ enum Command {
 impl Stream {
     pub(crate) fn execute(&self) -> Result<(), Failure> {
         match &self.command {
-            Command::Create { configuration, replicas, from } => {
+            Command::Create { configuration, replicas, from, replace } => {
                 let (settings, _) = settings(configuration)?;
-                let created = admin::create(&settings, *replicas, from.as_deref());
+                let created = admin::create(&settings, *replicas, from.as_deref(), *replace);
                 let (created, groups) = runtime()?.block_on(created)?;
                 print(format_args!("created the stream {} with {groups} groups", settings.stream))?;
                 describe(&created)?;
             }
             Command::Status { configuration } => {
                 let (settings, _) = settings(configuration)?;
-                let (description, writer) = runtime()?.block_on(admin::status(&settings))?;
-                describe(&description)?;
-                print(format_args!("writer:   {}", writer.as_deref().unwrap_or("none")))?;
+                report(&runtime()?.block_on(admin::status(&settings))?)?;
             }
             Command::Restore { configuration, from } => {
                 let (settings, state) = settings(configuration)?;
@@ -92,8 +93,27 @@ fn describe(stream: &Description) -> io::Result<()> {
     let identity = stream.identity.map_or_else(|| "none".to_owned(), |identity| format!("{:032x}", identity.id));
     print(format_args!("identity: {identity}"))?;
     print(format_args!("messages: {} to {}, {} bytes", stream.first, stream.last, stream.bytes))?;
-    print(format_args!("servers:  {}, led by {}", stream.replicas, stream.leader.as_deref().unwrap_or("none")))?;
-    print(format_args!("sync:     not visible to clients; every NATS server needs `sync_interval: always`"))
+    print(format_args!("servers:  {}, led by {}", stream.replicas, stream.leader.as_deref().unwrap_or("none")))
+}
+
+fn report(report: &Report) -> io::Result<()> {
+    describe(&report.stream)?;
+    print(format_args!("sync:     {}", report.durability.describe()))?;
+    print(format_args!("writer:   {}", report.writer.as_deref().unwrap_or("none")))?;
+    print(format_args!("replicas: {}", report.replicas.len()))?;
+    for replica in report.replicas.iter().map(|peer| &peer.announced) {
+        let reason = replica.reason.iter().map(|reason| format!(": {reason}")).collect::<String>();
+        print(format_args!(
+            "  {} at {}: {}, {} messages behind, {} applied, {} on disk{reason}",
+            replica.name,
+            replica.url,
+            replica.role,
+            replica.lag(),
+            replica.applied,
+            replica.persisted,
+        ))?;
+    }
+    Ok(())
 }
 
 fn print(line: std::fmt::Arguments<'_>) -> io::Result<()> {

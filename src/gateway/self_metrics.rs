@@ -8,7 +8,7 @@ use crate::build_info;
 use crate::encode::family::{self, FamilyInfo};
 use crate::encode::parse::model::Kind;
 use crate::encode::{Family, FamilyWriter};
-use crate::gateway::replication::status::{Role, Status};
+use crate::gateway::replication::status::{Role, Shared};
 use crate::http::connections;
 use crate::log;
 
@@ -104,12 +104,18 @@ const PERSISTED: Family<0> = Family::gauge(
     "Sequence of the last message of the stream that the replica's directory holds",
     [],
 );
+const SYNCED: Family<1> = Family::gauge(
+    "taffrail_gateway_stream_synced",
+    "Whether a NATS server of the stream syncs each message; absent if unknown",
+    ["server"],
+);
 
 /// The families that only a replica has.
-pub const REPLICA_FAMILIES: &[FamilyInfo] = &[ROLE.info(), APPLIED.info(), LAG.info(), PERSISTED.info()];
+pub const REPLICA_FAMILIES: &[FamilyInfo] = &[ROLE.info(), APPLIED.info(), LAG.info(), PERSISTED.info(), SYNCED.info()];
 
 /// Writes the families of a replica.
-pub fn write_replica(out: &mut FamilyWriter<'_>, status: &Status) {
+pub fn write_replica(out: &mut FamilyWriter<'_>, shared: &Shared) {
+    let status = shared.get();
     let mut roles = out.family(&ROLE);
     for role in Role::ALL {
         roles.sample([&role.to_string()], u64::from(role == status.role));
@@ -118,6 +124,13 @@ pub fn write_replica(out: &mut FamilyWriter<'_>, status: &Status) {
     out.value(&APPLIED, status.applied);
     out.value(&LAG, status.lag());
     out.value(&PERSISTED, status.persisted);
+    let durability = shared.durability();
+    let mut synced = out.family(&SYNCED);
+    for (server, syncs) in &durability.servers {
+        if let Some(syncs) = syncs {
+            synced.sample([server], u64::from(*syncs));
+        }
+    }
 }
 
 /// The type of the self-metric of this name.

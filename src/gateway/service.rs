@@ -183,7 +183,9 @@ fn open(settings: &Settings) -> Result<Opened, StartError> {
         let directory = settings.state.as_deref().ok_or_else(missing)?;
         let (store, replica, copy) = GroupStore::open_replica(directory)?;
         let client = crate::client::builder().connect_timeout(CONNECT_TIMEOUT).timeout(WRITER_TIMEOUT);
-        let client = client.pool_idle_timeout(POOL_IDLE_TIMEOUT).build();
+        let client = client.pool_idle_timeout(POOL_IDLE_TIMEOUT);
+        let tls = crate::client::Tls { ca: replication.ca.clone(), ..crate::client::Tls::default() };
+        let client = tls.apply(client, true, ["[gateway] replica_ca", ""]).map_err(StartError::Replica)?.build();
         let client = client.map_err(|error| StartError::Replica(crate::client::reason(&error)))?;
         let status = Arc::default();
         let driver = Driver::start(replication.clone(), replica, copy, Arc::clone(&status));

@@ -25,6 +25,8 @@ mod random;
 mod refused;
 #[cfg(feature = "nats")]
 mod replicas;
+#[cfg(feature = "nats")]
+mod replicas_operated;
 mod soak;
 mod table;
 mod web_config;

@@ -48,6 +48,16 @@ impl Certificates {
         (certificate, PrivateKeyDer::try_from(key.serialize_der()).unwrap())
     }
 
+    /// The same as PEM files: the certificate, and its key.
+    pub fn client_files(&self, name: &str) -> [PathBuf; 2] {
+        let key = KeyPair::generate().unwrap();
+        let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        let paths = ["client.pem", "client.key"].map(|name| self.folder.path().join(name));
+        std::fs::write(&paths[0], params.signed_by(&key, &self.signer).unwrap().pem()).unwrap();
+        std::fs::write(&paths[1], key.serialize_pem()).unwrap();
+        paths
+    }
+
     /// Connects to a server that the authority signed for, with this certificate if there is one.
     pub fn connect(
         &self,

@@ -15,7 +15,7 @@ use crate::config::{Document, Pattern};
 use crate::gateway::endpoints::routes::router;
 use crate::gateway::groups::position::Identity;
 use crate::gateway::persistence::group_store::GroupStore;
-use crate::gateway::replication::settings::{Nats, Settings};
+use crate::gateway::replication::settings::Settings;
 use crate::gateway::replication::status::Shared;
 use crate::http::access::{Right, User, Viewer};
 use crate::settings::{self, Overrides};
@@ -47,7 +47,7 @@ fn writer() -> Status {
 impl Replica {
     fn new(scrape: Scrape, toml: &str, status: Status) -> Replica {
         let url = "http://this.example".to_owned();
-        let settings = Settings { stream: "s".to_owned(), scrape, name: "this".to_owned(), url, nats: Nats::default() };
+        let settings = Settings { stream: "s".to_owned(), scrape, name: "this".to_owned(), url, ..Settings::default() };
         let client = client::builder().timeout(Duration::from_secs(5)).build().unwrap();
         let shared = Arc::new(Shared::default());
         shared.set(status);
@@ -294,7 +294,8 @@ async fn the_status_of_a_replica_is_in_the_api() {
     let expected = serde_json::json!({
         "name": "this", "stream": "s", "stream_id": "00000000000000000000000000000001", "role": "follower",
         "exposes_groups": false, "reason": null, "writer": "b", "writer_url": "http://writer.example:9091",
-        "applied_sequence": 5, "last_sequence": 7, "lag_messages": 2, "persisted_sequence": 4, "synced": null,
+        "applied_sequence": 5, "last_sequence": 7, "lag_messages": 2, "persisted_sequence": 4, "replicas": [],
+        "durability": {"synced": null, "servers": {}, "failures": []},
     });
     assert_eq!(body["data"]["replica"], expected);
 }

@@ -61,7 +61,7 @@ impl Gateway {
             started: self.started,
             url,
             viewer,
-            replica: self.replication.as_ref().map(|replication| replication.status.get()),
+            replica: self.replication.as_ref().map(|replication| &*replication.status),
         };
         page::page(&context, request.uri().query().unwrap_or_default())
     }
@@ -158,10 +158,9 @@ impl Gateway {
             point_series,
             started: self.started.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64(),
         });
-        let status = self.replication.as_ref().map(|replication| replication.status.get());
         render::whole(wanted, 0, |out| {
             self_metrics::write(out, &self.counters, &gauges);
-            status.iter().for_each(|status| self_metrics::write_replica(out, status));
+            self.replication.iter().for_each(|replication| self_metrics::write_replica(out, &replication.status));
         })
     }
 }

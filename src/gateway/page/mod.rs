@@ -1,10 +1,10 @@
 //! The page: a line for each group, the urgent ones first, in pages of 100, with search and deletion.
 
+mod replicas;
 mod row;
 mod run;
 
 use std::fmt::Write;
-use std::sync::Arc;
 use std::time::SystemTime;
 
 use axum::http::{HeaderMap, HeaderValue, header};
@@ -14,7 +14,7 @@ use crate::gateway::groups::times::{Times, unix_now};
 use crate::gateway::key::Key;
 use crate::gateway::last_refusals::LastRefusals;
 use crate::gateway::persistence::group_store::GroupStore;
-use crate::gateway::replication::status::{Role, Status};
+use crate::gateway::replication::status::Shared;
 use crate::gateway::settings::Settings;
 use crate::http::access::Viewer;
 use crate::http::page::{Asset, POLICY, count, escaped, head};
@@ -45,7 +45,7 @@ pub struct Context<'c> {
     /// The client.
     pub viewer: &'c Viewer,
     /// The status of the replica; none if the gateway is alone.
-    pub replica: Option<Arc<Status>>,
+    pub replica: Option<&'c Shared>,
 }
 
 /// The URL by which a client reached the gateway, for commands that it may copy.
@@ -100,7 +100,7 @@ fn html(context: &Context<'_>, wanted: &Wanted) -> String {
          <main id=\"main\">",
         STYLE.url(),
         count(counts.groups, "group"),
-        context.replica.as_deref().map(replica).unwrap_or_default() + &summary(&counts),
+        context.replica.map(|replica| replicas::summary(&replica.get())).unwrap_or_default() + &summary(&counts),
     );
     match (counts.groups, wanted.search.as_str()) {
         (0, "") => welcome(&mut out, context),
@@ -109,6 +109,7 @@ fn html(context: &Context<'_>, wanted: &Wanted) -> String {
             table(&mut out, &rows, context.viewer, wanted, counts.groups);
         }
     }
+    context.replica.iter().for_each(|replica| replicas::table(&mut out, replica));
     let running = SystemTime::now().duration_since(context.started).unwrap_or_default().as_secs();
     let _ = writeln!(
         out,
@@ -174,28 +175,6 @@ fn summary(counts: &Counts) -> String {
         [(counts.failed, "bad", "failed"), (counts.overdue, "warn", "overdue"), (counts.running, "on", "running")];
     let part = |(number, class, text)| format!("<p class=\"state {class}\">{number} {text}</p>\n");
     parts.into_iter().filter(|(number, ..)| *number > 0).map(part).collect()
-}
-
-/// The role of a replica, its writer, and why it has stopped or does not follow.
-fn replica(status: &Status) -> String {
-    let class = match status.role {
-        Role::Stopped => "bad",
-        Role::Follower if status.lag() > 0 || status.reason.is_some() => "warn",
-        Role::Follower | Role::Writer => "on",
-    };
-    let mut text = format!("Replica: {}", status.role);
-    match &status.writer {
-        Some(writer) if status.role == Role::Follower => text += &format!(" of {writer}"),
-        None if status.role == Role::Follower => text += ", no writer",
-        _ => {}
-    }
-    if status.lag() > 0 {
-        text += &format!(", {} behind", count(status.lag() as usize, "message"));
-    }
-    if let Some(reason) = &status.reason {
-        text += &format!(": {reason}");
-    }
-    format!("<p class=\"state {class}\">{}</p>\n", escaped(&text))
 }
 
 /// What to do when there are no groups.
@@ -265,30 +244,4 @@ fn pages(out: &mut String, wanted: &Wanted, groups: usize) {
         out.push_str(&link(wanted.page + 1, "Later"));
     }
     out.push_str("</nav>\n");
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_replica_names_its_role_and_its_writer() {
-        let follower = Status { writer: Some("gateway-1".to_owned()), applied: 1, last: 3, ..Status::default() };
-        let reason = Some("no stream <a>".to_owned());
-        for (status, expected) in [
-            (follower.clone(), "<p class=\"state warn\">Replica: follower of gateway-1, 2 messages behind</p>\n"),
-            (Status { applied: 3, ..follower.clone() }, "<p class=\"state on\">Replica: follower of gateway-1</p>\n"),
-            (Status { role: Role::Writer, applied: 3, ..follower }, "<p class=\"state on\">Replica: writer</p>\n"),
-            (
-                Status { reason: reason.clone(), ..Status::default() },
-                "<p class=\"state warn\">Replica: follower, no writer: no stream &lt;a&gt;</p>\n",
-            ),
-            (
-                Status { role: Role::Stopped, reason, ..Status::default() },
-                "<p class=\"state bad\">Replica: stopped: no stream &lt;a&gt;</p>\n",
-            ),
-        ] {
-            assert_eq!(replica(&status), expected);
-        }
-    }
 }

@@ -1,4 +1,4 @@
-//! The settings of replicas: `stream`, `scrape`, `replica_url` and `replica_name` of `[gateway]`, and `[nats]`.
+//! The settings of replicas: `stream`, `scrape`, `replica_url`, `replica_name` and `replica_ca` of `[gateway]`, and `[nats]`.
 
 use std::path::PathBuf;
 
@@ -8,7 +8,7 @@ use crate::client;
 use crate::config::{Key, KeyInfo, Secret, Section, Setting, Value};
 
 /// The settings of a replica.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
     /// The name of the stream.
     pub stream: String,
@@ -18,6 +18,8 @@ pub struct Settings {
     pub name: String,
     /// Where other replicas reach this one.
     pub url: String,
+    /// The CA of the other replicas' certificates, if it is not one of the system's.
+    pub ca: Option<PathBuf>,
     /// `[nats]`.
     pub nats: Nats,
 }
@@ -49,6 +51,8 @@ impl Setting for Scrape {
 pub struct Nats {
     /// URLs of servers.
     pub servers: Vec<String>,
+    /// URLs of the monitoring of the servers.
+    pub monitoring: Vec<Url>,
     /// The file with a JWT and its key.
     pub credentials: Option<PathBuf>,
     /// The token.
@@ -79,9 +83,17 @@ const REPLICA_NAME: Key<String> = Key::optional(
     "Name of this replica in the log, on the page and in metrics; by default the host of replica_url.",
 );
 
+const REPLICA_CA: Key<PathBuf> = Key::optional(
+    "replica_ca",
+    "PEM file of CA certificates to trust, instead of the system's, when requests are forwarded to the writer over https.",
+);
+
 /// The settings in `[gateway]`; none in builds without NATS.
-pub const GATEWAY_KEYS: &[KeyInfo] =
-    if IS_BUILT { &[STREAM.info(), SCRAPE.info(), REPLICA_URL.info(), REPLICA_NAME.info()] } else { &[] };
+pub const GATEWAY_KEYS: &[KeyInfo] = if IS_BUILT {
+    &[STREAM.info(), SCRAPE.info(), REPLICA_URL.info(), REPLICA_NAME.info(), REPLICA_CA.info()]
+} else {
+    &[]
+};
 
 /// Whether this build has NATS.
 pub const IS_BUILT: bool = cfg!(feature = "nats");
@@ -92,6 +104,11 @@ const SERVERS: Key<Vec<String>> = Key::new(
     "servers",
     "[]",
     "URLs of NATS servers, such as \"nats://nats-1.example:4222\" or \"tls://nats-1.example:4222\".",
+);
+const MONITORING: Key<Vec<String>> = Key::new(
+    "monitoring",
+    "[]",
+    "URLs of the monitoring of all NATS servers, such as \"http://nats-1.example:8222\", to check that each has `sync_interval: always`.",
 );
 const CREDENTIALS: Key<PathBuf> =
     Key::optional("credentials", "File with a JWT and its private key, as `nsc generate creds` writes it.");
@@ -105,6 +122,7 @@ const TLS_KEY: Key<PathBuf> = Key::optional("tls_key", "PEM file with the client
 /// The settings of `[nats]`.
 pub const NATS_KEYS: &[KeyInfo] = &[
     SERVERS.info(),
+    MONITORING.info(),
     CREDENTIALS.info(),
     TOKEN.info(),
     USER.info(),
@@ -126,17 +144,41 @@ impl Nats {
         let section = &mut root.table("nats");
         let servers: Vec<String> = section.get(&SERVERS);
         for (index, server) in servers.iter().enumerate() {
-            let is_server =
-                Url::parse(server).is_ok_and(|url| ["nats", "tls"].contains(&url.scheme()) && url.has_host());
-            if !is_server {
-                section.wrong_element("servers", index, format!("expected a nats or tls URL, found {server:?}"));
+            match url(server, ["nats", "tls"]) {
+                Err(expected) => section.wrong_element("servers", index, expected),
+                Ok(url) if !url.username().is_empty() || url.password().is_some() => {
+                    let expected =
+                        "expected a URL without credentials; [nats] user and password, or token, are for these";
+                    section.wrong_element("servers", index, expected);
+                }
+                Ok(_) => {}
+            }
+        }
+        let mut monitoring = Vec::new();
+        for (index, text) in section.get(&MONITORING).iter().enumerate() {
+            match url(text, ["http", "https"]) {
+                Err(expected) => section.wrong_element("monitoring", index, expected),
+                Ok(url) => monitoring.push(url),
             }
         }
         let user = both(section, (&USER, "user"), (&PASSWORD, "password"));
         let identity = both(section, (&TLS_CERT, "tls_cert"), (&TLS_KEY, "tls_key"));
         let (credentials, token) = (section.optional(&CREDENTIALS), section.optional(&TOKEN));
-        Nats { servers, credentials, token, user, ca: section.optional(&TLS_CA), identity }
+        Nats { servers, monitoring, credentials, token, user, ca: section.optional(&TLS_CA), identity }
     }
+}
+
+impl Nats {
+    /// Whether connections must use TLS.
+    pub fn needs_tls(&self) -> bool {
+        self.ca.is_some() || self.identity.is_some() || self.servers.iter().any(|server| server.starts_with("tls:"))
+    }
+}
+
+/// A URL with one of two schemes.
+fn url(text: &str, schemes: [&str; 2]) -> Result<Url, String> {
+    let url = Url::parse(text).ok().filter(|url| schemes.contains(&url.scheme()) && url.has_host());
+    url.ok_or_else(|| format!("expected a {} or {} URL, found {text:?}", schemes[0], schemes[1]))
 }
 
 /// Two settings that need each other.
@@ -165,6 +207,7 @@ impl Settings {
         }
         let scrape = section.get(&SCRAPE);
         let (url, name) = (section.optional(&REPLICA_URL), section.optional(&REPLICA_NAME));
+        let ca = section.optional(&REPLICA_CA);
         let stream = section.optional(&STREAM)?;
         // It is a part of subjects and of the name of a bucket.
         let is_name = |name: &str| {
@@ -187,6 +230,6 @@ impl Settings {
             return None;
         };
         let name = name.unwrap_or_else(|| client::host(&parsed));
-        Some(Settings { stream, scrape, name, url: parsed.to_string().trim_end_matches('/').to_owned(), nats })
+        Some(Settings { stream, scrape, name, url: parsed.to_string().trim_end_matches('/').to_owned(), ca, nats })
     }
 }

@@ -5,13 +5,17 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::durability::Durability;
+use super::peers::{Peer, Peers};
 use super::settings::Settings;
 use crate::gateway::groups::position::Identity;
 
 /// The role of a replica.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Role {
     /// It applies what the writer appends to the stream.
     #[default]
@@ -58,8 +62,6 @@ pub struct Status {
     pub last: u64,
     /// The sequence up to which the directory holds a copy.
     pub persisted: u64,
-    /// Whether the servers sync each message; none if they do not report it.
-    pub synced: Option<bool>,
 }
 
 impl Status {
@@ -102,23 +104,39 @@ impl Replication {
             "last_sequence": status.last,
             "lag_messages": status.lag(),
             "persisted_sequence": status.persisted,
-            "synced": status.synced,
+            "replicas": self.status.peers.all(Instant::now()).iter().map(Peer::to_json).collect::<Value>(),
+            "durability": self.status.durability().to_json(),
         })
     }
 }
 
 /// The status, as the endpoints read it and the replication writes it.
 #[derive(Debug, Default)]
-pub struct Shared(ArcSwap<Status>);
+pub struct Shared {
+    status: ArcSwap<Status>,
+    durability: ArcSwap<Durability>,
+    /// All replicas, this one included, as they announce themselves.
+    pub peers: Peers,
+}
 
 impl Shared {
     /// The status at this moment.
     pub fn get(&self) -> Arc<Status> {
-        self.0.load_full()
+        self.status.load_full()
     }
 
     /// Replaces it.
     pub fn set(&self, status: Status) {
-        self.0.store(Arc::new(status));
+        self.status.store(Arc::new(status));
+    }
+
+    /// Which servers of the stream sync each message, as last checked.
+    pub fn durability(&self) -> Arc<Durability> {
+        self.durability.load_full()
+    }
+
+    /// Replaces it.
+    pub fn set_durability(&self, durability: Durability) {
+        self.durability.store(Arc::new(durability));
     }
 }

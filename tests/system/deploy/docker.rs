@@ -234,22 +234,50 @@ fn has_nothing_but_the_program(docker: &Docker) {
     assert_eq!(docker.docker(&["inspect", "--format", "{{.Config.User}}", IMAGE]), "65534:65534");
 }
 
+/// The Compose files, with their services, and those that have a health check of their own, as Taffrail's image has one.
+const STACKS: [(&str, usize, usize); 2] = [("compose.yaml", 4, 3), ("replicas/compose.yaml", 7, 1)];
+
 #[test]
 #[ignore = "needs Debian's package golang-go: tests/run"]
-fn with_golang_go_whose_compose_knows_the_stack() {
-    let reported = tool(&["compose", deploy().join("docker/compose.yaml").to_str().unwrap()], "").unwrap();
-    let of = |kind: &str| reported.lines().filter_map(|line| line.strip_prefix(kind)).collect::<Vec<_>>();
-    let images = of("image ");
-    assert_eq!(images.len(), 4, "{reported}");
-    for image in images {
-        let (_, tag) = image.split_once(':').unwrap_or_else(|| panic!("{image} is not pinned"));
-        assert!(tag.starts_with(|c: char| c.is_ascii_digit() || c == 'v'), "{image} is not pinned");
+fn with_golang_go_whose_compose_knows_the_stacks() {
+    for (name, services, checks) in STACKS {
+        let path = deploy().join("docker").join(name);
+        let reported = tool(&["compose", path.to_str().unwrap()], "").unwrap();
+        let of = |kind: &str| reported.lines().filter_map(|line| line.strip_prefix(kind)).collect::<Vec<_>>();
+        let images = of("image ");
+        assert_eq!(images.len(), services, "{reported}");
+        for image in images {
+            let (_, tag) = image.split_once(':').unwrap_or_else(|| panic!("{image} is not pinned"));
+            assert!(tag.starts_with(|c: char| c.is_ascii_digit() || c == 'v'), "{image} is not pinned");
+        }
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert_eq!(text.lines().filter(|line| line.trim() == "healthcheck:").count(), checks);
+        for file in of("file ") {
+            assert!(Path::new(file).exists(), "{file}");
+        }
     }
-    // That of Taffrail is the image's.
-    let text = std::fs::read_to_string(deploy().join("docker/compose.yaml")).unwrap();
-    assert_eq!(text.matches("\n    healthcheck:\n").count(), 3);
-    for file in of("file ") {
-        assert!(Path::new(file).exists(), "{file}");
+}
+
+/// The servers' configuration is one that they accept, and the replicas' configuration names all of them.
+#[test]
+#[cfg(feature = "nats")]
+#[ignore = "needs Debian's package golang-go: tests/run"]
+fn with_golang_go_whose_nats_server_accepts_the_configuration_of_the_replicas() {
+    use crate::harness::real::newest_peer;
+    let folder = deploy().join("docker/replicas");
+    let config = folder.join("nats.conf");
+    run(Command::new(newest_peer("nats-server")).arg("-t").arg("-c").arg(&config).args(["--name", "nats-1"]));
+    assert!(std::fs::read_to_string(config).unwrap().contains("sync_interval: always"));
+    let mut check = Command::new(env!("CARGO_BIN_EXE_taffrail"));
+    check.args(["check", "--config"]).arg(folder.join("gateway.toml")).env("TAFFRAIL_REPLICA", "gateway-1");
+    run(&mut check);
+    let read = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap();
+    let (compose, gateway) = (read("compose.yaml"), read("gateway.toml"));
+    for server in ["nats-1", "nats-2", "nats-3"] {
+        assert!(compose.contains(&format!("\n  {server}:\n")), "{server}");
+        assert!(
+            gateway.contains(&format!("nats://{server}:4222")) && gateway.contains(&format!("http://{server}:8222"))
+        );
     }
 }
 
@@ -266,16 +294,16 @@ fn the_stacks_configuration_is_sound() {
 
 #[test]
 #[ignore = "needs Debian's package prometheus: tests/run"]
-fn with_prometheus_whose_promtool_takes_the_stacks_configuration() {
-    let folder = tempfile::tempdir().unwrap();
-    // Where the rules are in the container.
-    let text = std::fs::read_to_string(deploy().join("docker/prometheus.yml")).unwrap();
-    let rules = deploy().join("prometheus/rules");
-    std::fs::write(
-        folder.path().join("prometheus.yml"),
-        text.replace("/etc/prometheus/rules", rules.to_str().unwrap()),
-    )
-    .unwrap();
-    let reported = run(Command::new("promtool").args(["check", "config"]).arg(folder.path().join("prometheus.yml")));
-    assert!(reported.contains("6 rule files found"), "{reported}");
+fn with_prometheus_whose_promtool_accepts_the_configurations_of_the_stacks() {
+    for name in ["prometheus.yml", "replicas/prometheus.yml"] {
+        let folder = tempfile::tempdir().unwrap();
+        // Where the rules are in the container.
+        let text = std::fs::read_to_string(deploy().join("docker").join(name)).unwrap();
+        let rules = deploy().join("prometheus/rules");
+        let text = text.replace("/etc/prometheus/rules", rules.to_str().unwrap());
+        let path = folder.path().join("prometheus.yml");
+        std::fs::write(&path, text).unwrap();
+        let reported = run(Command::new("promtool").args(["check", "config"]).arg(path));
+        assert!(reported.contains("6 rule files found"), "{reported}");
+    }
 }

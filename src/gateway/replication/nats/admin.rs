@@ -3,14 +3,20 @@
 use std::path::Path;
 use std::time::Duration;
 
-use async_nats::jetstream::{self, Context, kv, stream};
+use async_nats::connection::State;
+use async_nats::jetstream::context::{DeleteStreamError, DeleteStreamErrorKind};
+use async_nats::jetstream::{self, Context, ErrorCode, kv, stream};
 
-use super::connection::{self, Description, ID, bucket, subject};
+use super::announcements;
+use super::connection::{self, Connection, Description, ID, bucket, subject};
+use super::monitoring;
 use crate::gateway::groups::position::Position;
 use crate::gateway::groups::record;
 use crate::gateway::persistence::group_store::GroupStore;
 use crate::gateway::replication::decided::Decided;
+use crate::gateway::replication::durability::Durability;
 use crate::gateway::replication::message::{Content, HEADER_BYTES, MAX_MESSAGE, Message};
+use crate::gateway::replication::peers::{Announcement, Peer};
 use crate::gateway::replication::settings::Settings;
 
 /// How long the servers remember the ids of messages.
@@ -22,21 +28,64 @@ const ATTEMPTS: usize = 10;
 /// Creates the stream and the bucket of the lease, on this number of servers, with the groups in `from`. Returns the description
 /// of the stream, and the number of groups.
 ///
-/// Replicas wait for the bucket, so that none of them writes before the groups are in the stream.
+/// Replicas wait for the bucket, so that none of them writes before the groups are in the stream. With `replaces`, an existing
+/// stream is deleted, once the directory has been read.
 ///
 /// # Errors
-/// It exists, the directory cannot be read, or the servers refuse.
-pub async fn create(settings: &Settings, replicas: usize, from: Option<&Path>) -> Result<(Description, usize), String> {
+/// It exists, or a replica that uses it is running; the directory cannot be read, or the servers refuse.
+pub async fn create(
+    settings: &Settings,
+    replicas: usize,
+    from: Option<&Path>,
+    replaces: bool,
+) -> Result<(Description, usize), String> {
     // Before the stream exists: it is not to be left without its groups.
     let groups = match from {
         Some(directory) => read(directory).await?,
         None => Groups::default(),
     };
-    let (_client, context) = connection::connect(&settings.nats, &settings.name).await?;
-    let name = &settings.stream;
+    let connection = connection::connect(&settings.nats, &settings.name).await?;
+    let context = &connection.context;
+    if replaces {
+        delete(&connection, &settings.stream).await?;
+    }
+    let description = create_stream(&connection, &settings.stream, replicas).await?;
+    groups.publish(context, settings, &description).await?;
+    create_bucket(context, &settings.stream, replicas).await?;
+    Ok((description, groups.number))
+}
+
+/// Deletes the stream and the bucket, if they exist and no replica is running.
+async fn delete(connection: &Connection, name: &str) -> Result<(), String> {
+    let Connection { client, context, .. } = connection;
+    // Also waits for a connection: without one, no replica would be heard.
+    describe(connection, name).await.map(drop).or_else(|error| match client.connection_state() {
+        State::Connected => Ok(()),
+        _ => Err(error),
+    })?;
+    if let Some(peer) = announcements::listen(client, name).await?.first() {
+        let Announcement { name, url, .. } = &peer.announced;
+        return Err(format!("the replica {name} at {url} is running; stop all replicas first"));
+    }
+    // The replicas wait for the bucket: it goes first.
+    let is_absent = |error: &DeleteStreamError| match error.kind() {
+        DeleteStreamErrorKind::JetStream(error) => error.error_code() == ErrorCode::STREAM_NOT_FOUND,
+        _ => false,
+    };
+    for stream in [format!("KV_{}", bucket(name)), name.to_owned()] {
+        match context.delete_stream(&stream).await {
+            Err(error) if !is_absent(&error) => return Err(format!("the stream {stream}: {error}")),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+async fn create_stream(connection: &Connection, name: &str, replicas: usize) -> Result<Description, String> {
+    let context = &connection.context;
     let id = format!("{:032x}", fastrand::u128(..));
     let config = stream::Config {
-        name: name.clone(),
+        name: name.to_owned(),
         description: Some("Changes of the groups of Taffrail's gateways".to_owned()),
         subjects: vec![subject(name)],
         num_replicas: replicas,
@@ -52,7 +101,7 @@ pub async fn create(settings: &Settings, replicas: usize, from: Option<&Path>) -
     let mut result = Err(String::new());
     for _ in 0..ATTEMPTS {
         // A request without an answer may have succeeded: then the stream has this id.
-        if let Ok((_, description)) = connection::describe(&context, name).await {
+        if let Ok((_, description)) = connection::describe(context, name).await {
             let is_ours = description.identity.is_some_and(|identity| format!("{:032x}", identity.id) == id);
             result = if is_ours { Ok(description) } else { Err(format!("the stream {name} exists already")) };
             break;
@@ -63,10 +112,7 @@ pub async fn create(settings: &Settings, replicas: usize, from: Option<&Path>) -
         }
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
-    let description = result?;
-    groups.publish(&context, settings, &description).await?;
-    create_bucket(&context, name, replicas).await?;
-    Ok((description, groups.number))
+    result.map_err(|error| connection.explain(error))
 }
 
 async fn create_bucket(context: &Context, name: &str, replicas: usize) -> Result<(), String> {
@@ -89,17 +135,46 @@ async fn create_bucket(context: &Context, name: &str, replicas: usize) -> Result
     result
 }
 
-/// Describes the stream; also returns the holder of the lease, by name.
+/// What `taffrail gateway stream status` prints.
+#[derive(Debug)]
+pub struct Report {
+    /// The stream.
+    pub stream: Description,
+    /// The holder of the lease, by name.
+    pub writer: Option<String>,
+    /// The replicas that are running and reach the servers.
+    pub replicas: Vec<Peer>,
+    /// Which servers sync each message.
+    pub durability: Durability,
+}
+
+/// Describes the stream, its servers and its replicas.
 ///
 /// # Errors
 /// It does not exist, or the servers do not answer.
-pub async fn status(settings: &Settings) -> Result<(Description, Option<String>), String> {
-    let (_client, context) = connection::connect(&settings.nats, &settings.name).await?;
-    let (_, description) = connection::describe(&context, &settings.stream).await?;
+pub async fn status(settings: &Settings) -> Result<Report, String> {
+    let connection = connection::connect(&settings.nats, &settings.name).await?;
+    let Connection { client, context, .. } = &connection;
+    let stream = describe(&connection, &settings.stream).await?;
     let store = context.get_key_value(bucket(&settings.stream)).await.map_err(|error| error.to_string())?;
     let value = store.get("writer").await.map_err(|error| error.to_string())?;
     let holder = value.and_then(|value| serde_json::from_slice::<serde_json::Value>(&value).ok());
-    Ok((description, holder.and_then(|holder| holder["name"].as_str().map(str::to_owned))))
+    let writer = holder.and_then(|holder| holder["name"].as_str().map(str::to_owned));
+    let replicas = announcements::listen(client, &settings.stream).await?;
+    let durability = monitoring::check(&settings.nats, &stream.servers(client)).await;
+    Ok(Report { stream, writer, replicas, durability })
+}
+
+/// Describes the stream, when there is a connection.
+async fn describe(connection: &Connection, stream: &str) -> Result<Description, String> {
+    let mut found = connection::describe(&connection.context, stream).await;
+    for _ in 1..ATTEMPTS {
+        if found.is_err() && connection.client.connection_state() != State::Connected {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            found = connection::describe(&connection.context, stream).await;
+        }
+    }
+    found.map(|(_, description)| description).map_err(|error| connection.explain(error))
 }
 
 /// Puts the groups in `directory` into the stream, which must be empty; returns their number. The directory is only read: a
@@ -108,13 +183,14 @@ pub async fn status(settings: &Settings) -> Result<(Description, Option<String>)
 /// # Errors
 /// The directory cannot be read, the stream has messages, or the servers refuse.
 pub async fn restore(settings: &Settings, directory: &Path) -> Result<usize, String> {
-    let (_client, context) = connection::connect(&settings.nats, &settings.name).await?;
-    let (_, description) = connection::describe(&context, &settings.stream).await?;
+    let connection = connection::connect(&settings.nats, &settings.name).await?;
+    let context = &connection.context;
+    let description = describe(&connection, &settings.stream).await?;
     if description.last > 0 {
         return Err(format!("the stream {} has messages already", settings.stream));
     }
     let groups = read(directory).await?;
-    groups.publish(&context, settings, &description).await?;
+    groups.publish(context, settings, &description).await?;
     Ok(groups.number)
 }
 

@@ -1,12 +1,15 @@
 //! The connection to the servers, and the description of the stream.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use async_nats::connection::State;
 use async_nats::jetstream::context::ContextBuilder;
 use async_nats::jetstream::stream::Info;
 use async_nats::jetstream::{self, Context};
-use async_nats::{Client, ConnectOptions};
+use async_nats::{Client, ClientError, ConnectOptions, Event};
 
+use crate::client::Tls;
 use crate::gateway::groups::position::{Identity, Position};
 use crate::gateway::replication::message::MAX_MESSAGE;
 use crate::gateway::replication::settings::Nats;
@@ -34,22 +37,48 @@ pub(super) fn bucket(stream: &str) -> String {
     format!("{stream}_lease")
 }
 
+/// A connection, which is made in the background and as often as needed.
+#[derive(Clone)]
+pub(super) struct Connection {
+    pub(super) client: Client,
+    pub(super) context: Context,
+    /// Why the last attempt to connect failed.
+    failure: Arc<Mutex<Option<String>>>,
+}
+
+impl Connection {
+    /// Adds to an error why there is no connection, if there is none.
+    pub(super) fn explain(&self, error: String) -> String {
+        let failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        match failure.filter(|_| self.client.connection_state() != State::Connected) {
+            Some(failure) => format!("no connection to a NATS server: {failure}"),
+            None => error,
+        }
+    }
+}
+
 /// Connects, in the background and as often as needed.
 ///
 /// # Errors
 /// The settings are unusable.
-pub(super) async fn connect(nats: &Nats, name: &str) -> Result<(Client, Context), String> {
-    // The whole process uses ring for TLS; only the first call has an effect.
-    let _ = rustls::crypto::ring::default_provider().install_default();
+pub(super) async fn connect(nats: &Nats, name: &str) -> Result<Connection, String> {
+    let failure: Arc<Mutex<Option<String>>> = Arc::default();
+    let failed = failure.clone();
     let mut options = ConnectOptions::new()
         .name(format!("taffrail {name}"))
         .retry_on_initial_connect()
         .connection_timeout(Duration::from_secs(2))
         .ping_interval(Duration::from_secs(5))
-        .request_timeout(Some(TIMEOUT));
+        .request_timeout(Some(TIMEOUT))
+        .event_callback(move |event| {
+            if let Event::ClientError(ClientError::Other(reason)) = event {
+                *failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason);
+            }
+            std::future::ready(())
+        });
     if let Some(path) = &nats.credentials {
-        let text = read_pem(path).map_err(|error| format!("credentials: {error}"))?;
-        let invalid = |error: std::io::Error| format!("credentials: {}: {error}", path.display());
+        let text = read_pem(path).map_err(|error| format!("[nats] credentials: {error}"))?;
+        let invalid = |error: std::io::Error| format!("[nats] credentials: {}: {error}", path.display());
         options = options.credentials(&String::from_utf8_lossy(&text)).map_err(invalid)?;
     }
     if let Some(token) = &nats.token {
@@ -58,15 +87,15 @@ pub(super) async fn connect(nats: &Nats, name: &str) -> Result<(Client, Context)
     if let Some((user, password)) = &nats.user {
         options = options.user_and_password(user.clone(), password.reveal().to_owned());
     }
-    if let Some(ca) = &nats.ca {
-        options = options.add_root_certificates(ca.clone());
-    }
-    if let Some((certificate, key)) = &nats.identity {
-        options = options.add_client_certificate(certificate.clone(), key.clone());
+    if nats.needs_tls() {
+        let tls = Tls { ca: nats.ca.clone(), identity: nats.identity.clone(), trusts_any: false };
+        let names = ["[nats] tls_ca", "[nats] tls_cert"];
+        let config = tls.verifier(names).and_then(|verifier| tls.configuration(verifier, names))?;
+        options = options.tls_client_config(config).require_tls(true);
     }
     let client = options.connect(nats.servers.as_slice()).await.map_err(|error| error.to_string())?;
     let context: Context = ContextBuilder::new().timeout(TIMEOUT).ack_timeout(TIMEOUT).build(client.clone());
-    Ok((client, context))
+    Ok(Connection { client, context, failure })
 }
 
 /// What matters of a stream.
@@ -82,6 +111,8 @@ pub struct Description {
     pub replicas: usize,
     /// The server that leads it.
     pub leader: Option<String>,
+    /// The other servers that store it.
+    pub followers: Vec<String>,
     /// Bytes that it takes on each server.
     pub bytes: u64,
 }
@@ -96,8 +127,21 @@ impl Description {
             last: info.state.last_sequence,
             replicas: info.config.num_replicas,
             leader: info.cluster.as_ref().and_then(|cluster| cluster.leader.clone()),
+            followers: info
+                .cluster
+                .iter()
+                .flat_map(|cluster| &cluster.replicas)
+                .map(|peer| peer.name.clone())
+                .collect(),
             bytes: info.state.bytes,
         }
+    }
+
+    /// The servers that store it. A server without a cluster names no leader.
+    pub(super) fn servers(&self, client: &Client) -> Vec<String> {
+        let leader =
+            self.leader.clone().or_else(|| self.followers.is_empty().then(|| client.server_info().server_name));
+        leader.into_iter().chain(self.followers.iter().cloned()).collect()
     }
 
     /// Whether messages were removed that a replica at this position has not applied.
@@ -146,9 +190,6 @@ pub(super) fn warn(client: &Client, stream: &str, description: &Description) {
         let count = description.replicas;
         tracing::warn!("the stream {stream} is stored on {count} servers; three survive the loss of one");
     }
-    tracing::info!(
-        "the stream {stream} is durable if every NATS server has `sync_interval: always`, which clients cannot see"
-    );
 }
 
 /// Whether the servers accept messages of the size that is needed.

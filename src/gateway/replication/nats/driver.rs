@@ -15,9 +15,11 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
-use super::connection::{self, Description, subject};
+use super::announcements;
+use super::connection::{self, Connection, Description, subject};
 use super::lease::{Holder, Lease, View};
 use super::loading::{self, LoadError};
+use super::monitoring;
 use super::reader::Reader;
 use crate::gateway::groups::position::Position;
 use crate::gateway::persistence::replica::ReplicaStore;
@@ -74,19 +76,23 @@ impl Driver {
     }
 }
 
-async fn run(settings: &Settings, store: ReplicaStore, mut copy: Copy, status: &Shared) {
+async fn run(settings: &Settings, store: ReplicaStore, mut copy: Copy, status: &Arc<Shared>) {
+    let connection = match connection::connect(&settings.nats, &settings.name).await {
+        Ok(connection) => connection,
+        Err(reason) => return stop(reason, &store, status).await,
+    };
+    // These end with the runtime.
+    let Connection { client, context, .. } = connection.clone();
+    tokio::spawn(announcements::run(client.clone(), settings.clone(), status.clone()));
+    tokio::spawn(monitoring::run(client, context, settings.clone(), status.clone()));
     loop {
         let outcome = tokio::select! {
-            outcome = open(settings, &store, copy, status) => outcome,
+            outcome = open(&connection, settings, &store, copy, status) => outcome,
             () = is_closed(&store) => return,
         };
         match outcome {
             Ok(opened) => opened.run(settings, store.clone(), status).await,
-            Err(reason) => {
-                tracing::error!("this replica has stopped: {reason}");
-                status.set(Status { role: status::Role::Stopped, reason: Some(reason), ..Status::default() });
-                is_closed(&store).await;
-            }
+            Err(reason) => stop(reason, &store, status).await,
         }
         if store.is_closed() {
             return;
@@ -94,6 +100,13 @@ async fn run(settings: &Settings, store: ReplicaStore, mut copy: Copy, status: &
         // It lacks messages that were removed from the stream.
         copy = store.decided().map_or(Copy::Empty, Copy::At);
     }
+}
+
+/// Reports that the replica has stopped, until it is closed.
+async fn stop(reason: String, store: &ReplicaStore, status: &Shared) {
+    tracing::error!("this replica has stopped: {reason}");
+    status.set(Status { role: status::Role::Stopped, reason: Some(reason), ..Status::default() });
+    is_closed(store).await;
 }
 
 async fn is_closed(store: &ReplicaStore) {
@@ -112,11 +125,17 @@ struct Opened {
     last: u64,
 }
 
-/// Connects and finds the stream, for as long as it takes.
+/// Finds the stream, for as long as it takes.
 ///
 /// # Errors
 /// The replica must stop.
-async fn open(settings: &Settings, store: &ReplicaStore, copy: Copy, status: &Shared) -> Result<Opened, String> {
+async fn open(
+    connection: &Connection,
+    settings: &Settings,
+    store: &ReplicaStore,
+    copy: Copy,
+    status: &Shared,
+) -> Result<Opened, String> {
     let name = &settings.stream;
     let known = match copy {
         Copy::Empty => None,
@@ -131,7 +150,7 @@ async fn open(settings: &Settings, store: &ReplicaStore, copy: Copy, status: &Sh
             return Err("its directory is damaged; move it away, and start again to follow the stream anew".to_owned());
         }
     };
-    let (client, context) = connection::connect(&settings.nats, &settings.name).await?;
+    let Connection { client, context, .. } = connection.clone();
     let (mut trouble, mut refused) = (Episode::default(), None::<Instant>);
     loop {
         let found = connection::describe(&context, name).await;
@@ -139,7 +158,7 @@ async fn open(settings: &Settings, store: &ReplicaStore, copy: Copy, status: &Sh
         let (stream, description, lease) = match (found, lease) {
             (Ok((stream, description)), Ok(lease)) => (stream, description, lease),
             (Err(reason), _) => {
-                retry(reason, status, &mut trouble).await;
+                retry(connection.explain(reason), status, &mut trouble).await;
                 continue;
             }
             (_, Err(error)) => {
@@ -410,7 +429,6 @@ impl Running<'_> {
             applied: position.sequence,
             last: self.last,
             persisted: self.store.persisted(),
-            synced: None,
         });
     }
 

@@ -1,8 +1,10 @@
 //! The stream on NATS JetStream, and the driver of a replica.
 
 pub mod admin;
+mod announcements;
 pub mod connection;
 pub mod driver;
 mod lease;
 mod loading;
+mod monitoring;
 mod reader;
