@@ -25,6 +25,7 @@ pub mod live;
 pub mod log;
 pub mod manager;
 pub mod migrate;
+pub mod nats;
 mod pem;
 mod percent;
 pub mod reference;

@@ -6,7 +6,7 @@ use crate::collectors::list::COLLECTORS;
 use crate::collectors::settings as collectors;
 use crate::config::section::closest;
 use crate::config::{KeyInfo, TableInfo};
-use crate::gateway::replication::settings::{self as replication, NATS_KEYS};
+use crate::nats::settings::{IS_BUILT, NATS_KEYS};
 use crate::settings;
 use crate::sinks::kind::KindInfo;
 use crate::sinks::kinds::KINDS;
@@ -126,8 +126,14 @@ pub fn sections() -> Vec<SectionInfo> {
         section("[host]", "Where the host's file systems are mounted.", settings::HOST_KEYS),
         section("[log]", "The log on standard error.", crate::log::settings::KEYS),
     ];
-    let nats = || section("[nats]", "The NATS servers of the stream that replicas of the gateway share.", NATS_KEYS);
-    sections.extend(replication::IS_BUILT.then(nats));
+    let nats = || {
+        section(
+            "[nats]",
+            "The NATS servers of the stream that replicas of the gateway share, and of leases.",
+            NATS_KEYS,
+        )
+    };
+    sections.extend(IS_BUILT.then(nats));
     sections.extend(shared_by_sinks());
     for kind in KINDS.iter().map(|kind| kind.info) {
         sections.push(section(format!("[[sinks.{}]]", kind.name), kind.about, kind.keys));

@@ -9,9 +9,9 @@ use crate::config::Environment;
 use crate::config::Value;
 use crate::config::{Document, Key, KeyInfo, Problems, Secrets, Section, Setting, Written};
 use crate::gateway;
-use crate::gateway::replication::settings::Nats;
 use crate::host::{Host, Roots};
 use crate::http::{self, ListenAddress};
+use crate::nats::settings::Nats;
 use crate::sinks::schedule::Schedule;
 use crate::{log, sinks, spool};
 
@@ -145,7 +145,7 @@ impl Settings {
             let schedule = Schedule::new(&mut root.table("agent"), tags, spool, &host);
             let sinks = sinks::settings::Settings::all(&mut root.table("sinks"), &schedule);
             let nats = Nats::new(root);
-            let mut gateway = gateway::settings::Settings::new(&mut root.table("gateway"), nats);
+            let mut gateway = gateway::settings::Settings::new(&mut root.table("gateway"), nats.clone());
             if let Some(state) = &overrides.gateway_state {
                 gateway.state = Some(state.clone());
             }
@@ -156,7 +156,7 @@ impl Settings {
             let mut settings = Settings {
                 gateway,
                 http: http::Settings::new(&mut root.table("http"), listen),
-                collectors: collectors::configure(&host, &overrides.collectors, &mut root.table("collectors")),
+                collectors: collectors(&host, overrides, &mut root.table("collectors"), &nats),
                 log: log::Settings::new(&mut root.table("log"), overrides.log_levels.as_ref()),
                 files: document.sources.iter().map(|source| source.name.clone()).collect(),
                 secrets: document.secrets().clone(),
@@ -172,6 +172,17 @@ impl Settings {
             settings
         })
     }
+}
+
+/// The collectors that are on, with the servers of their leases.
+fn collectors(host: &Host, overrides: &Overrides, section: &mut Section<'_>, nats: &Nats) -> Vec<Configured> {
+    let mut configured = collectors::configure(host, &overrides.collectors, section);
+    for Configured { about, collector, .. } in &mut configured {
+        if let Err(reason) = collector.use_servers(nats) {
+            section.wrong(about.name, reason);
+        }
+    }
+    configured
 }
 
 impl Settings {

@@ -97,7 +97,7 @@ impl Agent {
         self.exporter.apply(&settings.http);
         self.live.apply(live::Configuration { files: settings.files, secrets: settings.secrets });
         self.link_gateway();
-        if settings.written.differs_in(&self.written, &["host", "collectors"]) {
+        if settings.written.differs_in(&self.written, &["host", "collectors", "nats"]) {
             self.replace_readers(settings.host, settings.collectors).await;
         } else {
             // They were created for checking only, and dropping them may block.

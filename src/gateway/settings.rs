@@ -12,9 +12,10 @@ use crate::config::{Key, KeyInfo, Section};
 use crate::encode::infos::concat;
 use crate::encode::parse;
 use crate::gateway::replication;
-use crate::gateway::replication::settings::{GATEWAY_KEYS, Nats};
+use crate::gateway::replication::settings::GATEWAY_KEYS;
 use crate::http::ListenAddress;
 use crate::http::address::is_host_name;
+use crate::nats::settings::Nats;
 
 /// `[gateway]`.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,6 +3,8 @@
 
 mod credentials;
 mod jwt;
+#[cfg(feature = "cloudwatch")]
+mod leases;
 mod servers;
 
 use std::path::{Path, PathBuf};
@@ -276,7 +278,7 @@ fn a_replica_warns_of_servers_that_do_not_sync() {
 
     let dead = format!("monitoring = [\"http://127.0.0.1:{}\"]", free_port());
     for (monitoring, expected) in
-        [("", "unknown, [nats] monitoring needs a reachable address of each: n0"), (&dead, "Connection refused")]
+        [("", "unknown, [nats] monitoring needs a reachable address of each: n0"), (&dead[..], "Connection refused")]
     {
         let config = replica_config(&gateway, &nats(&servers, monitoring), &address, folder.path());
         let replica = Taffrail::start_command("gateway", &config, &[]);

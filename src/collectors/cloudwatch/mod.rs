@@ -33,6 +33,7 @@ mod target;
 mod terms;
 mod unique_names;
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -46,6 +47,8 @@ use crate::collectors::framework::{About, Collector, ReadContext, Reading, Since
 use crate::config::{Section, TableInfo};
 use crate::encode::{FamilyWriter, PointWriter};
 use crate::host::{Host, ReadError};
+use crate::nats::settings::Nats;
+use crate::nats::turn::Turn;
 use budget::Ledger;
 use log::{Datum, Log, MAX_DATUMS};
 use settings::Job;
@@ -55,6 +58,8 @@ use target::Setup;
 /// The collector.
 pub struct Cloudwatch {
     jobs: Vec<Arc<Job>>,
+    /// The servers of leases.
+    nats: Nats,
     running: Option<Running>,
 }
 
@@ -73,7 +78,10 @@ struct Running {
 /// The available data.
 #[derive(Default)]
 pub struct CloudwatchReading {
+    /// The targets that this process runs.
     targets: Arc<[Arc<Published>]>,
+    /// The jobs that have a lease, and whether it is held.
+    leases: Vec<(Arc<Job>, bool)>,
     /// The log, and the position to read up to, for sinks that are sent each data point once.
     read: Option<(Arc<Mutex<Log>>, Arc<Cursor>)>,
 }
@@ -133,13 +141,30 @@ impl Collector for Cloudwatch {
     type Reading = CloudwatchReading;
 
     fn new(_: &Host, section: &mut Section<'_>) -> Self {
-        Cloudwatch { jobs: Job::all(section).into_iter().map(Arc::new).collect(), running: None }
+        let jobs = Job::all(section).into_iter().map(Arc::new).collect();
+        Cloudwatch { jobs, nats: Nats::default(), running: None }
+    }
+
+    fn use_servers(&mut self, nats: &Nats) -> Result<(), String> {
+        if let Some(job) = self.jobs.iter().find(|job| job.lease.is_some() && nats.servers.is_empty()) {
+            return Err(format!("lease of the job {:?}: expected [nats] servers with it, found none", job.name));
+        }
+        self.nats = nats.clone();
+        Ok(())
     }
 
     fn read(&mut self, cx: &mut ReadContext<'_>, reading: &mut CloudwatchReading) -> Result<(), ReadError> {
-        let running = self.running.get_or_insert_with(|| Running::start(&self.jobs));
+        let running = self.running.get_or_insert_with(|| Running::start(&self.jobs, &self.nats));
         running.first.take_if(|(since, _)| since.elapsed() > FIRST_READINGS);
         reading.targets = running.targets.clone();
+        reading.leases.clear();
+        if self.jobs.iter().any(|job| job.lease.is_some()) {
+            reading.targets = running.targets.iter().filter(|target| target.runs()).cloned().collect();
+            let is_held =
+                |job: &Arc<Job>| running.targets.iter().any(|target| target.runs() && target.job.name == job.name);
+            let leased = self.jobs.iter().filter(|job| job.lease.is_some());
+            reading.leases.extend(leased.map(|job| (job.clone(), is_held(job))));
+        }
         let log = &running.log;
         let cursor = || log.lock().unwrap_or_else(PoisonError::into_inner).read();
         let is_sent_once =
@@ -149,7 +174,7 @@ impl Collector for Cloudwatch {
     }
 
     fn begin(&mut self, timeout: Duration) {
-        let running = self.running.get_or_insert_with(|| Running::start(&self.jobs));
+        let running = self.running.get_or_insert_with(|| Running::start(&self.jobs, &self.nats));
         let start = Instant::now();
         while start.elapsed() < timeout && !running.targets.iter().all(|target| target.has_tried()) {
             thread::sleep(Duration::from_millis(20));
@@ -162,7 +187,7 @@ impl Collector for Cloudwatch {
 }
 
 impl Running {
-    fn start(jobs: &[Arc<Job>]) -> Running {
+    fn start(jobs: &[Arc<Job>], nats: &Nats) -> Running {
         let mut log = Log::new(MAX_DATUMS);
         let first = Some((Instant::now(), log.cursor()));
         let log = Arc::new(Mutex::new(log));
@@ -178,16 +203,41 @@ impl Running {
                 setups.push(move |http| Setup { job, account, region, http, ledger, log, published });
             }
         }
+        let nats = nats.clone();
         let background = Background::start("cloudwatch", || async move {
             // The connections of the client belong to this runtime.
             let http = match http_client() {
                 Ok(http) => http,
                 Err(error) => return tracing::error!("cloudwatch: {error}"),
             };
-            let mut running: JoinSet<()> = setups.into_iter().map(|setup| setup(http.clone()).run()).collect();
+            let mut turns: BTreeMap<String, Turn> = BTreeMap::new();
+            let mut running = JoinSet::new();
+            for setup in setups {
+                let setup: Setup = setup(http.clone());
+                let turn = match &setup.job.lease {
+                    Some(lease) => turns.entry(lease.clone()).or_insert_with(|| Turn::start(&nats, lease)).clone(),
+                    None => Turn::always(),
+                };
+                running.spawn(run_in_turn(setup, turn));
+            }
             while running.join_next().await.is_some() {}
         });
         Running { log, first, targets: targets.into(), _background: background }
+    }
+}
+
+/// Runs the target whenever it is this process's turn.
+async fn run_in_turn(setup: Setup, mut turn: Turn) {
+    loop {
+        turn.begins().await;
+        setup.published.set_runs(true);
+        tokio::select! {
+            biased;
+            // First: after a pause of the process, nothing more is requested.
+            () = turn.ends() => {}
+            () = setup.clone().run() => {}
+        }
+        setup.published.set_runs(false);
     }
 }
 
@@ -195,19 +245,19 @@ impl Reading for CloudwatchReading {
     const HAS_HISTORY: bool = true;
 
     fn families(&self, out: &mut FamilyWriter<'_>) {
-        self_metrics::write(&self.targets, out);
+        self_metrics::write(&self.targets, &self.leases, out);
         alarms::write_families(&self.targets, out);
         families::write(&self.targets, None, out);
     }
 
     fn families_since(&self, previous: Option<&Self>, out: &mut FamilyWriter<'_>) {
-        self_metrics::write(&self.targets, out);
+        self_metrics::write(&self.targets, &self.leases, out);
         alarms::write_families(&self.targets, out);
         families::write(&self.targets, Some(&self.arrived_since(previous)), out);
     }
 
     fn points(&self, since: Option<Since<'_, Self>>, out: &mut PointWriter<'_>) {
-        write_generic_points(|families| self_metrics::write(&self.targets, families), out);
+        write_generic_points(|families| self_metrics::write(&self.targets, &self.leases, families), out);
         alarms::write_points(&self.targets, out);
         log::write_points(&self.arrived_since(since.map(|since| since.previous)), out);
     }

@@ -17,6 +17,7 @@ use crate::aws::{Account, Role, account};
 use crate::config::{Globs, Key, KeyInfo, Section};
 use crate::encode::infos::concat;
 use crate::manager::state_directory;
+use crate::nats::settings::{IS_BUILT, NOT_BUILT, is_name};
 
 /// One job: its metrics, accounts, schedule and names.
 #[derive(Clone, Debug, PartialEq)]
@@ -51,6 +52,8 @@ pub(super) struct Job {
     pub(super) catch_up: Duration,
     /// The folder that persists how far data have been fetched; `None`: a stop is not caught up on.
     pub(super) state: Option<PathBuf>,
+    /// The lease that it needs.
+    pub(super) lease: Option<String>,
 }
 
 /// The metrics of a job.
@@ -182,8 +185,16 @@ const STATE: Key<PathBuf> = Key::optional(
     "Directory that records up to what time data was requested, to catch up after a stop; `cloudwatch` in the service's state directory if absent.",
 );
 
+const LEASE: Key<String> = Key::optional(
+    "lease",
+    "Name of a lease at the servers of [nats]: of all Taffrails with this lease, only the one that holds it runs the job. The others expose and push nothing of it, and one of them takes over.",
+);
+/// The settings of leases; none in builds without NATS.
+const LEASE_KEYS: &[KeyInfo] = if IS_BUILT { &[LEASE.info()] } else { &[] };
+
 /// The settings of `[[collectors.cloudwatch]]`.
-pub(super) const KEYS: [KeyInfo; OWN_KEYS.len() + account::KEYS.len()] = concat(&[OWN_KEYS, &account::KEYS]);
+pub(super) const KEYS: [KeyInfo; OWN_KEYS.len() + LEASE_KEYS.len() + account::KEYS.len()] =
+    concat(&[OWN_KEYS, LEASE_KEYS, &account::KEYS]);
 const OWN_KEYS: &[KeyInfo] = &[
     NAME.info(),
     NAMESPACE.info(),
@@ -285,12 +296,27 @@ impl Job {
             measurement: names::measurement(&namespace).into(),
             catch_up: section.get(&CATCH_UP),
             state: section.optional(&STATE).or_else(|| Some(state_directory()?.join("cloudwatch"))),
+            lease: lease(section),
             namespace,
             terms,
             overrides,
             labels,
         }
     }
+}
+
+fn lease(section: &mut Section<'_>) -> Option<String> {
+    if !IS_BUILT {
+        if section.has(&LEASE) {
+            section.refuse("lease", NOT_BUILT);
+        }
+        return None;
+    }
+    let lease = section.optional(&LEASE)?;
+    if !is_name(&lease) {
+        section.wrong("lease", format!("expected a name of letters, digits, - and _, found {lease:?}"));
+    }
+    Some(lease)
 }
 
 impl Job {

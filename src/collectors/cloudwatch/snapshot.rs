@@ -113,6 +113,8 @@ pub(super) struct Published {
     succeeded_at: AtomicI64,
     is_up: AtomicBool,
     has_tried: AtomicBool,
+    /// Whether this process runs the job. It does if the job has no lease, or it holds the lease.
+    runs: AtomicBool,
 }
 
 impl Published {
@@ -131,6 +133,7 @@ impl Published {
             succeeded_at: AtomicI64::new(0),
             is_up: AtomicBool::new(false),
             has_tried: AtomicBool::new(false),
+            runs: AtomicBool::new(false),
         }
     }
 
@@ -202,6 +205,21 @@ impl Published {
     /// Whether a refresh has been attempted.
     pub(super) fn has_tried(&self) -> bool {
         self.has_tried.load(Relaxed)
+    }
+
+    /// Whether this process runs the job.
+    pub(super) fn runs(&self) -> bool {
+        self.runs.load(Relaxed)
+    }
+
+    /// Records that this process begins to run the job, or no longer does. Nothing that was published before is exposed again.
+    pub(super) fn set_runs(&self, runs: bool) {
+        self.snapshot.store(Arc::default());
+        self.alarms.store(Arc::default());
+        self.discovered_at.store(0, Relaxed);
+        self.succeeded_at.store(0, Relaxed);
+        self.is_up.store(false, Relaxed);
+        self.runs.store(runs, Relaxed);
     }
 
     /// Records that some data arrived.

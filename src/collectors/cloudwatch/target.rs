@@ -41,6 +41,7 @@ const FIRST_RETRY: Duration = Duration::from_secs(10);
 const BUDGET_RETRY: Duration = Duration::from_secs(60);
 
 /// What a target needs to run.
+#[derive(Clone)]
 pub(super) struct Setup {
     /// The job.
     pub(super) job: Arc<Job>,
@@ -159,6 +160,13 @@ struct Came {
     new: Vec<Datum>,
     problem: Option<Problem>,
     is_any_good: bool,
+}
+
+impl Drop for Runner {
+    /// Ends the discovery too, which costs money.
+    fn drop(&mut self) {
+        self.discovering.iter().for_each(JoinHandle::abort);
+    }
 }
 
 impl Runner {

@@ -10,6 +10,7 @@ use crate::encode::family::ForeignFamilies;
 use crate::encode::generic_points::PointsFromFamilies;
 use crate::encode::{FamilyWriter, PointWriter};
 use crate::host::{Host, ReadError};
+use crate::nats::settings::Nats;
 
 /// Reads one subject.
 pub trait Collector: Send + Sized + 'static {
@@ -28,6 +29,15 @@ pub trait Collector: Send + Sized + 'static {
     /// What could not be read. The content of `reading` is used even so. Report the failure of one part to
     /// [`ReadContext::problem`] instead, and read the remaining parts.
     fn read(&mut self, cx: &mut ReadContext<'_>, reading: &mut Self::Reading) -> Result<(), ReadError>;
+
+    /// Gives it the servers of its leases, before all else.
+    ///
+    /// # Errors
+    /// It has a lease, and there are no servers: which of its settings is wrong, and why.
+    fn use_servers(&mut self, nats: &Nats) -> Result<(), String> {
+        let _ = nats;
+        Ok(())
+    }
 
     /// Starts background work, if there is any. Waits until it has a result, or until `limit` has passed.
     fn begin(&mut self, limit: Duration) {

@@ -12,6 +12,7 @@ use crate::encode::Timestamp;
 use crate::encode::family::ForeignFamilies;
 use crate::encode::{FamilyWriter, PointWriter};
 use crate::host::{Host, ReadError};
+use crate::nats::settings::Nats;
 
 /// A completed reading.
 pub struct Collected {
@@ -108,6 +109,12 @@ pub trait AnyCollector: Send {
     /// Takes a reading, in the round that started at `round`.
     fn collect(&mut self, wanted: Vocabularies, round: Instant, host: &Host, buffer: &mut Vec<u8>) -> Collected;
 
+    /// See [`Collector::use_servers`].
+    ///
+    /// # Errors
+    /// It has a lease, and there are no servers.
+    fn use_servers(&mut self, nats: &Nats) -> Result<(), String>;
+
     /// See [`Collector::begin`].
     fn begin(&mut self, limit: Duration);
 
@@ -163,6 +170,10 @@ impl<C: Collector> AnyCollector for Instance<C> {
         let mut failure = self.failed.update(problems);
         failure.take_if(|failure| C::ABOUT.may_be_absent && failure.absent);
         Collected { at, monotonic, took: start.elapsed(), failure, reading: self.reading.clone() }
+    }
+
+    fn use_servers(&mut self, nats: &Nats) -> Result<(), String> {
+        self.collector.use_servers(nats)
     }
 
     fn begin(&mut self, limit: Duration) {

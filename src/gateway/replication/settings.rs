@@ -1,11 +1,10 @@
-//! The settings of replicas: `stream`, `scrape`, `replica_url`, `replica_name` and `replica_ca` of `[gateway]`, and `[nats]`.
+//! The settings of replicas: `stream`, `scrape`, `replica_url`, `replica_name` and `replica_ca` of `[gateway]`.
 
 use std::path::PathBuf;
 
-use reqwest::Url;
-
 use crate::client;
-use crate::config::{Key, KeyInfo, Secret, Section, Setting, Value};
+use crate::config::{Key, KeyInfo, Section, Setting, Value};
+use crate::nats::settings::{IS_BUILT, NOT_BUILT, Nats, is_name};
 
 /// The settings of a replica.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -46,25 +45,6 @@ impl Setting for Scrape {
     }
 }
 
-/// `[nats]`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Nats {
-    /// URLs of servers.
-    pub servers: Vec<String>,
-    /// URLs of the monitoring of the servers.
-    pub monitoring: Vec<Url>,
-    /// The file with a JWT and its key.
-    pub credentials: Option<PathBuf>,
-    /// The token.
-    pub token: Option<Secret>,
-    /// User and password.
-    pub user: Option<(String, Secret)>,
-    /// The CA of the servers, if it is not one of the system's.
-    pub ca: Option<PathBuf>,
-    /// The client certificate and its key.
-    pub identity: Option<(PathBuf, PathBuf)>,
-}
-
 const STREAM: Key<String> = Key::optional(
     "stream",
     "Name of the JetStream stream that the replicas of this gateway share; `taffrail gateway stream create` creates it. Needs state, replica_url and [nats].",
@@ -95,107 +75,6 @@ pub const GATEWAY_KEYS: &[KeyInfo] = if IS_BUILT {
     &[]
 };
 
-/// Whether this build has NATS.
-pub const IS_BUILT: bool = cfg!(feature = "nats");
-
-const NOT_BUILT: &str = "this Taffrail was built without NATS; cargo build --features nats has it";
-
-const SERVERS: Key<Vec<String>> = Key::new(
-    "servers",
-    "[]",
-    "URLs of NATS servers, such as \"nats://nats-1.example:4222\" or \"tls://nats-1.example:4222\".",
-);
-const MONITORING: Key<Vec<String>> = Key::new(
-    "monitoring",
-    "[]",
-    "URLs of the monitoring of all NATS servers, such as \"http://nats-1.example:8222\", to check that each has `sync_interval: always`.",
-);
-const CREDENTIALS: Key<PathBuf> =
-    Key::optional("credentials", "File with a JWT and its private key, as `nsc generate creds` writes it.");
-const TOKEN: Key<Secret> = Key::optional("token", "Token.");
-const USER: Key<String> = Key::optional("user", "User.");
-const PASSWORD: Key<Secret> = Key::optional("password", "Password of the user.");
-const TLS_CA: Key<PathBuf> = Key::optional("tls_ca", "PEM file of CA certificates to trust, instead of the system's.");
-const TLS_CERT: Key<PathBuf> = Key::optional("tls_cert", "PEM file with the client certificate.");
-const TLS_KEY: Key<PathBuf> = Key::optional("tls_key", "PEM file with the client certificate's key.");
-
-/// The settings of `[nats]`.
-pub const NATS_KEYS: &[KeyInfo] = &[
-    SERVERS.info(),
-    MONITORING.info(),
-    CREDENTIALS.info(),
-    TOKEN.info(),
-    USER.info(),
-    PASSWORD.info(),
-    TLS_CA.info(),
-    TLS_CERT.info(),
-    TLS_KEY.info(),
-];
-
-impl Nats {
-    /// The settings in `[nats]` of `root`.
-    pub fn new(root: &mut Section<'_>) -> Nats {
-        if !IS_BUILT {
-            if root.keys().any(|key| key == "nats") {
-                root.refuse("nats", NOT_BUILT);
-            }
-            return Nats::default();
-        }
-        let section = &mut root.table("nats");
-        let servers: Vec<String> = section.get(&SERVERS);
-        for (index, server) in servers.iter().enumerate() {
-            match url(server, ["nats", "tls"]) {
-                Err(expected) => section.wrong_element("servers", index, expected),
-                Ok(url) if !url.username().is_empty() || url.password().is_some() => {
-                    let expected =
-                        "expected a URL without credentials; [nats] user and password, or token, are for these";
-                    section.wrong_element("servers", index, expected);
-                }
-                Ok(_) => {}
-            }
-        }
-        let mut monitoring = Vec::new();
-        for (index, text) in section.get(&MONITORING).iter().enumerate() {
-            match url(text, ["http", "https"]) {
-                Err(expected) => section.wrong_element("monitoring", index, expected),
-                Ok(url) => monitoring.push(url),
-            }
-        }
-        let user = both(section, (&USER, "user"), (&PASSWORD, "password"));
-        let identity = both(section, (&TLS_CERT, "tls_cert"), (&TLS_KEY, "tls_key"));
-        let (credentials, token) = (section.optional(&CREDENTIALS), section.optional(&TOKEN));
-        Nats { servers, monitoring, credentials, token, user, ca: section.optional(&TLS_CA), identity }
-    }
-}
-
-impl Nats {
-    /// Whether connections must use TLS.
-    pub fn needs_tls(&self) -> bool {
-        self.ca.is_some() || self.identity.is_some() || self.servers.iter().any(|server| server.starts_with("tls:"))
-    }
-}
-
-/// A URL with one of two schemes.
-fn url(text: &str, schemes: [&str; 2]) -> Result<Url, String> {
-    let url = Url::parse(text).ok().filter(|url| schemes.contains(&url.scheme()) && url.has_host());
-    url.ok_or_else(|| format!("expected a {} or {} URL, found {text:?}", schemes[0], schemes[1]))
-}
-
-/// Two settings that need each other.
-fn both<A: Setting, B: Setting>(
-    section: &mut Section<'_>,
-    (first, first_name): (&Key<A>, &str),
-    (second, second_name): (&Key<B>, &str),
-) -> Option<(A, B)> {
-    match (section.optional(first), section.optional(second)) {
-        (Some(first), Some(second)) => return Some((first, second)),
-        (None, None) => {}
-        (Some(_), None) => section.wrong(first_name, format!("expected {second_name} with it, found none")),
-        (None, Some(_)) => section.wrong(second_name, format!("expected {first_name} with it, found none")),
-    }
-    None
-}
-
 impl Settings {
     /// The settings in `[gateway]`, which is `section`; none without a stream.
     pub fn new(section: &mut Section<'_>, nats: Nats) -> Option<Settings> {
@@ -209,10 +88,6 @@ impl Settings {
         let (url, name) = (section.optional(&REPLICA_URL), section.optional(&REPLICA_NAME));
         let ca = section.optional(&REPLICA_CA);
         let stream = section.optional(&STREAM)?;
-        // It is a part of subjects and of the name of a bucket.
-        let is_name = |name: &str| {
-            !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
-        };
         if !is_name(&stream) {
             section.wrong("stream", format!("expected a name of letters, digits, - and _, found {stream:?}"));
         }

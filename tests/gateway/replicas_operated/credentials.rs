@@ -53,7 +53,11 @@ fn replicas_authenticate_with_a_token() {
 
 #[test]
 fn replicas_authenticate_with_a_user_and_a_password() {
-    let servers = NatsServers::start(1, "authorization { users: [ { user: taffrail, password: \"t0p-secret\" } ] }");
+    // The documented permissions suffice.
+    let permissions = "publish: [\"groups.records\", \"groups.replicas\", \"$KV.groups_lease.>\", \"$JS.API.>\", \"$JS.ACK.>\"], \
+                       subscribe: [\"groups.replicas\", \"_INBOX.>\"]";
+    let user = format!("user: taffrail, password: \"t0p-secret\", permissions: {{ {permissions} }}");
+    let servers = NatsServers::start(1, &format!("authorization {{ users: [ {{ {user} }} ] }}"));
     let wrong = [("", DENIED), ("user = \"taffrail\"\npassword = \"wr0ng-secret\"", DENIED)];
     let right = "user = \"taffrail\"\npassword = \"t0p-secret\"";
     authenticates(&servers, "nats", right, &wrong, &["t0p-secret", "wr0ng-secret"]);
@@ -75,8 +79,8 @@ fn replicas_authenticate_with_a_credentials_file() {
     let wrong = [
         ("", DENIED),
         (&other[..], DENIED),
-        (&none, "[nats] credentials: "),
-        (&absent, "absent.creds: No such file or directory"),
+        (&none[..], "[nats] credentials: "),
+        (&absent[..], "absent.creds: No such file or directory"),
     ];
     authenticates(&servers, "nats", &right, &wrong, &[&seed, &other_seed]);
 }
@@ -100,8 +104,8 @@ fn replicas_authenticate_with_a_certificate() {
     let secret = std::fs::read_to_string(&key).unwrap().lines().nth(1).unwrap().to_owned();
     let wrong = [
         (&other[..], "no connection to a NATS server: "),
-        (&none, "no connection to a NATS server: "),
-        (&absent, "absent.pem: No such file or directory"),
+        (&none[..], "no connection to a NATS server: "),
+        (&absent[..], "absent.pem: No such file or directory"),
     ];
     authenticates(&servers, "tls", &right, &wrong, &[&secret]);
     // Servers that demand TLS say so to clients of other URLs.

@@ -148,7 +148,8 @@ const MATRIX: &[(&str, &[&str])] = &[
         &["Ingress", "NetworkPolicy"],
     ),
     (
-        "gateway:\n  replicas: 3\n  nats: {servers: [\"nats://nats-0.nats:4222\", \"tls://nats-1.nats\"], stream: groups}\n  \
+        "gateway:\n  replicas: 3\n  nats: {servers: [\"nats://nats-0.nats:4222\", \"tls://nats-1.nats\"], stream: groups,\n    \
+         monitoring: [\"http://nats-0.nats:8222\", \"https://nats-1.nats\"]}\n  \
          networkPolicy: {enabled: true}\n  serviceMonitor: {enabled: true}",
         &["NetworkPolicy", "ServiceMonitor"],
     ),
@@ -260,6 +261,7 @@ fn with_golang_go_whose_helm_refuses_values_that_the_schema_does_not_know() {
             "existingClaim",
         ),
         ("gateway: {nats: {servers: [\"http://a\"]}}", "gateway.nats.servers"),
+        ("gateway: {nats: {monitoring: [\"nats://a\"]}}", "gateway.nats.monitoring"),
     ] {
         let refused = template(reported, "test", "monitoring").unwrap_err();
         assert!(refused.contains(named), "{reported}: {refused}");

@@ -11,6 +11,9 @@ replica_url = "http://${POD_IP}:{{ .Values.gateway.service.port }}"
 
 [nats]
 servers = {{ $nats.servers | toJson }}
+{{- with $nats.monitoring }}
+monitoring = {{ . | toJson }}
+{{- end }}
 {{- else }}
 state = "/var/lib/taffrail/gateway"
 {{- end }}

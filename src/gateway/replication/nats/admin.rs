@@ -8,7 +8,7 @@ use async_nats::jetstream::context::{DeleteStreamError, DeleteStreamErrorKind};
 use async_nats::jetstream::{self, Context, ErrorCode, kv, stream};
 
 use super::announcements;
-use super::connection::{self, Connection, Description, ID, bucket, subject};
+use super::connection::{self, Description, ID, LEASE_KEY, bucket, subject};
 use super::monitoring;
 use crate::gateway::groups::position::Position;
 use crate::gateway::groups::record;
@@ -18,6 +18,7 @@ use crate::gateway::replication::durability::Durability;
 use crate::gateway::replication::message::{Content, HEADER_BYTES, MAX_MESSAGE, Message};
 use crate::gateway::replication::peers::{Announcement, Peer};
 use crate::gateway::replication::settings::Settings;
+use crate::nats::connection::{Connection, connect};
 
 /// How long the servers remember the ids of messages.
 const DUPLICATE_WINDOW: Duration = Duration::from_secs(120);
@@ -44,7 +45,7 @@ pub async fn create(
         Some(directory) => read(directory).await?,
         None => Groups::default(),
     };
-    let connection = connection::connect(&settings.nats, &settings.name).await?;
+    let connection = connect(&settings.nats, &settings.name).await?;
     let context = &connection.context;
     if replaces {
         delete(&connection, &settings.stream).await?;
@@ -153,11 +154,11 @@ pub struct Report {
 /// # Errors
 /// It does not exist, or the servers do not answer.
 pub async fn status(settings: &Settings) -> Result<Report, String> {
-    let connection = connection::connect(&settings.nats, &settings.name).await?;
+    let connection = connect(&settings.nats, &settings.name).await?;
     let Connection { client, context, .. } = &connection;
     let stream = describe(&connection, &settings.stream).await?;
     let store = context.get_key_value(bucket(&settings.stream)).await.map_err(|error| error.to_string())?;
-    let value = store.get("writer").await.map_err(|error| error.to_string())?;
+    let value = store.get(LEASE_KEY).await.map_err(|error| error.to_string())?;
     let holder = value.and_then(|value| serde_json::from_slice::<serde_json::Value>(&value).ok());
     let writer = holder.and_then(|holder| holder["name"].as_str().map(str::to_owned));
     let replicas = announcements::listen(client, &settings.stream).await?;
@@ -183,7 +184,7 @@ async fn describe(connection: &Connection, stream: &str) -> Result<Description, 
 /// # Errors
 /// The directory cannot be read, the stream has messages, or the servers refuse.
 pub async fn restore(settings: &Settings, directory: &Path) -> Result<usize, String> {
-    let connection = connection::connect(&settings.nats, &settings.name).await?;
+    let connection = connect(&settings.nats, &settings.name).await?;
     let context = &connection.context;
     let description = describe(&connection, &settings.stream).await?;
     if description.last > 0 {

@@ -1,22 +1,11 @@
-//! The connection to the servers, and the description of the stream.
+//! The description of the stream.
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
-
-use async_nats::connection::State;
-use async_nats::jetstream::context::ContextBuilder;
+use async_nats::Client;
 use async_nats::jetstream::stream::Info;
 use async_nats::jetstream::{self, Context};
-use async_nats::{Client, ClientError, ConnectOptions, Event};
 
-use crate::client::Tls;
 use crate::gateway::groups::position::{Identity, Position};
 use crate::gateway::replication::message::MAX_MESSAGE;
-use crate::gateway::replication::settings::Nats;
-use crate::system::regular_file::read_pem;
-
-/// How long a server has to answer. An answer that is late is unknown, and asked for again.
-pub(super) const TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Bytes of the headers of a message, at most.
 const HEADERS: usize = 1024;
@@ -35,67 +24,6 @@ pub(super) fn subject(stream: &str) -> String {
 /// The bucket of the lease.
 pub(super) fn bucket(stream: &str) -> String {
     format!("{stream}_lease")
-}
-
-/// A connection, which is made in the background and as often as needed.
-#[derive(Clone)]
-pub(super) struct Connection {
-    pub(super) client: Client,
-    pub(super) context: Context,
-    /// Why the last attempt to connect failed.
-    failure: Arc<Mutex<Option<String>>>,
-}
-
-impl Connection {
-    /// Adds to an error why there is no connection, if there is none.
-    pub(super) fn explain(&self, error: String) -> String {
-        let failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        match failure.filter(|_| self.client.connection_state() != State::Connected) {
-            Some(failure) => format!("no connection to a NATS server: {failure}"),
-            None => error,
-        }
-    }
-}
-
-/// Connects, in the background and as often as needed.
-///
-/// # Errors
-/// The settings are unusable.
-pub(super) async fn connect(nats: &Nats, name: &str) -> Result<Connection, String> {
-    let failure: Arc<Mutex<Option<String>>> = Arc::default();
-    let failed = failure.clone();
-    let mut options = ConnectOptions::new()
-        .name(format!("taffrail {name}"))
-        .retry_on_initial_connect()
-        .connection_timeout(Duration::from_secs(2))
-        .ping_interval(Duration::from_secs(5))
-        .request_timeout(Some(TIMEOUT))
-        .event_callback(move |event| {
-            if let Event::ClientError(ClientError::Other(reason)) = event {
-                *failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason);
-            }
-            std::future::ready(())
-        });
-    if let Some(path) = &nats.credentials {
-        let text = read_pem(path).map_err(|error| format!("[nats] credentials: {error}"))?;
-        let invalid = |error: std::io::Error| format!("[nats] credentials: {}: {error}", path.display());
-        options = options.credentials(&String::from_utf8_lossy(&text)).map_err(invalid)?;
-    }
-    if let Some(token) = &nats.token {
-        options = options.token(token.reveal().to_owned());
-    }
-    if let Some((user, password)) = &nats.user {
-        options = options.user_and_password(user.clone(), password.reveal().to_owned());
-    }
-    if nats.needs_tls() {
-        let tls = Tls { ca: nats.ca.clone(), identity: nats.identity.clone(), trusts_any: false };
-        let names = ["[nats] tls_ca", "[nats] tls_cert"];
-        let config = tls.verifier(names).and_then(|verifier| tls.configuration(verifier, names))?;
-        options = options.tls_client_config(config).require_tls(true);
-    }
-    let client = options.connect(nats.servers.as_slice()).await.map_err(|error| error.to_string())?;
-    let context: Context = ContextBuilder::new().timeout(TIMEOUT).ack_timeout(TIMEOUT).build(client.clone());
-    Ok(Connection { client, context, failure })
 }
 
 /// What matters of a stream.
@@ -165,6 +93,9 @@ impl Description {
         Ok(())
     }
 }
+
+/// The key of the lease in its bucket.
+pub(super) const LEASE_KEY: &str = "writer";
 
 /// Asks for the description of a stream.
 ///

@@ -16,8 +16,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use super::announcements;
-use super::connection::{self, Connection, Description, subject};
-use super::lease::{Holder, Lease, View};
+use super::connection::{self, Description, LEASE_KEY, subject};
 use super::loading::{self, LoadError};
 use super::monitoring;
 use super::reader::Reader;
@@ -29,6 +28,8 @@ use crate::gateway::replication::replica::{Action, Outcome, Replica, Role};
 use crate::gateway::replication::settings::Settings;
 use crate::gateway::replication::status::{self, Shared, Status};
 use crate::log::Episode;
+use crate::nats::connection::{Connection, connect};
+use crate::nats::lease::{Holder, Lease, View};
 
 /// How often the stream is described, and time passes for the protocol.
 const TICK: Duration = Duration::from_millis(250);
@@ -77,7 +78,7 @@ impl Driver {
 }
 
 async fn run(settings: &Settings, store: ReplicaStore, mut copy: Copy, status: &Arc<Shared>) {
-    let connection = match connection::connect(&settings.nats, &settings.name).await {
+    let connection = match connect(&settings.nats, &settings.name).await {
         Ok(connection) => connection,
         Err(reason) => return stop(reason, &store, status).await,
     };
@@ -196,8 +197,8 @@ async fn open(
     }
 }
 
-async fn retry(reason: String, status: &Shared, trouble: &mut Episode<()>) {
-    if trouble.fails(()) {
+async fn retry(reason: String, status: &Shared, trouble: &mut Episode<String>) {
+    if trouble.fails(reason.clone()) {
         tracing::warn!("this replica waits for the stream: {reason}");
     }
     status.set(Status { reason: Some(reason), ..Status::default() });
@@ -210,7 +211,7 @@ impl Opened {
         let me = Holder { name: settings.name.clone(), url: settings.url.clone(), life };
         let (view_sender, view) = watch::channel(View::default());
         let (wanted, is_wanted) = watch::channel(false);
-        let lease = tokio::spawn(Lease::new(self.lease.clone(), me, view_sender).run(is_wanted));
+        let lease = tokio::spawn(Lease::new(self.lease.clone(), LEASE_KEY, me, view_sender).run(is_wanted));
         let replica = Replica::new(&settings.name, store.clone(), self.position, Box::new(|| fastrand::u128(..)));
         let now = Instant::now();
         let mut driver = Running {

@@ -4,7 +4,6 @@ pub mod admin;
 mod announcements;
 pub mod connection;
 pub mod driver;
-mod lease;
 mod loading;
 mod monitoring;
 mod reader;

@@ -11,11 +11,12 @@ use tokio::time::sleep;
 use super::connection;
 use crate::client;
 use crate::gateway::replication::durability::{Durability, Monitored};
-use crate::gateway::replication::settings::{Nats, Settings};
+use crate::gateway::replication::settings::Settings;
 use crate::gateway::replication::status::Shared;
 use crate::log::Episode;
+use crate::nats::settings::Nats;
 
-/// How often the servers are checked, and how soon again while that fails.
+/// How often the servers are checked, and how soon again while they are not known to sync.
 const INTERVAL: Duration = Duration::from_secs(60);
 const RETRY: Duration = Duration::from_secs(5);
 
@@ -48,7 +49,7 @@ pub(super) async fn run(client: Client, context: Context, settings: Settings, sh
                 }
             }
         }
-        let pause = if durability.failures.is_empty() { INTERVAL } else { RETRY };
+        let pause = if durability.is_synced() == Some(true) { INTERVAL } else { RETRY };
         shared.set_durability(durability);
         sleep(pause).await;
     }

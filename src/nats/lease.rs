@@ -1,17 +1,18 @@
-//! The lease: which replica may claim to be the writer. It is a key in a bucket, with the name and the URL of its holder.
+//! A lease: which of several processes may do something. It is a key in a bucket, with the name and the URL of its holder.
 //!
 //! The holder updates the key every second, with the revision that it knows. The others take it when its revision has not
 //! changed for [`TERM`] of their own clocks. The holder regards it as valid for [`VALID`] after it sent the last update that
-//! succeeded, which is less: no two replicas regard it as theirs at the same time.
+//! succeeded, which is less: no two processes regard it as theirs at the same time.
 
 use std::time::{Duration, Instant};
 
-use async_nats::jetstream::kv::{Entry, Operation, Store, UpdateErrorKind};
+use async_nats::jetstream::kv::{self, Entry, Operation, Store, UpdateErrorKind};
+use async_nats::jetstream::stream::StorageType;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
-use super::connection::TIMEOUT;
+use super::connection::{Connection, TIMEOUT};
 
 /// After this time without an update, others may take it.
 const TERM: Duration = Duration::from_secs(5);
@@ -20,50 +21,55 @@ const VALID: Duration = Duration::from_secs(4);
 /// How often it is updated or read.
 const INTERVAL: Duration = Duration::from_millis(500);
 
-const KEY: &str = "writer";
-
-/// The holder.
+/// A process that may hold the lease.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Holder {
-    pub(super) name: String,
-    pub(super) url: String,
-    /// Another one for each start of a replica.
-    pub(super) life: String,
+pub struct Holder {
+    /// Its name.
+    pub name: String,
+    /// Where others reach it; empty if they need not.
+    pub url: String,
+    /// Another one for each start of a process.
+    pub life: String,
 }
 
-/// The lease as this replica sees it.
+/// The lease as this process sees it.
 #[derive(Clone, Debug, Default)]
-pub(super) struct View {
-    /// Until when this replica holds it for certain; none if it does not hold it.
-    pub(super) valid_until: Option<Instant>,
-    pub(super) holder: Option<Holder>,
+pub struct View {
+    /// Until when this process holds it for certain; none if it does not hold it.
+    pub valid_until: Option<Instant>,
+    /// Who holds it, as last seen.
+    pub holder: Option<Holder>,
 }
 
 impl View {
-    /// Whether this replica holds it, as far as it knows.
-    pub(super) fn is_held(&self) -> bool {
+    /// Whether this process holds it, as far as it knows.
+    pub fn is_held(&self) -> bool {
         self.valid_until.is_some()
     }
 }
 
-pub(super) struct Lease {
+/// A process that takes the lease.
+#[derive(Debug)]
+pub struct Lease {
     store: Store,
+    key: &'static str,
     me: Holder,
     view: watch::Sender<View>,
-    /// Its revision, if this replica holds it.
+    /// Its revision, if this process holds it.
     revision: Option<u64>,
     /// The revision that others have, and since when.
     seen: Option<(u64, Instant)>,
 }
 
 impl Lease {
-    pub(super) fn new(store: Store, me: Holder, view: watch::Sender<View>) -> Lease {
-        Lease { store, me, view, revision: None, seen: None }
+    /// The lease at `key` of a bucket. `view` gets what this process sees of it.
+    pub fn new(store: Store, key: &'static str, me: Holder, view: watch::Sender<View>) -> Lease {
+        Lease { store, key, me, view, revision: None, seen: None }
     }
 
     /// Takes the lease when it is free and `is_wanted`, and keeps it; releases it when it is wanted no longer. Ends when the
     /// sender is dropped, after releasing it.
-    pub(super) async fn run(mut self, mut is_wanted: watch::Receiver<bool>) {
+    pub async fn run(mut self, mut is_wanted: watch::Receiver<bool>) {
         loop {
             let is_over = is_wanted.has_changed().is_err();
             let wanted = *is_wanted.borrow_and_update() && !is_over;
@@ -89,7 +95,7 @@ impl Lease {
 
     async fn renew(&mut self, revision: u64) {
         let sent = Instant::now();
-        match timeout(TIMEOUT, self.store.update(KEY, self.value(), revision)).await {
+        match timeout(TIMEOUT, self.store.update(self.key, self.value(), revision)).await {
             Ok(Ok(revision)) => self.hold(revision, sent),
             Ok(Err(error)) if error.kind() == UpdateErrorKind::WrongLastRevision => {
                 // An update without an answer may have succeeded.
@@ -108,7 +114,7 @@ impl Lease {
 
     async fn release(&mut self, revision: u64) {
         self.view.send_modify(|view| *view = View::default());
-        let _ = timeout(TIMEOUT, self.store.update(KEY, bytes::Bytes::new(), revision)).await;
+        let _ = timeout(TIMEOUT, self.store.update(self.key, bytes::Bytes::new(), revision)).await;
         self.revision = None;
     }
 
@@ -129,7 +135,7 @@ impl Lease {
             is_new
         });
         if is_wanted && is_free {
-            let taken = timeout(TIMEOUT, self.store.update(KEY, self.value(), revision)).await;
+            let taken = timeout(TIMEOUT, self.store.update(self.key, self.value(), revision)).await;
             if let Ok(Ok(revision)) = taken {
                 self.hold(revision, now);
             }
@@ -151,7 +157,7 @@ impl Lease {
 
     /// The entry; the outer value is none if the servers do not answer.
     async fn read(&self) -> Option<Option<Entry>> {
-        timeout(TIMEOUT, self.store.entry(KEY)).await.ok()?.ok()
+        timeout(TIMEOUT, self.store.entry(self.key)).await.ok()?.ok()
     }
 }
 
@@ -159,4 +165,29 @@ impl Lease {
 fn holder(entry: &Entry) -> Option<Holder> {
     let is_set = entry.operation == Operation::Put;
     is_set.then(|| serde_json::from_slice(&entry.value).ok()).flatten()
+}
+
+/// The bucket `name`; it is created on three servers, or on the only one, if it does not exist.
+///
+/// # Errors
+/// The servers refuse, or do not answer.
+pub async fn bucket(connection: &Connection, name: &str) -> Result<Store, String> {
+    let Connection { client, context, .. } = connection;
+    if let Ok(store) = context.get_key_value(name).await {
+        return Ok(store);
+    }
+    let failed = |error: String| connection.explain(format!("the bucket {name}: {error}"));
+    let server = client.server_info();
+    if server.server_id.is_empty() {
+        return Err(failed("no server has responded".to_owned()));
+    }
+    let config = kv::Config {
+        bucket: name.to_owned(),
+        description: "A lease of Taffrail".to_owned(),
+        history: 1,
+        storage: StorageType::File,
+        num_replicas: if server.cluster.is_some() { 3 } else { 1 },
+        ..kv::Config::default()
+    };
+    context.create_key_value(config).await.map_err(|error| failed(error.to_string()))
 }
