@@ -11,7 +11,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use taffrail::gateway::replication::nats::admin;
 use taffrail::gateway::replication::nats::connection::Description;
-use taffrail::gateway::replication::settings::{Nats, Scrape, Settings};
+use taffrail::gateway::replication::settings::Settings;
+use taffrail::nats::settings::Nats;
 use tempfile::NamedTempFile;
 
 use crate::harness::Taffrail;
@@ -264,14 +265,13 @@ impl Deployment {
         servers.iter_mut().for_each(Process::start);
         let settings = Settings {
             stream: STREAM.to_owned(),
-            scrape: Scrape::Own,
             name: "test".to_owned(),
-            url: String::new(),
             nats: Nats { servers: urls.clone(), ..Nats::default() },
+            ..Settings::default()
         };
         let replicas = replicas.into_iter().enumerate().map(|(index, site)| Replica::new(index, site, &urls));
         let mut deployment = Deployment { replicas: replicas.collect(), folder: None, servers, settings };
-        runtime().block_on(admin::create(&deployment.settings, 3, from)).unwrap();
+        runtime().block_on(admin::create(&deployment.settings, 3, from, false)).unwrap();
         deployment.replicas.iter_mut().for_each(Process::start);
         deployment
     }
@@ -287,7 +287,7 @@ impl Deployment {
 
     /// What the servers say of the stream.
     pub(super) fn describe(&self) -> Option<Description> {
-        runtime().block_on(admin::status(&self.settings)).ok().map(|(description, _)| description)
+        runtime().block_on(admin::status(&self.settings)).ok().map(|report| report.stream)
     }
 
     /// Waits until the servers have a leader of the stream; returns its index.
