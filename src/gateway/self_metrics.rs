@@ -8,7 +8,8 @@ use crate::build_info;
 use crate::encode::family::{self, FamilyInfo};
 use crate::encode::parse::model::Kind;
 use crate::encode::{Family, FamilyWriter};
-use crate::gateway::replication::status::{Role, Shared};
+use crate::gateway::replication::shared::Shared;
+use crate::gateway::replication::status::Role;
 use crate::http::connections;
 use crate::log;
 

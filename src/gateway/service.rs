@@ -10,7 +10,7 @@ use super::endpoints::gateway::Gateway;
 use super::endpoints::routes::{may_change, router};
 use super::forward::Forward;
 use super::persistence::group_store::GroupStore;
-use super::replication::status::Replication;
+use super::replication::shared::Replication;
 use super::request::address::PageAddress;
 use super::settings::Settings;
 use crate::http::{self, ApplyError, Inherited, ListenAddress, Server};

@@ -16,7 +16,8 @@ use bytes::Bytes;
 use super::gateway::Gateway;
 use crate::client;
 use crate::gateway::replication::settings::Scrape;
-use crate::gateway::replication::status::{Replication, Role, Status};
+use crate::gateway::replication::shared::Replication;
+use crate::gateway::replication::status::{Role, Status};
 use crate::gateway::request::refusal::{Reason, Refusal};
 use crate::percent::decode_text;
 

@@ -16,7 +16,7 @@ use crate::gateway::endpoints::routes::router;
 use crate::gateway::groups::position::Identity;
 use crate::gateway::persistence::group_store::GroupStore;
 use crate::gateway::replication::settings::Settings;
-use crate::gateway::replication::status::Shared;
+use crate::gateway::replication::shared::Shared;
 use crate::http::access::{Right, User, Viewer};
 use crate::settings::{self, Overrides};
 

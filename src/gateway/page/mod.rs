@@ -14,7 +14,7 @@ use crate::gateway::groups::times::{Times, unix_now};
 use crate::gateway::key::Key;
 use crate::gateway::last_refusals::LastRefusals;
 use crate::gateway::persistence::group_store::GroupStore;
-use crate::gateway::replication::status::Shared;
+use crate::gateway::replication::shared::Shared;
 use crate::gateway::settings::Settings;
 use crate::http::access::Viewer;
 use crate::http::page::{Asset, POLICY, count, escaped, head};

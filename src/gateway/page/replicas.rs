@@ -3,7 +3,8 @@
 use std::fmt::Write;
 use std::time::Instant;
 
-use crate::gateway::replication::status::{Role, Shared, Status};
+use crate::gateway::replication::shared::Shared;
+use crate::gateway::replication::status::{Role, Status};
 use crate::http::page::{count, escaped};
 
 /// The role of a replica, its writer, and why it has stopped or does not follow.

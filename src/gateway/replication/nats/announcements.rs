@@ -10,7 +10,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use crate::gateway::replication::peers::{Announcement, INTERVAL, Peer, Peers};
 use crate::gateway::replication::settings::Settings;
-use crate::gateway::replication::status::Shared;
+use crate::gateway::replication::shared::Shared;
 
 /// Pause before another attempt to subscribe.
 const PAUSE: Duration = Duration::from_secs(1);

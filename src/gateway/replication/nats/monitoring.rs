@@ -12,7 +12,7 @@ use super::connection;
 use crate::client;
 use crate::gateway::replication::durability::{Durability, Monitored};
 use crate::gateway::replication::settings::Settings;
-use crate::gateway::replication::status::Shared;
+use crate::gateway::replication::shared::Shared;
 use crate::log::Episode;
 use crate::nats::settings::Nats;
 
