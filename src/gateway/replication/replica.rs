@@ -231,7 +231,7 @@ impl<S: Store> Replica<S> {
         std::mem::take(&mut self.actions)
     }
 
-    /// The lease was acquired or lost.
+    /// The lease was acquired, renewed or lost.
     pub fn lease(&mut self, is_held: bool, now: Duration) {
         self.has_lease = is_held;
         if !is_held && matches!(self.role, Role::Writing | Role::Claiming) {
@@ -449,6 +449,8 @@ impl<S: Store> Replica<S> {
         let was_writing = self.role == Role::Writing;
         self.clear();
         self.role = Role::Following;
+        // Until the next renewal: another replica may hold the lease by now, and expose the groups.
+        self.has_lease = false;
         self.claim_at = now + CLAIM_PAUSE;
         self.store.stop_writing(reason);
         if was_writing {
