@@ -118,6 +118,13 @@ fn push() -> Request<Body> {
     request("PUT", "/metrics/job/a", &[], "x 1\n")
 }
 
+#[test]
+fn the_log_has_the_reason_of_a_replica_that_is_not_the_writer() {
+    let response = not_the_writer();
+    assert_eq!(response.extensions().get(), Some(&Reason::Writer));
+    assert_eq!(response.status(), Reason::Writer.status());
+}
+
 #[tokio::test]
 async fn a_push_reaches_the_writer_as_it_was_sent() {
     let replica = Replica::of_writer(&[OK]).await;

@@ -142,11 +142,27 @@ impl Decided {
             (_, Some(known)) => known.records,
             (_, None) => return Effect::None,
         };
+        let Some(next) = part.checked_add(1).filter(|next| *next <= parts) else { return Effect::None };
         records.extend_from_slice(payload);
-        if part + 1 == parts {
+        if next == parts {
             return Effect::Batch(records);
         }
-        self.parts = Some(Parts { id, next: part + 1, records });
+        self.parts = Some(Parts { id, next, records });
         Effect::Part
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gateway::groups::position::Identity;
+
+    #[test]
+    fn a_part_after_the_last_one_has_no_effect() {
+        for (part, parts) in [(0, 0), (3, 3), (u32::MAX, 3), (u32::MAX, u32::MAX)] {
+            let mut decided = Decided::new(Position::start(Identity { id: 7, created: 1 }));
+            decided.parts = Some(Parts { id: 1, next: part, records: Vec::new() });
+            assert_eq!(decided.part(1, part, parts, b"records"), Effect::None, "{part} of {parts}");
+        }
     }
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::decided::{Decided, Effect};
 use super::message::{self, Content};
-use super::replica::{Action, Outcome, Replica, Role, Store};
+use super::replica::{Action, DEADLINE, Outcome, Replica, Role, Store};
 use crate::gateway::groups::position::{Identity, Position};
 use crate::gateway::groups::record::push_to_batch;
 use crate::gateway::persistence::replica::Batch;
@@ -488,6 +488,39 @@ fn nothing_acknowledged_is_lost_or_applied_twice() {
     for what in ["acknowledged", "acknowledgement lost", "crash", "lost", "refused", "stored"] {
         assert!(seen.get(what).is_some_and(|count| *count > schedules), "{what} is too rare: {seen:?}");
     }
+}
+
+/// After a pause of its process, a replica that was the writer may learn that its messages have no outcome before it learns
+/// that its lease has expired.
+#[test]
+fn a_former_writer_claims_only_after_another_renewal_of_its_lease() {
+    let mut model = Model::new(0);
+    let publishes = |actions: &[Action]| actions.iter().any(|action| matches!(action, Action::Publish { .. }));
+    let id = |actions: &[Action]| {
+        actions.iter().find_map(|action| match action {
+            Action::Publish { id, .. } => Some(*id),
+            _ => None,
+        })
+    };
+    let mut replica = model.replica(Position::start(IDENTITY), Vec::new());
+    replica.lease(true, model.now);
+    let claim = id(&replica.actions()).unwrap();
+    replica.published(claim, Outcome::Stored(1), model.now);
+    assert_eq!(*replica.role(), Role::Writing);
+    replica.store_mut().plan(1, 0);
+    replica.advance(model.now);
+    let change = id(&replica.actions()).unwrap();
+
+    model.now += DEADLINE + Duration::from_secs(1);
+    replica.published(change, Outcome::Unknown, model.now);
+    model.now += Duration::from_secs(1);
+    replica.advance(model.now);
+    assert_eq!(*replica.role(), Role::Following);
+    assert!(!publishes(&replica.actions()));
+
+    replica.lease(true, model.now);
+    assert_eq!(*replica.role(), Role::Claiming);
+    assert!(publishes(&replica.actions()));
 }
 
 /// A power cut of servers that do not sync.

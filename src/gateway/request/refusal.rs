@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use axum::Extension;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
@@ -138,7 +139,8 @@ impl Refusal {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        (self.0.status(), self.0.headers(), self.1 + "\n").into_response()
+        // The log has the reason of a response too.
+        (self.0.status(), self.0.headers(), Extension(self.0), self.1 + "\n").into_response()
     }
 }
 
