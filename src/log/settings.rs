@@ -64,8 +64,8 @@ impl Setting for Format {
 }
 
 /// The modules that log, and can have levels of their own.
-pub const MODULES: [&str; 10] =
-    ["agent", "client", "collectors", "encode", "gateway", "http", "manager", "sinks", "spool", "subprocess"];
+pub const MODULES: [&str; 11] =
+    ["agent", "client", "collectors", "encode", "gateway", "http", "manager", "nats", "sinks", "spool", "subprocess"];
 /// The levels, from the fewest lines to the most.
 pub const LEVELS: [(&str, Level); 4] =
     [("error", Level::ERROR), ("warn", Level::WARN), ("info", Level::INFO), ("debug", Level::DEBUG)];
