@@ -304,6 +304,7 @@ fn with_prometheus_whose_promtool_accepts_the_configurations_of_the_stacks() {
         let path = folder.path().join("prometheus.yml");
         std::fs::write(&path, text).unwrap();
         let reported = run(Command::new("promtool").args(["check", "config"]).arg(path));
-        assert!(reported.contains("6 rule files found"), "{reported}");
+        let count = std::fs::read_dir(rules).unwrap().count();
+        assert!(reported.contains(&format!("{count} rule files found")), "{reported}");
     }
 }
