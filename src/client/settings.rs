@@ -43,11 +43,30 @@ const INSECURE_SKIP_VERIFY: Key<bool> = Key::new(
 /// The settings, without that of the timeout.
 pub(crate) const CONNECTION_KEYS: &[KeyInfo] =
     &[HTTP_PROXY.info(), TLS_CA.info(), TLS_CERT.info(), TLS_KEY.info(), INSECURE_SKIP_VERIFY.info()];
+/// The settings of TLS.
+pub(crate) const TLS_KEYS: &[KeyInfo] = &[TLS_CA.info(), TLS_CERT.info(), TLS_KEY.info(), INSECURE_SKIP_VERIFY.info()];
 const ALL_KEYS: [KeyInfo; 1 + CONNECTION_KEYS.len()] = concat(&[&[TIMEOUT.info()], CONNECTION_KEYS]);
 /// The settings in a sink's section.
 pub(crate) const KEYS: &[KeyInfo] = &ALL_KEYS;
 /// The table of headers.
 pub(crate) const HEADERS: TableInfo = TableInfo::open("headers", "Additional headers of every request.");
+
+/// The settings of TLS in a section.
+pub(crate) fn tls(section: &mut Section<'_>) -> Tls {
+    let identity = match (section.optional(&TLS_CERT), section.optional(&TLS_KEY)) {
+        (Some(certificate), Some(key)) => Some((certificate, key)),
+        (None, None) => None,
+        (Some(_), None) => {
+            section.wrong("tls_cert", "expected tls_key with it, found none");
+            None
+        }
+        (None, Some(_)) => {
+            section.wrong("tls_key", "expected tls_cert with it, found none");
+            None
+        }
+    };
+    Tls { ca: section.optional(&TLS_CA), identity, trusts_any: section.get(&INSECURE_SKIP_VERIFY) }
+}
 
 impl Settings {
     /// The settings in a sink's section.
@@ -65,28 +84,11 @@ impl Settings {
                 section.wrong("headers", format!("expected a header, found a name or a value that is none: {name:?}"));
             }
         }
-        let identity = match (section.optional(&TLS_CERT), section.optional(&TLS_KEY)) {
-            (Some(certificate), Some(key)) => Some((certificate, key)),
-            (None, None) => None,
-            (Some(_), None) => {
-                section.wrong("tls_cert", "expected tls_key with it, found none");
-                None
-            }
-            (None, Some(_)) => {
-                section.wrong("tls_key", "expected tls_cert with it, found none");
-                None
-            }
-        };
         let proxy = section.optional(&HTTP_PROXY);
         if let Some(proxy) = proxy.as_ref().filter(|proxy| Proxy::all(proxy.as_str()).is_err()) {
             section.wrong("http_proxy", format!("expected the URL of a proxy, found {proxy:?}"));
         }
-        Settings {
-            timeout,
-            headers,
-            proxy,
-            tls: Tls { ca: section.optional(&TLS_CA), identity, trusts_any: section.get(&INSECURE_SKIP_VERIFY) },
-        }
+        Settings { timeout, headers, proxy, tls: tls(section) }
     }
 
     /// The secrets in requests to `urls`, which the log must not show.

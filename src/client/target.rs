@@ -152,7 +152,8 @@ impl Credentials {
 }
 
 impl Source {
-    fn new(section: &mut Section<'_>, given: &Key<Secret>, file: &Key<PathBuf>) -> Option<Source> {
+    /// The source in a section, which may have the secret or its file.
+    pub(crate) fn new(section: &mut Section<'_>, given: &Key<Secret>, file: &Key<PathBuf>) -> Option<Source> {
         match (section.optional(given), section.optional(file)) {
             (Some(_), Some(_)) => {
                 let (given, file) = (given.info().name, file.info().name);
@@ -166,7 +167,10 @@ impl Source {
     }
 
     /// The secret. White space around that of a file is removed.
-    async fn secret(&self) -> Result<Secret, Failure> {
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub(crate) async fn secret(&self) -> Result<Secret, Failure> {
         let path = match self {
             Source::Given(secret) => return Ok(secret.clone()),
             Source::File(path) => path.clone(),

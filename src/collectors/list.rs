@@ -4,7 +4,8 @@ use std::sync::LazyLock;
 
 use super::framework::Entry;
 use super::{
-    container, exec, hardware, kernel, memory, network, probe, processor, prometheus, services, statsd, storage,
+    container, exec, hardware, kernel, memory, network, probe, processor, prometheus, servers, services, statsd,
+    storage,
 };
 
 /// All collectors, sorted by name, which is also the order of the exposition. Lists, documentation and configuration
@@ -17,6 +18,7 @@ pub static COLLECTORS: LazyLock<Vec<Entry>> = LazyLock::new(|| {
         memory::COLLECTORS,
         network::COLLECTORS,
         processor::COLLECTORS,
+        servers::COLLECTORS,
         services::COLLECTORS,
         storage::COLLECTORS,
     ];

@@ -19,6 +19,7 @@ mod network;
 mod probe;
 mod processor;
 mod prometheus;
+pub mod servers;
 mod services;
 pub mod settings;
 mod statsd;

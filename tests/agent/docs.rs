@@ -457,8 +457,9 @@ fn every_family_has_one_owner_and_a_name_that_both_text_formats_can_tell_apart()
             "node_systemd_socket_refused_connections_total",
             "statsd_exporter_metrics_total",
         ];
-        // So have smartctl_exporter and dcgm-exporter.
-        let is_theirs = ["smartctl_", "DCGM_FI_"].iter().any(|prefix| family.name.starts_with(prefix));
+        // So have smartctl_exporter, dcgm-exporter and the exporters of servers.
+        let theirs = ["smartctl_", "DCGM_FI_", "memcached_", "nginx_", "phpfpm_", "redis_"];
+        let is_theirs = theirs.iter().any(|prefix| family.name.starts_with(prefix));
         if historical.contains(&family.name) || is_theirs {
             continue;
         }

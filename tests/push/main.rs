@@ -3,6 +3,7 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
+mod applications;
 #[cfg(feature = "cloudwatch")]
 mod cloudwatch;
 mod elasticsearch;

@@ -160,21 +160,10 @@ fn is_known(series: &str, known: &[(&str, &str)]) -> bool {
 }
 
 /// Collectors that node_exporter has not.
-const NOT_THEIRS: [&str; 14] = [
-    "cloudwatch",
-    "container",
-    "docker_state",
-    "exec",
-    "execd",
-    "file",
-    "machine",
-    "nvidia",
-    "probe",
-    "process",
-    "procstat",
-    "prometheus",
-    "smart",
-    "statsd",
+#[rustfmt::skip]
+const NOT_THEIRS: [&str; 19] = [
+    "apache", "cloudwatch", "container", "docker_state", "exec", "execd", "file", "machine", "memcached", "nginx", "nvidia", "phpfpm",
+    "probe", "process", "procstat", "prometheus", "redis", "smart", "statsd",
 ];
 
 /// What the reading itself changes, and by how much at most: node_exporter reads with several threads, each of which

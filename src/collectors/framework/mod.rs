@@ -11,6 +11,7 @@ mod failure;
 pub(super) mod gathered;
 pub(super) mod globs;
 pub(super) mod keys;
+pub(super) mod latest;
 pub mod on_request;
 pub mod readers;
 mod vocabularies;

@@ -15,7 +15,7 @@ use crate::config::{Key, KeyInfo, Section};
 
 /// Why a probe did not get its response.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Failure {
+pub(in crate::collectors) enum Failure {
     /// The deadline passed.
     Timeout(Duration),
     /// The name has no address.
@@ -36,12 +36,12 @@ impl fmt::Display for Failure {
 }
 
 /// A connection of any kind.
-pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+pub(in crate::collectors) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
 
 /// Which addresses of a name are used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Addresses {
+pub(in crate::collectors) struct Addresses {
     /// Whether addresses of IPv6 come first, or those of IPv4; none for the order of the resolver.
     preferred: Option<bool>,
     /// Whether no others are used.
@@ -82,7 +82,12 @@ impl Addresses {
     }
 
     /// The addresses of a host, without brackets. Reports the duration of the look-up.
-    pub(super) async fn of(self, host: &str, port: u16, took: &mut f64) -> Result<Vec<SocketAddr>, Failure> {
+    pub(in crate::collectors) async fn of(
+        self,
+        host: &str,
+        port: u16,
+        took: &mut f64,
+    ) -> Result<Vec<SocketAddr>, Failure> {
         let start = Instant::now();
         let found = lookup_host((host, port)).await;
         *took += start.elapsed().as_secs_f64();
@@ -114,7 +119,10 @@ fn fnv(bytes: &[u8]) -> u32 {
 }
 
 /// Connects to the first address that accepts within `timeout`, which they share.
-pub(super) async fn tcp(addresses: &[SocketAddr], timeout: Duration) -> Result<(TcpStream, SocketAddr), Failure> {
+pub(in crate::collectors) async fn tcp(
+    addresses: &[SocketAddr],
+    timeout: Duration,
+) -> Result<(TcpStream, SocketAddr), Failure> {
     let (start, mut failed) = (Instant::now(), Failure::Connection("no address".to_owned()));
     for (index, address) in addresses.iter().enumerate() {
         let share = timeout.saturating_sub(start.elapsed()) / u32::try_from(addresses.len() - index).unwrap_or(1);
@@ -142,7 +150,7 @@ pub(super) fn unsent(name: &str, error: &io::Error) -> Failure {
 
 /// Connects to a Unix socket.
 #[cfg(unix)]
-pub(super) async fn unix(path: PathBuf) -> Result<Box<dyn Stream>, Failure> {
+pub(in crate::collectors) async fn unix(path: PathBuf) -> Result<Box<dyn Stream>, Failure> {
     match tokio::net::UnixStream::connect(&path).await {
         Ok(stream) => Ok(Box::new(stream)),
         Err(error) => Err(refused(&path.display().to_string(), &error)),
@@ -151,7 +159,7 @@ pub(super) async fn unix(path: PathBuf) -> Result<Box<dyn Stream>, Failure> {
 
 /// Always fails: this system has no Unix sockets.
 #[cfg(windows)]
-pub(super) async fn unix(path: PathBuf) -> Result<Box<dyn Stream>, Failure> {
+pub(in crate::collectors) async fn unix(path: PathBuf) -> Result<Box<dyn Stream>, Failure> {
     Err(Failure::Connection(format!("{}: there are no Unix sockets on this system", path.display())))
 }
 
@@ -159,7 +167,7 @@ pub(super) async fn unix(path: PathBuf) -> Result<Box<dyn Stream>, Failure> {
 ///
 /// # Errors
 /// What was expected.
-pub(super) fn split(text: &str) -> Result<(String, u16), &'static str> {
+pub(in crate::collectors) fn split(text: &str) -> Result<(String, u16), &'static str> {
     const EXPECTED: &str = "expected an address such as example.org:25 or [::1]:25";
     let (host, port) = text.rsplit_once(':').ok_or(EXPECTED)?;
     let port = port.parse().map_err(|_| EXPECTED)?;

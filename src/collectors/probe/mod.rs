@@ -4,7 +4,7 @@
 //! of each; a sink gets the points of each probe once. One probe gives both vocabularies ([`outcome`], [`points`]).
 
 mod certificate;
-mod connect;
+pub(super) mod connect;
 mod dns;
 mod families;
 mod http;
@@ -15,7 +15,7 @@ mod pattern;
 mod points;
 mod requested;
 mod settings;
-mod tls;
+pub(super) mod tls;
 mod x509;
 
 use std::collections::BTreeMap;

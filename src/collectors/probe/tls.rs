@@ -19,7 +19,7 @@ use crate::trust::messages;
 
 /// The TLS settings of a module, and the CAs that were read last.
 #[derive(Debug, Default)]
-pub(super) struct Tls {
+pub(in crate::collectors) struct Tls {
     settings: client::Tls,
     server_name: Option<String>,
     authorities: Mutex<Option<(Instant, Arc<dyn ServerCertVerifier>)>>,
@@ -27,7 +27,7 @@ pub(super) struct Tls {
 
 /// What a server presented.
 #[derive(Clone, Debug)]
-pub(super) struct Presented {
+pub(in crate::collectors) struct Presented {
     /// The chain, the server's own certificate first.
     pub(super) chain: Vec<Certificate>,
     /// Why it is not trusted; none if it is.
@@ -43,7 +43,7 @@ const MAX_AGE: Duration = Duration::from_secs(300);
 const NAMES: [&str; 2] = ["tls_ca", "tls_cert"];
 
 impl Tls {
-    pub(super) fn new(settings: client::Tls, server_name: Option<String>) -> Tls {
+    pub(in crate::collectors) fn new(settings: client::Tls, server_name: Option<String>) -> Tls {
         Tls { settings, server_name, authorities: Mutex::default() }
     }
 
@@ -57,7 +57,7 @@ impl Tls {
     ///
     /// # Errors
     /// If the handshake fails. An untrusted certificate is no failure of the handshake.
-    pub(super) async fn connect(
+    pub(in crate::collectors) async fn connect(
         &self,
         stream: Box<dyn Stream>,
         host: &str,
@@ -177,7 +177,7 @@ impl ServerCertVerifier for Recorder {
 
 impl Presented {
     /// The failure of a probe that wants a trusted certificate.
-    pub(super) fn failure(&self, tls: &Tls) -> Option<Failure> {
+    pub(in crate::collectors) fn failure(&self, tls: &Tls) -> Option<Failure> {
         let untrusted = self.untrusted.as_ref().filter(|_| tls.is_verified())?;
         Some(Failure::Connection(untrusted.clone()))
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::present::{is_probe, is_program, is_scraping};
 use super::read::Block;
+use super::server_tables::SERVERS;
 use super::tables::{INPUTS, PROCSTAT, STATSD};
 
 /// Tables without which those inputs would not work as before.
@@ -38,11 +39,12 @@ pub(super) fn kept(files: &[(String, String)], roots: &[Block], missing: &Places
 }
 
 fn is_unknown(plugin: &Block) -> bool {
+    let inputs = INPUTS.iter().map(|input| input.name).chain(SERVERS.iter().map(|server| server.name));
+    let mut known = inputs.chain([PROCSTAT.name, STATSD]);
     !is_program(plugin)
         && !is_scraping(plugin)
-        && plugin.path.last().is_none_or(|name| name != STATSD)
         && !is_probe(plugin)
-        && ![PROCSTAT].iter().chain(INPUTS).any(|input| plugin.path.last().is_some_and(|name| name == input.name))
+        && !known.any(|known| plugin.path.last().is_some_and(|name| name == known))
 }
 
 /// Adds the lines of a table and of everything below it.

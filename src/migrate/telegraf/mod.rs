@@ -1,5 +1,5 @@
 //! Telegraf's configuration. [`tables`] says what becomes of every plugin and option; [`read`] has the settings of a file
-//! with their lines; [`translate`] applies the tables, to outputs in `sinks`; `kept` has the lines that Telegraf still
+//! with their lines; [`translate`] applies the tables, to outputs in `sinks`; `servers` has inputs of servers; `kept` has the lines that Telegraf still
 //! needs for the inputs that are missing; `template` finds templates that are not rendered.
 
 mod devices;
@@ -12,6 +12,8 @@ mod procstat;
 mod programs;
 mod prometheus;
 pub mod read;
+mod server_tables;
+mod servers;
 mod shared;
 mod sinks;
 mod statsd;

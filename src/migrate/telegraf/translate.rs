@@ -6,6 +6,7 @@ use std::ops::Range;
 use super::kept::kept;
 use super::present::{Present, SCRAPING, collectors_of, is_of_collector, is_probe, present};
 use super::read::{Block, ReadError, Setting, Value, read};
+use super::server_tables::SERVERS;
 use super::tables::{AGENT, Becomes, ELSEWHERE, EVERY_INPUT, INPUTS, Input, NOT_NEEDED, PROCSTAT, Row, STATSD};
 use super::values::{duration_of, list_of, raw, shown, shown_option, shown_without_texts, unless, urls_and_user};
 use crate::collectors::list;
@@ -159,6 +160,9 @@ impl Reader {
             name if name == PROCSTAT.name => return self.procstat(block),
             _ if is_probe(block) => return self.probe(block),
             _ => {}
+        }
+        if let Some(server) = SERVERS.iter().find(|server| server.name == name) {
+            return self.server(block, server);
         }
         let Some(input) = INPUTS.iter().find(|input| input.name == name) else { return self.elsewhere(block) };
         let has_settings = !block.settings.is_empty() || !block.tables.is_empty();
@@ -351,7 +355,7 @@ impl Reader {
                 self.put(id, path, strings(&urls), place);
                 let Some((name, password)) = user else { return Outcome::Same };
                 for (key, value) in [("username", name), ("password", password)] {
-                    if !self.table(place, "").has(key) {
+                    if !value.is_empty() && !self.table(place, "").has(key) {
                         self.put(id, key, string(&value), place);
                     }
                 }

@@ -73,7 +73,7 @@ pub(super) fn urls_and_user(texts: &[&str]) -> Result<(Vec<String>, Option<User>
             Err("write username and password, without escapes, in place of the user in the URL")
         }
         (user, true) => Ok((urls, user)),
-        _ => Err("the URLs have different users: write one sink for each"),
+        _ => Err("the URLs have different users: write one table for each"),
     }
 }
 

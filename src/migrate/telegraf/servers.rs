@@ -1,0 +1,99 @@
+//! `[[inputs.nginx]]` and other servers of applications: each becomes a section of the collector of its name.
+
+use super::present::setting;
+use super::read::{Block, Setting};
+use super::server_tables::{OPTIONS, Server};
+use super::translate::{Place, Reader};
+use super::values::{shown, urls_and_user};
+use crate::migrate::output::strings;
+use crate::migrate::translation::Outcome;
+
+impl Reader {
+    pub(super) fn server(&mut self, block: &Block, server: &Server) {
+        let is_given =
+            block.settings.iter().any(|setting| [server.list, "unix_sockets"].contains(&setting.key.as_str()));
+        if !is_given && server.default.is_empty() {
+            return self.whole(block, &format!("there is no server without {}", server.list));
+        }
+        if let Some(instead) = unusable(block, server) {
+            return self.whole(block, instead);
+        }
+        let path = format!("collectors.{}", server.name);
+        let place = Place::Sink(&path);
+        let head = self.head(block, Outcome::Same);
+        self.translation.output.element(&path, head);
+        for setting in &block.settings {
+            match (server.name, setting.key.as_str()) {
+                ("memcached", "servers" | "unix_sockets") => self.addresses(block, setting, place),
+                _ => self.option(setting, &[server.options, OPTIONS], place),
+            }
+        }
+        if !is_given {
+            let default = strings(&[server.default]);
+            self.omitted(head, server.list, server.list, &default);
+            self.table(place, "").set(server.list, default, head);
+        }
+        // Redis uses TLS if there are certificates.
+        let has_tls = ["tls_ca", "tls_cert", "tls_key"].iter().any(|key| setting(block, key).is_some());
+        if server.name == "redis" && has_tls && setting(block, "tls_enable").is_none() {
+            self.table(place, "").set("tls", "true", head);
+        }
+        if setting(block, "interval").is_none()
+            && let Some(interval) = self.interval.clone()
+        {
+            self.table(place, "").set("interval", interval, head);
+        }
+        for table in &block.tables {
+            self.table_of_server(table, place);
+        }
+        for name in server.measurements {
+            if !self.measurements.iter().any(|(known, _)| known == name) {
+                self.measurements.push(((*name).to_owned(), head));
+            }
+        }
+    }
+
+    fn table_of_server(&mut self, table: &Block, place: Place<'_>) {
+        match table.path.last().map_or("", String::as_str) {
+            "tags" if table.tables.is_empty() => {
+                self.head(table, Outcome::Changed("labels, which also are tags".to_owned()));
+                for setting in &table.settings {
+                    let id = self.add(setting.lines, &shown(setting), Outcome::Same);
+                    self.set(id, place, "labels", &setting.key, setting);
+                }
+            }
+            "headers" if table.tables.is_empty() => {
+                self.head(table, Outcome::Same);
+                for setting in &table.settings {
+                    let id = self.add(setting.lines, &format!("{} = …", setting.key), Outcome::Same);
+                    self.set(id, place, "headers", &setting.key, setting);
+                }
+            }
+            "tagpass" | "tagdrop" => self.whole(table, "filter in the sinks"),
+            "commands" => self.whole(table, "read the reply of redis-cli with [[collectors.exec]]"),
+            _ => self.whole(table, "Taffrail has no such table"),
+        }
+    }
+
+    /// Servers and sockets of memcached are one list here.
+    fn addresses(&mut self, block: &Block, setting: &Setting, place: Place<'_>) {
+        let id = self.add(setting.lines, &shown(setting), Outcome::Same);
+        let of = |key: &str| {
+            let found = block.settings.iter().find(|setting| setting.key == key);
+            found.and_then(|setting| setting.value.texts()).unwrap_or_default()
+        };
+        let all: Vec<String> = of("servers").into_iter().chain(of("unix_sockets")).map(str::to_owned).collect();
+        self.table(place, "").set("servers", strings(&all), id);
+    }
+}
+
+/// What to write in place of servers that cannot be taken over.
+fn unusable(block: &Block, server: &Server) -> Option<&'static str> {
+    let list = setting(block, server.list)?;
+    let Some(texts) = list.value.texts() else { return Some("expected a list of strings") };
+    let is_pattern = |text: &&str| text.starts_with('/') && text.contains(['*', '?', '[']);
+    if server.name == "phpfpm" && texts.iter().any(is_pattern) {
+        return Some("write each socket in urls; patterns are not expanded");
+    }
+    urls_and_user(&texts).err()
+}
