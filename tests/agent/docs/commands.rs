@@ -10,6 +10,7 @@ use crate::harness::{LONG_TIMEOUT, Taffrail, recorded_host, wait_until};
 /// Commands that do not run here, by how they start, and the reason.
 const ELSEWHERE: &[(&str, &str)] = &[
     ("CC_aarch64", "needs a cross compiler; packaging/release uses it where there is one"),
+    ("TAFFRAIL_ROUNDS", "builds the tests of replicas, which need root"),
     ("cargo install", "downloads crates"),
     ("cargo run", "benches/build runs it in a clean clone"),
     ("TAFFRAIL_ROUNDS=", "tests/run runs these tests: they need root and nats-server"),
