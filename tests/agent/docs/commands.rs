@@ -10,10 +10,9 @@ use crate::harness::{LONG_TIMEOUT, Taffrail, recorded_host, wait_until};
 /// Commands that do not run here, by how they start, and the reason.
 const ELSEWHERE: &[(&str, &str)] = &[
     ("CC_aarch64", "needs a cross compiler; packaging/release uses it where there is one"),
-    ("TAFFRAIL_ROUNDS", "builds the tests of replicas, which need root"),
+    ("TAFFRAIL_ROUNDS", "TAFFRAIL_TESTS=all tests/run runs these tests: they need root and nats-server"),
     ("cargo install", "downloads crates"),
     ("cargo run", "benches/build runs it in a clean clone"),
-    ("TAFFRAIL_ROUNDS=", "tests/run runs these tests: they need root and nats-server"),
     ("chown", "tests/system/package/scene: needs the user of the package"),
     (
         "curl --silent http://127.0.0.1:9100/metrics | grep ^taffrail_cloudwatch_",
