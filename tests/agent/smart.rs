@@ -90,6 +90,14 @@ fn wait_for(taffrail: &Taffrail, series: &str, value: f64) {
     wait_until(series, || taffrail.get("/metrics").sample(series).filter(|found| *found == value));
 }
 
+/// What a scrape reports in the log.
+fn wait_for_problem(taffrail: &Taffrail, text: &str) {
+    wait_until(text, || {
+        taffrail.get("/metrics");
+        (taffrail.logged(text) > 0).then_some(())
+    });
+}
+
 #[test]
 fn devices_are_found_and_read_under_the_names_of_smartctl_exporter() {
     let folder = tempfile::tempdir().unwrap();
@@ -131,7 +139,7 @@ fn devices_are_found_and_read_under_the_names_of_smartctl_exporter() {
         assert!(page.text().lines().any(|found| found == line), "{line}: {}", page.text());
     }
     assert!(!page.text().contains("smartctl_device_smart_status{device=\"sdb\"}"), "{}", page.text());
-    taffrail.wait_for_log("sdb: Smartctl open device: /dev/sdb failed: Permission denied");
+    wait_for_problem(&taffrail, "sdb: Smartctl open device: /dev/sdb failed: Permission denied");
     // A disk that the scan reports as SCSI may be another; a type with a number selects a disk.
     let asked = fs::read_to_string(folder.path().join("asked")).unwrap();
     let of = |device: &str| asked.lines().find(|line| line.ends_with(device)).unwrap().to_owned();
@@ -213,7 +221,7 @@ fn a_disk_in_standby_keeps_its_values_and_one_that_hangs_costs_itself() {
     ] {
         assert_eq!(page.sample(series), Some(value), "{series}: {}", page.text());
     }
-    taffrail.wait_for_log("sdb: not ended within timeout = 500ms, and killed");
+    wait_for_problem(&taffrail, "sdb: not ended within timeout = 500ms, and killed");
     fs::remove_file(folder.path().join("hang_dev_sdb")).unwrap();
     fs::write(folder.path().join("_dev_sdb"), ATA.replace("/dev/sda", "/dev/sdb")).unwrap();
     wait_for(&taffrail, "taffrail_smart_success{device=\"sdb\"}", 1.0);
@@ -250,7 +258,7 @@ fn files_that_a_timer_of_root_writes_are_read_without_any_right() {
     let taffrail = start(folder.path(), "files = ['DIR/state/*.json']\ninterval = '100ms'\n");
     wait_for(&taffrail, "smartctl_device_smartctl_exit_status{device=\"sda\"}", 24.0);
     wait_for(&taffrail, "smartctl_device_smart_status{device=\"bus_0_megaraid_1\"}", 1.0);
-    taffrail.wait_for_log("odd.json: expected JSON of smartctl: ");
+    wait_for_problem(&taffrail, "odd.json: expected JSON of smartctl: ");
     fs::write(folder.path().join("_dev_sda"), STANDBY).unwrap();
     write();
     wait_for(&taffrail, "taffrail_smart_asleep{device=\"sda\"}", 1.0);
@@ -264,10 +272,7 @@ fn files_that_a_timer_of_root_writes_are_read_without_any_right() {
 fn a_smartctl_that_is_not_there_is_an_error_with_its_name() {
     let folder = tempfile::tempdir().unwrap();
     let taffrail = start(folder.path(), "path = 'DIR/none'\nrescan_interval = '100ms'\n");
-    wait_until("a failed scan", || {
-        taffrail.get("/metrics");
-        (taffrail.logged("scan: not started: ") > 0).then_some(())
-    });
+    wait_for_problem(&taffrail, "scan: not started: ");
     stand_in(folder.path());
     fs::rename(folder.path().join("smartctl"), folder.path().join("none")).unwrap();
     wait_for(&taffrail, "smartctl_devices", 4.0);

@@ -420,7 +420,7 @@ pub fn collectors(host: &Host, toml: &str) -> Vec<Configured> {
 /// Everything that is read of a host, also what is off by default, with all that can be asked for.
 pub fn all_on() -> String {
     // These query servers, which recorded hosts lack, or read what is configured.
-    const OF_OTHERS: [&str; 6] = ["cloudwatch", "docker_state", "ntp", "nvidia", "procstat", "supervisord"];
+    const OF_OTHERS: [&str; 7] = ["cloudwatch", "docker_state", "ntp", "nvidia", "procstat", "statsd", "supervisord"];
     let names: Vec<String> =
         known::names().filter(|name| !OF_OTHERS.contains(name)).map(|name| format!("{name:?}")).collect();
     format!("[collectors]\nenable = [{}]\n{MORE}", names.join(", "))
