@@ -19,13 +19,14 @@ use crate::harness::tls::own_authority;
 use crate::harness::{LONG_TIMEOUT, Taffrail, host_section, recorded};
 
 /// What no database can have here, and why.
-const NOT_HERE: [(&str, &str); 9] = [
+const NOT_HERE: [(&str, &str); 10] = [
     ("average_response_ms", "it needs net.ipv4.ping_group_range"),
     ("container_health_state", "only a Docker engine tells it"),
     ("smartctl_device_", "no disk here that smartctl reads"),
     ("taffrail_smart_success", "no disk here that smartctl reads"),
     ("statsd_exporter_", "nothing here sends what statsd drops or refuses"),
     ("taffrail_statsd_refused_total", "nothing here sends what statsd drops or refuses"),
+    ("taffrail_cloudwatch_lease_held", "only replicas have it"),
     ("taffrail_gateway_role", "only replicas have it"),
     ("taffrail_gateway_stream_", "only replicas have it"),
     ("taffrail_cloudwatch_metrics_deferred_total", "a job without a budget puts nothing off"),

@@ -54,18 +54,16 @@ fn is_of_what_is_shipped() -> bool {
 
 /// The package, and another that is newer.
 fn packages() -> (PathBuf, PathBuf) {
-    let packing = |program: &str| packing(program, "cargo-deb", "3.8.0");
-    let copied = |name: &str, built: &str| {
-        let package = folder().join(name);
-        std::fs::copy(built.lines().last().unwrap().trim(), &package).unwrap();
-        package
+    // cargo-deb removes what other tests build meanwhile from its own folder.
+    let (older, newer) = (folder().join("older.deb"), folder().join("newer.deb"));
+    let packed = |program: &str, arguments: &[&str], package: &Path| {
+        let quickly: &[&str] = if is_of_what_is_shipped() { &[] } else { &["--fast", "--strip"] };
+        let mut command = packing(program, "cargo-deb", "3.8.0");
+        run(command.args(arguments).args(quickly).arg("--output").arg(package));
     };
-    let quickly: &[&str] = if is_of_what_is_shipped() { &[] } else { &["--fast", "--strip"] };
-    let older = copied("older.deb", &run(packing("packaging/deb/build").args(quickly)));
+    packed("packaging/deb/build", &[], &older);
     let profile = if is_of_what_is_shipped() { "dist" } else { "dev" };
-    let mut newer = packing("cargo");
-    newer.args(["deb", "--locked", "--profile", profile, "--no-build", "--deb-version", "0.1.1-1"]).args(quickly);
-    let newer = copied("newer.deb", &run(&mut newer));
+    packed("cargo", &["deb", "--locked", "--profile", profile, "--no-build", "--deb-version", "0.1.1-1"], &newer);
     (older, newer)
 }
 
