@@ -42,9 +42,9 @@ pub struct View {
 }
 
 impl View {
-    /// Whether this process holds it, as far as it knows.
+    /// Whether this process holds it now. A process that was stopped may see this before its view follows.
     pub fn is_held(&self) -> bool {
-        self.valid_until.is_some()
+        self.valid_until.is_some_and(|until| Instant::now() < until)
     }
 }
 

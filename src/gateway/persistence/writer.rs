@@ -50,7 +50,7 @@ struct Backoff {
 impl Backoff {
     /// Short in tests.
     const FIRST: Duration = if cfg!(test) { Duration::from_millis(1) } else { Duration::from_secs(10) };
-    const MAX: Duration = if cfg!(test) { Self::FIRST } else { Duration::from_secs(3600) };
+    const MAX: Duration = if cfg!(test) { Self::FIRST } else { Duration::from_secs(60) };
 
     fn none() -> Backoff {
         Backoff { until: Instant::now(), next: Self::FIRST }
@@ -62,7 +62,11 @@ impl Backoff {
     }
 
     fn is_over(&self) -> bool {
-        Instant::now() >= self.until
+        self.left().is_zero()
+    }
+
+    fn left(&self) -> Duration {
+        self.until.saturating_duration_since(Instant::now())
     }
 }
 
@@ -144,9 +148,11 @@ impl Writer {
         COPY_PAUSE.checked_sub(self.written.elapsed()).filter(|pause| is_copy && !pause.is_zero())
     }
 
-    /// How long a snapshot that is wanted waits after a failure.
+    /// How long a snapshot that is wanted waits after a failure. It is zero if the pause has ended since [`Self::is_due`] was
+    /// evaluated: the wait must not be without an end then.
     fn snapshot_pause(&self) -> Option<Duration> {
-        self.backoff.until.checked_duration_since(Instant::now()).filter(|_| self.is_wanted())
+        let left = self.backoff.left();
+        (self.is_wanted() && (!left.is_zero() || self.volume.has_space())).then_some(left)
     }
 
     fn is_wanted(&self) -> bool {

@@ -17,6 +17,8 @@ use crate::gateway::groups::record::push_to_batch;
 use crate::gateway::persistence::replica::Batch;
 
 const IDENTITY: Identity = Identity { id: 7, created: 1 };
+/// How long a renewal of the lease is valid.
+const LEASE: Duration = Duration::from_secs(4);
 
 /// Payload of a message, at most: some changes are larger.
 const MAX_PAYLOAD: usize = 64;
@@ -299,8 +301,9 @@ impl Model {
             52..66 => self.answer(),
             66..88 => self.read(index),
             88..93 => {
-                let is_held = self.random.u8(0..3) > 0;
-                self.members[index].replica.lease(is_held, self.now);
+                let until =
+                    (self.random.u8(0..3) > 0).then(|| self.now + Duration::from_millis(self.random.u64(0..4000)));
+                self.members[index].replica.lease(until, self.now);
             }
             93..97 => self.now += Duration::from_millis(self.random.u64(0..8000)),
             97 => self.stream.ids.clear(),
@@ -428,12 +431,12 @@ impl Model {
     /// Everything works again: one replica has the lease, and all messages arrive.
     fn heal(&mut self) {
         for index in 0..self.members.len() {
-            self.members[index].replica.lease(false, self.now);
+            self.members[index].replica.lease(None, self.now);
             self.carry_out(index);
         }
         for round in 0..2000 {
             self.now += Duration::from_millis(100);
-            self.members[0].replica.lease(true, self.now);
+            self.members[0].replica.lease(Some(self.now + LEASE), self.now);
             for sent in std::mem::take(&mut self.sent) {
                 let outcome = self.stream.store(&sent);
                 self.outcomes.push((sent.replica, sent.life, sent.id, outcome));
@@ -503,7 +506,7 @@ fn a_former_writer_claims_only_after_another_renewal_of_its_lease() {
         })
     };
     let mut replica = model.replica(Position::start(IDENTITY), Vec::new());
-    replica.lease(true, model.now);
+    replica.lease(Some(model.now + LEASE), model.now);
     let claim = id(&replica.actions()).unwrap();
     replica.published(claim, Outcome::Stored(1), model.now);
     assert_eq!(*replica.role(), Role::Writing);
@@ -518,9 +521,23 @@ fn a_former_writer_claims_only_after_another_renewal_of_its_lease() {
     assert_eq!(*replica.role(), Role::Following);
     assert!(!publishes(&replica.actions()));
 
-    replica.lease(true, model.now);
+    replica.lease(Some(model.now + LEASE), model.now);
     assert_eq!(*replica.role(), Role::Claiming);
     assert!(publishes(&replica.actions()));
+}
+
+/// The lease was acquired during the pause after another claim, and no answer has renewed it since.
+#[test]
+fn a_lease_that_has_expired_is_not_claimed_with() {
+    let mut model = Model::new(0);
+    let mut replica = model.replica(Position::start(IDENTITY), Vec::new());
+    replica.lease(Some(model.now), model.now);
+    assert_eq!(*replica.role(), Role::Following);
+    replica.lease(Some(model.now + LEASE), model.now + LEASE);
+    replica.advance(model.now + LEASE);
+    assert_eq!(*replica.role(), Role::Following);
+    replica.advance(model.now);
+    assert_eq!(*replica.role(), Role::Claiming);
 }
 
 /// A power cut of servers that do not sync.
@@ -539,7 +556,7 @@ fn replicas_that_applied_what_servers_lost_stop() {
             }
         }
         for index in (0..3).cycle().take(3000) {
-            model.members[index].replica.lease(false, model.now);
+            model.members[index].replica.lease(None, model.now);
             model.carry_out(index);
             model.read(index);
             model.carry_out(index);

@@ -167,7 +167,8 @@ pub struct Replica<S> {
     store: S,
     decided: Decided,
     role: Role,
-    has_lease: bool,
+    /// Until when the lease is held for certain; none if it is not, or not since the last [`Role::Writing`].
+    lease_until: Option<Duration>,
     /// When it may claim.
     claim_at: Duration,
     in_flight: VecDeque<InFlight>,
@@ -188,7 +189,7 @@ impl<S: Store> Replica<S> {
             store,
             decided: Decided::new(position),
             role: Role::Following,
-            has_lease: false,
+            lease_until: None,
             claim_at: Duration::ZERO,
             in_flight: VecDeque::new(),
             prepared: VecDeque::new(),
@@ -231,10 +232,10 @@ impl<S: Store> Replica<S> {
         std::mem::take(&mut self.actions)
     }
 
-    /// The lease was acquired, renewed or lost.
-    pub fn lease(&mut self, is_held: bool, now: Duration) {
-        self.has_lease = is_held;
-        if !is_held && matches!(self.role, Role::Writing | Role::Claiming) {
+    /// The lease was acquired or renewed until this time, or lost.
+    pub fn lease(&mut self, until: Option<Duration>, now: Duration) {
+        self.lease_until = until;
+        if until.is_none() && matches!(self.role, Role::Writing | Role::Claiming) {
             self.follow("another replica writes now", now);
         }
         self.advance(now);
@@ -243,7 +244,9 @@ impl<S: Store> Replica<S> {
     /// There may be changes to send, or some time has passed.
     pub fn advance(&mut self, now: Duration) {
         match self.role {
-            Role::Following if self.has_lease && now >= self.claim_at => self.claim(now),
+            Role::Following if now >= self.claim_at && self.lease_until.is_some_and(|until| now < until) => {
+                self.claim(now)
+            }
             Role::Writing => self.send(now),
             _ => {}
         }
@@ -312,7 +315,7 @@ impl<S: Store> Replica<S> {
 
     /// Ends the writing, as for a drain.
     pub fn end(&mut self, now: Duration) {
-        self.has_lease = false;
+        self.lease_until = None;
         if matches!(self.role, Role::Writing | Role::Claiming) {
             self.follow("the gateway is ending", now);
         }
@@ -450,7 +453,7 @@ impl<S: Store> Replica<S> {
         self.clear();
         self.role = Role::Following;
         // Until the next renewal: another replica may hold the lease by now, and expose the groups.
-        self.has_lease = false;
+        self.lease_until = None;
         self.claim_at = now + CLAIM_PAUSE;
         self.store.stop_writing(reason);
         if was_writing {

@@ -287,8 +287,8 @@ impl Running<'_> {
                     self.replica.read(sequence, &message, self.started.elapsed());
                 }
                 Ok(()) = self.view.changed() => {
-                    let is_held = self.view.borrow_and_update().is_held();
-                    self.replica.lease(is_held, now());
+                    let until = self.view.borrow_and_update().valid_until;
+                    self.replica.lease(until.map(|until| until.saturating_duration_since(self.started)), now());
                 }
                 () = self.store.changed() => self.replica.advance(now()),
                 Some(Ok((applied, found))) = self.described.join_next(), if !self.described.is_empty() => {
