@@ -57,14 +57,43 @@ pub struct Lease {
     view: watch::Sender<View>,
     /// Its revision, if this process holds it.
     revision: Option<u64>,
-    /// The revision that others have, and since when.
-    seen: Option<(u64, Instant)>,
+    seen: Seen,
+}
+
+/// The revision that was read last, and since when it is the same.
+#[derive(Debug, Default)]
+struct Seen(Option<(u64, Instant)>);
+
+/// What an entry means for a process that does not hold the lease as far as it knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Found {
+    /// It has it: an update without an answer succeeded, or a release without an answer did not.
+    Own,
+    /// It may take it.
+    Free,
+    /// Another process has it.
+    Taken,
+}
+
+impl Seen {
+    fn found(&mut self, me: &Holder, (revision, holder): (u64, Option<&Holder>), now: Instant) -> Found {
+        let since = match self.0 {
+            Some((known, since)) if known == revision => since,
+            _ => now,
+        };
+        self.0 = Some((revision, since));
+        match holder {
+            Some(holder) if holder == me => Found::Own,
+            Some(_) if now.duration_since(since) < TERM => Found::Taken,
+            _ => Found::Free,
+        }
+    }
 }
 
 impl Lease {
     /// The lease at `key` of a bucket. `view` gets what this process sees of it.
     pub fn new(store: Store, key: &'static str, me: Holder, view: watch::Sender<View>) -> Lease {
-        Lease { store, key, me, view, revision: None, seen: None }
+        Lease { store, key, me, view, revision: None, seen: Seen::default() }
     }
 
     /// Takes the lease when it is free and `is_wanted`, and keeps it; releases it when it is wanted no longer. Ends when the
@@ -121,24 +150,23 @@ impl Lease {
     async fn observe(&mut self, is_wanted: bool) {
         let Some(entry) = self.read().await else { return };
         let revision = entry.as_ref().map_or(0, |entry| entry.revision);
-        let now = Instant::now();
-        let since = match self.seen {
-            Some((known, since)) if known == revision => since,
-            _ => now,
-        };
-        self.seen = Some((revision, since));
-        let holder = entry.as_ref().and_then(holder);
-        let is_free = holder.is_none() || now.duration_since(since) >= TERM;
+        let (now, holder) = (Instant::now(), entry.as_ref().and_then(holder));
+        let found = self.seen.found(&self.me, (revision, holder.as_ref()), now);
         self.view.send_if_modified(|view| {
             let is_new = view.holder != holder;
             view.holder = holder;
             is_new
         });
-        if is_wanted && is_free {
-            let taken = timeout(TIMEOUT, self.store.update(self.key, self.value(), revision)).await;
-            if let Ok(Ok(revision)) = taken {
-                self.hold(revision, now);
+        match found {
+            // It is valid after the next update.
+            Found::Own => self.revision = Some(revision),
+            Found::Free if is_wanted => {
+                let taken = timeout(TIMEOUT, self.store.update(self.key, self.value(), revision)).await;
+                if let Ok(Ok(revision)) = taken {
+                    self.hold(revision, now);
+                }
             }
+            Found::Free | Found::Taken => {}
         }
     }
 
@@ -150,7 +178,7 @@ impl Lease {
 
     fn lose(&mut self, entry: Option<Entry>) {
         self.revision = None;
-        self.seen = None;
+        self.seen = Seen::default();
         let holder = entry.as_ref().and_then(holder);
         self.view.send_modify(|view| *view = View { valid_until: None, holder });
     }
@@ -190,4 +218,39 @@ pub async fn bucket(connection: &Connection, name: &str) -> Result<Store, String
         ..kv::Config::default()
     };
     context.create_key_value(config).await.map_err(|error| failed(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn process(life: &str) -> Holder {
+        Holder { name: "a".to_owned(), url: String::new(), life: life.to_owned() }
+    }
+
+    #[test]
+    fn a_lease_is_free_if_it_was_released_or_not_renewed() {
+        let (me, other, start) = (process("1"), process("2"), Instant::now());
+        let mut seen = Seen::default();
+        let mut found =
+            |revision, holder, seconds| seen.found(&me, (revision, holder), start + Duration::from_secs(seconds));
+        assert_eq!(found(0, None, 0), Found::Free);
+        assert_eq!(found(1, Some(&other), 1), Found::Taken);
+        assert_eq!(found(1, Some(&other), 5), Found::Taken);
+        assert_eq!(found(2, Some(&other), 6), Found::Taken);
+        assert_eq!(found(2, Some(&other), 10), Found::Taken);
+        assert_eq!(found(2, Some(&other), 11), Found::Free);
+        assert_eq!(found(3, None, 11), Found::Free);
+    }
+
+    /// An update whose answer is lost does not make the process wait for itself.
+    #[test]
+    fn a_lease_that_was_taken_without_an_answer_is_its_own_at_once() {
+        let (me, before) = (process("1"), process("0"));
+        let mut seen = Seen::default();
+        let start = Instant::now();
+        assert_eq!(seen.found(&me, (7, Some(&me)), start), Found::Own);
+        // An earlier process of the same name.
+        assert_eq!(seen.found(&me, (8, Some(&before)), start), Found::Taken);
+    }
 }
