@@ -63,6 +63,29 @@ pub const NATS_KEYS: &[KeyInfo] = &[
     TLS_KEY.info(),
 ];
 
+const LEASE: Key<String> = Key::optional(
+    "lease",
+    "Name of a lease at the servers of [nats]: of all Taffrails with this lease, only the one that holds it runs the job. The others expose and push nothing of it, and one of them takes over.",
+);
+
+/// The settings of jobs that one of several processes runs; none in builds without NATS.
+pub const LEASE_KEYS: &[KeyInfo] = if IS_BUILT { &[LEASE.info()] } else { &[] };
+
+/// The lease of a job, in its table.
+pub fn lease(job: &mut Section<'_>) -> Option<String> {
+    if !IS_BUILT {
+        if job.has(&LEASE) {
+            job.refuse("lease", NOT_BUILT);
+        }
+        return None;
+    }
+    let lease = job.optional(&LEASE)?;
+    if !is_name(&lease) {
+        job.wrong("lease", format!("expected a name of letters, digits, - and _, found {lease:?}"));
+    }
+    Some(lease)
+}
+
 /// Whether this can be a part of subjects and of names of streams and buckets.
 pub fn is_name(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
@@ -105,6 +128,20 @@ impl Nats {
 }
 
 impl Nats {
+    /// Checks that there are servers for the leases of these jobs, which have names.
+    ///
+    /// # Errors
+    /// A job has a lease, and there are none.
+    pub fn check_leases<'j>(
+        &self,
+        jobs: impl IntoIterator<Item = (&'j str, &'j Option<String>)>,
+    ) -> Result<(), String> {
+        let mut jobs = jobs.into_iter().filter(|(_, lease)| lease.is_some() && self.servers.is_empty());
+        jobs.next().map_or(Ok(()), |(job, _)| {
+            Err(format!("lease of the job {job:?}: expected [nats] servers with it, found none"))
+        })
+    }
+
     /// Whether connections must use TLS.
     pub fn needs_tls(&self) -> bool {
         self.ca.is_some() || self.identity.is_some() || self.servers.iter().any(|server| server.starts_with("tls:"))

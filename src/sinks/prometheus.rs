@@ -23,6 +23,7 @@ use crate::encode::{Family, FamilyWriter};
 use crate::http::access::{Right, Viewer};
 use crate::http::{self, connections};
 use crate::log;
+use crate::nats::turn;
 use crate::percent::decode_text;
 
 /// The state behind the endpoints. It survives reloads, which replace its fields.
@@ -103,9 +104,9 @@ impl Exporter {
     /// As [`Exporter::render`], with the self-metrics at the end, for a reader who looks for certain readings.
     pub fn render_readings_first(&self, readings: &[CollectorReading], wanted: impl Into<Wanted>) -> Vec<u8> {
         render::whole(wanted, 0, |out| {
-            let of_self =
-                [readers::FAMILIES, state::FAMILIES, descriptors::FAMILIES, connections::FAMILIES, log::FAMILIES];
-            of_self.into_iter().chain([FAMILIES]).flatten().for_each(|family| out.reserve(family.name));
+            let of_process = [descriptors::FAMILIES, connections::FAMILIES, log::FAMILIES, turn::FAMILIES];
+            let of_self = [readers::FAMILIES, state::FAMILIES, FAMILIES];
+            of_self.into_iter().chain(of_process).flatten().for_each(|family| out.reserve(family.name));
             out.set_foreign(foreign(readings, None));
             write_families(readings, None, out);
             self.write_self_metrics(out);
@@ -138,6 +139,7 @@ impl Exporter {
         descriptors::write_families(out);
         connections::write_families(out);
         log::write_families(out);
+        turn::write_families(out);
     }
 }
 

@@ -59,7 +59,7 @@ fn every_name_in_the_documentation_is_in_a_golden() {
             measurement = None;
         } else if let Some(name) = line.strip_prefix("| `").and_then(|rest| rest.split('`').next()) {
             // tests/gateway/replicas.rs has what replicas report, and replicas_operated/leases.rs what holders of leases do.
-            let is_of_replicas = name == "taffrail_cloudwatch_lease_held"
+            let is_of_replicas = name == "taffrail_lease_held"
                 || taffrail::gateway::self_metrics::REPLICA_FAMILIES.iter().any(|family| family.name == name);
             let is_there = match measurement {
                 None if is_of_replicas => true,
@@ -171,6 +171,7 @@ fn metrics() -> String {
     write_families(&mut out, prometheus::FAMILIES);
     write_families(&mut out, taffrail::descriptors::FAMILIES);
     write_families(&mut out, taffrail::log::FAMILIES);
+    write_families(&mut out, taffrail::nats::turn::FAMILIES);
     write_families(&mut out, taffrail::http::connections::FAMILIES);
     out.push_str("\nAs points they have the names of Telegraf's `inputs.internal`, and additional fields: `input` is a collector, `alias` is the name of a sink and `output` its kind. Counters start at the start of the process, or at a reload that changed the collectors. `namedrop = [\"internal_*\"]` in a sink drops them.\n");
     for measurement in internal::MEASUREMENTS.iter().chain(readers::MEASUREMENTS) {
@@ -434,6 +435,7 @@ fn every_family_has_one_owner_and_a_name_that_both_text_formats_can_tell_apart()
         prometheus::FAMILIES,
         taffrail::descriptors::FAMILIES,
         taffrail::log::FAMILIES,
+        taffrail::nats::turn::FAMILIES,
         taffrail::http::connections::FAMILIES,
         taffrail::gateway::self_metrics::FAMILIES,
         taffrail::gateway::self_metrics::REPLICA_FAMILIES,

@@ -33,7 +33,6 @@ mod target;
 mod terms;
 mod unique_names;
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -80,8 +79,6 @@ struct Running {
 pub struct CloudwatchReading {
     /// The targets that this process runs.
     targets: Arc<[Arc<Published>]>,
-    /// The jobs that have a lease, and whether it is held.
-    leases: Vec<(Arc<Job>, bool)>,
     /// The log, and the position to read up to, for sinks that are sent each data point once.
     read: Option<(Arc<Mutex<Log>>, Arc<Cursor>)>,
 }
@@ -146,24 +143,16 @@ impl Collector for Cloudwatch {
     }
 
     fn use_servers(&mut self, nats: &Nats) -> Result<(), String> {
-        if let Some(job) = self.jobs.iter().find(|job| job.lease.is_some() && nats.servers.is_empty()) {
-            return Err(format!("lease of the job {:?}: expected [nats] servers with it, found none", job.name));
-        }
         self.nats = nats.clone();
-        Ok(())
+        nats.check_leases(self.jobs.iter().map(|job| (&*job.name, &job.lease)))
     }
 
     fn read(&mut self, cx: &mut ReadContext<'_>, reading: &mut CloudwatchReading) -> Result<(), ReadError> {
         let running = self.running.get_or_insert_with(|| Running::start(&self.jobs, &self.nats));
         running.first.take_if(|(since, _)| since.elapsed() > FIRST_READINGS);
         reading.targets = running.targets.clone();
-        reading.leases.clear();
         if self.jobs.iter().any(|job| job.lease.is_some()) {
             reading.targets = running.targets.iter().filter(|target| target.runs()).cloned().collect();
-            let is_held =
-                |job: &Arc<Job>| running.targets.iter().any(|target| target.runs() && target.job.name == job.name);
-            let leased = self.jobs.iter().filter(|job| job.lease.is_some());
-            reading.leases.extend(leased.map(|job| (job.clone(), is_held(job))));
         }
         let log = &running.log;
         let cursor = || log.lock().unwrap_or_else(PoisonError::into_inner).read();
@@ -210,15 +199,11 @@ impl Running {
                 Ok(http) => http,
                 Err(error) => return tracing::error!("cloudwatch: {error}"),
             };
-            let mut turns: BTreeMap<String, Turn> = BTreeMap::new();
             let mut running = JoinSet::new();
             for setup in setups {
                 let setup: Setup = setup(http.clone());
-                let turn = match &setup.job.lease {
-                    Some(lease) => turns.entry(lease.clone()).or_insert_with(|| Turn::start(&nats, lease)).clone(),
-                    None => Turn::always(),
-                };
-                running.spawn(run_in_turn(setup, turn));
+                let (turn, published) = (Turn::of(&nats, setup.job.lease.as_deref()), setup.published.clone());
+                running.spawn(turn.run(move |runs| published.set_runs(runs), move || setup.clone().run()));
             }
             while running.join_next().await.is_some() {}
         });
@@ -226,38 +211,23 @@ impl Running {
     }
 }
 
-/// Runs the target whenever it is this process's turn.
-async fn run_in_turn(setup: Setup, mut turn: Turn) {
-    loop {
-        turn.begins().await;
-        setup.published.set_runs(true);
-        tokio::select! {
-            biased;
-            // First: after a pause of the process, nothing more is requested.
-            () = turn.ends() => {}
-            () = setup.clone().run() => {}
-        }
-        setup.published.set_runs(false);
-    }
-}
-
 impl Reading for CloudwatchReading {
     const HAS_HISTORY: bool = true;
 
     fn families(&self, out: &mut FamilyWriter<'_>) {
-        self_metrics::write(&self.targets, &self.leases, out);
+        self_metrics::write(&self.targets, out);
         alarms::write_families(&self.targets, out);
         families::write(&self.targets, None, out);
     }
 
     fn families_since(&self, previous: Option<&Self>, out: &mut FamilyWriter<'_>) {
-        self_metrics::write(&self.targets, &self.leases, out);
+        self_metrics::write(&self.targets, out);
         alarms::write_families(&self.targets, out);
         families::write(&self.targets, Some(&self.arrived_since(previous)), out);
     }
 
     fn points(&self, since: Option<Since<'_, Self>>, out: &mut PointWriter<'_>) {
-        write_generic_points(|families| self_metrics::write(&self.targets, &self.leases, families), out);
+        write_generic_points(|families| self_metrics::write(&self.targets, families), out);
         alarms::write_points(&self.targets, out);
         log::write_points(&self.arrived_since(since.map(|since| since.previous)), out);
     }

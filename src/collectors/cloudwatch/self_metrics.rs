@@ -6,7 +6,6 @@ use std::sync::atomic::Ordering::Relaxed;
 use super::alarms;
 use super::budget::{DOLLARS_PER_METRIC, DOLLARS_PER_REQUEST};
 use super::schedule::now;
-use super::settings::Job;
 use super::snapshot::Published;
 use crate::aws::{Counts, Operation};
 use crate::encode::family::{FamilyInfo, Value};
@@ -54,12 +53,6 @@ const FAILURES: Family<4> =
     Family::counter("taffrail_cloudwatch_request_failures_total", "Failed requests to AWS", API);
 const THROTTLES: Family<4> = Family::counter("taffrail_cloudwatch_throttles_total", "Requests throttled by AWS", API);
 
-const LEASE_HELD: Family<2> = Family::gauge(
-    "taffrail_cloudwatch_lease_held",
-    "Whether this process holds the lease of the job",
-    ["job", "lease"],
-);
-
 /// The families above.
 pub(super) const FAMILIES: &[FamilyInfo] = &[
     UP.info(),
@@ -74,12 +67,11 @@ pub(super) const FAMILIES: &[FamilyInfo] = &[
     REQUESTS.info(),
     FAILURES.info(),
     THROTTLES.info(),
-    LEASE_HELD.info(),
     alarms::STATE.info(),
 ];
 
-/// Writes the families for these targets, which run, and for the leases of all jobs.
-pub(super) fn write(targets: &[Arc<Published>], leases: &[(Arc<Job>, bool)], out: &mut FamilyWriter<'_>) {
+/// Writes the families for these targets, which run.
+pub(super) fn write(targets: &[Arc<Published>], out: &mut FamilyWriter<'_>) {
     type ValueOf = fn(&Published) -> Option<Value>;
     let plain: [(&Family<3>, ValueOf); 9] = [
         (&UP, |target| Some(target.is_up().into())),
@@ -113,10 +105,6 @@ pub(super) fn write(targets: &[Arc<Published>], leases: &[(Arc<Job>, bool)], out
                 samples.sample(labels, count(&published.counts, operation));
             }
         }
-    }
-    let mut samples = out.family(&LEASE_HELD);
-    for (job, is_held) in leases {
-        samples.sample([&job.name, job.lease.as_deref().unwrap_or_default()], u64::from(*is_held));
     }
 }
 

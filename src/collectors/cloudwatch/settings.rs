@@ -17,7 +17,7 @@ use crate::aws::{Account, Role, account};
 use crate::config::{Globs, Key, KeyInfo, Section};
 use crate::encode::infos::concat;
 use crate::manager::state_directory;
-use crate::nats::settings::{IS_BUILT, NOT_BUILT, is_name};
+use crate::nats::settings::{LEASE_KEYS, lease};
 
 /// One job: its metrics, accounts, schedule and names.
 #[derive(Clone, Debug, PartialEq)]
@@ -185,13 +185,6 @@ const STATE: Key<PathBuf> = Key::optional(
     "Directory that records up to what time data was requested, to catch up after a stop; `cloudwatch` in the service's state directory if absent.",
 );
 
-const LEASE: Key<String> = Key::optional(
-    "lease",
-    "Name of a lease at the servers of [nats]: of all Taffrails with this lease, only the one that holds it runs the job. The others expose and push nothing of it, and one of them takes over.",
-);
-/// The settings of leases; none in builds without NATS.
-const LEASE_KEYS: &[KeyInfo] = if IS_BUILT { &[LEASE.info()] } else { &[] };
-
 /// The settings of `[[collectors.cloudwatch]]`.
 pub(super) const KEYS: [KeyInfo; OWN_KEYS.len() + LEASE_KEYS.len() + account::KEYS.len()] =
     concat(&[OWN_KEYS, LEASE_KEYS, &account::KEYS]);
@@ -303,20 +296,6 @@ impl Job {
             labels,
         }
     }
-}
-
-fn lease(section: &mut Section<'_>) -> Option<String> {
-    if !IS_BUILT {
-        if section.has(&LEASE) {
-            section.refuse("lease", NOT_BUILT);
-        }
-        return None;
-    }
-    let lease = section.optional(&LEASE)?;
-    if !is_name(&lease) {
-        section.wrong("lease", format!("expected a name of letters, digits, - and _, found {lease:?}"));
-    }
-    Some(lease)
 }
 
 impl Job {

@@ -22,6 +22,7 @@ use crate::config::setting::ByteSize;
 use crate::config::{Key, KeyInfo, Section};
 use crate::encode::{Family, FamilyWriter, Timestamp};
 use crate::host::Host;
+use crate::nats::settings::LEASE_KEYS;
 
 /// The settings of a job.
 #[derive(Debug)]
@@ -51,7 +52,7 @@ const MAX_OUTPUT: Key<ByteSize> = Key::new(
 );
 const IGNORE_ERROR: Key<bool> =
     Key::new("ignore_error", "false", "Uses the output of programs whose exit status is not 0.");
-const KEYS: [KeyInfo; 25] = all_of(&[
+const KEYS: [KeyInfo; 25 + LEASE_KEYS.len()] = all_of(&[
     &[
         NAME.info(),
         COMMANDS.info(),
@@ -63,6 +64,7 @@ const KEYS: [KeyInfo; 25] = all_of(&[
     ],
     &PROCESS_KEYS,
     &format::KEYS,
+    LEASE_KEYS,
 ]);
 
 /// Programs that one pattern may match.
@@ -81,6 +83,7 @@ impl Kind for Exec {
         ..About::PLAIN
     };
     const SOURCES: &'static str = "programs";
+    const MAY_HAVE_LEASE: bool = true;
 
     fn new(_: &Host, table: &mut Section<'_>) -> Self {
         let mut commands = table.optional(&COMMANDS).unwrap_or_default();

@@ -21,6 +21,7 @@ use crate::collectors::framework::background::Clock;
 use crate::config::{Key, KeyInfo, Section};
 use crate::encode::{Family, FamilyWriter, Timestamp};
 use crate::host::Host;
+use crate::nats::settings::LEASE_KEYS;
 use crate::subprocess::{GroupSignal, Subprocess};
 
 /// The settings of a job.
@@ -59,7 +60,7 @@ const MAX_SERIES: Key<usize> =
 const EXPIRE_AFTER: Key<Duration> =
     Key::new("expire_after", "\"5m\"", "How long a series is exposed after its last value.");
 
-const KEYS: [KeyInfo; 26] = all_of(&[
+const KEYS: [KeyInfo; 26 + LEASE_KEYS.len()] = all_of(&[
     &[
         NAME.info(),
         COMMAND.info(),
@@ -72,6 +73,7 @@ const KEYS: [KeyInfo; 26] = all_of(&[
     ],
     &PROCESS_KEYS,
     &format::KEYS,
+    LEASE_KEYS,
 ]);
 
 impl Kind for Execd {
@@ -87,6 +89,7 @@ impl Kind for Execd {
         ..About::PLAIN
     };
     const SOURCES: &'static str = "programs";
+    const MAY_HAVE_LEASE: bool = true;
 
     fn new(_: &Host, table: &mut Section<'_>) -> Self {
         let command = table.optional(&COMMAND).unwrap_or_else(|| {

@@ -58,6 +58,7 @@ impl Kind for Files {
         ..About::PLAIN
     };
     const SOURCES: &'static str = "files";
+    const MAY_HAVE_LEASE: bool = false;
 
     fn new(host: &Host, table: &mut Section<'_>) -> Self {
         let files = table.optional(&FILES).unwrap_or_default();

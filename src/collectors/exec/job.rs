@@ -1,6 +1,6 @@
 //! A collector whose jobs work in the background: what `exec`, `execd` and `file` share.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +14,8 @@ use crate::collectors::framework::{About, Collector, ReadContext, Reading, Since
 use crate::config::{Key, KeyInfo, Section};
 use crate::encode::{Family, FamilyWriter, PointWriter};
 use crate::host::{Host, ReadError};
+use crate::nats::settings::{self, Nats};
+use crate::nats::turn::Turn;
 
 /// What distinguishes a collector of jobs: the settings of one job, and the work.
 pub(super) trait Kind: Send + Sync + Sized + 'static {
@@ -40,6 +42,9 @@ pub(super) trait Kind: Send + Sync + Sized + 'static {
     /// Writes the families about the sources.
     fn families(outcomes: &[Arc<Outcome>], out: &mut FamilyWriter<'_>);
 
+    /// Whether jobs may have a lease.
+    const MAY_HAVE_LEASE: bool;
+
     /// Checks what all jobs need, once, and logs what is missing.
     fn warn() {}
 }
@@ -49,6 +54,8 @@ pub(super) trait Kind: Send + Sync + Sized + 'static {
 pub(super) struct Job<K> {
     /// The label `name` of its metrics.
     pub(super) name: Arc<str>,
+    /// The lease that it needs.
+    lease: Option<String>,
     pub(super) settings: K,
 }
 
@@ -56,21 +63,23 @@ pub(super) struct Job<K> {
 pub(super) struct Jobs<K> {
     jobs: Vec<Arc<Job<K>>>,
     sources: Sources,
+    /// The servers of leases.
+    nats: Nats,
     /// Started by the first reading.
     running: Option<(Arc<Results>, Background)>,
 }
 
 impl<K: Kind> Jobs<K> {
     fn results(&mut self) -> Arc<Results> {
-        let jobs = &self.jobs;
         let (results, _) = self.running.get_or_insert_with(|| {
-            let (jobs, results) = (jobs.clone(), Results::new());
+            let (jobs, nats, results) = (self.jobs.clone(), self.nats.clone(), Results::new());
             let shared = results.clone();
             let work = async move || {
                 let mut work = JoinSet::new();
                 for (index, job) in jobs.iter().enumerate() {
+                    let turn = Turn::of(&nats, job.lease.as_deref());
                     for command in 0..job.settings.commands() {
-                        work.spawn(K::work(job.clone(), (index, command), shared.clone()));
+                        work.spawn(in_turn(turn.clone(), job.clone(), (index, command), shared.clone()));
                     }
                 }
                 work.join_all().await;
@@ -79,6 +88,16 @@ impl<K: Kind> Jobs<K> {
         });
         results.clone()
     }
+}
+
+/// Does the work of one command or pattern whenever it is this process's turn. Without it, the command has no results.
+async fn in_turn<K: Kind>(turn: Turn, job: Arc<Job<K>>, at: (usize, usize), results: Arc<Results>) {
+    let report = |runs: bool| {
+        if !runs {
+            results.retain(at.0, at.1, &BTreeSet::new());
+        }
+    };
+    turn.run(report, || K::work(job.clone(), at, results.clone())).await;
 }
 
 impl<K: Kind> Collector for Jobs<K> {
@@ -93,11 +112,17 @@ impl<K: Kind> Collector for Jobs<K> {
     type Reading = ResultsReading<K>;
 
     fn new(host: &Host, section: &mut Section<'_>) -> Self {
-        let jobs = named(section, K::ABOUT.name, |table| K::new(host, table), K::default_name);
+        let lease = |table: &mut Section<'_>| if K::MAY_HAVE_LEASE { settings::lease(table) } else { None };
+        let jobs = named(section, K::ABOUT.name, |table| K::new(host, table), lease, K::default_name);
         if !jobs.is_empty() {
             K::warn();
         }
-        Jobs { jobs, sources: Sources::new(K::ABOUT.name, K::SOURCES), running: None }
+        Jobs { jobs, sources: Sources::new(K::ABOUT.name, K::SOURCES), nats: Nats::default(), running: None }
+    }
+
+    fn use_servers(&mut self, nats: &Nats) -> Result<(), String> {
+        self.nats = nats.clone();
+        nats.check_leases(self.jobs.iter().map(|job| (&*job.name, &job.lease)))
     }
 
     fn read(&mut self, cx: &mut ReadContext<'_>, reading: &mut Self::Reading) -> Result<(), ReadError> {
@@ -121,13 +146,14 @@ fn named<K>(
     section: &mut Section<'_>,
     list: &'static str,
     mut read: impl FnMut(&mut Section<'_>) -> K,
+    lease: impl Fn(&mut Section<'_>) -> Option<String>,
     default_name: impl Fn(&K) -> String,
 ) -> Vec<Arc<Job<K>>> {
     let mut names: BTreeMap<String, usize> = BTreeMap::new();
     let mut jobs = Vec::new();
     for mut table in section.tables(list) {
         let name = table.optional(&NAME);
-        let settings = read(&mut table);
+        let (settings, lease) = (read(&mut table), lease(&mut table));
         if let Some(given) = &name
             && names.contains_key(given)
         {
@@ -137,7 +163,7 @@ fn named<K>(
         let count = names.entry(name.clone()).or_default();
         *count += 1;
         let name = if *count > 1 { format!("{name}#{count}") } else { name }.into();
-        jobs.push(Arc::new(Job { name, settings }));
+        jobs.push(Arc::new(Job { name, lease, settings }));
     }
     jobs
 }

@@ -11,6 +11,7 @@ use super::relabel::Rule;
 use crate::client::target;
 use crate::config::{Key, KeyInfo, Section};
 use crate::encode::infos::concat;
+use crate::nats::settings::{LEASE_KEYS, lease};
 
 /// A job: its targets, and how they are scraped and exposed.
 #[derive(Debug)]
@@ -41,6 +42,8 @@ pub(super) struct Job {
     pub(super) exposed: Exposed,
     /// How its points are written.
     pub(super) points: Points,
+    /// The lease that it needs.
+    pub(super) lease: Option<String>,
     /// The client of its targets.
     pub(super) client: target::Client,
 }
@@ -132,7 +135,8 @@ const OWN_KEYS: &[KeyInfo] = &[
     URL_TAG.info(),
 ];
 /// The settings of a job.
-pub(super) const KEYS: [KeyInfo; OWN_KEYS.len() + target::KEYS.len()] = concat(&[OWN_KEYS, &target::KEYS]);
+pub(super) const KEYS: [KeyInfo; OWN_KEYS.len() + LEASE_KEYS.len() + target::KEYS.len()] =
+    concat(&[OWN_KEYS, LEASE_KEYS, &target::KEYS]);
 
 impl Job {
     /// The jobs in `[collectors]`.
@@ -186,6 +190,7 @@ impl Job {
             native_histograms: section.get(&NATIVE_HISTOGRAMS),
             exposed: exposed(section),
             points: points(section),
+            lease: lease(section),
             client: target::Client::new(Arc::new(settings)),
         }
     }

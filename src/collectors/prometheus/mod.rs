@@ -35,10 +35,13 @@ use crate::encode::family::ForeignFamilies;
 use crate::encode::infos::concat;
 use crate::encode::{FamilyWriter, PointWriter};
 use crate::host::{Host, ReadError};
+use crate::nats::settings::Nats;
 
 /// The collector.
 pub(super) struct Prometheus {
     jobs: Vec<Arc<Job>>,
+    /// The servers of leases.
+    nats: Nats,
     running: Option<(Shared, Background)>,
 }
 
@@ -88,7 +91,12 @@ impl Collector for Prometheus {
     type Reading = PrometheusReading;
 
     fn new(_: &Host, section: &mut Section<'_>) -> Self {
-        Prometheus { jobs: Job::all(section), running: None }
+        Prometheus { jobs: Job::all(section), nats: Nats::default(), running: None }
+    }
+
+    fn use_servers(&mut self, nats: &Nats) -> Result<(), String> {
+        self.nats = nats.clone();
+        nats.check_leases(self.jobs.iter().map(|job| (&*job.name, &job.lease)))
     }
 
     fn read(&mut self, _: &mut ReadContext<'_>, reading: &mut PrometheusReading) -> Result<(), ReadError> {
@@ -113,7 +121,7 @@ impl Collector for Prometheus {
 
 impl Prometheus {
     fn running(&mut self) -> &(Shared, Background) {
-        self.running.get_or_insert_with(|| running::start(&self.jobs))
+        self.running.get_or_insert_with(|| running::start(&self.jobs, &self.nats))
     }
 }
 

@@ -21,6 +21,8 @@ use crate::collectors::framework::background::{Background, Clock};
 use crate::encode::Timestamp;
 use crate::encode::parse::Format;
 use crate::log::Episode;
+use crate::nats::settings::Nats;
+use crate::nats::turn::Turn;
 
 /// What the background work has so far.
 pub(super) struct State {
@@ -75,6 +77,19 @@ impl Shared {
         }
     }
 
+    /// Records that a job begins, or has ended: its targets are gone.
+    fn set_runs(&self, job: usize, runs: bool) {
+        let gone: Vec<Arc<Scrape>> = {
+            let mut state = self.state();
+            state.found[job] = (!runs).then_some(0);
+            let is_of_job = |((of, ..), _): &(&(usize, Labels, String), &Arc<Scrape>)| *of == job;
+            state.newest.iter().filter(is_of_job).map(|(_, scrape)| scrape.clone()).collect()
+        };
+        for last in gone {
+            self.publish(job, Arc::new(Scrape::without_page(last.target.clone(), now(), None, Some(&last))));
+        }
+    }
+
     fn newest(&self, job: usize, target: &Target) -> Option<Arc<Scrape>> {
         self.state().newest.get(&key(job, target)).cloned()
     }
@@ -84,13 +99,16 @@ fn key(job: usize, target: &Target) -> (usize, Labels, String) {
     (job, target.labels.clone(), target.url.to_string())
 }
 
-/// Starts the background work for these jobs.
-pub(super) fn start(jobs: &[Arc<Job>]) -> (Shared, Background) {
+/// Starts the background work for these jobs. Those with a lease at the servers are done when it is held.
+pub(super) fn start(jobs: &[Arc<Job>], nats: &Nats) -> (Shared, Background) {
     let state = State { newest: BTreeMap::new(), log: Log::new(MAX_SAMPLES), found: vec![None; jobs.len()] };
     let shared = Shared(Arc::new(Mutex::new(state)));
-    let (jobs, all) = (jobs.to_vec(), shared.clone());
+    let (jobs, nats, all) = (jobs.to_vec(), nats.clone(), shared.clone());
     let background = Background::start("prometheus", || async move {
-        let run = |(index, job)| run(index, job, all.clone());
+        let run = |(index, job): (usize, Arc<Job>)| {
+            let (turn, ended, shared) = (Turn::of(&nats, job.lease.as_deref()), all.clone(), all.clone());
+            turn.run(move |runs| ended.set_runs(index, runs), move || run(index, job.clone(), shared.clone()))
+        };
         let mut running: JoinSet<()> = jobs.into_iter().enumerate().map(run).collect();
         while running.join_next().await.is_some() {}
     });

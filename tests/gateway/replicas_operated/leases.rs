@@ -1,5 +1,6 @@
-//! Jobs of CloudWatch that only one of two Taffrails runs.
+//! Jobs that only one of two Taffrails runs.
 
+use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use rustix::process::Signal;
@@ -8,6 +9,9 @@ use serde_json::{Value, json};
 use super::servers::NatsServers;
 use crate::harness::aws::{Aws, Call, Reply};
 use crate::harness::{Taffrail, wait_until};
+
+/// Whether the lease is held.
+const HELD: &str = "taffrail_lease_held{lease=\"costly\"}";
 
 fn now() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() as i64
@@ -60,7 +64,7 @@ impl<'a> Replica<'a> {
     fn wait_until_held(&self, is_held: bool) {
         wait_until(&format!("{} with a lease that is held: {is_held}", self.key), || {
             let exposition = self.taffrail.get("/metrics");
-            let held = exposition.sample("taffrail_cloudwatch_lease_held{job=\"Shop\",lease=\"costly\"}")?;
+            let held = exposition.sample(HELD)?;
             let has_data = exposition.text().contains("\naws_shop_orders_average{");
             let has_target = exposition.text().contains("\ntaffrail_cloudwatch_up{");
             assert_eq!(exposition.sample("node_scrape_collector_success{collector=\"cloudwatch\"}"), Some(1.0));
@@ -126,4 +130,75 @@ fn replicas_without_servers_request_nothing() {
         let (_, error) = crate::harness::printed(&output);
         assert!(!output.status.success() && error.contains(expected), "{error}");
     }
+}
+
+/// A Taffrail that scrapes `target`, and runs a program that appends its name to a file and one that runs all the time, in its turn.
+struct Worker {
+    name: &'static str,
+    runs: PathBuf,
+    taffrail: Taffrail,
+}
+
+impl Worker {
+    fn start(name: &'static str, runs: &Path, target: &str, nats: &str) -> Worker {
+        let lease = "interval = \"100ms\"\nlease = \"costly\"\ndata_format = \"value\"";
+        let run = format!("echo {name} >>{}; echo 1", runs.display());
+        let config = format!(
+            "[collectors]\ndefault = false\n[[collectors.prometheus]]\nname = \"paid\"\ntargets = [\"{target}\"]\n\
+             interval = \"100ms\"\ntimeout = \"100ms\"\nlease = \"costly\"\n\
+             [[collectors.exec]]\ncommand = [\"/bin/sh\", \"-c\", \"{run}\"]\nname_override = \"once\"\n{lease}\n\
+             [[collectors.execd]]\ncommand = [\"/bin/sh\", \"-c\", \"echo 2; exec sleep 3600\"]\nname_override = \"always\"\n{lease}\n\
+             {nats}\n"
+        );
+        Worker { name, runs: runs.to_owned(), taffrail: start(&config) }
+    }
+
+    /// Waits until it holds the lease, or does not, and exposes the results of all jobs accordingly.
+    fn wait_until_held(&self, is_held: bool) {
+        wait_until(&format!("{} with a lease that is held: {is_held}", self.name), || {
+            let exposition = self.taffrail.get("/metrics");
+            let has = |start: &str| exposition.text().lines().any(|line| line.starts_with(start));
+            let shown = ["up{", "taffrail_exec_success{", "once", "taffrail_execd_up{", "always"].map(has);
+            let is_shown = exposition.sample(HELD)? == f64::from(u8::from(is_held)) && shown == [is_held; 5];
+            is_shown.then_some(())
+        });
+    }
+
+    fn runs(&self) -> usize {
+        let runs = std::fs::read_to_string(&self.runs).unwrap_or_default();
+        runs.lines().filter(|line| *line == self.name).count()
+    }
+
+    /// Waits until it has run the program a few times more.
+    fn wait_for_runs(&self) {
+        let before = self.runs();
+        wait_until("runs", || (self.runs() >= before + 3).then_some(()));
+    }
+}
+
+/// All jobs with a lease, of whichever collectors, run where it is held.
+#[test]
+fn replicas_scrape_and_run_programs_once() {
+    let (servers, target) = (NatsServers::start(1, ""), Taffrail::start("[collectors]\ndefault = false\n"));
+    let folder = tempfile::tempdir().unwrap();
+    let (runs, nats) = (folder.path().join("runs"), format!("[nats]\nservers = {:?}", servers.urls("nats")));
+    let worker = |name| Worker::start(name, &runs, &target.addresses()[0], &nats);
+    let first = worker("first");
+    first.wait_until_held(true);
+    let second = worker("second");
+    second.wait_until_held(false);
+    first.wait_for_runs();
+    assert_eq!(second.runs(), 0);
+    // A holder that is paused, and does not know that it has lost the lease.
+    first.taffrail.signal(Signal::STOP);
+    second.wait_until_held(true);
+    first.taffrail.signal(Signal::CONT);
+    first.wait_until_held(false);
+    let before = first.runs();
+    second.wait_for_runs();
+    assert_eq!(first.runs(), before);
+    // Takeover.
+    drop(second);
+    first.wait_until_held(true);
+    first.wait_for_runs();
 }

@@ -26,7 +26,7 @@ const NOT_HERE: [(&str, &str); 10] = [
     ("taffrail_smart_success", "no disk here that smartctl reads"),
     ("statsd_exporter_", "nothing here sends what statsd drops or refuses"),
     ("taffrail_statsd_refused_total", "nothing here sends what statsd drops or refuses"),
-    ("taffrail_cloudwatch_lease_held", "only replicas have it"),
+    ("taffrail_lease_held", "only replicas have it"),
     ("taffrail_gateway_role", "only replicas have it"),
     ("taffrail_gateway_stream_", "only replicas have it"),
     ("taffrail_cloudwatch_metrics_deferred_total", "a job without a budget puts nothing off"),
