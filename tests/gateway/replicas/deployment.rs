@@ -80,6 +80,8 @@ pub(super) trait Process {
 }
 
 pub(super) struct NatsServer {
+    /// The program, another one after an upgrade.
+    pub(super) program: PathBuf,
     site: Site,
     config: PathBuf,
     /// The address of its monitoring port.
@@ -91,7 +93,7 @@ pub(super) struct NatsServer {
 
 impl NatsServer {
     /// A server of this number. `ports` are those for clients, routes and monitoring.
-    fn new(index: usize, site: Site, ports: [u16; 3], routes: &str) -> NatsServer {
+    fn new(index: usize, program: &Path, site: Site, ports: [u16; 3], routes: &str) -> NatsServer {
         let ([client, route, monitor], address) = (ports, &site.address);
         let text = format!(
             "server_name: n{index}\nlisten: {address}:{client}\nhttp: {address}:{monitor}\n\
@@ -103,14 +105,22 @@ impl NatsServer {
         std::fs::write(&config, text).unwrap();
         // The power may fail.
         std::fs::File::open(&config).unwrap().sync_all().unwrap();
-        let monitor = format!("{address}:{monitor}");
-        NatsServer { site, config, monitor, log: NamedTempFile::new().unwrap(), child: None }
+        let (monitor, program) = (format!("{address}:{monitor}"), program.to_owned());
+        NatsServer { program, site, config, monitor, log: NamedTempFile::new().unwrap(), child: None }
+    }
+
+    /// The version that it reports.
+    pub(super) fn version(&self) -> String {
+        wait_for(LIMIT, "a server's version", || {
+            let report: Value = serde_json::from_slice(&get(&self.monitor, "/varz")?.body).ok()?;
+            report["version"].as_str().map(str::to_owned)
+        })
     }
 }
 
 impl Process for NatsServer {
     fn start(&mut self) {
-        let mut command = self.site.command(&newest_peer("nats-server"));
+        let mut command = self.site.command(&self.program);
         command
             .arg("-c")
             .arg(&self.config)
@@ -248,19 +258,25 @@ impl Deployment {
         let site = |kind: &str, index: usize| Site::loopback(folder.path().join(format!("{kind}-{index}")));
         let servers = [0, 1, 2].map(|index| site("server", index));
         let replicas = [0, 1, 2].map(|index| site("replica", index));
-        let mut deployment = Deployment::start_at(servers, replicas, from);
+        let mut deployment = Deployment::start_at(servers, replicas, &newest_peer("nats-server"), from);
         deployment.folder = Some(folder);
         deployment
     }
 
-    /// Starts it at these sites, with the groups in a directory.
-    pub(super) fn start_at(servers: [Site; 3], replicas: [Site; 3], from: Option<&Path>) -> Deployment {
+    /// Starts it at these sites with this nats-server, with the groups in a directory.
+    pub(super) fn start_at(
+        servers: [Site; 3],
+        replicas: [Site; 3],
+        nats_server: &Path,
+        from: Option<&Path>,
+    ) -> Deployment {
         let ports: Vec<[u16; 3]> = (0..3).map(|_| [(); 3].map(|()| free_port())).collect();
         let url = |site: &Site, port: u16| format!("nats://{}:{port}", site.address);
         let sites = || servers.iter().zip(&ports);
         let routes: Vec<String> = sites().map(|(site, [_, route, _])| url(site, *route)).collect();
         let urls: Vec<String> = sites().map(|(site, [client, ..])| url(site, *client)).collect();
-        let server = |(index, site): (usize, Site)| NatsServer::new(index, site, ports[index], &routes.join(", "));
+        let server =
+            |(index, site): (usize, Site)| NatsServer::new(index, nats_server, site, ports[index], &routes.join(", "));
         let mut servers: Vec<NatsServer> = servers.clone().into_iter().enumerate().map(server).collect();
         servers.iter_mut().for_each(Process::start);
         let settings = Settings {

@@ -2,10 +2,13 @@
 //!
 //! A fault lasts until the load has made progress where it can, so that the length of an election is no part of a test.
 
+use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
 use rustix::process::Signal;
+
+use crate::harness::real::newest_peer;
 
 use super::deployment::{Deployment, LIMIT, Process, wait_for};
 use super::load::{Load, Request, Summary};
@@ -13,6 +16,9 @@ use super::machines::{Machine, Machines, Network, in_namespaces};
 
 /// How long there is no quorum.
 const OUTAGE: Duration = Duration::from_secs(2);
+
+/// More bytes than a stream has without a snapshot.
+const LONG_STREAM: u64 = 100 << 20;
 
 struct Scene<'s> {
     deployment: &'s mut Deployment,
@@ -88,6 +94,20 @@ const POWER_CUTS: &[Fault] = &[
 const UPGRADES: &[Fault] = &[
     Fault { name: "restart of one replica after the other", strike: |scene| scene.upgrade(&Victim::REPLICAS) },
     Fault { name: "restart of one server after the other", strike: |scene| scene.upgrade(&Victim::SERVERS) },
+];
+
+/// For servers of the oldest version that replicas work with.
+const NEW_VERSIONS: &[Fault] = &[Fault {
+    name: "upgrade of one server after the other, to the newest version",
+    strike: |scene| scene.upgrade_servers(),
+}];
+
+const SLOWNESS: &[Fault] = &[
+    Fault { name: "slow links of a follower", strike: |scene| scene.slow_down_follower() },
+    Fault { name: "slow disk of a follower", strike: |scene| scene.slow_down_disk(Victim::Follower) },
+    Fault { name: "slow disk of the writer", strike: |scene| scene.slow_down_disk(Victim::Writer) },
+    Fault { name: "slow link of a server that follows", strike: |scene| scene.slow_down_server() },
+    Fault { name: "slow disk of a server that follows", strike: |scene| scene.slow_down_disk(Victim::Other) },
 ];
 
 /// A process, as it is when the fault strikes.
@@ -212,6 +232,52 @@ impl Scene<'_> {
         }
     }
 
+    /// Each has its own program afterwards.
+    fn upgrade_servers(&mut self) {
+        let newest = newest_peer("nats-server");
+        for index in 0..self.deployment.servers.len() {
+            let before = self.deployment.servers[index].version();
+            self.deployment.servers[index].program = newest.clone();
+            self.upgrade(&[Victim::Server(index)]);
+            let after = self.deployment.servers[index].version();
+            assert_ne!(before, after, "the version of a server that was upgraded");
+            println!("server {index}: {before} to {after}");
+            self.load.wait_for_progress();
+        }
+    }
+
+    /// Longer than other faults last.
+    fn last_long(&self) {
+        (0..20).for_each(|_| self.load.wait_for_progress());
+    }
+
+    /// It gets messages more slowly than the others append them.
+    fn slow_down_follower(&mut self) {
+        let (victim, writer) = (self.found(Victim::Follower), self.deployment.writer());
+        let Victim::Replica(index) = victim else { unreachable!("{victim:?} is a replica") };
+        self.machine(victim).slow_down_links();
+        self.last_long();
+        let replicas = &self.deployment.replicas;
+        wait_for(LIMIT, "a follower that lags", || {
+            let [ahead, behind] = [writer, index].map(|of| replicas[of].status()?["applied_sequence"].as_u64());
+            (ahead? > behind? + 1).then_some(())
+        });
+        self.machine(victim).speed_up_links();
+    }
+
+    fn slow_down_server(&mut self) {
+        let victim = self.found(Victim::Other);
+        self.machine(victim).slow_down_links();
+        self.last_long();
+        self.machine(victim).speed_up_links();
+    }
+
+    fn slow_down_disk(&mut self, victim: Victim) {
+        let slow = self.machine(victim).disk.slow_down();
+        self.last_long();
+        drop(slow);
+    }
+
     /// The stream loses messages that a replica has not read.
     fn compact_past_a_follower(&mut self) {
         let follower = self.found(Victim::Follower);
@@ -221,8 +287,12 @@ impl Scene<'_> {
         self.process(follower).signal(Signal::STOP);
         let body = format!("# HELP y {}\ny 1\n", "h".repeat(3_000_000));
         wait_for(LIMIT, "a shorter stream", || {
-            Request::put("large", &body).send(&address);
-            self.deployment.describe().filter(|description| description.first > before)
+            let description = self.deployment.describe()?;
+            // The writer pauses between two snapshots; the disks are small.
+            if description.bytes < LONG_STREAM {
+                Request::put("large", &body).send(&address);
+            }
+            (description.first > before).then_some(())
         });
         self.process(follower).signal(Signal::CONT);
         let Victim::Replica(index) = follower else { unreachable!("it is a replica") };
@@ -231,11 +301,12 @@ impl Scene<'_> {
 }
 
 /// Has each of these faults strike so often, one after the other, and checks all histories.
-fn strike(faults: &[Fault], rounds: usize) {
+fn strike(faults: &[Fault], nats_server: &Path, rounds: usize) {
     let machines = Machines::new();
     let mut deployment = Deployment::start_at(
         machines.servers.each_ref().map(Machine::site),
         machines.replicas.each_ref().map(Machine::site),
+        nats_server,
         None,
     );
     deployment.writer();
@@ -264,22 +335,26 @@ fn strike(faults: &[Fault], rounds: usize) {
 }
 
 macro_rules! faults {
-    ($($name:ident: $faults:expr;)*) => {$(
+    ($($name:ident: $faults:expr, $nats_server:literal, $rounds:expr;)*) => {$(
         #[test]
         #[ignore = "needs Debian's packages faketime, iproute2 and mount, and root: tests/run"]
         fn $name() {
-            in_namespaces(concat!("replicas::faults::", stringify!($name)), || strike($faults, rounds()));
+            in_namespaces(concat!("replicas::faults::", stringify!($name)), || {
+                strike($faults, &newest_peer($nats_server), $rounds);
+            });
         }
     )*};
 }
 
 faults! {
-    with_mount_nothing_is_lost_if_replicas_and_servers_are_killed: KILLS;
-    with_mount_nothing_is_lost_if_replicas_and_servers_pause: PAUSES;
-    with_mount_nothing_is_lost_if_replicas_and_servers_are_cut_off: PARTITIONS;
-    with_mount_nothing_is_lost_if_disks_are_full: FULL_DISKS;
-    with_mount_nothing_is_lost_if_the_power_fails: POWER_CUTS;
-    with_mount_nothing_is_lost_if_replicas_and_servers_are_upgraded: UPGRADES;
+    with_mount_nothing_is_lost_if_replicas_and_servers_are_killed: KILLS, "nats-server", rounds();
+    with_mount_nothing_is_lost_if_replicas_and_servers_pause: PAUSES, "nats-server", rounds();
+    with_mount_nothing_is_lost_if_replicas_and_servers_are_cut_off: PARTITIONS, "nats-server", rounds();
+    with_mount_nothing_is_lost_if_disks_are_full: FULL_DISKS, "nats-server", rounds();
+    with_mount_nothing_is_lost_if_the_power_fails: POWER_CUTS, "nats-server", rounds();
+    with_mount_nothing_is_lost_if_replicas_and_servers_are_upgraded: UPGRADES, "nats-server", rounds();
+    with_mount_nothing_is_lost_if_servers_get_a_new_version: NEW_VERSIONS, "nats-server-oldest", 1;
+    with_mount_nothing_is_lost_if_followers_are_slow: SLOWNESS, "nats-server", rounds();
 }
 
 /// How often each fault strikes.

@@ -5,6 +5,10 @@ use std::io::{Read, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use crate::harness::clock::Clock;
 use crate::harness::real::newest_peer;
@@ -14,6 +18,13 @@ use super::deployment::Site;
 
 /// Set in a test that runs in namespaces of its own.
 const INSIDE: &str = "TAFFRAIL_TEST_NAMESPACES";
+
+/// A link that carries 16 kB a second, and delays packets by up to 2 s when more are sent.
+const SLOW_LINK: &str = "rate 128kbit burst 3000 latency 2s";
+
+/// How long a slow disk accepts no writes, and then some.
+const HELD_UP: Duration = Duration::from_millis(200);
+const ACCEPTED: Duration = Duration::from_millis(5);
 
 /// Bytes of a disk.
 const DISK_BYTES: u64 = 256 << 20;
@@ -30,6 +41,7 @@ pub(super) fn in_namespaces(test: &str, scenario: impl FnOnce()) {
     command.arg(std::env::current_exe().unwrap()).args(["--exact", test, "--include-ignored", "--nocapture"]);
     // Go builds it with a network.
     command.env(INSIDE, "1").env("NATS_SERVER", newest_peer("nats-server"));
+    command.env("NATS_SERVER_OLDEST", newest_peer("nats-server-oldest"));
     let output = command.output().unwrap();
     let printed = String::from_utf8_lossy(&output.stdout);
     println!("{printed}{}", String::from_utf8_lossy(&output.stderr));
@@ -103,6 +115,23 @@ impl Machine {
 
     pub(super) fn connect(&self, network: Network) {
         ip(&format!("link set {} master {}\n", self.cable(network), network.bridge()));
+    }
+
+    /// Its packets are late, and few at a time, in both directions, on all networks but that of the clients.
+    pub(super) fn slow_down_links(&self) {
+        self.shape(&format!("add DEVICE root tbf {SLOW_LINK}"));
+    }
+
+    pub(super) fn speed_up_links(&self) {
+        self.shape("del DEVICE root");
+    }
+
+    fn shape(&self, command: &str) {
+        for network in self.networks.iter().filter(|network| **network != Network::Clients) {
+            let of = |device: String| format!("qdisc {}\n", command.replace("DEVICE", &format!("dev {device}")));
+            batch(&mut Command::new("tc"), &of(self.cable(*network)));
+            batch(Command::new("nsenter").arg(self.net()).arg("tc"), &of(network.bridge()));
+        }
     }
 
     fn ip_inside(&self, commands: &str) {
@@ -199,6 +228,21 @@ impl Disk {
         self.mounted.join("filler")
     }
 
+    /// Accepts writes only for moments, until the result is dropped.
+    pub(super) fn slow_down(&self) -> SlowDisk {
+        let (mounted, is_over) = (self.mounted.clone(), Arc::new(AtomicBool::new(false)));
+        let over = is_over.clone();
+        let freezer = thread::spawn(move || {
+            while !over.load(Relaxed) {
+                succeeds(Command::new("fsfreeze").arg("--freeze").arg(&mounted));
+                thread::sleep(HELD_UP);
+                succeeds(Command::new("fsfreeze").arg("--unfreeze").arg(&mounted));
+                thread::sleep(ACCEPTED);
+            }
+        });
+        SlowDisk { is_over, freezer: Some(freezer) }
+    }
+
     /// Loses what was not synced, as a power cut does. No process may use it.
     pub(super) fn lose_power(&self) {
         // Shows that it is lost.
@@ -213,6 +257,20 @@ impl Disk {
         let is_kept =
             std::fs::File::open(&witness).is_ok_and(|file| file.read_at(&mut kept, 0).is_ok_and(|_| kept == [1]));
         assert!(!is_kept, "what was not synced is there after a power cut");
+    }
+}
+
+/// A disk is slow while this exists.
+pub(super) struct SlowDisk {
+    is_over: Arc<AtomicBool>,
+    freezer: Option<JoinHandle<()>>,
+}
+
+impl Drop for SlowDisk {
+    fn drop(&mut self) {
+        self.is_over.store(true, Relaxed);
+        let result = self.freezer.take().map(JoinHandle::join);
+        assert!(thread::panicking() || matches!(result, Some(Ok(()))), "the disk cannot be frozen");
     }
 }
 
@@ -231,7 +289,7 @@ fn batch(command: &mut Command, commands: &str) {
     child.stdin.take().unwrap().write_all(commands.as_bytes()).unwrap();
     let (status, mut error) = (child.wait().unwrap(), String::new());
     child.stderr.take().unwrap().read_to_string(&mut error).unwrap();
-    assert!(status.success(), "ip: {error}{commands}");
+    assert!(status.success(), "{command:?}: {error}{commands}");
 }
 
 fn succeeds(command: &mut Command) {
