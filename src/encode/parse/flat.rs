@@ -66,6 +66,7 @@ impl<'a> Flat<'a> {
     /// If a line is malformed, or OpenMetrics lacks its last line.
     pub fn line(&mut self) -> Result<Option<Line<'a>>, Error> {
         loop {
+            let from = self.scanner.rest();
             let Some(line) = self.scanner.next_line_of_any_end() else {
                 return match self.is_open_metrics {
                     true => self.scanner.malformed("expected # EOF at the end: the body may have been cut off"),
@@ -82,13 +83,15 @@ impl<'a> Flat<'a> {
             match line.strip_prefix('#') {
                 Some(comment) => return Ok(Some(Line::Comment(skip_blanks(comment)))),
                 None if line.is_empty() => {}
-                None => return self.sample(line).map(|sample| Some(Line::Sample(sample))),
+                None => return self.sample(line, from).map(|sample| Some(Line::Sample(sample))),
             }
         }
     }
 
-    fn sample(&self, line: &'a str) -> Result<Sample<'a>, Error> {
-        let Some(end) = end_of_series(line) else {
+    /// The sample of a line, which is at the start of `from`.
+    fn sample(&mut self, line: &'a str, from: &'a str) -> Result<Sample<'a>, Error> {
+        let found = end_of_series(line).map(|end| (line, end));
+        let Some((line, end)) = found.or_else(|| self.over_lines(from)) else {
             return self.scanner.malformed(Message::about("a label or name is not closed in …", shortened(line)));
         };
         let (series, rest) = line.split_at(end);
@@ -100,6 +103,15 @@ impl<'a> Flat<'a> {
             false => self.milliseconds(rest)?,
         };
         Ok(Sample { series, value, timestamp })
+    }
+
+    /// A sample whose label values contain line ends, as Prometheus accepts them in text, and the length of its series.
+    fn over_lines(&mut self, from: &'a str) -> Option<(&'a str, usize)> {
+        let text = skip_blanks(from);
+        let end = end_of_series(text).filter(|_| !self.is_open_metrics)?;
+        let line = &text[..end + memchr::memchr(b'\n', &text.as_bytes()[end..]).unwrap_or(text.len() - end)];
+        self.scanner.skip_lines_to(line, &text[line.len()..]);
+        Some((line.strip_suffix('\r').unwrap_or(line), end))
     }
 
     fn milliseconds(&self, text: &str) -> Result<Option<i64>, Error> {
@@ -192,7 +204,8 @@ impl<'a> Flat<'a> {
     }
 }
 
-/// The length of name and labels at the start of a line; `None` if a brace or a quote is not closed.
+/// The length of name and labels at the start of a line; `None` if a brace is not closed in it, or a quote at all. Line
+/// ends in quotes are part of label values.
 fn end_of_series(line: &str) -> Option<usize> {
     let bytes = line.as_bytes();
     let name = bytes.iter().position(|byte| matches!(byte, b'{' | b' ' | b'\t')).unwrap_or(bytes.len());
@@ -202,9 +215,11 @@ fn end_of_series(line: &str) -> Option<usize> {
     }
     let mut at = brace + 1;
     loop {
-        let next = at + memchr::memchr2(b'"', b'}', &bytes[at..])?;
-        if bytes[next] == b'}' {
-            return Some(next + 1);
+        let next = at + memchr::memchr3(b'"', b'}', b'\n', &bytes[at..])?;
+        match bytes[next] {
+            b'}' => return Some(next + 1),
+            b'\n' => return None,
+            _ => {}
         }
         at = next + 1;
         loop {
@@ -259,6 +274,12 @@ mod tests {
         assert_eq!(series("{\"a.b\",\"x.y\"=\"1\"} 4\n"), ["a.b{x.y=1}"]);
         assert_eq!(series("# EOF\na 1\n# HELP a \\x\na{} NaN"), ["a{}", "a{}"]);
         assert_eq!(series(""), Vec::<String>::new());
+        // A line end in a label value.
+        let (samples, _) = read(" a{b=\"c\n\nd\",e=\"\"} 1 2\r\na{b=\"}\n\"} 2\nc 3", false).unwrap();
+        let samples: Vec<(&str, f64)> = samples.iter().map(|(series, value, _)| (series.as_str(), *value)).collect();
+        assert_eq!(samples, [("a{b=c\n\nd,e=}", 1.0), ("a{b=}\n}", 2.0), ("c{}", 3.0)]);
+        let error = read("a{b=\"c\nd\"} 1\nx y", false).unwrap_err();
+        assert!(error.contains("line 3"), "{error}");
     }
 
     #[test]
@@ -269,6 +290,8 @@ mod tests {
             "a 1 x",
             "a{ 1",
             "a{b=\"c} 1",
+            "a{b=\"c\nd 1\n",
+            "a{b=\"c\"\n} 1",
             "a{b=\"c\\\"} 1",
             "1a 1",
             "a{b=c} 1",
@@ -295,5 +318,6 @@ mod tests {
         assert_eq!(metadata, ["a: Type(Counter)", "a: Unit(\"s\")"]);
         assert!(read("a 1\n", true).is_err() && read("# EOF\na 1\n", true).is_err());
         assert!(read("# EOF", true).is_ok());
+        assert!(read("a{b=\"c\nd\"} 1\n# EOF\n", true).is_err());
     }
 }

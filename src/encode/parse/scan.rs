@@ -69,6 +69,17 @@ impl<'a> Scanner<'a> {
         Some(line.strip_suffix('\r').unwrap_or(line))
     }
 
+    /// The text that is not read yet.
+    pub(super) fn rest(&self) -> &'a str {
+        self.rest
+    }
+
+    /// Continues at `behind`, which begins with the line end of `lines`, of which the first was read.
+    pub(super) fn skip_lines_to(&mut self, lines: &str, behind: &'a str) {
+        self.line += memchr::memchr_iter(b'\n', lines.as_bytes()).count();
+        self.rest = behind.get(1..).unwrap_or_default();
+    }
+
     /// Whether the whole text was read.
     pub(super) fn is_at_end(&self) -> bool {
         self.rest.is_empty()
