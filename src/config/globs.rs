@@ -21,7 +21,8 @@ impl Globs {
     pub fn new(patterns: Vec<String>) -> Result<Self, String> {
         let as_regex = |pattern: &String| {
             let glob = Glob::new(pattern).map_err(|error| error.to_string())?;
-            Ok(format!("(?:{})", glob.regex().replace("(?-u)", "")))
+            // A wildcard matches line ends, too: names of processes and values of tags may contain them.
+            Ok(format!("(?s:{})", glob.regex().replace("(?-u)", "")))
         };
         let alternatives = patterns.iter().map(as_regex).collect::<Result<Vec<_>, String>>()?;
         let nothing = "[^\\s\\S]".to_owned();
@@ -103,6 +104,7 @@ mod tests {
         let globs = Globs::new(vec!["eth*".into(), "wlan[01]".into()]).unwrap();
         let answers = ["eth0", "veth0", "wlan1", "wlan2", "ethü"].map(|name| globs.matches(name));
         assert_eq!(answers, [true, false, true, false, true]);
+        assert!(globs.matches("eth\n0") && !globs.matches("x\neth0") && !globs.matches("wlan1\n"));
         assert!(Globs::new(vec!["[".into()]).is_err());
         assert!(!Globs::new(Vec::new()).unwrap().matches(""));
     }
