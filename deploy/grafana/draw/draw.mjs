@@ -91,7 +91,7 @@ const databases = {
         columns.slice(1).map((column, index) => {
           const all = Object.entries(tags).map(([tag, value]) => `${tag}: ${value}`).join(', ');
           const legend = alias
-            ? alias.replace(/\$tag_(\w+)|\[\[tag_(.+?)\]\]/g, (_, tag, odd) => tags[tag ?? odd] ?? '').trim()
+            ? alias.replace(/\$tag_(\w+)|\[\[tag_(.+?)\]\]/g, (_, tag, odd) => tags[tag ?? odd] ?? '').replace('$measurement', name).trim()
             : `${name}.${column}${all && ` {${all}}`}`;
           return { metric: tags, legend, column, values: values.map((row) => [row[0] / 1000, row[index + 1]]) };
         }));

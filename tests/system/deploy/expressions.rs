@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use super::bus;
 use super::dashboards::{self, Source};
-use super::rules;
+use super::{rules, stand_ins};
 use crate::harness::aws::{Aws, Reply};
 use crate::harness::gateway::Gateway;
 use crate::harness::http::request;
@@ -19,13 +19,15 @@ use crate::harness::tls::own_authority;
 use crate::harness::{LONG_TIMEOUT, Taffrail, host_section, recorded};
 
 /// What no database can have here, and why.
-const NOT_HERE: [(&str, &str); 10] = [
+const NOT_HERE: [(&str, &str); 12] = [
     ("average_response_ms", "it needs net.ipv4.ping_group_range"),
-    ("container_health_state", "only a Docker engine tells it"),
-    ("smartctl_device_", "no disk here that smartctl reads"),
-    ("taffrail_smart_success", "no disk here that smartctl reads"),
-    ("statsd_exporter_", "nothing here sends what statsd drops or refuses"),
-    ("taffrail_statsd_refused_total", "nothing here sends what statsd drops or refuses"),
+    ("container_health_state", "only a Docker engine has it"),
+    ("container_state_", "only a Docker engine has it"),
+    ("container_restartcount", "only a Docker engine has it"),
+    ("container_exitcode", "only a Docker engine has it"),
+    ("docker_container_status\" WHERE", "only a Docker engine has it"),
+    ("DCGM_FI_DEV_", "no GPU here"),
+    ("\"nvidia_smi\" WHERE", "no GPU here"),
     ("taffrail_lease_held", "only replicas have it"),
     ("taffrail_gateway_role", "only replicas have it"),
     ("taffrail_gateway_stream_", "only replicas have it"),
@@ -82,9 +84,14 @@ impl Fleet {
             ("devices", recorded("every-device")),
             ("cloudwatch", cloudwatch),
             ("probes", probes(root.path(), &url)),
+            ("statsd", stand_ins::STATSD.to_owned()),
+            ("servers", stand_ins::servers()),
+            ("disks", stand_ins::disks(root.path())),
         ];
         let members: Vec<(&str, Taffrail)> =
             members.into_iter().map(|(name, config)| (name, member(name, &config, &url))).collect();
+        let (_, statsd) = members.iter().find(|(name, _)| *name == "statsd").unwrap();
+        stand_ins::send_samples(statsd);
         let live = members.iter().find(|(name, _)| *name == "live").unwrap();
         let line = live.1.wait_for_log("the gateway listens on ");
         let gateway = line.split_once("://").unwrap().1.to_owned();

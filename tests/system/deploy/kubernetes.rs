@@ -159,7 +159,19 @@ const MATRIX: &[(&str, &[&str])] = &[
     ),
     (
         "prometheusRule: {enabled: true, namespace: rules}\ndashboards: {enabled: true, namespace: grafana}",
-        &["ConfigMap", "ConfigMap", "ConfigMap", "ConfigMap", "ConfigMap", "ConfigMap", "ConfigMap", "PrometheusRule"],
+        &[
+            "ConfigMap",
+            "ConfigMap",
+            "ConfigMap",
+            "ConfigMap",
+            "ConfigMap",
+            "ConfigMap",
+            "ConfigMap",
+            "ConfigMap",
+            "ConfigMap",
+            "ConfigMap",
+            "PrometheusRule",
+        ],
     ),
     (
         "global: {imageRegistry: mirror.example.org, imagePullSecrets: [{name: pull}]}\n\

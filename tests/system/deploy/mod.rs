@@ -19,4 +19,6 @@ mod panels;
 mod panels_of_containers;
 mod rights;
 mod rules;
+#[cfg(feature = "cloudwatch")]
+mod stand_ins;
 mod values_of_others;
