@@ -234,6 +234,9 @@ const PAGES: &[Page] = &[
     Page { name: "taffrail-migrate-telegraf", exit_status: MIGRATION, ..PLAIN },
     Page { name: "taffrail-migrate-yace", exit_status: MIGRATION, ..PLAIN },
     Page { name: "taffrail-migrate-cloudwatch_exporter", exit_status: MIGRATION, ..PLAIN },
+    Page { name: "taffrail-migrate-blackbox_exporter", exit_status: MIGRATION, ..PLAIN },
+    Page { name: "taffrail-migrate-process-exporter", exit_status: MIGRATION, ..PLAIN },
+    Page { name: "taffrail-migrate-statsd_exporter", exit_status: MIGRATION, ..PLAIN },
     #[cfg(feature = "cloudwatch")]
     Page {
         name: "taffrail-cloudwatch-plan",

@@ -30,4 +30,5 @@ pub use self::framework::{
     write_generic_points,
 };
 #[doc(hidden)]
+pub(crate) use self::statsd::mapping_problems as statsd_mapping_problems;
 pub use self::storage::smart::read_output as read_smartctl_output;

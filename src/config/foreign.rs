@@ -78,6 +78,15 @@ fn yaml(name: &str, lines: &[&str]) -> String {
         () if has(&["discovery", "customNamespace", "sts-region"]) => {
             format!("this is YACE's configuration; translate it with: taffrail migrate yace {name}")
         }
+        () if has(&["prober"]) => format!(
+            "this is blackbox_exporter's configuration; translate it with: taffrail migrate blackbox_exporter {name}"
+        ),
+        () if has(&["process_names"]) => format!(
+            "this is process-exporter's configuration; translate it with: taffrail migrate process-exporter {name}"
+        ),
+        () if has(&["mappings"]) => {
+            format!("this is a mapping file of statsd_exporter; write [collectors.statsd] mapping_file = {name:?}")
+        }
         () if has(&["scrape_configs", "rule_files", "scrape_interval"]) => {
             "this is Prometheus's configuration, which stays with Prometheus; Taffrail's is TOML".to_owned()
         }
@@ -100,6 +109,9 @@ mod tests {
             ("# x\nglobal:\n  scrape_interval: 15s\n", "this is Prometheus's configuration"),
             ("apiVersion: v1alpha1\ndiscovery:\n  jobs:\n", "taffrail migrate yace FILE"),
             ("region: eu\nmetrics:\n- aws_namespace: AWS/ELB\n", "taffrail migrate cloudwatch_exporter FILE"),
+            ("modules:\n  a:\n    prober: http\n", "taffrail migrate blackbox_exporter FILE"),
+            ("process_names:\n- comm: [a]\n", "taffrail migrate process-exporter FILE"),
+            ("mappings:\n- match: a\n", "mapping_file = \"FILE\""),
             ("basic_auth_users:\n  a: b\n", "[http] web_config_file = \"FILE\""),
             ("http:\n  listen: [\":9100\"]\n", "this is YAML"),
             ("---\n- a\n", "this is YAML"),

@@ -5,6 +5,7 @@
 //! the settings with the lines that they come from. [`check`] passes the output through the parser of the
 //! configuration, so that no translation contains what `taffrail check` refuses. [`report`] prints it.
 
+pub mod blackbox_exporter;
 pub mod cadvisor;
 pub mod check;
 pub mod cloudwatch_exporter;
@@ -21,8 +22,11 @@ pub mod machine;
 pub mod node_exporter;
 pub mod output;
 pub mod persistence_file;
+mod probe_jobs;
+pub mod process_exporter;
 pub mod pushgateway;
 pub mod report;
+pub mod statsd_exporter;
 mod systemd_words;
 pub mod telegraf;
 pub mod template;

@@ -212,7 +212,7 @@ fn job(reader: &mut YamlFile<'_>, job: &[Pair<'_>], exported: &[Pair<'_>], kind:
     }
     lost = lost.or_else(|| (!job.iter().any(|pair| pair.key == "metrics")).then_some("metrics"));
     if let Some(key) = lost {
-        reader.drop_element(head, first_entry, key);
+        reader.drop_element(head, first_entry, key, "the job would import other metrics");
         return false;
     }
     for (metric, entry) in of_static {

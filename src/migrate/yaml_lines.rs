@@ -52,7 +52,8 @@ impl<'n> Pair<'n> {
     }
 }
 
-fn text_of(node: &Node) -> &str {
+/// A scalar; empty of a list or a mapping.
+pub(super) fn text_of(node: &Node) -> &str {
     match &node.value {
         Value::String(text) => text,
         _ => "",
@@ -117,16 +118,31 @@ impl YamlFile<'_> {
         self.entry(line, line, outcome)
     }
 
-    /// Reports an item that is no mapping.
-    pub(super) fn no_mapping(&mut self, node: &Node) {
-        let (first, last) = (self.line(node.position.span.start), self.last_line(node));
-        self.entry(first, last.max(first), Outcome::Missing("expected a mapping".to_owned()));
+    /// Reports an item of a list.
+    pub(super) fn item(&mut self, node: &Node, outcome: Outcome) -> EntryId {
+        let (first, last) = (self.line_of_item(node), self.last_line(node));
+        self.entry(first, last.max(first), outcome)
     }
 
-    /// Drops the element of the entry `head`: without `key` it would ask for more. Its entries begin at `first`.
-    pub(super) fn drop_element(&mut self, head: EntryId, first: EntryId, key: &str) {
+    /// The line of an item of a list.
+    pub(super) fn line_of_item(&self, node: &Node) -> usize {
+        self.line(node.position.span.start)
+    }
+
+    /// The line of a key.
+    pub(super) fn line_of(&self, pair: &Pair<'_>) -> usize {
+        self.line(pair.start)
+    }
+
+    /// Reports an item that is no mapping.
+    pub(super) fn no_mapping(&mut self, node: &Node) {
+        self.item(node, Outcome::Missing("expected a mapping".to_owned()));
+    }
+
+    /// Drops the element of the entry `head`, whose entries begin at `first`: without `key` it would do more.
+    pub(super) fn drop_element(&mut self, head: EntryId, first: EntryId, key: &str, more: &str) {
         self.translation.output.remove(&[head].into());
-        let instead = format!("without {key} the job would import other metrics: write it by hand");
+        let instead = format!("without {key} {more}: write it by hand");
         for entry in &mut self.translation.entries[first..] {
             if !matches!(entry.outcome, Outcome::Missing(_)) {
                 entry.outcome = Outcome::Missing(instead.clone());

@@ -15,8 +15,8 @@ use taffrail::migrate::node_exporter::{self, NODE_EXPORTER};
 use taffrail::migrate::persistence_file::{self, ImportError};
 use taffrail::migrate::translation::{Outcome, Source, Translation};
 use taffrail::migrate::{
-    cadvisor, cloudwatch_exporter, defaults_file, helm_values, input_file, machine, pushgateway, report, telegraf,
-    template, yace,
+    blackbox_exporter, cadvisor, cloudwatch_exporter, defaults_file, helm_values, input_file, machine,
+    process_exporter, pushgateway, report, statsd_exporter, telegraf, template, yace,
 };
 use taffrail::settings::{Overrides, Settings};
 use taffrail::{log, say};
@@ -97,6 +97,27 @@ enum Program {
     #[command(name = "cloudwatch_exporter")]
     CloudwatchExporter {
         /// Its configuration
+        file: PathBuf,
+    },
+    /// Translate modules of blackbox_exporter, and the jobs of Prometheus that use them
+    #[command(name = "blackbox_exporter")]
+    BlackboxExporter {
+        /// Its --config.file
+        file: PathBuf,
+        /// A configuration of Prometheus, whose jobs have the targets; may be given several times
+        #[arg(long, value_name = "FILE")]
+        prometheus: Vec<PathBuf>,
+    },
+    /// Translate the groups of process-exporter
+    #[command(name = "process-exporter")]
+    ProcessExporter {
+        /// Its -config.path
+        file: PathBuf,
+    },
+    /// Check a mapping file of statsd_exporter, which Taffrail reads itself
+    #[command(name = "statsd_exporter")]
+    StatsdExporter {
+        /// Its --statsd.mapping-config
         file: PathBuf,
     },
     /// Compare the metrics of an exporter or Telegraf with Taffrail's: names, types, labels and constant values
@@ -246,6 +267,13 @@ impl Program {
             Program::CloudwatchExporter { file } => {
                 Ok(cloudwatch_exporter::translate(&name(file), &read_rendered(file)?)?)
             }
+            Program::BlackboxExporter { file, prometheus } => {
+                let with_name = |file: &PathBuf| Ok((name(file), read_rendered(file)?));
+                let jobs = prometheus.iter().map(with_name).collect::<Result<Vec<_>, Failure>>()?;
+                Ok(blackbox_exporter::translate(&name(file), &read_rendered(file)?, &jobs)?)
+            }
+            Program::ProcessExporter { file } => Ok(process_exporter::translate(&name(file), &read_rendered(file)?)?),
+            Program::StatsdExporter { file } => Ok(statsd_exporter::translate(&name(file), &read_rendered(file)?)?),
             Program::Telegraf { files, keep } => {
                 let files = telegraf::files::configuration_files(files)?;
                 let translation = telegraf::translate::translate(&files)?;

@@ -11,7 +11,6 @@ mod counts;
 mod datagrams;
 mod families;
 mod intervals;
-mod lines;
 mod mapping;
 mod names;
 mod pool;
@@ -36,6 +35,11 @@ use super::framework::{About, Collector, ReadContext, Reading, Since, Vocabulari
 use crate::config::Section;
 use crate::encode::{FamilyWriter, PointWriter};
 use crate::host::{Host, ReadError};
+
+/// What is wrong in the text of a mapping file, if anything is.
+pub(crate) fn mapping_problems(name: &str, text: &str) -> Option<String> {
+    mapping::parse(name, text).err()
+}
 
 /// The collector.
 pub(super) struct Statsd {

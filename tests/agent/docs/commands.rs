@@ -110,6 +110,10 @@ impl Stage {
         write("etc/telegraf/telegraf.d/mem.conf", "[[inputs.mem]]\n");
         write("etc/apt/sources.list", "");
         write("values.yaml", "extraArgs: [--collector.systemd]\n");
+        write("blackbox.yml", "modules:\n  http_2xx:\n    prober: http\n");
+        write("prometheus.yml", "scrape_configs:\n- job_name: web\n  static_configs:\n  - targets: [a]\n");
+        write("process-exporter.yml", "process_names:\n- comm: [nginx]\n");
+        write("mapping.yml", "mappings:\n- match: a.*\n  name: b\n");
         write("rows.prom", "# TYPE rows_total counter\nrows_total 3\n");
         write("tmp/empty", "");
         for script in ["backup.sh", "bin/backup"] {

@@ -1,7 +1,7 @@
 //! The configurations of both exporters of CloudWatch, and values of charts.
 
 use taffrail::migrate::check::{check, check_in};
-use taffrail::migrate::{cloudwatch_exporter, helm_values, yace};
+use taffrail::migrate::{blackbox_exporter, cloudwatch_exporter, helm_values, process_exporter, statsd_exporter, yace};
 
 use super::{assert_is_sound, assert_no_line_vanishes, corpus};
 
@@ -157,4 +157,171 @@ fn a_job_that_would_import_more_is_missing_as_a_whole() {
         assert!(!checked.translation.is_incomplete());
         assert!(!translated(dimensions).toml.contains("static"));
     }
+}
+
+const BLACKBOX: &str = r#"modules:
+  http_2xx:
+    prober: http
+    timeout: 5s
+    http:
+      valid_status_codes: [200, 301]
+      headers:
+        Accept: text/html
+      fail_if_body_not_matches_regexp:
+        - "a${1}"
+      valid_http_versions: ["HTTP/2.0"]
+      tls_config:
+        insecure_skip_verify: true
+      basic_auth:
+        username: ann
+        password: geheim
+      body_size_limit: 10MB
+    tcp: {tls: true}
+  smtp:
+    prober: tcp
+    tcp:
+      query_response:
+        - expect: "^220"
+  redis:
+    prober: tcp
+    tcp:
+      query_response: [{send: PING}, {expect: PONG}]
+      tls: true
+  irc:
+    prober: tcp
+    tcp:
+      query_response:
+        - send: NICK
+        - expect: PING
+          send: PONG
+  ping: {prober: icmp, icmp: {payload_size: 100, ttl: 3}}
+  soa:
+    prober: dns
+    dns:
+      query_name: example.org
+      transport_protocol: tcp
+      dns_over_tls: true
+      validate_answer_rrs:
+        fail_if_none_matches_regexp: [a, b]
+  rpc:
+    prober: grpc
+"#;
+
+const PROMETHEUS: &str = r#"global:
+  scrape_interval: 1m
+  evaluation_interval: 1m
+scrape_configs:
+  - job_name: node
+    static_configs:
+      - targets: [a:9100]
+  - job_name: web
+    metrics_path: /probe
+    scrape_interval: 15s
+    params:
+      module: [http_2xx]
+    static_configs:
+      - targets:
+          - https://example.org
+          - example.net
+        labels: {team: web}
+    relabel_configs: &relabel
+      - source_labels: [__address__]
+        target_label: __param_target
+      - source_labels: [__param_target]
+        target_label: instance
+      - {target_label: __address__, replacement: "127.0.0.1:9115"}
+  - job_name: others
+    metrics_path: /probe
+    static_configs:
+      - targets: [192.0.2.1, 192.0.2.2]
+        labels: {probe: ping}
+      - targets: [mail:25]
+        labels: {probe: nothing}
+    file_sd_configs: [{files: [a.yml]}]
+    relabel_configs:
+      - {source_labels: [probe], target_label: __param_module}
+      - {source_labels: [__address__], target_label: __param_target}
+"#;
+
+#[test]
+fn modules_of_blackbox_exporter_have_the_targets_of_prometheus() {
+    let prometheus = [("p.yml".to_owned(), PROMETHEUS.to_owned())];
+    let checked = check(blackbox_exporter::translate("b.yml", BLACKBOX, &prometheus).unwrap());
+    assert_is_sound(&checked);
+    let toml: String = checked.toml.lines().map(|line| format!("{}\n", line.split("  # ").next().unwrap())).collect();
+    let expected = r#"[[collectors.probe]]
+name = "http_2xx"
+prober = "http"
+timeout = "5s"
+insecure_skip_verify = true
+username = "ann"
+password = "geheim"
+max_body = "10MiB"
+follow_redirects = true
+preferred_ip_protocol = "ip6"
+targets = [
+    "https://example.org",
+    "http://example.net",
+]
+interval = "15s"
+
+[collectors.probe.http]
+valid_status_codes = [200, 301]
+fail_if_body_not_matches_regexp = ["a$${1}"]
+
+[collectors.probe.headers]
+Accept = "text/html"
+"#;
+    assert!(toml.starts_with(expected), "{}", checked.toml);
+    for part in [
+        "[collectors.probe.net]\nexpect = \"^220\"\n",
+        "[collectors.probe.net]\nsend = \"PING\\n\"\nexpect = \"PONG\"\ntls = true\n",
+        "targets = [\n    \"192.0.2.1\",\n    \"192.0.2.2\",\n    \"*\",\n]\ninterval = \"1m\"\n\n[collectors.probe.icmp]\npayload_size = 100\n",
+        "query_name = \"example.org\"\ntransport = \"tls\"\nfail_if_none_matches_regexp = [\"(?:a)|(?:b)\"]\nquery_type = \"ANY\"\n",
+        "name = \"smtp\"\nprober = \"tcp\"\npreferred_ip_protocol = \"ip6\"\ntargets = [\"*\"]\n",
+    ] {
+        assert!(toml.contains(part), "{part}\n{}", checked.toml);
+    }
+    assert!(!toml.contains("grpc"), "{toml}");
+    let missing: Vec<_> = checked.translation.missing().map(|entry| entry.source.place()).collect();
+    let lines_of = |file: &str, lines: &[usize]| lines.iter().map(|line| format!("{file}:{line}")).collect::<Vec<_>>();
+    let expected = [lines_of("b.yml", &[11, 32, 37, 46]), lines_of("p.yml", &[19, 32, 34])].concat();
+    assert_eq!(missing, expected, "{checked:#?}");
+    assert!(checked.translation.entries.iter().all(|entry| !entry.text.contains("geheim")), "{checked:?}");
+    let alone = blackbox_exporter::translate("b.yml", BLACKBOX, &[]).unwrap();
+    assert_no_line_vanishes(BLACKBOX, &alone);
+}
+
+#[test]
+fn items_of_process_exporter_become_groups() {
+    let text = "process_names:\n  - name: \"{{.Comm}} of {{.Username}}\"\n    comm: [nginx]\n  - exe:\n      - /opt/x\n    cmdline:\n      \
+                - (?P<jar>.+)\n  - name: '{{.StartTime}}'\n    comm: [a]\n  - cmdline: [one, two]\n";
+    let checked = check(process_exporter::translate("p.yml", text).unwrap());
+    assert_is_sound(&checked);
+    assert_no_line_vanishes(text, &checked.translation);
+    let toml: String = checked.toml.lines().map(|line| format!("{}\n", line.split("  # ").next().unwrap())).collect();
+    let expected = "[[collectors.procstat.groups]]\nname = \"{comm} of {user}\"\nprocess_names = [\"nginx\"]\n\n\
+                    [[collectors.procstat.groups]]\nname = \"{exe}\"\nexecutables = [\"/opt/x\"]\npatterns = [\"(?P<jar>.+)\"]\n";
+    assert_eq!(toml, expected, "{}", checked.toml);
+    let missing: Vec<_> = checked.translation.missing().map(|entry| entry.source.place()).collect();
+    assert_eq!(missing, ["p.yml:8", "p.yml:9", "p.yml:10"]);
+}
+
+#[test]
+fn a_mapping_of_statsd_exporter_is_read_by_taffrail_itself() {
+    let text = "defaults:\n  ttl: 5m\n  histogram_options:\n    native_histogram_bucket_factor: 1.1\nmappings:\n- match: a.*\n  name: b\n  \
+                labels:\n    which: $1\n  summary_options:\n    quantiles:\n      - {quantile: 0.9, error: 0.1}\n    buf_cap: 5\n";
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(&file, text).unwrap();
+    let name = file.path().display().to_string();
+    let checked = check(statsd_exporter::translate(&name, text).unwrap());
+    assert_is_sound(&checked);
+    assert_no_line_vanishes(text, &checked.translation);
+    assert!(checked.toml.contains(&format!("mapping_file = {name:?}")), "{}", checked.toml);
+    let missing: Vec<_> = checked.translation.missing().map(|entry| entry.source.place()).collect();
+    assert_eq!(missing, [format!("{name}:4")]);
+    let refused = check(statsd_exporter::translate("m.yml", "mappings:\n- match: a b\n  name: c\n").unwrap());
+    assert_eq!(refused.toml, "");
+    let remark = refused.translation.entries[0].outcome.remark();
+    assert!(remark.contains("m.yml:2") && remark.contains("expected parts of letters"), "{remark}");
 }

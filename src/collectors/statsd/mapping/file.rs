@@ -75,7 +75,7 @@ pub(in crate::collectors::statsd) fn read(path: &Path) -> Result<Mapping, String
     parse(&path.display().to_string(), &text)
 }
 
-pub(super) fn parse(name: &str, text: &str) -> Result<Mapping, String> {
+pub(in crate::collectors::statsd) fn parse(name: &str, text: &str) -> Result<Mapping, String> {
     let document = yaml::parse_single(name, text).map_err(|problems| lines(&problems))?;
     Section::check(&document, mapping).map_err(|problems| lines(&problems))
 }

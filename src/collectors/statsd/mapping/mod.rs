@@ -16,7 +16,7 @@ use self::globs::Globs;
 use self::template::Template;
 use crate::encode::parse::statsd::Kind;
 
-pub(super) use self::file::read;
+pub(super) use self::file::{parse, read};
 
 /// A mapping file.
 #[derive(Debug)]
