@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 
@@ -51,7 +51,9 @@ impl Certificates {
     /// The same as PEM files: the certificate, and its key.
     pub fn client_files(&self, name: &str) -> [PathBuf; 2] {
         let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        // OpenSSL takes a certificate whose names are those of its authority for its own authority.
+        params.distinguished_name.push(DnType::CommonName, name);
         let paths = ["client.pem", "client.key"].map(|name| self.folder.path().join(name));
         std::fs::write(&paths[0], params.signed_by(&key, &self.signer).unwrap().pem()).unwrap();
         std::fs::write(&paths[1], key.serialize_pem()).unwrap();

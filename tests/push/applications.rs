@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use taffrail::encode::parse::line::{FieldValue, points};
@@ -12,6 +12,7 @@ use taffrail::encode::parse::line::{FieldValue, points};
 use crate::harness::real::{Server, free_port};
 use crate::harness::series::Exposition;
 use crate::harness::server::{FakeInflux, Post, reply};
+use crate::harness::tls::Certificates;
 use crate::harness::{Taffrail, get, wait_until};
 
 /// A server whose main process ends the others when it is asked to end.
@@ -483,6 +484,61 @@ fn with_redis_server_that_has_users_the_password_is_in_no_output() {
         .map(str::to_owned)
         .collect::<Vec<_>>();
     assert!(denied.len() == 1 && denied[0].ends_with(" 5"), "{denied:?}");
+}
+
+/// Settings of a client that trusts `tls`, with the certificate in `files`.
+fn trusting(tls: &Certificates, files: &[PathBuf; 2]) -> String {
+    let [certificate, key] = files.each_ref().map(|path| path.display());
+    let authority = tls.authority();
+    format!("tls = true\ntls_ca = \"{}\"\ntls_cert = \"{certificate}\"\ntls_key = \"{key}\"\n", authority.display())
+}
+
+/// Waits until the server that trusts is up, and those without its authority or a certificate are down, with the reason.
+fn assert_only_trusted(kind: &str, port: u16, (tls, files): (&Certificates, &[PathBuf; 2]), series: &str) {
+    let address = format!("127.0.0.1:{port}");
+    let label = |which: &str| format!("[collectors.{kind}.labels]\nwhich = \"{which}\"");
+    let other = format!("tls = true\ntls_ca = \"{}\"\n", tls.other_authority().display());
+    let sections = [
+        section(kind, "servers", &[&address], &(trusting(tls, files) + &label("good"))),
+        section(kind, "servers", &[&address], &(other + &label("other"))),
+        section(kind, "servers", &[&address], &label("plain")),
+    ];
+    let taffrail = with(&sections.concat());
+    let text = up(&taffrail, &format!("{kind}_up{{server=\"{address}\",which=\"good\"}}"));
+    assert!(text.contains(&format!("{series}{{server=\"{address}\",which=\"good\"}}")), "{text}");
+    for which in ["other", "plain"] {
+        let series = format!("{kind}_up{{server=\"{address}\",which=\"{which}\"}}");
+        wait_until(&series, || (taffrail.get("/metrics").sample(&series) == Some(0.0)).then_some(()));
+    }
+    taffrail.wait_for_log("certificate");
+}
+
+#[test]
+#[ignore = "needs Debian's package redis-server: tests/run"]
+fn with_redis_server_that_speaks_tls_and_demands_a_certificate() {
+    let (tls, folder, port) = (Certificates::make(), tempfile::tempdir().unwrap(), free_port());
+    let files = tls.client_files("metrics");
+    let own = |name: &str| tls.folder().join(name);
+    let mut command = Command::new("redis-server");
+    command.args(["--port", "0", "--tls-port", &port.to_string(), "--save", "", "--bind", "127.0.0.1"]);
+    command.arg("--dir").arg(folder.path());
+    command.arg("--tls-cert-file").arg(own("server.pem")).arg("--tls-key-file").arg(own("server.key"));
+    command.arg("--tls-ca-cert-file").arg(tls.authority());
+    let _redis = Server::start_silent(command, port);
+    assert_only_trusted("redis", port, (&tls, &files), "redis_connected_clients");
+}
+
+#[test]
+#[ignore = "needs Debian's package memcached: tests/run"]
+fn with_memcached_that_speaks_tls() {
+    let (tls, port) = (Certificates::make(), free_port());
+    let files = tls.client_files("metrics");
+    let root = tls.folder().display();
+    let mut command = Command::new("memcached");
+    command.args(["-u", "root", "-l", "127.0.0.1", "-p", &port.to_string(), "-Z"]);
+    command.arg("-o").arg(format!("ssl_chain_cert={root}/server.pem,ssl_key={root}/server.key"));
+    let _memcached = Server::start_silent(command, port);
+    assert_only_trusted("memcached", port, (&tls, &files), "memcached_current_items");
 }
 
 fn memcached(port: u16) -> Server {

@@ -1,14 +1,16 @@
 //! `[[collectors.redis]]`: `INFO` of Redis, and what few other commands have.
 
+mod commands;
 mod info;
 mod items;
 mod names;
 
 use std::time::Duration;
 
+use self::commands::Command;
 use self::names::*;
 use super::kind::{self, Kind, LABELS, check_names};
-use super::outcome::Found;
+use super::outcome::{Found, Row};
 use super::protocol::resp::{self, Reply};
 use super::stream::{self, Address, Connection, Connector, MAX_REPLY};
 use crate::collectors::framework::About;
@@ -20,6 +22,7 @@ use crate::encode::infos::concat;
 pub(super) struct Redis {
     connector: Connector,
     has_commands: bool,
+    commands: Vec<Command>,
 }
 
 const SERVERS: Key<Vec<String>> = Key::optional(
@@ -53,6 +56,7 @@ impl Kind for Redis {
         needs: "a user with +info; with +config|get, +slowlog and +latency for what they have",
         keys: &ALL_KEYS,
         tables: &[LABELS],
+        lists: &[commands::TABLE],
         families: &FAMILIES,
         measurements: MEASUREMENTS,
         ..kind::PLAIN
@@ -62,7 +66,11 @@ impl Kind for Redis {
     type Memory = [bool; MORE.len()];
 
     fn new(section: &mut Section<'_>, timeout: Duration) -> (Self, Vec<(String, Address)>) {
-        let kind = Redis { connector: Connector::new(section, timeout), has_commands: section.get(&COMMAND_STATS) };
+        let kind = Redis {
+            connector: Connector::new(section, timeout),
+            has_commands: section.get(&COMMAND_STATS),
+            commands: commands::all(section),
+        };
         let texts = section.optional(&SERVERS).unwrap_or_default();
         check_names(section, "servers", &texts);
         let mut servers = Vec::new();
@@ -97,6 +105,14 @@ impl Kind for Redis {
                 Reply::Error(_) => *is_refused = true,
                 reply => more(words, &reply, found),
             }
+        }
+        let mut row = Row::new("redis_commands");
+        for command in &self.commands {
+            let reply = ask(&mut connection, &command.words()).await?;
+            command.write(&reply, &mut row, found);
+        }
+        if !row.fields.is_empty() {
+            found.rows.push(row);
         }
         match address {
             Address::Tcp(host, port) => {
@@ -207,4 +223,7 @@ pub(super) fn complete(found: &mut Found) {
         Reply::List(vec![event]),
     ];
     MORE.iter().zip(replies).for_each(|(words, reply)| more(words, &reply, found));
+    let mut row = Row::new("redis_commands");
+    commands::complete(&mut row, found);
+    found.rows.push(row);
 }

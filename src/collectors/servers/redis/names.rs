@@ -51,6 +51,7 @@ families! {
     SLOW_DURATION: Gauge "redis_last_slow_execution_duration_seconds" [] "Duration of the last entry of the slow log";
     SPIKE_LAST: Gauge "redis_latency_spike_last" ["event_name"] "Time of the last spike of an event, as a Unix time";
     SPIKE_DURATION: Gauge "redis_latency_spike_duration_seconds" ["event_name"] "Duration of the last spike of an event";
+    COMMAND_VALUE: Gauge "taffrail_redis_command_value" ["field"] "Reply to a command of the settings, if it is a number";
 }
 
 /// All families.
@@ -108,6 +109,9 @@ pub(super) const MEASUREMENTS: &[MeasurementInfo] = &[
     measurement("redis_replication", &["port", "replica_id", "replica_ip", "replica_port", "replication_role", "server", "socket", "state"], &[
         field("offset", INTEGER, "Replication offset of the replica"),
         field("lag", INTEGER, "Seconds since the replica was heard of"),
+    ]),
+    measurement("redis_commands", &["port", "server", "socket"], &[
+        field("FIELD", "string", "each reply to a command of the settings, by its field, of the type there"),
     ]),
     TARGET,
 ];
