@@ -10,7 +10,7 @@ use tokio::time::sleep;
 
 use super::format::{self, Format};
 use super::job::{INTERVAL, Job, Kind, NAME, ValueOf, all_of, write_families};
-use super::lines::{Lines, MAX_LINE, follow_messages};
+use super::lines::{MAX_LINE, follow_messages};
 use super::process::{COMMAND, PROCESS_KEYS, Process, status_of};
 use super::results::{Outcome, Results, Shown, errors_of};
 use super::series::Series;
@@ -18,6 +18,7 @@ use super::words::Words;
 use super::{file_name, hash, sandbox};
 use crate::collectors::framework::About;
 use crate::collectors::framework::background::Clock;
+use crate::collectors::framework::lines::Lines;
 use crate::config::{Key, KeyInfo, Section};
 use crate::encode::{Family, FamilyWriter, Timestamp};
 use crate::host::Host;
@@ -247,17 +248,20 @@ impl Daemon {
     /// Reads lines until the output ends.
     async fn read_lines(&mut self, stdout: Option<ChildStdout>) -> io::Result<()> {
         let Some(mut stdout) = stdout else { return Ok(()) };
-        let (mut lines, mut buffer) = (Lines::default(), vec![0; 16 << 10]);
+        let (mut lines, mut buffer) = (Lines::new(MAX_LINE), vec![0; 16 << 10]);
         loop {
             let count = stdout.read(&mut buffer).await?;
-            let whole = lines.push(&buffer[..count]);
-            if whole.is_one_left_out {
-                self.report(vec![format!("a line of more than {MAX_LINE} bytes is left out")]);
-            }
-            self.take(&whole.lines);
+            let mut whole = Vec::new();
+            let mut append = |text: &[u8]| whole.extend_from_slice(text);
             if count == 0 {
+                lines.end(&mut append);
+                self.take(&whole);
                 return Ok(());
             }
+            if lines.push(&buffer[..count], &mut append) > 0 {
+                self.report(vec![format!("a line of more than {MAX_LINE} bytes is left out")]);
+            }
+            self.take(&whole);
         }
     }
 

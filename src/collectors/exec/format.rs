@@ -1,15 +1,17 @@
 //! The formats of outputs and files, as points and as families.
 
+mod exposition;
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use self::exposition::{MetricVersion, exposition_points};
 use crate::collectors::filter;
 use crate::collectors::foreign::{self, Family, Problems};
 use crate::config::{Globs, Key, KeyInfo, Section, TableInfo};
 use crate::encode::parse::json::{Names, Path, Selectors, TimeFormat};
-use crate::encode::parse::line::{FieldValue, OUTSIDE_RANGE, Point, points};
-use crate::encode::parse::model::Kind;
+use crate::encode::parse::line::{OUTSIDE_RANGE, Point, points};
 use crate::encode::parse::value::ValueType;
 use crate::encode::parse::{json, nagios, value};
 use crate::encode::point_names;
@@ -34,13 +36,6 @@ enum FormatKind {
     Value(ValueType, String),
     Nagios,
     Prometheus(MetricVersion),
-}
-
-/// How an exposition becomes points: as Telegraf's `metric_version`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum MetricVersion {
-    One,
-    Two,
 }
 
 /// The content of an output or a file.
@@ -284,56 +279,6 @@ fn influx(bytes: &[u8], problems: &mut Problems) -> Vec<Point<'static>> {
         }
     }
     read
-}
-
-/// The points of a family.
-fn exposition_points(family: &Family, version: MetricVersion) -> Vec<Point<'static>> {
-    let mut points: Vec<Point<'static>> = Vec::new();
-    for metric in family.metrics.iter() {
-        let first = points.len();
-        metric.samples(&mut |suffix, labels, value| {
-            if !value.is_finite() {
-                return;
-            }
-            let (mut labels, mut bound) = (labels.clone(), None);
-            let (measurement, field) = match version {
-                MetricVersion::Two => ("prometheus", format!("{}{suffix}", family.name)),
-                MetricVersion::One => {
-                    labels.retain(|(name, value)| {
-                        let is_bound = family.suffixes().len() > 1 && ["le", "quantile"].contains(&name.as_str());
-                        if is_bound {
-                            bound = Some(value.clone());
-                        }
-                        !is_bound
-                    });
-                    (family.name.as_str(), bound.unwrap_or_else(|| field_of(family.kind, suffix).to_owned()))
-                }
-            };
-            let tags: Vec<(Cow<'static, str>, Cow<'static, str>)> =
-                labels.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
-            let field = (Cow::Owned(field), FieldValue::Float(value));
-            match points[first..].iter_mut().find(|point| point.tags == tags) {
-                Some(point) => point.fields.push(field),
-                None => points.push(Point {
-                    measurement: measurement.to_owned().into(),
-                    tags,
-                    fields: vec![field],
-                    time: None,
-                }),
-            }
-        });
-    }
-    points
-}
-
-/// The field of a sample in `metric_version` 1.
-fn field_of(kind: Kind, suffix: &str) -> &str {
-    match (kind, suffix.strip_prefix('_')) {
-        (_, Some(part)) => part,
-        (Kind::Counter, None) => "counter",
-        (Kind::Gauge | Kind::Info | Kind::StateSet, None) => "gauge",
-        _ => "value",
-    }
 }
 
 /// The numeric fields of points as families. The last point of a series has its value.

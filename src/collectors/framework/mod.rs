@@ -12,6 +12,7 @@ pub(super) mod gathered;
 pub(super) mod globs;
 pub(super) mod keys;
 pub(super) mod latest;
+pub(super) mod lines;
 pub mod on_request;
 pub mod readers;
 mod vocabularies;

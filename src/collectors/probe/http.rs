@@ -1,25 +1,26 @@
 //! The prober `http`: one request on a new connection, with the duration of each phase.
 
-use std::net::IpAddr;
+mod exchange;
+
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
-use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
-use hyper::{Method, Request, Response, Version};
+use hyper::header::{self, HeaderName, HeaderValue};
+use hyper::{Method, Request, Response};
 use hyper_util::rt::TokioIo;
 use regex::Regex;
 use reqwest::Url;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::JoinSet;
 
+use self::exchange::{Exchange, Head, Verdict, cause, failed, place, tunnel};
 use super::connect::{self, Addresses, Failure, Stream};
 use super::families;
 use super::outcome::{Found, Samples};
 use super::points::{HttpResult, HttpRow, Row};
-use super::tls::{Presented, Tls};
+use super::tls::Tls;
 use crate::client::{self, target, unix};
 use crate::config::{Key, KeyInfo, Section, TableInfo};
 
@@ -334,101 +335,5 @@ impl Http {
             string_match: (has_body && !self.matches.is_empty()).then_some(done.has_all),
             status_match: status.filter(|_| !self.valid.is_empty()).map(|status| self.valid.contains(&status)),
         })
-    }
-}
-
-/// What is known of an exchange, as far as it came.
-#[derive(Debug, Default)]
-struct Exchange {
-    /// Seconds of the phases, over all redirects.
-    resolve: f64,
-    connect: f64,
-    tls: f64,
-    processing: f64,
-    transfer: f64,
-    /// Seconds from the start to the last headers.
-    to_headers: Option<f64>,
-    address: Option<IpAddr>,
-    redirects: u32,
-    /// Whether the last request used TLS.
-    is_tls: bool,
-    presented: Option<Presented>,
-    head: Option<Head>,
-    /// Bytes of the body, if it is complete.
-    body_length: Option<u64>,
-    /// Whether the body matches all that it must, and one that it must not.
-    has_all: bool,
-    has_excluded: bool,
-}
-
-/// The start of a response.
-#[derive(Clone, Debug, Default)]
-struct Head {
-    status: u16,
-    version: f64,
-    /// Content-Length; -1 without it.
-    length: f64,
-    modified: Option<f64>,
-}
-
-impl Head {
-    fn of(response: &Response<Incoming>) -> Head {
-        let text = |name: HeaderName| header_text(response.headers(), &name);
-        let length = text(header::CONTENT_LENGTH).and_then(|length| length.parse().ok());
-        let modified = text(header::LAST_MODIFIED).and_then(|date| httpdate::parse_http_date(date).ok());
-        let modified = modified.and_then(|time| time.duration_since(std::time::SystemTime::UNIX_EPOCH).ok());
-        Head {
-            status: response.status().as_u16(),
-            version: if response.version() == Version::HTTP_10 { 1.0 } else { 1.1 },
-            length: length.unwrap_or(-1.0),
-            modified: modified.map(|since| since.as_secs() as f64),
-        }
-    }
-}
-
-fn header_text<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h str> {
-    headers.get(name)?.to_str().ok()
-}
-
-/// What an exchange means.
-#[derive(Debug)]
-struct Verdict {
-    failure: Option<String>,
-    result: HttpResult,
-    /// Whether a regular expression decided.
-    is_regex: bool,
-}
-
-/// The host, without brackets, and the port of a URL.
-fn place(url: &Url) -> (String, u16) {
-    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
-    (host, url.port_or_known_default().unwrap_or(80))
-}
-
-fn cause(error: &hyper::Error) -> String {
-    std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string)
-}
-
-fn failed(error: &hyper::Error) -> Failure {
-    Failure::Connection(format!("no response: {}", cause(error)))
-}
-
-/// Lets a proxy connect to the host.
-async fn tunnel(stream: &mut Box<dyn Stream>, host: &str, port: u16) -> Result<(), Failure> {
-    const MAX_HEAD: usize = 8 << 10;
-    let wrong = |reason: String| Failure::Connection(format!("http_proxy: {reason}"));
-    let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
-    let request = format!("CONNECT {host}:{port} HTTP/1.1\r\nHost: {host}:{port}\r\n\r\n");
-    stream.write_all(request.as_bytes()).await.map_err(|error| wrong(error.to_string()))?;
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        head.push(stream.read_u8().await.map_err(|error| wrong(error.to_string()))?);
-        if head.len() > MAX_HEAD {
-            return Err(wrong("its response is too long".to_owned()));
-        }
-    }
-    match head.get(9..12) {
-        Some([b'2', ..]) => Ok(()),
-        status => Err(wrong(format!("status {}", String::from_utf8_lossy(status.unwrap_or_default())))),
     }
 }

@@ -18,9 +18,7 @@ mod settings;
 pub(super) mod tls;
 mod x509;
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::mpsc;
@@ -29,8 +27,8 @@ use tokio::task::JoinSet;
 use self::outcome::Outcome;
 use self::requested::{Job, Requested};
 use self::settings::Module;
-use crate::collectors::framework::arrivals::{Cursor, Log};
 use crate::collectors::framework::background::{Background, Clock};
+use crate::collectors::framework::latest::{Index, Latest, Results};
 use crate::collectors::framework::on_request::OnRequest;
 use crate::collectors::framework::{About, Collector, ReadContext, Reading, Since, Vocabularies};
 use crate::config::Section;
@@ -44,26 +42,12 @@ pub(super) struct Probe {
     requested: Arc<Requested>,
     /// Requests that arrive, until the background work takes them.
     arriving: Option<mpsc::UnboundedReceiver<Job>>,
-    running: Option<(Shared, Background)>,
+    running: Option<(Latest<Outcome>, Background)>,
 }
 
 /// The results.
 #[derive(Default)]
-pub(super) struct ProbeReading {
-    /// The last result of each target.
-    newest: Vec<Arc<Outcome>>,
-    /// All results, and the position to read up to.
-    read: Option<(Shared, Arc<Cursor>)>,
-}
-
-/// The results that the background work has.
-type Shared = Arc<Mutex<State>>;
-
-struct State {
-    /// The last results, by the indexes of the module and of the target.
-    newest: BTreeMap<(usize, usize), Arc<Outcome>>,
-    log: Log<Arc<Outcome>>,
-}
+pub(super) struct ProbeReading(Results<Outcome>);
 
 /// Results retained for a sink that does not read.
 const MAX_RESULTS: usize = 50_000;
@@ -97,24 +81,13 @@ impl Collector for Probe {
     }
 
     fn read(&mut self, _: &mut ReadContext<'_>, reading: &mut ProbeReading) -> Result<(), ReadError> {
-        let (shared, _) = self.running();
-        let shared = shared.clone();
-        let mut state = lock(&shared);
-        let newest = state.newest.values().cloned().collect();
-        let cursor = state.log.read();
-        drop(state);
-        *reading = ProbeReading { newest, read: Some((shared, cursor)) };
+        *reading = ProbeReading(self.running().read());
         Ok(())
     }
 
     fn begin(&mut self, limit: Duration) {
-        const POLL_INTERVAL: Duration = Duration::from_millis(20);
         let targets = self.modules.iter().map(|module| module.targets.len()).sum();
-        let (shared, _) = self.running();
-        let start = Instant::now();
-        while start.elapsed() < limit && lock(shared).newest.len() < targets {
-            thread::sleep(POLL_INTERVAL);
-        }
+        self.running().wait(targets, limit);
     }
 
     fn on_request(&self) -> Option<Arc<dyn OnRequest>> {
@@ -127,20 +100,15 @@ impl Collector for Probe {
 }
 
 impl Probe {
-    fn running(&mut self) -> &(Shared, Background) {
-        self.running.get_or_insert_with(|| start(&self.modules, self.arriving.take()))
+    fn running(&mut self) -> &Latest<Outcome> {
+        &self.running.get_or_insert_with(|| start(&self.modules, self.arriving.take())).0
     }
 }
 
-fn lock(shared: &Shared) -> MutexGuard<'_, State> {
-    shared.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// Starts the probes in the background, and those that are requested.
-fn start(modules: &[Arc<Module>], arriving: Option<mpsc::UnboundedReceiver<Job>>) -> (Shared, Background) {
-    let state = State { newest: BTreeMap::new(), log: Log::new(MAX_RESULTS) };
-    let shared = Arc::new(Mutex::new(state));
-    let (modules, all) = (modules.to_vec(), shared.clone());
+fn start(modules: &[Arc<Module>], arriving: Option<mpsc::UnboundedReceiver<Job>>) -> (Latest<Outcome>, Background) {
+    let latest = Latest::new(MAX_RESULTS);
+    let (modules, all) = (modules.to_vec(), latest.clone());
     let background = Background::start("probe", || async move {
         let mut running = JoinSet::new();
         for (index, module) in modules.into_iter().enumerate() {
@@ -153,7 +121,7 @@ fn start(modules: &[Arc<Module>], arriving: Option<mpsc::UnboundedReceiver<Job>>
         }
         while running.join_next().await.is_some() {}
     });
-    (shared, background)
+    (latest, background)
 }
 
 /// Runs the probes that are requested.
@@ -174,19 +142,15 @@ async fn respond(mut arriving: mpsc::UnboundedReceiver<Job>) {
 }
 
 /// Probes a target forever.
-async fn run(module: Arc<Module>, at: (usize, usize), shared: Shared) {
+async fn run(module: Arc<Module>, at: Index, latest: Latest<Outcome>) {
     let target = &module.targets[at.1];
     let mut clock = Clock::new(module.interval, hash(&[&module.name, target]));
     let mut failure = Episode::default();
     loop {
         clock.tick().await;
-        let outcome = Arc::new(probe(&module, target, module.timeout).await);
+        let outcome = probe(&module, target, module.timeout).await;
         report(&outcome, &mut failure);
-        let mut state = lock(&shared);
-        if state.log.is_read() {
-            state.log.push(vec![outcome.clone()]);
-        }
-        state.newest.insert(at, outcome);
+        latest.publish(at, outcome);
     }
 }
 
@@ -224,22 +188,12 @@ fn hash(texts: &[&str]) -> u64 {
 
 impl Reading for ProbeReading {
     fn families(&self, out: &mut FamilyWriter<'_>) {
-        outcome::write(&self.newest, out);
+        outcome::write(&self.0.newest, out);
     }
 
     fn points(&self, since: Option<Since<'_, Self>>, out: &mut PointWriter<'_>) {
-        let Some((shared, to)) = &self.read else { return };
-        let mut write = |outcomes: &[Arc<Outcome>]| {
-            outcomes.iter().for_each(|outcome| points::write(outcome.at, &outcome.target, &outcome.rows, out));
-        };
-        let before = since.and_then(|since| since.previous.read.as_ref());
-        match before.filter(|(of, _)| Arc::ptr_eq(of, shared)) {
-            Some((_, from)) => {
-                let batches = lock(shared).log.between(Some(from), to);
-                batches.iter().for_each(|outcomes| write(outcomes));
-            }
-            None => write(&self.newest),
-        }
+        let outcomes = self.0.since(since.map(|since| &since.previous.0));
+        outcomes.iter().for_each(|outcome| points::write(outcome.at, &outcome.target, &outcome.rows, out));
     }
 }
 

@@ -181,3 +181,6 @@ struct Exchange {
     presented: Option<Presented>,
     response: Option<String>,
 }
+
+#[cfg(test)]
+mod tests;

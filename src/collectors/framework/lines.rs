@@ -2,7 +2,7 @@
 
 /// Splits what arrives into whole lines of a bounded length.
 #[derive(Debug)]
-pub(super) struct Lines {
+pub(in crate::collectors) struct Lines {
     max: usize,
     /// The beginning of a line.
     begun: Vec<u8>,
@@ -11,12 +11,12 @@ pub(super) struct Lines {
 }
 
 impl Lines {
-    pub(super) fn new(max: usize) -> Lines {
+    pub(in crate::collectors) fn new(max: usize) -> Lines {
         Lines { max, begun: Vec::new(), is_skipped: false }
     }
 
     /// Calls `take` with the lines that are complete. Returns the number of lines that are too long.
-    pub(super) fn push(&mut self, bytes: &[u8], take: &mut dyn FnMut(&[u8])) -> usize {
+    pub(in crate::collectors) fn push(&mut self, bytes: &[u8], take: &mut dyn FnMut(&[u8])) -> usize {
         let mut too_long = 0;
         let (mut whole, mut rest) = match memchr::memrchr(b'\n', bytes) {
             Some(end) => bytes.split_at(end + 1),
@@ -56,7 +56,7 @@ impl Lines {
     }
 
     /// Takes the last line, without an end.
-    pub(super) fn end(self, take: &mut dyn FnMut(&[u8])) {
+    pub(in crate::collectors) fn end(self, take: &mut dyn FnMut(&[u8])) {
         if !self.begun.is_empty() {
             take(&self.begun);
         }
