@@ -2,13 +2,13 @@
 
 use super::read::Block;
 use super::tables::{Becomes, Row};
+use super::targets::EVERY_JOB;
 use super::translate::{Place, Reader};
 use crate::migrate::translation::Outcome;
 
-use Becomes::{Duration, Either, Missing, NotNeeded, To, Unless};
+use Becomes::{Duration, Either, NotNeeded, To, Unless};
 
 const JOBS: &str = "collectors.smart";
-const OF_SINKS: Becomes = Missing("filter in the sinks");
 
 /// The options of both.
 #[rustfmt::skip]
@@ -27,25 +27,6 @@ const OPTIONS: &[Row] = &[
     ("attributes",             Either("measurements", "[\"smart_device\", \"smart_attribute\"]", "[\"smart_device\"]")),
     ("tag_with_device_type",   NotNeeded("device_type is a tag where it selects a disk")),
     ("read_method",            NotNeeded("devices of one name are read one after the other, of the others four at a time")),
-    ("interval",               Duration("interval")),
-    ("alias",                  NotNeeded("a job has no name")),
-    ("precision",              NotNeeded("points have the time of smartctl")),
-    ("collection_jitter",      Unless("\"0s\"", "devices are spread over the interval")),
-    ("collection_offset",      Unless("\"0s\"", "devices are spread over the interval")),
-    ("log_level",              NotNeeded("the log has one level")),
-    ("startup_error_behavior", NotNeeded("a smartctl that fails delays no start")),
-    ("time_source",            NotNeeded("points have the time of smartctl")),
-    ("name_override",          OF_SINKS),
-    ("name_prefix",            OF_SINKS),
-    ("name_suffix",            OF_SINKS),
-    ("namepass",               OF_SINKS),
-    ("namedrop",               OF_SINKS),
-    ("fieldinclude",           OF_SINKS),
-    ("fieldpass",              OF_SINKS),
-    ("fieldexclude",           OF_SINKS),
-    ("fielddrop",              OF_SINKS),
-    ("taginclude",             OF_SINKS),
-    ("tagexclude",             OF_SINKS),
 ];
 
 const HOW: &str = "each disk is read every 5 minutes unless interval says otherwise; smartctl needs smart.conf, or files of \
@@ -60,7 +41,7 @@ impl Reader {
             self.translation.output.last_element(JOBS).set("measurements", "[\"smartctl\"]", head);
         }
         for setting in &block.settings {
-            self.option(setting, &[OPTIONS], Place::Sink(JOBS));
+            self.option(setting, &[OPTIONS, EVERY_JOB], Place::Sink(JOBS));
         }
         block.tables.iter().for_each(|table| self.whole(table, "filter in the sinks"));
         let of_json: &[&str] = &["smartctl", "smartctl_attributes", "smartctl_scsi_error_counter_log"];

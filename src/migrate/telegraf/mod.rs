@@ -18,6 +18,7 @@ mod shared;
 mod sinks;
 mod statsd;
 pub mod tables;
+mod targets;
 mod template;
 pub mod translate;
 mod values;

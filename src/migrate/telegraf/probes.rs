@@ -2,9 +2,10 @@
 
 use super::read::{Block, Setting, Value};
 use super::tables::{Becomes, Row};
+use super::targets::{EVERY_JOB, TLS};
 use super::translate::{Place, Reader};
 use super::values::{duration_of, shown};
-use crate::migrate::output::{literal, string, strings};
+use crate::migrate::output::{Table, literal, string, strings};
 use crate::migrate::translation::{EntryId, Outcome};
 
 use Becomes::{Changed, Duration, Missing, NotNeeded, Texts, To, Unless, Urls};
@@ -22,37 +23,7 @@ struct Probe {
 }
 
 const PATH: &str = "collectors.probe";
-const OF_SINKS: Becomes = Missing("filter in the sinks");
 const NO_INTERFACE: Becomes = Unless("\"\"", "the route decides");
-
-/// The options of all of them.
-#[rustfmt::skip]
-const OPTIONS: &[Row] = &[
-    ("alias",                  To("name")),
-    ("interval",               Duration("interval")),
-    ("precision",              NotNeeded("points have the time of the probe")),
-    ("collection_jitter",      Unless("\"0s\"", "probes are spread over the interval")),
-    ("collection_offset",      Unless("\"0s\"", "probes are spread over the interval")),
-    ("log_level",              NotNeeded("the log has one level")),
-    ("startup_error_behavior", NotNeeded("a target that is down delays no start")),
-    ("time_source",            NotNeeded("points have the time of the probe")),
-    ("name_override",          Missing("rename the measurement in the sinks")),
-    ("name_prefix",            OF_SINKS),
-    ("name_suffix",            OF_SINKS),
-    ("namepass",               OF_SINKS),
-    ("namedrop",               OF_SINKS),
-    ("fieldinclude",           OF_SINKS),
-    ("fieldpass",              OF_SINKS),
-    ("fieldexclude",           OF_SINKS),
-    ("fielddrop",              OF_SINKS),
-    ("taginclude",             OF_SINKS),
-    ("tagexclude",             OF_SINKS),
-    ("tls_ca",                 To("tls_ca")),
-    ("tls_cert",               To("tls_cert")),
-    ("tls_key",                To("tls_key")),
-    ("tls_server_name",        To("tls_server_name")),
-    ("insecure_skip_verify",   To("insecure_skip_verify")),
-];
 
 #[rustfmt::skip]
 const HTTP: &[Row] = &[
@@ -257,7 +228,7 @@ impl Reader {
             ("dns_query", "port", Value::Number(port)) => {
                 let outcome = match *port {
                     53.0 => Outcome::NotNeeded("it is the default".to_owned()),
-                    _ => Outcome::Missing("write the port behind each of targets".to_owned()),
+                    _ => Outcome::Changed("it is behind each of targets".to_owned()),
                 };
                 self.add(setting.lines, &shown(setting), outcome);
             }
@@ -277,7 +248,7 @@ impl Reader {
             (_, key, _) if probe.below.1.iter().any(|(option, _)| *option == key) => {
                 self.setting_below(probe, setting, place);
             }
-            _ => self.option(setting, &[probe.options, OPTIONS], place),
+            _ => self.option(setting, &[probe.options, TLS, EVERY_JOB], place),
         }
     }
 
@@ -330,6 +301,7 @@ impl Reader {
             module.set("timeout", given.unwrap_or_else(|| literal(timeout)), head);
         }
         if probe.input == "dns_query" {
+            targets_with_port(module, block);
             let dns = module.table("dns");
             // Telegraf's defaults, which differ from its documentation.
             for (option, key, value) in [("domains", "query_name", "."), ("record_type", "query_type", "NS")] {
@@ -342,4 +314,22 @@ impl Reader {
             module.set("targets", "[\"http://localhost\"]", head);
         }
     }
+}
+
+/// Puts the port of a DNS query behind each of its servers.
+fn targets_with_port(module: &mut Table, block: &Block) {
+    let of = |key: &str| block.settings.iter().find(|setting| setting.key == key).map(|setting| &setting.value);
+    let (Some(Value::Number(port)), Some((_, entry))) = (of("port"), module.values("targets").into_iter().next())
+    else {
+        return;
+    };
+    let servers = of("servers").and_then(Value::texts).unwrap_or_default();
+    if *port == 53.0 || servers.is_empty() {
+        return;
+    }
+    let with_port = |server: &&str| match server.contains(':') {
+        true => format!("[{server}]:{port}"),
+        false => format!("{server}:{port}"),
+    };
+    module.refine("targets", strings(&servers.iter().map(with_port).collect::<Vec<_>>()), entry);
 }

@@ -3,37 +3,21 @@
 use super::present::{format, obstacle, setting};
 use super::read::{Block, Setting};
 use super::tables::{Becomes, Row};
+use super::targets::EVERY_JOB;
 use super::translate::{Place, Reader};
 use super::values::{shown, shown_without_texts};
 use crate::migrate::output::string;
 use crate::migrate::translation::{EntryId, Outcome};
 
-use Becomes::{Duration, Missing, NotNeeded, To, Unless};
-
-const OF_SINKS: Becomes = Missing("filter in the sinks");
+use Becomes::{Duration, NotNeeded, To, Unless};
 
 /// The options of all three.
 #[rustfmt::skip]
 const OPTIONS: &[Row] = &[
     ("alias",                     To("name")),
-    ("interval",                  Duration("interval")),
-    ("precision",                 NotNeeded("points have the time of the run")),
-    ("collection_jitter",         Unless("\"0s\"", "jobs are spread over the interval")),
-    ("collection_offset",         Unless("\"0s\"", "jobs are spread over the interval")),
-    ("log_level",                 NotNeeded("the log has one level")),
-    ("startup_error_behavior",    NotNeeded("a program that fails delays no start")),
-    ("time_source",               NotNeeded("points have the time of the run")),
     ("name_override",             To("name_override")),
     ("name_prefix",               To("name_prefix")),
     ("name_suffix",               To("name_suffix")),
-    ("namepass",                  OF_SINKS),
-    ("namedrop",                  OF_SINKS),
-    ("fieldinclude",              OF_SINKS),
-    ("fieldpass",                 OF_SINKS),
-    ("fieldexclude",              OF_SINKS),
-    ("fielddrop",                 OF_SINKS),
-    ("taginclude",                OF_SINKS),
-    ("tagexclude",                OF_SINKS),
     ("data_format",               To("data_format")),
     ("tag_keys",                  To("tag_keys")),
     ("json_string_fields",        To("json_string_fields")),
@@ -80,7 +64,7 @@ impl Reader {
                     self.set(id, place, "", &setting.key, setting);
                 }
                 "data_type" => self.data_type(setting, place),
-                _ => self.option(setting, &[OPTIONS], place),
+                _ => self.option(setting, &[OPTIONS, EVERY_JOB], place),
             }
         }
         if setting(block, "interval").is_none()

@@ -3,6 +3,7 @@
 use super::present::{SCRAPING, has_no_urls, setting};
 use super::read::{Block, Setting, Value};
 use super::tables::{Becomes, Row};
+use super::targets::{EVERY_JOB, TLS};
 use super::translate::{Place, Reader};
 use super::values::shown;
 use crate::migrate::output::string;
@@ -11,7 +12,6 @@ use crate::migrate::translation::{EntryId, Outcome};
 use Becomes::{Duration, Missing, NotNeeded, Opposite, To, Unless, Urls};
 
 const JOBS: &str = "collectors.prometheus";
-const OF_SINKS: Becomes = Missing("filter in the sinks, or by metric_relabel_configs");
 const OF_PODS: Becomes =
     Missing("[[collectors.prometheus.kubernetes_sd_configs]] has the annotated pods of a node: see docs/scraping.md");
 const OF_SERVICES: Becomes = Missing("[[collectors.prometheus.dns_sd_configs]] has the addresses of a service");
@@ -24,7 +24,6 @@ const OPTIONS: &[Row] = &[
     ("metric_version",              To("metric_version")),
     ("timeout",                     Duration("timeout")),
     ("response_timeout",            Duration("timeout")),
-    ("interval",                    Duration("interval")),
     ("username",                    To("username")),
     ("password",                    To("password")),
     ("bearer_token",                To("bearer_token_file")),
@@ -32,14 +31,7 @@ const OPTIONS: &[Row] = &[
     ("content_length_limit",        To("max_body")),
     ("ignore_timestamp",            Opposite("honor_timestamps")),
     ("enable_request_metrics",      NotNeeded("taffrail_target has the duration of each scrape")),
-    ("tls_ca",                      To("tls_ca")),
-    ("tls_cert",                    To("tls_cert")),
-    ("tls_key",                     To("tls_key")),
-    ("tls_server_name",             To("tls_server_name")),
-    ("insecure_skip_verify",        To("insecure_skip_verify")),
     ("tls_enable",                  NotNeeded("the scheme of a URL decides")),
-    ("tls_renegotiation_method",    Unless("\"never\"", "there is no renegotiation")),
-    ("tls_key_pwd",                 Unless("\"\"", "write the key without a password")),
     ("http_proxy_url",              To("http_proxy")),
     ("use_system_proxy",            Unless("false", "set http_proxy")),
     ("kubernetes_services",         OF_SERVICES),
@@ -64,24 +56,6 @@ const OPTIONS: &[Row] = &[
     ("pod_annotation_exclude",      OF_PODS),
     ("pod_label_include",           OF_PODS),
     ("pod_label_exclude",           OF_PODS),
-    ("precision",                   NotNeeded("points have the time of their scrape")),
-    ("collection_jitter",           Unless("\"0s\"", "scrapes are spread over the interval")),
-    ("collection_offset",           Unless("\"0s\"", "scrapes are spread over the interval")),
-    ("log_level",                   NotNeeded("the log has one level")),
-    ("startup_error_behavior",      NotNeeded("a target that fails delays no start")),
-    ("time_source",                 NotNeeded("points have the time of their scrape")),
-    ("name_override",               Missing("a sink renames measurements")),
-    ("name_prefix",                 Missing("a sink renames measurements")),
-    ("name_suffix",                 Missing("a sink renames measurements")),
-    ("namepass",                    OF_SINKS),
-    ("namedrop",                    OF_SINKS),
-    ("fieldinclude",                OF_SINKS),
-    ("fieldpass",                   OF_SINKS),
-    ("fieldexclude",                OF_SINKS),
-    ("fielddrop",                   OF_SINKS),
-    ("taginclude",                  OF_SINKS),
-    ("tagexclude",                  OF_SINKS),
-    ("metricpass",                  OF_SINKS),
 ];
 
 impl Reader {
@@ -106,7 +80,7 @@ impl Reader {
                 _ if setting.value == Value::List(Vec::new()) => {
                     self.add(setting.lines, &shown(setting), Outcome::NotNeeded("it is the default".to_owned()));
                 }
-                _ => self.option(setting, &[OPTIONS], place),
+                _ => self.option(setting, &[OPTIONS, TLS, EVERY_JOB], place),
             }
         }
         if setting(block, "interval").is_none() {

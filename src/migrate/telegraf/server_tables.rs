@@ -2,7 +2,7 @@
 
 use super::tables::{Becomes, Row};
 
-use Becomes::{Duration, Missing, NotNeeded, To, Unless, Urls};
+use Becomes::{Duration, NotNeeded, To, Unless, Urls};
 
 /// An input of a kind of server.
 #[derive(Debug)]
@@ -16,41 +16,10 @@ pub(super) struct Server {
     pub(super) default: &'static str,
 }
 
-const OF_SINKS: Becomes = Missing("filter in the sinks");
-const RENAMED: Becomes = Missing("use name_override, name_prefix and name_suffix of a sink");
-
-/// The options of all.
+/// The options of all, besides those of every job.
 #[rustfmt::skip]
 pub(super) const OPTIONS: &[Row] = &[
     ("alias",                  NotNeeded("a server is shown by its address")),
-    ("interval",               Duration("interval")),
-    ("precision",              NotNeeded("points have the time of the query")),
-    ("collection_jitter",      Unless("\"0s\"", "servers are spread over the interval")),
-    ("collection_offset",      Unless("\"0s\"", "servers are spread over the interval")),
-    ("log_level",              NotNeeded("the log has one level")),
-    ("startup_error_behavior", NotNeeded("a server that fails delays no start")),
-    ("time_source",            NotNeeded("points have the time of the query")),
-    ("name_override",          RENAMED),
-    ("name_prefix",            RENAMED),
-    ("name_suffix",            RENAMED),
-    ("namepass",               OF_SINKS),
-    ("namedrop",               OF_SINKS),
-    ("fieldinclude",           OF_SINKS),
-    ("fieldpass",              OF_SINKS),
-    ("fieldexclude",           OF_SINKS),
-    ("fielddrop",              OF_SINKS),
-    ("taginclude",             OF_SINKS),
-    ("tagexclude",             OF_SINKS),
-    ("tls_ca",                 To("tls_ca")),
-    ("ssl_ca",                 To("tls_ca")),
-    ("tls_cert",               To("tls_cert")),
-    ("ssl_cert",               To("tls_cert")),
-    ("tls_key",                To("tls_key")),
-    ("ssl_key",                To("tls_key")),
-    ("tls_key_pwd",            Missing("decrypt the key: openssl pkey -in KEY -out KEY")),
-    ("tls_server_name",        To("tls_server_name")),
-    ("tls_min_version",        Unless("\"TLS12\"", "TLS 1.2 and 1.3 are spoken")),
-    ("insecure_skip_verify",   To("insecure_skip_verify")),
     ("username",               To("username")),
     ("password",               To("password")),
     ("response_timeout",       Duration("timeout")),
@@ -86,7 +55,7 @@ pub(super) const SERVERS: &[Server] = &[
     },
     Server {
         name: "redis", list: "servers", default: "localhost:6379",
-        measurements: &["redis", "redis_keyspace", "redis_cmdstat", "redis_latency_percentiles_usec", "redis_errorstat", "redis_replication"],
+        measurements: &["redis", "redis_keyspace", "redis_cmdstat", "redis_latency_percentiles_usec", "redis_errorstat", "redis_replication", "redis_commands"],
         options: &[("servers", Urls("servers")), ("tls_enable", To("tls"))],
     },
 ];

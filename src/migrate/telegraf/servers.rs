@@ -3,10 +3,13 @@
 use super::present::setting;
 use super::read::{Block, Setting};
 use super::server_tables::{OPTIONS, Server};
+use super::targets::{EVERY_JOB, TLS};
 use super::translate::{Place, Reader};
-use super::values::{shown, urls_and_user};
+use super::values::{raw, shown, urls_and_user};
 use crate::migrate::output::strings;
 use crate::migrate::translation::Outcome;
+
+const REDIS: &str = "collectors.redis";
 
 impl Reader {
     pub(super) fn server(&mut self, block: &Block, server: &Server) {
@@ -25,7 +28,7 @@ impl Reader {
         for setting in &block.settings {
             match (server.name, setting.key.as_str()) {
                 ("memcached", "servers" | "unix_sockets") => self.addresses(block, setting, place),
-                _ => self.option(setting, &[server.options, OPTIONS], place),
+                _ => self.option(setting, &[server.options, OPTIONS, TLS, EVERY_JOB], place),
             }
         }
         if !is_given {
@@ -70,8 +73,29 @@ impl Reader {
                 }
             }
             "tagpass" | "tagdrop" => self.whole(table, "filter in the sinks"),
-            "commands" => self.whole(table, "read the reply of redis-cli with [[collectors.exec]]"),
+            "commands" if table.tables.is_empty() && matches!(place, Place::Sink(REDIS)) => {
+                self.command_of_redis(table)
+            }
             _ => self.whole(table, "Taffrail has no such table"),
+        }
+    }
+
+    fn command_of_redis(&mut self, table: &Block) {
+        let head = self.head(table, Outcome::Same);
+        self.translation.output.last_element(REDIS).element("commands", head);
+        for setting in &table.settings {
+            if !["command", "field", "type"].contains(&setting.key.as_str()) {
+                self.missing_setting(setting, "Taffrail has no such option");
+                continue;
+            }
+            let id = self.add(setting.lines, &shown(setting), Outcome::Same);
+            match raw(setting) {
+                Ok(value) => {
+                    let commands = self.translation.output.last_element(REDIS).last_or_new_element("commands");
+                    commands.set(&setting.key, value, id);
+                }
+                Err(instead) => self.translation.entries[id].outcome = Outcome::Missing(instead),
+            }
         }
     }
 

@@ -61,6 +61,9 @@ impl CertificateRow {
     pub(super) fn write(&self, at: Timestamp, out: &mut PointWriter<'_>) {
         let unknown = Certificate::default();
         let of = self.certificate.as_ref().unwrap_or(&unknown);
+        // Telegraf writes the path of a file as a URL.
+        let scheme = if self.source.starts_with('/') { "file://" } else { "" };
+        let source = format!("{scheme}{}", self.source);
         let tags = [
             &*of.owner.common_name,
             &of.owner.country,
@@ -75,7 +78,7 @@ impl CertificateRow {
             &of.alternative_names,
             &of.serial,
             &of.signature_algorithm,
-            &self.source,
+            &source,
             of.kind,
             if self.error.is_none() { "valid" } else { "invalid" },
         ];

@@ -59,7 +59,8 @@ async fn certificates_in_files_are_read_and_verified() {
     let tags = "organization=Acme,public_key_algorithm=ECDSA,san=a.example,serial_number=";
     assert!(points[0].contains(tags), "{lines}");
     assert!(
-        points[0].contains(&format!(",signature_algorithm=ECDSA-SHA256,source={ca},type=leaf,verification=valid "))
+        points[0]
+            .contains(&format!(",signature_algorithm=ECDSA-SHA256,source=file://{ca},type=leaf,verification=valid "))
     );
     assert!(points[0].contains("enddate=2208988800i,public_key_length=256i,verification_code=0i"), "{lines}");
     assert!(points[1].contains("verification=invalid") && points[1].contains("verification_error="), "{lines}");

@@ -233,7 +233,9 @@ struct Tags {
 
 impl Tags {
     fn new(report: &Report) -> Tags {
-        let capacity = report.user_capacity.bytes.above_zero();
+        // Telegraf does not find that of NVMe disks.
+        let is_nvme = &*report.device.r#type == "nvme";
+        let capacity = report.user_capacity.bytes.above_zero().filter(|_| !is_nvme);
         Tags { capacity: capacity.map(|bytes| bytes.to_string()).unwrap_or_default(), wwn: report.wwn() }
     }
 
