@@ -285,7 +285,7 @@ Accept = "text/html"
     assert!(!toml.contains("grpc"), "{toml}");
     let missing: Vec<_> = checked.translation.missing().map(|entry| entry.source.place()).collect();
     let lines_of = |file: &str, lines: &[usize]| lines.iter().map(|line| format!("{file}:{line}")).collect::<Vec<_>>();
-    let expected = [lines_of("b.yml", &[11, 32, 37, 46]), lines_of("p.yml", &[19, 32, 34])].concat();
+    let expected = [lines_of("b.yml", &[11, 32, 36, 45]), lines_of("p.yml", &[17, 29, 31])].concat();
     assert_eq!(missing, expected, "{checked:#?}");
     assert!(checked.translation.entries.iter().all(|entry| !entry.text.contains("geheim")), "{checked:?}");
     let alone = blackbox_exporter::translate("b.yml", BLACKBOX, &[]).unwrap();
