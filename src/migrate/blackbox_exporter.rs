@@ -135,9 +135,12 @@ const DNS: &[Row] = &[
     ("validate_additional_rrs",       ONE_SECTION),
 ];
 
+/// Settings with TOML values.
+type Defaults = &'static [(&'static str, &'static str)];
+
 /// The probers, each with the rows of its section, and settings for keys that are left out, where the defaults differ.
 #[rustfmt::skip]
-const PROBERS: &[(&str, &[Row], &[(&str, &str)])] = &[
+const PROBERS: &[(&str, &[Row], Defaults)] = &[
     ("http", HTTP, &[("follow_redirects", "true"), ("preferred_ip_protocol", "\"ip6\"")]),
     ("tcp",  TCP,  &[("preferred_ip_protocol", "\"ip6\"")]),
     ("icmp", ICMP, &[("preferred_ip_protocol", "\"ip6\"")]),
