@@ -6,7 +6,7 @@
 use std::io::Read;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use taffrail::encode::lines::Lines;
+use taffrail::encode::lines::{Lines, RecordWriter};
 use taffrail::spool::{Limits, Queue, Settings};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

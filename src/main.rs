@@ -31,6 +31,7 @@ use taffrail::collectors::{Vocabularies, list};
 use taffrail::config::Document;
 use taffrail::config::argument;
 use taffrail::descriptors;
+use taffrail::encode::lines::Lines;
 use taffrail::encode::tags::CommonTags;
 use taffrail::http::ListenAddress;
 use taffrail::log::{self, Levels};
@@ -399,11 +400,13 @@ const MAX_READING_TIME: Duration = Duration::from_secs(3600);
 
 async fn print_points(exporter: &Exporter, schedule: &Schedule) -> Vec<u8> {
     let form = PointForm::new(CommonTags::new(&schedule.tags), &Filter::default(), LineProtocol);
-    let (_, first) = read_points(exporter, schedule, &form, &[], MAX_READING_TIME).await;
+    let first = read_points(exporter, schedule, &form, &[], MAX_READING_TIME, &mut Lines::default()).await;
     let interval = schedule.interval;
     say!("waiting {} for the second reading", humantime::format_duration(interval));
     tokio::time::sleep(interval).await;
-    read_points(exporter, schedule, &form, &first, MAX_READING_TIME).await.0.bytes().to_vec()
+    let mut lines = Lines::default();
+    read_points(exporter, schedule, &form, &first, MAX_READING_TIME, &mut lines).await;
+    lines.bytes().to_vec()
 }
 
 fn runtime() -> io::Result<tokio::runtime::Runtime> {

@@ -1,7 +1,7 @@
 //! Line protocol, in the form that InfluxDB 1.x, 2.x and 3 and VictoriaMetrics parse alike.
 
 use super::Timestamp;
-use super::lines::Lines;
+use super::lines::RecordWriter;
 use super::name::Name;
 use super::number::{push_finite, push_integer};
 use super::point::{FieldValue, PointEncoder};
@@ -9,18 +9,19 @@ use super::tags::CommonTag;
 
 /// Writes points as line protocol.
 pub struct LineEncoder<'a> {
-    lines: &'a mut Lines,
+    lines: &'a mut dyn RecordWriter,
     /// The byte before the next field.
     separator: u8,
 }
 
 impl<'a> LineEncoder<'a> {
     /// An encoder that appends to `lines`.
-    pub fn new(lines: &'a mut Lines) -> Self {
+    pub fn new(lines: &'a mut dyn RecordWriter) -> Self {
         /// Approximate size of the points of a typical host.
         const USUAL_BYTES: usize = 8 << 10;
-        if lines.is_empty() {
-            lines.open().reserve(USUAL_BYTES);
+        let buffer = lines.open();
+        if buffer.is_empty() {
+            buffer.reserve(USUAL_BYTES);
         }
         LineEncoder { lines, separator: b' ' }
     }

@@ -14,6 +14,7 @@ use taffrail::collectors::Vocabularies;
 use taffrail::collectors::filter::Filter;
 use taffrail::collectors::readers::{CollectorReading, Readers};
 use taffrail::config::Secrets;
+use taffrail::encode::lines::Lines;
 use taffrail::encode::tags::CommonTags;
 use taffrail::log;
 use taffrail::migrate::input_file;
@@ -159,9 +160,9 @@ impl Points {
     }
 
     async fn read(&mut self) -> Vec<u8> {
-        let (lines, readings) =
-            read_points(&self.exporter, &self.schedule, &self.form, &self.previous, MAX_READING_TIME).await;
-        self.previous = readings;
+        let (mut lines, limit) = (Lines::default(), MAX_READING_TIME);
+        self.previous =
+            read_points(&self.exporter, &self.schedule, &self.form, &self.previous, limit, &mut lines).await;
         lines.bytes().to_vec()
     }
 }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use crate::collectors::filter::Filter;
 use crate::encode::line::LineEncoder;
-use crate::encode::lines::Lines;
+use crate::encode::lines::{Lines, RecordWriter};
 use crate::encode::parse::line::{FieldValue, points};
 use crate::encode::point::PointEncoder;
 use crate::encode::remote::{Rewrite, SeriesEncoder};
@@ -36,16 +36,15 @@ impl PointForm {
     }
 
     /// Encodes the points that `write` writes, with the timestamp `time` unless they have their own.
-    pub fn encode(&self, time: Timestamp, write: impl FnOnce(&mut PointWriter<'_>)) -> Lines {
-        let (mut lines, mut write) = (Lines::default(), Some(write));
-        self.format.encode(&mut lines, &mut |encoder| {
+    pub fn encode(&self, time: Timestamp, write: impl FnOnce(&mut PointWriter<'_>), lines: &mut dyn RecordWriter) {
+        let mut write = Some(write);
+        self.format.encode(lines, &mut |encoder| {
             let Some(write) = write.take() else { return };
             match &self.filter {
                 None => write(&mut PointWriter::new(encoder, &self.tags, time)),
                 Some(filter) => write(&mut PointWriter::new(&mut filter.before(encoder), &self.tags, time)),
             }
         });
-        lines
     }
 }
 
@@ -57,7 +56,7 @@ pub(super) const OWN_FORMAT: u8 = 0;
 /// The format of a sink's records, one for each point. Records other than line protocol start with [`OWN_FORMAT`].
 pub trait PointFormat: Send + Sync {
     /// Calls `write` once with an encoder, and appends the records of the points written to it.
-    fn encode(&self, lines: &mut Lines, write: &mut dyn FnMut(&mut dyn PointEncoder));
+    fn encode(&self, lines: &mut dyn RecordWriter, write: &mut dyn FnMut(&mut dyn PointEncoder));
 }
 
 /// Line protocol.
@@ -65,7 +64,7 @@ pub trait PointFormat: Send + Sync {
 pub struct LineProtocol;
 
 impl PointFormat for LineProtocol {
-    fn encode(&self, lines: &mut Lines, write: &mut dyn FnMut(&mut dyn PointEncoder)) {
+    fn encode(&self, lines: &mut dyn RecordWriter, write: &mut dyn FnMut(&mut dyn PointEncoder)) {
         write(&mut LineEncoder::new(lines));
     }
 }
@@ -109,7 +108,12 @@ pub struct SeriesForm {
 
 impl SeriesForm {
     /// An encoder of series in this form.
-    pub fn encoder<'a>(&'a self, lines: &'a mut Lines, time: Timestamp, has_metadata: bool) -> SeriesEncoder<'a> {
+    pub fn encoder<'a>(
+        &'a self,
+        lines: &'a mut dyn RecordWriter,
+        time: Timestamp,
+        has_metadata: bool,
+    ) -> SeriesEncoder<'a> {
         SeriesEncoder::new(lines, &self.labels, self.rewrite.as_deref(), time, has_metadata)
     }
 }

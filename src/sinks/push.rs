@@ -13,8 +13,8 @@ use super::schedule::Schedule;
 use super::state::SinkState;
 use crate::collectors::Vocabularies;
 use crate::collectors::readers::{CollectorReading, write_points};
-use crate::encode::FamilyWriter;
-use crate::encode::lines::Lines;
+use crate::encode::lines::{Lines, Portions, RecordWriter};
+use crate::encode::{FamilyWriter, PointWriter};
 
 /// Reads at every tick, and queues the points, until `stop` is cancelled.
 pub async fn gather(
@@ -36,10 +36,10 @@ pub async fn gather(
         match &*form {
             Form::Points(form) => {
                 let before = previous().clone();
-                let (lines, readings) = read_points(&exporter, &schedule, form, &before, schedule.interval).await;
+                let accept = &mut portions(&sink);
+                let readings = read_points(&exporter, &schedule, form, &before, schedule.interval, accept).await;
                 drop(before);
                 replace_previous(&mut previous(), readings);
-                sink.accept(lines);
             }
             Form::Series(form) => {
                 let has_metadata = form.has_metadata_always || metadata_at <= Instant::now();
@@ -47,7 +47,7 @@ pub async fn gather(
                     metadata_at = Instant::now() + METADATA_INTERVAL;
                 }
                 let before = previous().clone();
-                let (lines, mut readings) = read_series(&exporter, &schedule, form, &sink, &before, has_metadata).await;
+                let mut readings = read_series(&exporter, &schedule, form, &sink, &before, has_metadata).await;
                 drop(before);
                 let mut previous = previous();
                 // The series of a collector that is no longer configured have ended.
@@ -55,17 +55,22 @@ pub async fn gather(
                 // The others could not reuse their allocations.
                 readings.retain(CollectorReading::has_history);
                 replace_previous(&mut previous, readings);
-                drop(previous);
-                sink.accept(lines);
             }
         }
     }
 }
 
+/// Queues points of a reading while it is encoded.
+fn portions(sink: &SinkState) -> Portions<impl FnMut(Lines)> {
+    Portions::new(|lines| {
+        sink.accept(lines);
+    })
+}
+
 /// How often types and help texts are sent. A server forgets them when it restarts.
 const METADATA_INTERVAL: Duration = Duration::from_secs(300);
 
-/// One reading of everything as series, after the `previous` ones.
+/// Queues one reading of everything as series, after the `previous` ones.
 async fn read_series(
     exporter: &Exporter,
     schedule: &Schedule,
@@ -73,36 +78,38 @@ async fn read_series(
     sink: &SinkState,
     previous: &[CollectorReading],
     has_metadata: bool,
-) -> (Lines, Vec<CollectorReading>) {
+) -> Vec<CollectorReading> {
     let readers = exporter.readers.load_full();
     let time = readers.host().kernel.now().rounded_to(schedule.precision());
     let readings = readers.read(Vocabularies::FAMILIES, |_| true, schedule.interval).await;
-    let mut lines = Lines::default();
+    let mut lines = portions(sink);
     let mut encoder = form.encoder(&mut lines, time, has_metadata);
     exporter.write(&readings, Some(previous), &mut FamilyWriter::new(&mut encoder));
     let mut present = sink.present.lock().unwrap_or_else(PoisonError::into_inner);
     *present = encoder.end_missing(&present);
     drop(present);
-    (lines, readings)
+    readings
 }
 
-/// One reading of everything as points, with differences since `previous`. Readings that take longer than `limit` are
-/// left out.
+/// One reading of everything, whose points are written to `lines`, with differences since `previous`. Readings that
+/// take longer than `limit` are left out.
 pub async fn read_points(
     exporter: &Exporter,
     schedule: &Schedule,
     form: &PointForm,
     previous: &[CollectorReading],
     limit: Duration,
-) -> (Lines, Vec<CollectorReading>) {
+    lines: &mut (dyn RecordWriter + Send),
+) -> Vec<CollectorReading> {
     let readers = exporter.readers.load_full();
     let time = readers.host().kernel.now().rounded_to(schedule.precision());
     let readings = readers.read(Vocabularies::POINTS, |_| true, limit).await;
-    let lines = form.encode(time, |out| {
+    let write = |out: &mut PointWriter<'_>| {
         write_points(&readings, previous, out);
         internal::write_points(&readers, &readings, &exporter.sinks.load(), out);
-    });
-    (lines, readings)
+    };
+    form.encode(time, write, lines);
+    readings
 }
 
 /// Replaces the readings. A collector that failed retains its last one: its next rates span the gap.

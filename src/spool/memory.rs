@@ -28,15 +28,6 @@ pub(super) struct Memory {
     first: u64,
 }
 
-/// The oldest points of a queue, for one request.
-#[derive(Debug)]
-pub(super) struct Batch {
-    /// The points.
-    pub(super) lines: Lines,
-    /// The number after that of the last point.
-    end: u64,
-}
-
 /// Numbers start in the middle: points can be added on both sides.
 const MIDDLE: u64 = 1 << 63;
 
@@ -82,60 +73,49 @@ impl Memory {
         self.counts
     }
 
-    /// A copy of the oldest points, at most `count`; `None` if the queue is empty.
-    pub(super) fn front(&mut self, count: usize) -> Option<Batch> {
+    /// A copy of the oldest points, at most `count`, and no further portion once they exceed `bytes`; and the number of
+    /// the first. `None` if the queue is empty.
+    pub(super) fn front(&self, count: usize, bytes: usize) -> Option<(Lines, u64)> {
         let mut lines = Lines::default();
-        let mut index = 0;
-        while let Some(next) = self.waiting.get_mut(index) {
-            let room = count - lines.count();
-            if next.count() > room {
-                // Split it: the next batch begins where this one ends.
-                if room > 0 {
-                    let head = next.take_first(room);
-                    lines.append(&head);
-                    self.waiting.insert(index, head);
-                }
+        for portion in &self.waiting {
+            if lines.count() == count || lines.bytes().len() > bytes {
                 break;
             }
-            lines.append(next);
-            index += 1;
+            lines.append_some(portion, 0, count - lines.count());
         }
-        let end = self.first + lines.count() as u64;
-        (!lines.is_empty()).then_some(Batch { lines, end })
+        (!lines.is_empty()).then_some((lines, self.first))
     }
 
-    /// Removes the first `count` points of `batch`, if they are still there.
-    pub(super) fn remove_first(&mut self, batch: &Batch, count: usize) {
-        let end = batch.end - (batch.lines.count() - count.min(batch.lines.count())) as u64;
-        while self.first < end {
-            let remaining = (end - self.first) as usize;
-            let Some(mut oldest) = self.waiting.pop_front() else { break };
-            let taken = oldest.take_first(remaining);
-            self.forget(&taken);
-            if !oldest.is_empty() {
-                self.waiting.push_front(oldest);
-            }
+    /// Removes `count` points from the number `first` on, if they are still there.
+    pub(super) fn remove(&mut self, first: u64, count: usize) {
+        let end = first + count as u64;
+        while self.first < end && !self.waiting.is_empty() {
+            self.remove_oldest((end - self.first) as usize);
         }
     }
 
     /// Drops as many points as exceed the limit, and no more: a reading that is larger than the limit loses a part.
     fn drop_oldest(&mut self) {
         while let Some(excess @ 1..) = self.counts.bytes.checked_sub(self.max_bytes) {
-            let Some(mut oldest) = self.waiting.pop_front() else { break };
+            let Some(oldest) = self.waiting.front() else { break };
             let count = oldest.ends().partition_point(|end| (*end as usize) < excess) + 1;
-            let dropped = oldest.take_first(count);
-            self.counts.dropped += dropped.count() as u64;
-            self.forget(&dropped);
-            if !oldest.is_empty() {
-                self.waiting.push_front(oldest);
-            }
+            self.counts.dropped += self.remove_oldest(count) as u64;
         }
     }
 
-    fn forget(&mut self, lines: &Lines) {
-        self.counts.points -= lines.count();
-        self.counts.bytes -= lines.bytes().len();
-        self.first += lines.count() as u64;
+    /// Removes the oldest points, at most `count`, and all of one portion. Returns their number.
+    fn remove_oldest(&mut self, count: usize) -> usize {
+        let Some(oldest) = self.waiting.front_mut() else { return 0 };
+        let before = (oldest.count(), oldest.bytes().len());
+        oldest.remove_first(count);
+        let removed = before.0 - oldest.count();
+        self.counts.points -= removed;
+        self.counts.bytes -= before.1 - oldest.bytes().len();
+        self.first += removed as u64;
+        if oldest.is_empty() {
+            self.waiting.pop_front();
+        }
+        removed
     }
 }
 
@@ -166,6 +146,10 @@ mod tests {
         text.lines().map(|line| line[4..].split_once('i').unwrap().0.parse().unwrap()).collect()
     }
 
+    fn all(queue: &Memory) -> Lines {
+        queue.front(usize::MAX, usize::MAX).map(|(lines, _)| lines).unwrap_or_default()
+    }
+
     #[derive(Clone, Debug)]
     enum Action {
         Push(u64),
@@ -186,7 +170,7 @@ mod tests {
         let mut queue = Memory::new(600);
         queue.push(points(0..1000));
         let counts = queue.counts();
-        let waiting = numbers(&queue.front(usize::MAX).unwrap().lines);
+        let waiting = numbers(&all(&queue));
         assert_eq!(waiting.last(), Some(&999));
         assert_eq!((counts.points, counts.dropped), (waiting.len(), 1000 - waiting.len() as u64));
         assert!(counts.bytes <= 600 && counts.bytes > 600 - points(999..1000).bytes().len());
@@ -197,7 +181,7 @@ mod tests {
         fn it_behaves_like_a_list_of_which_the_oldest_are_dropped(actions in proptest::collection::vec(action(), 1..60)) {
             let mut queue = Memory::new(600);
             let (mut model, mut next, mut dropped) = (VecDeque::new(), 0, 0);
-            let mut in_flight: Option<Batch> = None;
+            let mut in_flight: Option<(Lines, u64)> = None;
             for action in actions {
                 match action {
                     Action::Push(count) => {
@@ -210,14 +194,14 @@ mod tests {
                         }
                     }
                     Action::Take(count) => {
-                        in_flight = queue.front(count);
+                        in_flight = queue.front(count, usize::MAX);
                         let expected: Vec<u64> = model.iter().copied().take(count).collect();
-                        prop_assert_eq!(in_flight.as_ref().map(|b| numbers(&b.lines)).unwrap_or_default(), expected);
+                        prop_assert_eq!(in_flight.as_ref().map(|(lines, _)| numbers(lines)).unwrap_or_default(), expected);
                     }
                     Action::Acknowledge(count) => {
-                        if let Some(batch) = in_flight.take() {
-                            queue.remove_first(&batch, count);
-                            let mut gone = numbers(&batch.lines);
+                        if let Some((lines, first)) = in_flight.take() {
+                            queue.remove(first, count.min(lines.count()));
+                            let mut gone = numbers(&lines);
                             gone.truncate(count);
                             model.retain(|number| !gone.contains(number));
                         }
@@ -227,8 +211,7 @@ mod tests {
                 prop_assert!(queue.counts().bytes <= 600);
                 prop_assert_eq!(queue.counts().dropped, dropped);
             }
-            let rest = queue.front(usize::MAX).map(|batch| numbers(&batch.lines)).unwrap_or_default();
-            prop_assert_eq!(rest, model.into_iter().collect::<Vec<_>>());
+            prop_assert_eq!(numbers(&all(&queue)), model.into_iter().collect::<Vec<_>>());
         }
     }
 }

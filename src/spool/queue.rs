@@ -9,7 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::disk::{BatchPart, Disk};
 use super::folders::SinkId;
-use super::memory::{self, Memory};
+use super::memory::Memory;
 use super::types::{Limits, SubQueue};
 use crate::encode::lines::Lines;
 use crate::log::Episode;
@@ -59,10 +59,14 @@ pub struct Batch {
 
 #[derive(Debug)]
 enum Origin {
-    Memory(memory::Batch),
+    /// From memory, and the number of the first.
+    Memory(u64),
     /// From the disk with this id.
     Disk(u64, Vec<BatchPart>),
 }
+
+/// The bytes after which a record on disk is complete: it is encoded, written and read as a whole.
+const RECORD_BYTES: usize = 1 << 20;
 
 impl Queue {
     /// An empty queue in memory only.
@@ -186,11 +190,11 @@ impl Queue {
         disk.limits = self.limits();
         let mut is_written = false;
         while !self.stats.memory_in_flight.load(Relaxed) {
-            let Some(batch) = self.memory().front(usize::MAX) else { break };
-            match disk.append(&batch.lines) {
+            let Some((lines, first)) = self.memory().front(usize::MAX, RECORD_BYTES) else { break };
+            match disk.append(&lines) {
                 Ok(()) => {
                     is_written = true;
-                    self.memory().remove_first(&batch, usize::MAX);
+                    self.memory().remove(first, lines.count());
                 }
                 Err(error) => {
                     if write_failure.fails(error.to_string()) {
@@ -225,17 +229,17 @@ impl Queue {
         if lane == SubQueue::Backlog {
             return None;
         }
-        let batch = self.memory().front(count)?;
+        let (lines, first) = self.memory().front(count, usize::MAX)?;
         self.stats.memory_in_flight.store(true, Relaxed);
-        Some(Batch { lines: batch.lines.clone(), from: Origin::Memory(batch) })
+        Some(Batch { lines, from: Origin::Memory(first) })
     }
 
     /// Removes the first `count` points of `batch`, if they are still there.
     pub fn remove(&self, batch: &Batch, count: usize) {
         let mut storage = self.disk();
         match (&batch.from, &mut *storage) {
-            (Origin::Memory(batch), _) => {
-                self.memory().remove_first(batch, count);
+            (Origin::Memory(first), _) => {
+                self.memory().remove(*first, count.min(batch.lines.count()));
                 self.stats.memory_in_flight.store(false, Relaxed);
             }
             (Origin::Disk(number, parts), Storage::Open(disk, _)) if disk.id == *number => {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::encode::lines::Lines;
+use crate::encode::lines::{Lines, RecordWriter};
 
 const WIDE: Limits = Limits { memory: 1 << 20, bytes: 1 << 30, age: Duration::from_secs(3600) };
 

@@ -10,7 +10,7 @@ use crate::harness::real::{Server, free_port};
 use crate::harness::server::{FakeInflux, Post, Reply, reply};
 use crate::harness::{Taffrail, recorded_host, wait_until};
 use serde_json::Value;
-use taffrail::encode::lines::Lines;
+use taffrail::encode::lines::{Lines, RecordWriter};
 use taffrail::spool::{Limits, Queue, Settings};
 
 fn config(url: &str, more: &str) -> String {

@@ -12,9 +12,11 @@ pub mod record;
 pub mod second_version;
 pub mod text;
 
+use std::mem;
+
 pub use self::ended::Present;
 use super::family::{self, FamilyEncoder, Value};
-use super::lines::Lines;
+use super::lines::RecordWriter;
 use super::parse::model::{Histogram, Kind, Measure, Metric};
 use super::pushed::push_native;
 use super::wire::{push_bytes, push_double, push_varint_field};
@@ -58,7 +60,7 @@ pub trait Rewrite: Send + Sync {
 
 /// Writes families as series with one timestamp.
 pub struct SeriesEncoder<'a> {
-    lines: &'a mut Lines,
+    lines: &'a mut dyn RecordWriter,
     /// Labels of every series. Labels of the sample override them.
     external: &'a [(String, String)],
     rewrite: Option<&'a dyn Rewrite>,
@@ -71,7 +73,12 @@ pub struct SeriesEncoder<'a> {
     family_length: usize,
     /// The series without times of their own.
     present: Present,
+    /// For the series that is being encoded, and for a part of it.
+    buffers: (Vec<u8>, Vec<u8>),
 }
+
+/// Space for the labels of most series.
+const USUAL_LABELS: usize = 16;
 
 /// One sample of a series.
 enum Sample<'s> {
@@ -82,7 +89,7 @@ enum Sample<'s> {
 impl<'a> SeriesEncoder<'a> {
     /// An encoder that appends to `lines`, with the metadata of families if `has_metadata`.
     pub fn new(
-        lines: &'a mut Lines,
+        lines: &'a mut dyn RecordWriter,
         external: &'a [(String, String)],
         rewrite: Option<&'a dyn Rewrite>,
         time: Timestamp,
@@ -98,6 +105,7 @@ impl<'a> SeriesEncoder<'a> {
             name: String::new(),
             family_length: 0,
             present: Present::default(),
+            buffers: Default::default(),
         }
     }
 
@@ -158,7 +166,8 @@ impl<'a> SeriesEncoder<'a> {
         at: Option<Timestamp>,
         created: Option<i64>,
     ) {
-        let mut all: Vec<(&str, &str)> = labels.collect();
+        let mut all: Vec<(&str, &str)> = Vec::with_capacity(USUAL_LABELS);
+        labels.for_each(|label| all.push(label));
         for (name, value) in self.external {
             if !all.iter().any(|(known, _)| known == name) {
                 all.push((name, value));
@@ -187,8 +196,8 @@ impl<'a> SeriesEncoder<'a> {
     ) {
         all.push(("__name__", name));
         all.sort_unstable();
-        let mut series = Vec::with_capacity(256);
-        let mut message = Vec::with_capacity(64);
+        let (mut series, mut message) = mem::take(&mut self.buffers);
+        series.clear();
         for (name, value) in all {
             message.clear();
             push_bytes(&mut message, field::LABEL_NAME, name.as_bytes());
@@ -212,16 +221,17 @@ impl<'a> SeriesEncoder<'a> {
             }
         }
         self.push(&series, created);
+        self.buffers = (series, message);
     }
 
     fn push(&mut self, series: &[u8], created: Option<i64>) {
-        let mut whole = Vec::with_capacity(self.metadata.len() + series.len() + 16);
+        let record = self.lines.open();
         if let Some(created) = created.filter(|created| *created > 0) {
-            push_varint_field(&mut whole, field::CREATED, created as u64);
+            push_varint_field(record, field::CREATED, created as u64);
         }
-        whole.append(&mut self.metadata);
-        push_bytes(&mut whole, field::TIMESERIES, series);
-        self.lines.push(&whole);
+        record.append(&mut self.metadata);
+        push_bytes(record, field::TIMESERIES, series);
+        self.lines.close();
     }
 }
 
@@ -277,14 +287,14 @@ impl FamilyEncoder for SeriesEncoder<'_> {
     }
 
     fn sample(&mut self, names: &[&str], values: &[&str], value: Value, at: Option<Timestamp>) {
-        let name = std::mem::take(&mut self.name);
+        let name = mem::take(&mut self.name);
         let labels = names.iter().copied().zip(values.iter().copied());
         self.put(&name, labels, &Sample::Number(value.as_f64()), at, None);
         self.name = name;
     }
 
     fn native(&mut self, names: &[&str], values: &[&str], native: family::Native<'_>, at: Option<Timestamp>) -> bool {
-        let (name, (histogram, kind)) = (std::mem::take(&mut self.name), native);
+        let (name, (histogram, kind)) = (mem::take(&mut self.name), native);
         let labels = names.iter().copied().zip(values.iter().copied());
         self.put(&name[..self.family_length], labels, &Sample::Native(histogram, kind), at, None);
         self.name = name;
@@ -297,6 +307,7 @@ impl FamilyEncoder for SeriesEncoder<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::encode::lines::Lines;
     use crate::encode::{Family, FamilyWriter};
 
     #[derive(prost::Message)]

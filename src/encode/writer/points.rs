@@ -330,11 +330,15 @@ mod tests {
         out.point(&SOME, ["2", ""]).field(&USED, 2);
         out.point(&SOME, ["3", ""]).field(&USED, 3);
         let all = lines.clone();
-        let mut first = lines.take_first(2);
-        assert_eq!((first.count(), lines.count()), (2, 1));
-        assert_eq!(lines.bytes(), b"some,a=3 used=3i 1\n");
+        lines.remove_first(2);
+        assert_eq!((lines.count(), lines.bytes()), (1, b"some,a=3 used=3i 1\n".as_slice()));
+        let mut first = all.clone();
+        first.truncate(2);
         first.append(&lines);
         assert_eq!(first, all);
-        assert!(lines.take_first(0).is_empty());
+        lines.remove_first(0);
+        assert_eq!(lines.count(), 1);
+        lines.remove_first(2);
+        assert_eq!(lines, Lines::default());
     }
 }

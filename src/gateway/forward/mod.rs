@@ -64,7 +64,11 @@ pub(super) fn forward(to: &[Forward], key: &Key, pushed: &Exposition<'_>, time: 
     let points = points(key, pushed);
     let queued = to.iter().filter_map(|Forward { form, sink }| {
         let end = sink.accept(match &**form {
-            Form::Points(form) => form.encode(time, |out| write(&points, out)),
+            Form::Points(form) => {
+                let mut lines = Lines::default();
+                form.encode(time, |out| write(&points, out), &mut lines);
+                lines
+            }
             Form::Series(form) => series(form, key, pushed, time),
         });
         Some((sink.clone(), end?))
@@ -124,6 +128,7 @@ mod tests {
     use std::task::{Context, Poll, Waker};
 
     use super::*;
+    use crate::encode::lines::RecordWriter;
     use crate::spool::{Limits, Queue};
 
     /// A sink with one point in its queue. Its disk never persists it.

@@ -8,7 +8,7 @@ use aws_sdk_cloudwatch::types::{Dimension, MetricDatum, StatisticSet};
 
 use super::settings::Settings;
 use crate::encode::Timestamp;
-use crate::encode::lines::Lines;
+use crate::encode::lines::{Lines, RecordWriter};
 use crate::encode::point::PointEncoder;
 use crate::encode::whole::{WholePoint, WholePoints};
 use crate::sinks::form::{OWN_FORMAT, PointFormat, own_format};
@@ -164,7 +164,7 @@ pub(super) fn name_of(measurement: &str, field: &str) -> String {
 pub(super) struct Datums<'s>(pub(super) &'s Settings);
 
 impl PointFormat for Datums<'_> {
-    fn encode(&self, lines: &mut Lines, write: &mut dyn FnMut(&mut dyn PointEncoder)) {
+    fn encode(&self, lines: &mut dyn RecordWriter, write: &mut dyn FnMut(&mut dyn PointEncoder)) {
         write(&mut WholePoints::new(|point: &WholePoint, time: Timestamp| {
             lines.push(&[&[OWN_FORMAT], self.record(point, time).as_bytes()].concat());
         }));

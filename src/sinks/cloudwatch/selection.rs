@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use super::datums::{Datums, name_of};
 use super::settings::Settings;
 use crate::config::Globs;
-use crate::encode::lines::Lines;
+use crate::encode::lines::RecordWriter;
 use crate::encode::point::PointEncoder;
 use crate::encode::tags::CommonTags;
 use crate::encode::whole::{WholePoint, WholePoints};
@@ -34,7 +34,7 @@ impl Selected {
 }
 
 impl PointFormat for Selected {
-    fn encode(&self, lines: &mut Lines, write: &mut dyn FnMut(&mut dyn PointEncoder)) {
+    fn encode(&self, lines: &mut dyn RecordWriter, write: &mut dyn FnMut(&mut dyn PointEncoder)) {
         let mut selection = self.selection.lock().unwrap_or_else(PoisonError::into_inner);
         Datums(&self.settings).encode(lines, &mut |encoder| selection.select(encoder, write));
     }
@@ -92,6 +92,7 @@ impl Selection {
 mod tests {
     use super::*;
     use crate::encode::line::LineEncoder;
+    use crate::encode::lines::Lines;
 
     /// Measurement, fields, time.
     type Written<'t> = (&'t str, &'t [(&'t str, f64)], i64);

@@ -8,7 +8,7 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use ring::digest::{Context, SHA256};
 
 use crate::encode::Timestamp;
-use crate::encode::lines::Lines;
+use crate::encode::lines::RecordWriter;
 use crate::encode::point::PointEncoder;
 use crate::encode::whole::{WholePoint, WholePoints};
 use crate::sinks::form::{OWN_FORMAT, PointFormat, own_format};
@@ -21,7 +21,7 @@ pub(super) type Id = [u8; 15];
 pub(super) struct Documents;
 
 impl PointFormat for Documents {
-    fn encode(&self, lines: &mut Lines, write: &mut dyn FnMut(&mut dyn PointEncoder)) {
+    fn encode(&self, lines: &mut dyn RecordWriter, write: &mut dyn FnMut(&mut dyn PointEncoder)) {
         let (mut document, mut record) = (Vec::new(), Vec::new());
         write(&mut WholePoints::new(|point: &WholePoint, time: Timestamp| {
             document.clear();
@@ -122,6 +122,7 @@ fn push_known_names(document: &mut Object<'_>, point: &WholePoint) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::encode::lines::Lines;
     use crate::sinks::form::write_line;
 
     #[test]

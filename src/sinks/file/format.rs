@@ -1,7 +1,7 @@
 //! The formats of files.
 
 use crate::encode::line::LineEncoder;
-use crate::encode::lines::Lines;
+use crate::encode::lines::{Lines, RecordWriter};
 use crate::encode::number::push_integer;
 use crate::encode::point::PointEncoder;
 use crate::encode::remote::{record::Record, text};
@@ -31,7 +31,7 @@ pub(super) struct Json {
 
 /// A record is the object with its timestamp in nanoseconds, so that it can be written in any unit and format.
 impl PointFormat for Json {
-    fn encode(&self, lines: &mut Lines, write: &mut dyn FnMut(&mut dyn PointEncoder)) {
+    fn encode(&self, lines: &mut dyn RecordWriter, write: &mut dyn FnMut(&mut dyn PointEncoder)) {
         let mut record = Vec::new();
         write(&mut WholePoints::new(|point: &WholePoint, time: Timestamp| {
             record.clear();

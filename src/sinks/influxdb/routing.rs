@@ -4,7 +4,7 @@ use super::destination::Destination;
 use crate::config::{Key, KeyInfo, Section};
 use crate::encode::Timestamp;
 use crate::encode::line::LineEncoder;
-use crate::encode::lines::Lines;
+use crate::encode::lines::{Lines, RecordWriter};
 use crate::encode::name::Name;
 use crate::encode::point::{FieldValue, PointEncoder};
 use crate::sinks::form::{OWN_FORMAT, PointFormat, own_format};
@@ -139,7 +139,7 @@ impl Routing {
 /// Records are `fingerprint NUL database NUL policy NUL line`, with all tags, sorted by destination, so that few requests
 /// are needed.
 impl PointFormat for Routing {
-    fn encode(&self, out: &mut Lines, write: &mut dyn FnMut(&mut dyn PointEncoder)) {
+    fn encode(&self, out: &mut dyn RecordWriter, write: &mut dyn FnMut(&mut dyn PointEncoder)) {
         let (mut lines, mut routes) = (Lines::default(), Vec::new());
         let line = LineEncoder::new(&mut lines);
         write(&mut RoutedEncoder { routing: self, line, route: <_>::default(), routes: &mut routes });
@@ -255,7 +255,7 @@ mod tests {
             let mut runs = Vec::new();
             while !rest.is_empty() {
                 let run = first_run(&rest, Some(&routing), &usual);
-                rest.take_first(run.count);
+                rest.remove_first(run.count);
                 runs.push((run.destination.name().to_owned(), String::from_utf8(run.body).unwrap()));
             }
             runs
@@ -276,7 +276,7 @@ mod tests {
         assert!(anew.body.starts_with(b"b,h=1 v=1 1\na,db=x\\ y,h=1 v"));
         let kept = Routing { database: tag("db", false), ..routing.clone() };
         let mut after_first = written.clone();
-        after_first.take_first(1);
+        after_first.remove_first(1);
         assert!(first_run(&after_first, Some(&kept), &usual).body.starts_with(b"a,db=x\\ y,h=1 v"));
         let [sorted, unsorted] = [[1, 0, 2, 3], [0, 1, 2, 3]].map(|order| {
             let mut persisted = Lines::default();

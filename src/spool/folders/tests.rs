@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::encode::lines::Lines;
+use crate::encode::lines::{Lines, RecordWriter};
 use crate::spool::Queue;
 
 const LIMITS: Limits = Limits { memory: 1 << 20, bytes: 1 << 30, age: Duration::from_secs(3600) };
