@@ -85,7 +85,6 @@ pub(super) struct Pages {
     heads: HashMap<(String, &'static str), Arc<Head>>,
     /// Series by the hash of their text; `None` if relabelling drops them.
     known: Known<Option<Arc<Series>>>,
-    by_id: Known<Arc<Series>>,
 }
 
 /// What a page says about a name.
@@ -109,13 +108,13 @@ impl Pages {
     /// If it is malformed or exceeds a limit: nothing of it is used then.
     pub(super) fn read(&mut self, format: Format, body: &[u8], rules: &Rules) -> Result<Read, PageError> {
         self.scrape = self.scrape.wrapping_add(1).max(1);
-        let mut reading = Reading { pages: self, rules, read: Read::default(), over: None };
+        let mut reading = Reading { pages: self, rules, read: Read::default(), by_id: None, over: None };
         let result = match format {
             Format::Protobuf => reading.protobuf(body),
             Format::Text | Format::OpenMetrics => reading.text(format, body),
         };
         let Reading { read, over, .. } = reading;
-        self.forget(read.samples.len());
+        self.forget(read.scraped);
         match result.err().or(over) {
             None => Ok(read),
             Some(message) => Err(PageError { message, scraped: read.scraped, kept: read.kept }),
@@ -123,12 +122,11 @@ impl Pages {
     }
 
     /// Forgets series that are no longer on the page, once they are the majority.
-    fn forget(&mut self, samples: usize) {
-        const SLACK: usize = 1000;
-        if self.by_id.len() > 2 * samples + SLACK || self.known.len() > 4 * samples + 4 * SLACK {
+    fn forget(&mut self, scraped: u64) {
+        const SLACK: u64 = 1000;
+        if self.known.len() as u64 > 2 * scraped + SLACK {
             let scrape = self.scrape;
             let is_current = |series: &Arc<Series>| series.seen.load(Relaxed) == scrape;
-            self.by_id.retain(|_, series| is_current(series));
             self.known.retain(|_, series| series.as_ref().is_some_and(is_current));
         }
     }
@@ -137,8 +135,6 @@ impl Pages {
         self.metadata.clear();
         self.heads.clear();
         self.known.clear();
-        // The series themselves are found again by their labels, unless their family has changed.
-        self.by_id.clear();
     }
 
     /// The family of a sample, and the suffix of the sample's name in it.
@@ -238,6 +234,9 @@ struct Reading<'p> {
     pages: &'p mut Pages,
     rules: &'p Rules,
     read: Read,
+    /// Known series by their identifiers, once the page has a new one: its text may be that of a known series in another
+    /// spelling.
+    by_id: Option<Known<Arc<Series>>>,
     /// The limit that was exceeded.
     over: Option<String>,
 }
@@ -251,7 +250,7 @@ impl Reading<'_> {
                 return Ok(());
             }
             self.pages.scrape = self.pages.scrape.wrapping_add(1).max(1);
-            (self.read, self.over) = (Read::default(), None);
+            (self.read, self.by_id, self.over) = (Read::default(), None, None);
         }
         Ok(())
     }
@@ -405,7 +404,9 @@ impl Reading<'_> {
     fn new_series(&mut self, name: &str, labels: Labels, is_open_metrics: bool) -> Result<Option<Arc<Series>>, String> {
         let Some((new_name, labels)) = self.pages.relabelled(name, labels, self.rules)? else { return Ok(None) };
         let id = id(&new_name, &labels);
-        if let Some(series) = self.pages.by_id.get(&id) {
+        let known = || self.pages.known.values().flatten().map(|series| (series.id, series.clone())).collect();
+        let by_id = self.by_id.get_or_insert_with(known);
+        if let Some(series) = by_id.get(&id) {
             return Ok(Some(series.clone()));
         }
         let (family, suffix) = self.pages.family(name, is_open_metrics);
@@ -416,7 +417,7 @@ impl Reading<'_> {
             _ => (self.pages.family(&new_name, is_open_metrics).0, ""),
         };
         let series = Arc::new(Series::new(family, suffix, &labels));
-        self.pages.by_id.insert(id, series.clone());
+        by_id.insert(id, series.clone());
         Ok(Some(series))
     }
 }
@@ -635,6 +636,31 @@ mod tests {
             let text: String = (0..100).map(|index| format!("a{{id=\"{scrape}-{index}\"}} 1\n")).collect();
             pages.read(Format::Text, text.as_bytes(), &rules).unwrap();
         }
-        assert!(pages.by_id.len() < 1500 && pages.known.len() < 5000);
+        assert!(pages.known.len() <= 1200);
+    }
+
+    #[test]
+    fn samples_that_relabelling_drops_are_relabelled_once() {
+        let rules = rules("[[rules]]\nsource_labels = ['__name__']\nregex = 'b'\naction = 'drop'\n");
+        let text: String = (0..5000).map(|index| format!("b{{id=\"{index}\"}} 1\n")).chain(["a 1\n".into()]).collect();
+        let mut pages = pages();
+        for _ in 0..2 {
+            let read = pages.read(Format::Text, text.as_bytes(), &Rules { relabel: rules.clone(), ..Rules::default() });
+            assert_eq!(read.unwrap().kept, 1);
+            assert_eq!(pages.known.len(), 5001);
+        }
+    }
+
+    #[test]
+    fn a_series_in_another_spelling_is_the_same() {
+        let mut pages = pages();
+        let mut series = |text: &str| {
+            let read = pages.read(Format::Text, text.as_bytes(), &Rules::default()).unwrap();
+            (read.samples[0].series.clone(), read.duplicates)
+        };
+        let (first, _) = series("a{x=\"1\",y=\"2\"} 1\n");
+        let (second, duplicates) = series("a{y=\"2\",x=\"1\"} 1\na{x=\"1\",y=\"2\"} 1\n");
+        assert!(Arc::ptr_eq(&first, &second));
+        assert_eq!(duplicates, 1);
     }
 }

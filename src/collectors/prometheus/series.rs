@@ -51,10 +51,8 @@ pub(super) struct Series {
     pub(super) metric: u64,
     /// The last scrape that it was in.
     pub(super) seen: AtomicU32,
-    /// All label names and values, one after the other.
+    /// All label names and values, each behind its length.
     text: Box<str>,
-    /// The ends of names and values in `text`.
-    ends: Box<[u32]>,
 }
 
 /// The hasher of identifiers: 64 bits with a random key, so that collisions are not expected in the lifetime of a host.
@@ -73,10 +71,10 @@ pub(super) fn id(name: &str, labels: &Labels) -> u64 {
 impl Series {
     /// A series of `family`. The `labels` have no name.
     pub(super) fn new(family: Arc<Head>, suffix: &'static str, labels: &Labels) -> Series {
-        let (mut text, mut ends) = (String::new(), Vec::with_capacity(labels.len() * 2));
+        let mut text = String::new();
         for part in labels.iter().flat_map(|(name, value)| [name, value]) {
+            push_length(&mut text, part.len());
             text.push_str(part);
-            ends.push(u32::try_from(text.len()).unwrap_or(u32::MAX));
         }
         let bound = family.bound_label();
         let of_metric: Vec<_> = labels.iter().filter(|(name, _)| *name != bound || bound.is_empty()).collect();
@@ -87,19 +85,49 @@ impl Series {
             suffix,
             seen: AtomicU32::new(0),
             text: text.into(),
-            ends: ends.into(),
         }
     }
 
     /// Its labels, sorted by name.
     pub(super) fn labels(&self) -> impl Iterator<Item = (&str, &str)> {
-        let mut start = 0;
-        let mut part = move |end: u32| {
-            let part = self.text.get(start..end as usize).unwrap_or_default();
-            start = end as usize;
-            part
+        let mut text = &*self.text;
+        let mut part = move || {
+            let length = take_length(&mut text)?;
+            let (part, rest) = text.split_at_checked(length)?;
+            text = rest;
+            Some(part)
         };
-        self.ends.chunks_exact(2).map(move |ends| (part(ends[0]), part(ends[1])))
+        std::iter::from_fn(move || Some((part()?, part()?)))
+    }
+}
+
+/// Bits of a length in a character of ASCII. The next bit is set if more characters follow.
+const LENGTH_BITS: u32 = 6;
+const MORE: u8 = 1 << LENGTH_BITS;
+
+/// Appends a length as characters of ASCII, the lowest bits first.
+fn push_length(text: &mut String, mut length: usize) {
+    loop {
+        let low = length as u8 & (MORE - 1);
+        length >>= LENGTH_BITS;
+        text.push(char::from(low | if length > 0 { MORE } else { 0 }));
+        if length == 0 {
+            return;
+        }
+    }
+}
+
+/// Removes the length at the start; `None` at the end.
+fn take_length(text: &mut &str) -> Option<usize> {
+    let (mut length, mut shift) = (0, 0);
+    loop {
+        let byte = *text.as_bytes().first()?;
+        *text = &text[1..];
+        length |= usize::from(byte & (MORE - 1)) << shift;
+        if byte & MORE == 0 {
+            return Some(length);
+        }
+        shift += LENGTH_BITS;
     }
 }
 
@@ -129,14 +157,16 @@ mod tests {
 
     #[test]
     fn a_series_has_its_labels_in_order() {
-        let labels: Labels = [("b", "2"), ("a", ""), ("le", "0.1"), ("ü", "é")]
+        let (long, longer) = ("é".repeat(32), "x".repeat(300_000));
+        let labels: Labels = [("b", "2"), ("a", ""), ("le", "0.1"), ("ü", "é"), ("long", &long), ("longer", &longer)]
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .into();
         let head = |kind| {
             Arc::new(Head { name: "h".into(), kind, help: String::new(), unit: String::new(), is_open_metrics: false })
         };
         let series = Series::new(head(Kind::Histogram), "_bucket", &labels);
-        assert_eq!(series.labels().collect::<Vec<_>>(), [("a", ""), ("b", "2"), ("le", "0.1"), ("ü", "é")]);
+        let expected = [("a", ""), ("b", "2"), ("le", "0.1"), ("long", &long), ("longer", &longer), ("ü", "é")];
+        assert_eq!(series.labels().collect::<Vec<_>>(), expected);
         let without: Labels =
             labels.iter().filter(|(name, _)| *name != "le").map(|(n, v)| (n.clone(), v.clone())).collect();
         assert_eq!(series.metric, Series::new(head(Kind::Histogram), "_sum", &without).metric);
