@@ -54,6 +54,32 @@ impl<'a> Record<'a> {
     }
 }
 
+/// What identifies each series in concatenated records: its encoded labels, and whether its sample is a histogram. Stops
+/// at an invalid record.
+pub fn identities(bytes: &[u8]) -> impl Iterator<Item = (&[u8], bool)> {
+    let mut reader = Reader::new(bytes);
+    std::iter::from_fn(move || {
+        while let Some((number, value)) = reader.field().ok()? {
+            if let (field::TIMESERIES, Value::Bytes(message)) = (number as u8, value) {
+                return identity(message);
+            }
+        }
+        None
+    })
+}
+
+/// Labels are encoded before the sample.
+fn identity(mut message: Reader<'_>) -> Option<(&[u8], bool)> {
+    let whole = message.bytes();
+    loop {
+        let length = whole.len() - message.bytes().len();
+        let number = message.field().ok()?.map(|(number, _)| number as u8);
+        if number != Some(field::SERIES_LABEL) {
+            return Some((&whole[..length], number == Some(field::SERIES_HISTOGRAM)));
+        }
+    }
+}
+
 impl<'a> Series<'a> {
     /// Its name.
     pub fn name(&self) -> &'a str {
@@ -118,4 +144,33 @@ fn series(mut message: Reader<'_>) -> Option<Series<'_>> {
         }
     }
     Some(series)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::encode::lines::Lines;
+    use crate::encode::remote::SeriesEncoder;
+    use crate::encode::{Family, FamilyWriter, Timestamp};
+
+    const LOAD: Family<0> = Family::gauge("node_load1", "Load.", []);
+    const CPU: Family<1> = Family::counter("node_cpu_seconds_total", "Seconds.", ["cpu"]);
+
+    #[test]
+    fn a_series_is_identified_by_its_labels_alone() {
+        let mut lines = Lines::default();
+        for (time, has_metadata) in [(1, true), (2, false)] {
+            let mut encoder = SeriesEncoder::new(&mut lines, &[], None, Timestamp(time * 1_000_000_000), has_metadata);
+            let mut out = FamilyWriter::new(&mut encoder);
+            out.value(&LOAD, time as f64);
+            out.family(&CPU).sample(["0"], 7u64);
+        }
+        let all: Vec<_> = identities(lines.bytes()).collect();
+        assert_eq!(all.len(), 4);
+        assert_eq!(all[..2], all[2..]);
+        assert_ne!(all[0], all[1]);
+        let histogram = [&[0x0a, 0x07, 0x0a, 0x03, 0x0a, 0x01, b'a'][..], &[0x22, 0x00]].concat();
+        assert_eq!(identities(&histogram).collect::<Vec<_>>(), [(&[0x0a, 0x03, 0x0a, 0x01, b'a'][..], true)]);
+        assert_eq!(identities(&histogram[..4]).count(), 0, "cut off");
+    }
 }

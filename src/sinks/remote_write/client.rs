@@ -11,7 +11,7 @@ use crate::client;
 use crate::client::RenewingClient;
 use crate::encode::lines::Lines;
 use crate::encode::remote::first_version;
-use crate::encode::remote::record::Record;
+use crate::encode::remote::record::identities;
 use crate::encode::remote::second_version::{Families, Request};
 use crate::sinks::http::{self, ClientError, Response};
 use crate::sinks::kind::{Client, WriteFuture};
@@ -98,11 +98,6 @@ impl RemoteWriteClient {
 fn without_repetition(lines: &Lines) -> usize {
     let hasher = foldhash::fast::RandomState::default();
     let mut seen = HashSet::with_capacity(lines.count());
-    let is_new = |line: &[u8]| {
-        Record::all(line).all(|record| match record {
-            Record::Series(series) => seen.insert(hasher.hash_one((&series.labels, series.histogram.is_some()))),
-            Record::Metadata { .. } => true,
-        })
-    };
+    let is_new = |line: &[u8]| identities(line).all(|series| seen.insert(hasher.hash_one(series)));
     lines.iter().map(is_new).take_while(|is_new| *is_new).count()
 }
