@@ -6,7 +6,7 @@ use std::process::Command;
 
 use crate::harness::{Taffrail, wait_until};
 
-/// Two GPUs. The second is lost. Calls hang while the file HANG exists.
+/// Two GPUs. The second is lost. -1 is the value of what a GPU does not have. Calls hang while the file HANG exists.
 const LIBRARY: &str = r#"
 #include <string.h>
 #include <unistd.h>
@@ -32,7 +32,7 @@ int nvmlDeviceGetEncoderUtilization(void *d, u *v, u *p) { *v = 5; *p = 100; ret
 int nvmlDeviceGetDecoderUtilization(void *d, u *v, u *p) { return 3; }
 int nvmlDeviceGetMemoryInfo_v2(void *d, memory *m) {
     if (m->version != (sizeof(memory) | 2 << 24)) return 2;
-    m->total = 16ull << 30; m->reserved = 256ull << 20; m->free = 12ull << 30; m->used = 3840ull << 20;
+    m->total = 16ull << 30; m->reserved = -1; m->free = 12ull << 30; m->used = 3840ull << 20;
     return 0;
 }
 int nvmlDeviceGetClockInfo(void *d, int k, u *v) { *v = 1000 + k; return 0; }
@@ -41,7 +41,7 @@ int nvmlDeviceGetPerformanceState(void *d, u *v) { *v = 2; return 0; }
 int nvmlDeviceGetComputeMode(void *d, u *v) { *v = 0; return 0; }
 int nvmlDeviceGetPcieReplayCounter(void *d, u *v) { *v = 3; return 0; }
 int nvmlDeviceGetRemappedRows(void *d, u *c, u *n, u *p, u *f) { *c = 1; *n = 2; *p = 0; *f = 0; return 0; }
-int nvmlDeviceGetEncoderStats(void *d, u *s, u *f, u *l) { *s = 1; *f = 60; *l = 900; return 0; }
+int nvmlDeviceGetEncoderStats(void *d, u *s, u *f, u *l) { *s = 1; *f = 60; *l = -1; return 0; }
 int nvmlDeviceGetDisplayActive(void *d, u *v) { *v = 0; return 0; }
 int nvmlDeviceGetEccMode(void *d, u *c, u *p) { *c = 1; *p = 1; return 0; }
 "#;
@@ -93,7 +93,6 @@ fn with_gxx_gpus_have_the_names_of_dcgm_exporter_and_of_telegraf() {
         "DCGM_FI_DEV_ENC_UTIL 5",
         "DCGM_FI_DEV_FB_FREE 12288",
         "DCGM_FI_DEV_FB_USED 3840",
-        "DCGM_FI_DEV_FB_RESERVED 256",
         "DCGM_FI_DEV_UNCORRECTABLE_REMAPPED_ROWS 2",
         "DCGM_FI_DEV_CORRECTABLE_REMAPPED_ROWS 1",
         "DCGM_FI_DEV_ROW_REMAP_FAILURE 0",
@@ -102,9 +101,9 @@ fn with_gxx_gpus_have_the_names_of_dcgm_exporter_and_of_telegraf() {
     assert!(page.text().contains("# TYPE DCGM_FI_DEV_TOTAL_ENERGY_CONSUMPTION counter"), "{}", page.text());
     let point = "nvidia_smi,compute_mode=Default,host=h,index=0,name=NVIDIA\\ Made\\ Up,pstate=P2,uuid=GPU-1 temperature_gpu=41i,\
                  utilization_gpu=70i,utilization_memory=30i,utilization_encoder=5i,memory_total=16384i,memory_used=3840i,\
-                 memory_free=12288i,memory_reserved=256i,clocks_current_graphics=1000i,clocks_current_sm=1001i,\
+                 memory_free=12288i,clocks_current_graphics=1000i,clocks_current_sm=1001i,\
                  clocks_current_memory=1002i,clocks_current_video=1003i,encoder_stats_session_count=1i,\
-                 encoder_stats_average_fps=60i,encoder_stats_average_latency=900i,remapped_rows_correctable=1i,\
+                 encoder_stats_average_fps=60i,remapped_rows_correctable=1i,\
                  remapped_rows_uncorrectable=2i,power_draw=65.5,power_limit=300,driver_version=\"550.54\",\
                  cuda_version=\"12.4\",display_active=\"Disabled\",current_ecc=\"Enabled\" ";
     wait_until("a point", || {
@@ -143,6 +142,23 @@ fn a_library_that_is_missing_is_logged_once() {
         let page = taffrail.get("/metrics");
         assert_eq!(page.sample("node_scrape_collector_success{collector=\"nvidia\"}"), Some(0.0), "{}", page.text());
     }
-    taffrail.wait_for_log("libnvidia-ml.so.1: ");
+    taffrail.wait_for_log("libnvidia-ml.so.1: No such file or directory");
     assert_eq!(taffrail.logged("libnvidia-ml.so.1: "), 1, "{:#?}", taffrail.log());
+}
+
+#[test]
+fn a_library_that_cannot_be_read_costs_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let library = folder.path().join("libnvidia-ml.so.1");
+    // The loader would wait for a writer, with a lock that every new thread needs.
+    rustix::fs::mknodat(rustix::fs::CWD, &library, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+    let taffrail = start(folder.path(), "");
+    assert!(taffrail.get("/metrics").sample("node_load1").is_some());
+    taffrail.wait_for_log("libnvidia-ml.so.1: expected a regular file, found a FIFO");
+    drop(taffrail);
+    fs::remove_file(&library).unwrap();
+    fs::write(&library, "no library").unwrap();
+    let taffrail = start(folder.path(), "");
+    taffrail.get("/metrics");
+    taffrail.wait_for_log("libnvidia-ml.so.1: file too short");
 }

@@ -4,10 +4,14 @@
 //! a value that the GPU lacks.
 #![allow(unsafe_code)]
 
+use std::error::Error as _;
 use std::ffi::{CStr, c_char, c_int, c_uint, c_ulonglong, c_void};
+use std::path::Path;
 use std::ptr;
 
 use libloading::Library;
+
+use crate::system::regular_file::read_regular;
 
 /// GPUs that are read at most.
 const MAX_GPUS: u32 = 64;
@@ -64,10 +68,10 @@ pub(super) struct Gpu {
     /// Millijoules since the driver was loaded.
     pub(super) energy: Option<u64>,
     /// Percent of the GPU and of the memory's time.
-    pub(super) utilization: Option<[u32; 2]>,
+    pub(super) utilization: [Option<u32>; 2],
     pub(super) encoder: Option<u32>,
     pub(super) decoder: Option<u32>,
-    pub(super) memory: Option<Memory>,
+    pub(super) memory: Memory,
     /// MHz of graphics, SM, memory and video.
     pub(super) clocks: [Option<u32>; 4],
     /// Percent.
@@ -78,10 +82,10 @@ pub(super) struct Gpu {
     pub(super) link_width: Option<u32>,
     pub(super) pcie_replays: Option<u32>,
     /// Sessions, average frames per second, average microseconds of latency.
-    pub(super) encoder_stats: Option<[u32; 3]>,
-    pub(super) capture_stats: Option<[u32; 3]>,
+    pub(super) encoder_stats: [Option<u32>; 3],
+    pub(super) capture_stats: [Option<u32>; 3],
     /// Correctable, uncorrectable, pending, failed.
-    pub(super) remapped_rows: Option<[u32; 4]>,
+    pub(super) remapped_rows: [Option<u32>; 4],
     pub(super) is_display_active: Option<bool>,
     pub(super) has_display: Option<bool>,
     pub(super) has_ecc: Option<bool>,
@@ -90,9 +94,9 @@ pub(super) struct Gpu {
 /// Frame buffer in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Memory {
-    pub(super) total: u64,
-    pub(super) free: u64,
-    pub(super) used: u64,
+    pub(super) total: Option<u64>,
+    pub(super) free: Option<u64>,
+    pub(super) used: Option<u64>,
     /// Of the driver and firmware; without it, a part of `used`.
     pub(super) reserved: Option<u64>,
 }
@@ -121,8 +125,13 @@ impl Nvml {
     /// # Errors
     /// It is not there, or finds no driver.
     pub(super) fn open(name: &str) -> Result<Nvml, String> {
+        read_before(name)?;
         // SAFETY: the library of the driver runs nothing of consequence when it is loaded.
-        let library = unsafe { Library::new(name) }.map_err(|error| error.to_string())?;
+        let library = unsafe { Library::new(name) }.map_err(|error| {
+            // The loader's own message, which begins with the name.
+            let cause = error.source().map_or_else(|| error.to_string(), ToString::to_string);
+            cause.strip_prefix(name).and_then(|cause| cause.strip_prefix(": ")).unwrap_or(&cause).to_owned()
+        })?;
         let nvml = Nvml(library);
         match call!(nvml, c"nvmlInit_v2") {
             SUCCESS => Ok(nvml),
@@ -218,10 +227,10 @@ impl Nvml {
     }
 
     /// A function whose result is a struct of numbers.
-    fn numbers<const COUNT: usize>(&self, device: Handle, name: &CStr) -> Option<[u32; COUNT]> {
+    fn numbers<const COUNT: usize>(&self, device: Handle, name: &CStr) -> [Option<u32>; COUNT] {
         let mut numbers: [c_uint; COUNT] = [0; COUNT];
         let status = call!(self, name, Handle: device, *mut [c_uint; COUNT]: &mut numbers);
-        (status == SUCCESS).then_some(numbers)
+        numbers.map(|number| available(status, number))
     }
 
     fn text(&self, device: Handle, name: &CStr) -> String {
@@ -238,40 +247,43 @@ impl Nvml {
         let mut energy: c_ulonglong = 0;
         let name = c"nvmlDeviceGetTotalEnergyConsumption";
         let status = call!(self, name, Handle: device, *mut c_ulonglong: &mut energy);
-        (status == SUCCESS).then_some(energy)
+        available_long(status, energy)
     }
 
-    fn memory(&self, device: Handle) -> Option<Memory> {
+    fn memory(&self, device: Handle) -> Memory {
         // The size and the number of the struct.
         const VERSION: c_uint = size_of::<MemoryV2>() as c_uint | (2 << 24);
         let mut of = MemoryV2 { version: VERSION, total: 0, reserved: 0, free: 0, used: 0 };
         let status = call!(self, c"nvmlDeviceGetMemoryInfo_v2", Handle: device, *mut MemoryV2: &mut of);
         if status == SUCCESS {
-            return Some(Memory { total: of.total, free: of.free, used: of.used, reserved: Some(of.reserved) });
+            let [total, free, used, reserved] =
+                [of.total, of.free, of.used, of.reserved].map(|bytes| available_long(status, bytes));
+            return Memory { total, free, used, reserved };
         }
         let mut of: [c_ulonglong; 3] = [0; 3];
         let status = call!(self, c"nvmlDeviceGetMemoryInfo", Handle: device, *mut [c_ulonglong; 3]: &mut of);
-        (status == SUCCESS).then_some(Memory { total: of[0], free: of[1], used: of[2], reserved: None })
+        let [total, free, used] = of.map(|bytes| available_long(status, bytes));
+        Memory { total, free, used, reserved: None }
     }
 
-    fn encoder_stats(&self, device: Handle) -> Option<[u32; 3]> {
+    fn encoder_stats(&self, device: Handle) -> [Option<u32>; 3] {
         let mut of: [c_uint; 3] = [0; 3];
         let [sessions, fps, latency] = &mut of;
         let status = call!(
             self, c"nvmlDeviceGetEncoderStats",
             Handle: device, *mut c_uint: sessions, *mut c_uint: fps, *mut c_uint: latency
         );
-        (status == SUCCESS).then_some(of)
+        of.map(|number| available(status, number))
     }
 
-    fn remapped_rows(&self, device: Handle) -> Option<[u32; 4]> {
+    fn remapped_rows(&self, device: Handle) -> [Option<u32>; 4] {
         let mut of: [c_uint; 4] = [0; 4];
         let [correctable, uncorrectable, pending, failed] = &mut of;
         let status = call!(
             self, c"nvmlDeviceGetRemappedRows",
             Handle: device, *mut c_uint: correctable, *mut c_uint: uncorrectable, *mut c_uint: pending, *mut c_uint: failed
         );
-        (status == SUCCESS).then_some(of)
+        of.map(|number| available(status, number))
     }
 
     fn ecc(&self, device: Handle) -> Option<bool> {
@@ -285,6 +297,23 @@ impl Nvml {
 /// The number, unless the GPU does not have it: -1 is NVML's value for that.
 fn available(status: c_int, number: c_uint) -> Option<u32> {
     (status == SUCCESS && number != c_uint::MAX).then_some(number)
+}
+
+/// The same of a number of 64 bits.
+fn available_long(status: c_int, number: c_ulonglong) -> Option<u64> {
+    (status == SUCCESS && number != c_ulonglong::MAX).then_some(number)
+}
+
+/// Reads the file, if the name is a path. While the loader waits for a file, it has a lock that the other threads need:
+/// a FIFO, or a mount that hangs, blocks this thread alone.
+fn read_before(name: &str) -> Result<(), String> {
+    /// NVIDIA's has 2 MiB.
+    const MAX_BYTES: u64 = 64 << 20;
+    if !name.contains('/') {
+        return Ok(());
+    }
+    let read = read_regular(Path::new(name), MAX_BYTES);
+    read.map(drop).map_err(|error| error.reason.to_string())
 }
 
 /// The text that a function writes; empty if it fails.

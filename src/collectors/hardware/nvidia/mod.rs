@@ -129,26 +129,24 @@ const OF_GPU: [GpuFamily; 16] = [
         gpu.energy.map(Value::Unsigned)
     }),
     counter("DCGM_FI_DEV_PCIE_REPLAY_COUNTER", "PCIe retries", |gpu| value(gpu.pcie_replays)),
-    gauge("DCGM_FI_DEV_GPU_UTIL", "Utilization of the GPU in percent", |gpu| value(Some(gpu.utilization?[0]))),
+    gauge("DCGM_FI_DEV_GPU_UTIL", "Utilization of the GPU in percent", |gpu| value(gpu.utilization[0])),
     gauge("DCGM_FI_DEV_MEM_COPY_UTIL", "Utilization of the memory's bandwidth in percent", |gpu| {
-        value(Some(gpu.utilization?[1]))
+        value(gpu.utilization[1])
     }),
     gauge("DCGM_FI_DEV_ENC_UTIL", "Utilization of the encoder in percent", |gpu| value(gpu.encoder)),
     gauge("DCGM_FI_DEV_DEC_UTIL", "Utilization of the decoder in percent", |gpu| value(gpu.decoder)),
-    gauge("DCGM_FI_DEV_FB_FREE", "Free frame buffer in MiB", |gpu| Some(mebibytes(gpu.memory?.free).into())),
-    gauge("DCGM_FI_DEV_FB_USED", "Used frame buffer in MiB", |gpu| Some(mebibytes(gpu.memory?.used).into())),
+    gauge("DCGM_FI_DEV_FB_FREE", "Free frame buffer in MiB", |gpu| Some(mebibytes(gpu.memory.free?).into())),
+    gauge("DCGM_FI_DEV_FB_USED", "Used frame buffer in MiB", |gpu| Some(mebibytes(gpu.memory.used?).into())),
     gauge("DCGM_FI_DEV_FB_RESERVED", "Frame buffer reserved by the driver, in MiB", |gpu| {
-        Some(mebibytes(gpu.memory?.reserved?).into())
+        Some(mebibytes(gpu.memory.reserved?).into())
     }),
     counter("DCGM_FI_DEV_UNCORRECTABLE_REMAPPED_ROWS", "Rows remapped after uncorrectable errors", |gpu| {
-        value(Some(gpu.remapped_rows?[1]))
+        value(gpu.remapped_rows[1])
     }),
     counter("DCGM_FI_DEV_CORRECTABLE_REMAPPED_ROWS", "Rows remapped after correctable errors", |gpu| {
-        value(Some(gpu.remapped_rows?[0]))
+        value(gpu.remapped_rows[0])
     }),
-    gauge("DCGM_FI_DEV_ROW_REMAP_FAILURE", "Whether remapping of rows has failed", |gpu| {
-        value(Some(gpu.remapped_rows?[3]))
-    }),
+    gauge("DCGM_FI_DEV_ROW_REMAP_FAILURE", "Whether remapping of rows has failed", |gpu| value(gpu.remapped_rows[3])),
 ];
 const FAMILIES: [FamilyInfo; OF_GPU.len()] = infos!(OF_GPU.0);
 
@@ -157,28 +155,28 @@ type NumberField = (Field<i64>, fn(&Gpu) -> Option<u64>);
 const NUMBERS: [NumberField; 24] = [
     (Field::new("temperature_gpu", "degrees Celsius"), |g| Some(g.temperature?.into())),
     (Field::new("fan_speed", "% of the maximum"), |g| Some(g.fan?.into())),
-    (Field::new("utilization_gpu", "%"), |g| Some(g.utilization?[0].into())),
-    (Field::new("utilization_memory", "%"), |g| Some(g.utilization?[1].into())),
+    (Field::new("utilization_gpu", "%"), |g| Some(g.utilization[0]?.into())),
+    (Field::new("utilization_memory", "%"), |g| Some(g.utilization[1]?.into())),
     (Field::new("utilization_encoder", "%"), |g| Some(g.encoder?.into())),
     (Field::new("utilization_decoder", "%"), |g| Some(g.decoder?.into())),
-    (Field::new("memory_total", "MiB"), |g| Some(mebibytes(g.memory?.total))),
-    (Field::new("memory_used", "MiB"), |g| Some(mebibytes(g.memory?.used))),
-    (Field::new("memory_free", "MiB"), |g| Some(mebibytes(g.memory?.free))),
-    (Field::new("memory_reserved", "MiB"), |g| Some(mebibytes(g.memory?.reserved?))),
+    (Field::new("memory_total", "MiB"), |g| Some(mebibytes(g.memory.total?))),
+    (Field::new("memory_used", "MiB"), |g| Some(mebibytes(g.memory.used?))),
+    (Field::new("memory_free", "MiB"), |g| Some(mebibytes(g.memory.free?))),
+    (Field::new("memory_reserved", "MiB"), |g| Some(mebibytes(g.memory.reserved?))),
     (Field::new("clocks_current_graphics", "MHz"), |g| Some(g.clocks[0]?.into())),
     (Field::new("clocks_current_sm", "MHz"), |g| Some(g.clocks[1]?.into())),
     (Field::new("clocks_current_memory", "MHz"), |g| Some(g.clocks[2]?.into())),
     (Field::new("clocks_current_video", "MHz"), |g| Some(g.clocks[3]?.into())),
     (Field::new("pcie_link_gen_current", "generation of PCIe"), |g| Some(g.link_generation?.into())),
     (Field::new("pcie_link_width_current", "lanes"), |g| Some(g.link_width?.into())),
-    (Field::new("encoder_stats_session_count", "sessions"), |g| Some(g.encoder_stats?[0].into())),
-    (Field::new("encoder_stats_average_fps", "frames per second"), |g| Some(g.encoder_stats?[1].into())),
-    (Field::new("encoder_stats_average_latency", "microseconds"), |g| Some(g.encoder_stats?[2].into())),
-    (Field::new("fbc_stats_session_count", "sessions"), |g| Some(g.capture_stats?[0].into())),
-    (Field::new("fbc_stats_average_fps", "frames per second"), |g| Some(g.capture_stats?[1].into())),
-    (Field::new("fbc_stats_average_latency", "microseconds"), |g| Some(g.capture_stats?[2].into())),
-    (Field::new("remapped_rows_correctable", "rows"), |g| Some(g.remapped_rows?[0].into())),
-    (Field::new("remapped_rows_uncorrectable", "rows"), |g| Some(g.remapped_rows?[1].into())),
+    (Field::new("encoder_stats_session_count", "sessions"), |g| Some(g.encoder_stats[0]?.into())),
+    (Field::new("encoder_stats_average_fps", "frames per second"), |g| Some(g.encoder_stats[1]?.into())),
+    (Field::new("encoder_stats_average_latency", "microseconds"), |g| Some(g.encoder_stats[2]?.into())),
+    (Field::new("fbc_stats_session_count", "sessions"), |g| Some(g.capture_stats[0]?.into())),
+    (Field::new("fbc_stats_average_fps", "frames per second"), |g| Some(g.capture_stats[1]?.into())),
+    (Field::new("fbc_stats_average_latency", "microseconds"), |g| Some(g.capture_stats[2]?.into())),
+    (Field::new("remapped_rows_correctable", "rows"), |g| Some(g.remapped_rows[0]?.into())),
+    (Field::new("remapped_rows_uncorrectable", "rows"), |g| Some(g.remapped_rows[1]?.into())),
 ];
 const NUMBER_INFOS: [FieldInfo; NUMBERS.len()] = infos!(NUMBERS.0);
 
