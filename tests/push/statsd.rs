@@ -89,6 +89,32 @@ fn each_transport_leads_to_the_same_families() {
 }
 
 #[test]
+fn a_reload_keeps_connections() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("s.sock");
+    let config = |more: &str| {
+        let path = path.display();
+        format!("{ALONE}{more}[collectors.statsd]\nlisten = [\"tcp://127.0.0.1:0\", \"unix://{path}\"]\n")
+    };
+    let taffrail = Taffrail::start(&config(""));
+    address(&taffrail, "unix://");
+    let mut tcp = TcpStream::connect(address(&taffrail, "tcp://")).unwrap();
+    let mut unix = UnixStream::connect(&path).unwrap();
+    tcp.write_all(b"hits:1|c|#by:tcp\nhi").unwrap();
+    unix.write_all(b"hits:1|c|#by:unix\n").unwrap();
+    wait_for(&taffrail, "hits{by=\"tcp\"}", 1.0);
+    wait_for(&taffrail, "hits{by=\"unix\"}", 1.0);
+    taffrail.reload(&config("enable = [\"loadavg\"]\n"));
+    tcp.write_all(b"ts:2|c|#by:tcp\n").unwrap();
+    unix.write_all(b"hits:2|c|#by:unix\n").unwrap();
+    wait_for(&taffrail, "hits{by=\"tcp\"}", 3.0);
+    wait_for(&taffrail, "hits{by=\"unix\"}", 3.0);
+    wait_for(&taffrail, "taffrail_statsd_connections", 2.0);
+    drop((tcp, unix));
+    wait_for(&taffrail, "taffrail_statsd_connections", 0.0);
+}
+
+#[test]
 fn a_reload_keeps_values_and_an_invalid_mapping_keeps_the_former() {
     let folder = tempfile::tempdir().unwrap();
     let mapping = folder.path().join("mapping.yml");

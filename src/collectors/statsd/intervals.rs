@@ -26,6 +26,8 @@ pub(super) struct Intervals {
     by_subject: HashMap<Subject, usize>,
     series: Vec<Option<Series>>,
     free: Vec<usize>,
+    /// Whether an interval has ended since the series without a value were removed.
+    has_ended: bool,
 }
 
 #[derive(Debug)]
@@ -115,6 +117,7 @@ impl Intervals {
 
     /// The points of the interval that ends at `at`.
     pub(super) fn flush(&mut self, at: Timestamp, settings: &PointSettings, pool: &mut Pool) -> Vec<Flushed> {
+        self.has_ended = true;
         let percentiles: Arc<[(String, f64)]> = settings.percentiles.clone().into();
         let mut flushed = Vec::new();
         for series in self.series.iter_mut().flatten().filter(|series| series.has_value) {
@@ -131,19 +134,25 @@ impl Intervals {
 
     /// Removes the series without a sample for this time. Returns whether there were any.
     pub(super) fn expire(&mut self, ttl: Duration, now: Instant, pool: &mut Pool) -> bool {
-        let mut has_expired = false;
+        self.remove(|series| !ttl.is_zero() && now.saturating_duration_since(series.last) >= ttl, pool)
+    }
+
+    /// Makes room: removes the series of which an interval left nothing. Returns whether there were any.
+    pub(super) fn remove_empty(&mut self, pool: &mut Pool) -> bool {
+        // Once for each interval: it looks at all series.
+        std::mem::take(&mut self.has_ended) && self.remove(|series| !series.has_value, pool)
+    }
+
+    fn remove(&mut self, is_over: impl Fn(&Series) -> bool, pool: &mut Pool) -> bool {
+        let mut has_removed = false;
         for (index, slot) in self.series.iter_mut().enumerate() {
-            let Some(mut series) =
-                slot.take_if(|series| !ttl.is_zero() && now.saturating_duration_since(series.last) >= ttl)
-            else {
-                continue;
-            };
-            has_expired = true;
+            let Some(mut series) = slot.take_if(|series| is_over(series)) else { continue };
+            has_removed = true;
             series.aggregate.clear(pool);
             self.by_subject.remove(&series.subject);
             self.free.push(index);
         }
-        has_expired
+        has_removed
     }
 }
 

@@ -17,7 +17,9 @@ mod pool;
 mod quantiles;
 mod running;
 mod settings;
+mod shared;
 mod store;
+mod streams;
 mod templates;
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -26,8 +28,8 @@ use std::time::{Duration, Instant};
 
 use self::counts::Counts;
 use self::families::FamilyValues;
-use self::running::{Arrivals, Shared};
 use self::settings::{KEYS, LISTEN, Settings};
+use self::shared::{Arrivals, Shared};
 use super::foreign::Claims;
 use super::framework::arrivals::Cursor;
 use super::framework::background::Background;

@@ -1,133 +1,39 @@
 //! The background work: receives lines, ends intervals, and reads the mapping file again.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::thread;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
-use tokio::io::AsyncReadExt;
 use tokio::task::{JoinSet, LocalSet, spawn_blocking, yield_now};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use super::address::{Address, Transport};
-use super::counts::Limit;
 use super::datagrams::{self, BATCH, Bound, Buffers, Receiver};
-use super::intervals::Flushed;
 use super::mapping::{self, Mapping};
 use super::settings::Settings;
-use super::store::Store;
-use crate::collectors::framework::arrivals::{Cursor, Log};
-use crate::collectors::framework::lines::Lines;
-use crate::encode::Timestamp;
-use crate::http::socket::{self, ListenSocket, Socket};
+use super::shared::Shared;
+use super::streams::{self, Open};
+use crate::http::socket;
 use crate::log::Episode;
 use crate::system::Stamp;
-
-/// Points retained for a sink that does not read.
-const MAX_POINTS: usize = 200_000;
-/// How long points are aggregated before a sink has read.
-const FIRST_READINGS: Duration = Duration::from_secs(60);
-
-/// The points of all intervals, until each sink has them.
-pub(super) type Arrivals = Mutex<Log<Flushed>>;
-
-/// What the background work and the readings share. It outlives reloads.
-pub(super) struct Shared {
-    store: Mutex<Store>,
-    pub(super) arrivals: Arc<Arrivals>,
-    /// Sockets of datagrams.
-    bound: Mutex<BTreeMap<Address, Vec<Bound>>>,
-    connections: AtomicUsize,
-    status: Mutex<Status>,
-}
-
-/// What readings report.
-#[derive(Debug, Default)]
-struct Status {
-    /// Addresses that cannot be listened on, and why.
-    failures: BTreeMap<Address, String>,
-    mapping: Option<String>,
-    /// The addresses that were tried.
-    tried: usize,
-    /// Retains the first points for sinks that have not read yet.
-    first: Option<(Instant, Arc<Cursor>)>,
-}
-
-impl Shared {
-    pub(super) fn new(settings: Arc<Settings>) -> Shared {
-        let mut log = Log::new(MAX_POINTS);
-        let first = Some((Instant::now(), log.cursor()));
-        Shared {
-            store: Mutex::new(Store::new(settings)),
-            arrivals: Arc::new(Mutex::new(log)),
-            bound: Mutex::default(),
-            connections: AtomicUsize::new(0),
-            status: Mutex::new(Status { first, ..Status::default() }),
-        }
-    }
-
-    pub(super) fn store(&self) -> MutexGuard<'_, Store> {
-        self.store.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn status(&self) -> MutexGuard<'_, Status> {
-        self.status.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(super) fn connections(&self) -> usize {
-        self.connections.load(Relaxed)
-    }
-
-    /// Whether `count` addresses have been tried.
-    pub(super) fn has_tried(&self, count: usize) -> bool {
-        self.status().tried >= count
-    }
-
-    /// What does not work.
-    pub(super) fn failures(&self) -> Vec<(String, String)> {
-        let status = self.status();
-        let addresses = status.failures.iter().map(|(address, reason)| (address.to_string(), reason.clone()));
-        addresses.chain(status.mapping.iter().map(|reason| ("mapping_file".to_owned(), reason.clone()))).collect()
-    }
-
-    fn flush(&self) {
-        let has_readers = {
-            let mut status = self.status();
-            status.first.take_if(|(since, _)| since.elapsed() > FIRST_READINGS);
-            status.first.is_some()
-        };
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let at = Timestamp(i64::try_from(now.as_nanos()).unwrap_or(i64::MAX));
-        let mut arrivals = self.arrivals.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut store = self.store();
-        store.set_points(has_readers || arrivals.is_read());
-        let flushed = store.flush(at, Instant::now());
-        let weight = flushed.iter().map(Flushed::weight).sum();
-        store.counts.dropped_points += arrivals.push_weighing(flushed, weight) as u64;
-    }
-}
 
 /// Runs until it is dropped.
 pub(super) async fn run(shared: Arc<Shared>, settings: Arc<Settings>) {
     shared.store().configure(settings.clone());
-    shared.bound.lock().unwrap_or_else(PoisonError::into_inner).retain(|address, _| settings.listen.contains(address));
-    {
-        let mut status = shared.status();
-        *status = Status { first: status.first.take(), ..Status::default() };
-    }
+    shared.begin(&settings.listen);
     let mut mapping = MappingFile::default();
     match &settings.mapping_file {
         Some(path) => mapping.read(path, &shared).await,
         None => shared.store().set_mapping(Mapping::default()),
     }
-    let local = LocalSet::new();
+    let (local, open) = (LocalSet::new(), Rc::new(Open::new(&settings)));
+    local.spawn_local(streams::resume(shared.clone(), open.clone(), settings.listen.clone()));
     for address in settings.listen.clone() {
         let (shared, settings) = (shared.clone(), settings.clone());
-        local.spawn_local(listen(address, shared, settings));
+        local.spawn_local(listen(address, shared, settings, open.clone()));
     }
     let flush = async {
         let mut ticks = interval(settings.flush_interval);
@@ -150,7 +56,7 @@ pub(super) async fn run(shared: Arc<Shared>, settings: Arc<Settings>) {
 }
 
 /// Listens on an address, and tries again while it cannot.
-async fn listen(address: Address, shared: Arc<Shared>, settings: Arc<Settings>) {
+async fn listen(address: Address, shared: Arc<Shared>, settings: Arc<Settings>, open: Rc<Open>) {
     /// While a reload ends the former listener.
     const FIRST_TRIES: usize = 20;
     const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -158,17 +64,14 @@ async fn listen(address: Address, shared: Arc<Shared>, settings: Arc<Settings>) 
     let mut episode = Episode::default();
     for number in 0.. {
         let is_late = number >= FIRST_TRIES;
-        let error = match serve(&address, &shared, &settings, &mut episode).await {
+        let error = match serve(&address, &shared, (&settings, &open), &mut episode).await {
             Ok(()) => io::Error::other("the listener ended"),
             Err(error) => error,
         };
         if is_late || error.kind() != io::ErrorKind::AddrInUse {
             let reason = format!("cannot listen: {error}");
             let is_new = episode.fails(reason.clone());
-            let mut status = shared.status();
-            if status.failures.insert(address.clone(), reason).is_none() {
-                status.tried += 1;
-            }
+            shared.has_failed(&address, reason);
             if is_new {
                 tracing::error!("statsd: {address}: cannot listen: {error}; tried again every 10 s");
             }
@@ -180,22 +83,18 @@ async fn listen(address: Address, shared: Arc<Shared>, settings: Arc<Settings>) 
 async fn serve(
     address: &Address,
     shared: &Arc<Shared>,
-    settings: &Settings,
+    (settings, open): (&Settings, &Rc<Open>),
     episode: &mut Episode<String>,
 ) -> io::Result<()> {
     let has_begun = |at: &str, episode: &mut Episode<String>| {
         let over = episode.recovered().map(|over| format!(" {over}")).unwrap_or_default();
         tracing::info!("statsd: receiving on {at}{over}");
-        let mut status = shared.status();
-        if status.failures.remove(address).is_none() {
-            status.tried += 1;
-        }
+        shared.has_begun(address);
     };
     let mut tasks = JoinSet::new();
     match address.transport {
         Transport::Udp | Transport::Unixgram => {
-            let known = shared.bound.lock().unwrap_or_else(PoisonError::into_inner).get(address).cloned();
-            let bound = match known {
+            let bound = match shared.bound(address) {
                 Some(bound) => bound,
                 None => datagrams::bind(address, settings.socket_mode, settings.receive_buffer).await?,
             };
@@ -204,15 +103,14 @@ async fn serve(
                 tasks.spawn_local(receive(one.receiver()?, one.clone(), address.transport, shared.clone()));
                 has_begun(&at, episode);
             }
-            shared.bound.lock().unwrap_or_else(PoisonError::into_inner).insert(address.clone(), bound);
+            shared.retain(address, bound);
         }
         Transport::Tcp | Transport::Unix => {
             let mut files = Vec::new();
             for one in socket::bind(&address.address, None, settings.socket_mode).await? {
                 let at = Address { transport: address.transport, address: one.address };
                 files.extend(one.file);
-                let (max, line) = (settings.max_connections, settings.limits.line);
-                tasks.spawn_local(accept(one.socket, shared.clone(), (max, line)));
+                tasks.spawn_local(streams::accept(one.socket, address.clone(), shared.clone(), open.clone()));
                 has_begun(&at.to_string(), episode);
             }
             while tasks.join_next().await.is_some() {}
@@ -257,72 +155,6 @@ async fn receive(receiver: Receiver, bound: Bound, transport: Transport, shared:
     }
 }
 
-async fn accept(listener: ListenSocket, shared: Arc<Shared>, (max, line): (usize, usize)) {
-    /// When the process has no descriptors left.
-    const PAUSE: Duration = Duration::from_millis(100);
-    let mut tasks = JoinSet::new();
-    loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            Some(_) = tasks.join_next() => continue,
-        };
-        match accepted {
-            Err(_) => {
-                shared.store().counts.connection_errors += 1;
-                sleep(PAUSE).await;
-            }
-            Ok(_) if shared.connections() >= max => {
-                let mut store = shared.store();
-                store.counts.connection_errors += 1;
-                store.refuse_by(Limit::Connections);
-            }
-            Ok(stream) => {
-                shared.store().counts.connections += 1;
-                let open = Open::new(shared.clone());
-                tasks.spawn_local(read(stream, open, line));
-            }
-        }
-    }
-}
-
-/// An open connection.
-struct Open(Arc<Shared>);
-
-impl Open {
-    fn new(shared: Arc<Shared>) -> Rc<Open> {
-        shared.connections.fetch_add(1, Relaxed);
-        Rc::new(Open(shared))
-    }
-}
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.0.connections.fetch_sub(1, Relaxed);
-    }
-}
-
-/// Reads the lines of a connection until it ends.
-async fn read(mut stream: Socket, open: Rc<Open>, max_line: usize) {
-    const BUFFER: usize = 16 << 10;
-    let (shared, mut lines, mut buffer) = (&open.0, Lines::new(max_line), vec![0; BUFFER]);
-    loop {
-        match stream.read(&mut buffer).await {
-            Ok(0) => break,
-            Ok(count) => {
-                let (mut store, now) = (shared.store(), Instant::now());
-                let too_long = lines.push(&buffer[..count], &mut |text| store.take(text, now));
-                (0..too_long).for_each(|_| store.refuse_long_line());
-            }
-            Err(_) => {
-                shared.store().counts.connection_errors += 1;
-                break;
-            }
-        }
-    }
-    let (mut store, now) = (shared.store(), Instant::now());
-    lines.end(&mut |text| store.take(text, now));
-}
-
 /// The mapping file, as it was read last.
 #[derive(Default)]
 struct MappingFile {
@@ -346,9 +178,12 @@ impl MappingFile {
         match read {
             Ok(mapping) => {
                 store.set_mapping(mapping);
-                shared.status().mapping = None;
+                drop(store);
+                shared.set_mapping_failure(None);
             }
-            Err(reason) => shared.status().mapping = Some(format!("{reason}; the former mapping stays in use")),
+            Err(reason) => {
+                shared.set_mapping_failure(Some(format!("{reason}; the former mapping stays in use")));
+            }
         }
     }
 }

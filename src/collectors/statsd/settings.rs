@@ -105,8 +105,11 @@ const MAX_LINE_LENGTH: Key<usize> = Key::new("max_line_length", "4096", "Bytes o
 const MAX_NAME_LENGTH: Key<usize> =
     Key::new("max_name_length", "1024", "Bytes of a name and its tags; a sample with more is refused.");
 const MAX_TAGS: Key<usize> = Key::new("max_tags", "64", "Tags of a sample; one with more is refused.");
-const MAX_CONNECTIONS: Key<usize> =
-    Key::new("max_connections", "250", "Connections by tcp and unix in all; further ones are closed.");
+const MAX_CONNECTIONS: Key<usize> = Key::new(
+    "max_connections",
+    "250",
+    "Connections by tcp and unix in all. A further one replaces the one that has been idle longest, if for a minute, or is closed.",
+);
 const RECEIVE_BUFFER: Key<ByteSize> = Key::new(
     "receive_buffer",
     "\"4MiB\"",

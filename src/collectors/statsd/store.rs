@@ -309,7 +309,12 @@ impl Store {
         let field = if templated.field.is_empty() { FIELD } else { templated.field.as_str() };
         let (measurement, field) = (templated.measurement.into(), field.into());
         let subject = Subject { measurement, field, tags: tags.into_iter().collect() };
-        let index = self.intervals.series(subject, kind, settings, (self.settings.limits.metrics, now));
+        let max = (self.settings.limits.metrics, now);
+        let mut index = self.intervals.series(subject.clone(), kind, settings, max);
+        if index.is_none() && self.intervals.remove_empty(&mut self.pool) {
+            self.routes.clear();
+            index = self.intervals.series(subject, kind, settings, max);
+        }
         (index, index.is_some())
     }
 

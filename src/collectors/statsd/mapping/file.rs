@@ -29,7 +29,7 @@ const HONOR_LABELS: Key<Flag> = Key::optional("honor_labels", "");
 const ORDERING: Key<Flag> = Key::optional("glob_disable_ordering", "");
 const TTL: Key<Duration> = Key::optional("ttl", "");
 const SCALE: Key<Number> = Key::optional("scale", "");
-const BOUNDS: Key<Vec<Number>> = Key::optional("buckets", "");
+const BOUNDS: Key<Vec<Bound>> = Key::optional("buckets", "");
 const FACTOR: Key<Number> = Key::optional("native_histogram_bucket_factor", "");
 const MAX_BUCKETS: Key<Number> = Key::optional("native_histogram_max_buckets", "");
 const QUANTILE: Key<Number> = Key::optional("quantile", "");
@@ -48,6 +48,20 @@ impl Setting for Number {
     fn from_value(value: &Value) -> Result<Self, String> {
         let number = String::from_value(value)?.parse().map_err(|_| String::new())?;
         if f64::is_finite(number) { Ok(Number(number)) } else { Err(String::new()) }
+    }
+}
+
+/// A bound of a bucket, which may be infinite.
+struct Bound(f64);
+
+impl Setting for Bound {
+    const EXPECTED: &'static str = Number::EXPECTED;
+    const EXPECTED_LIST: &'static str = Number::EXPECTED_LIST;
+
+    fn from_value(value: &Value) -> Result<Self, String> {
+        let is_infinite = String::from_value(value)
+            .is_ok_and(|text| [".inf", ".Inf", ".INF"].contains(&text.strip_prefix('+').unwrap_or(&text)));
+        if is_infinite { Ok(Bound(f64::INFINITY)) } else { Number::from_value(value).map(|Number(bound)| Bound(bound)) }
     }
 }
 
@@ -206,7 +220,9 @@ fn observers(section: &mut Section<'_>, defaults: &Observers) -> Observers {
 }
 
 fn bounds(section: &mut Section<'_>) -> Option<Arc<[f64]>> {
-    let bounds: Vec<f64> = section.optional(&BOUNDS)?.iter().map(|Number(bound)| *bound).collect();
+    let mut bounds: Vec<f64> = section.optional(&BOUNDS)?.iter().map(|Bound(bound)| *bound).collect();
+    // Every histogram has this one.
+    bounds.pop_if(|bound| bound.is_infinite());
     if !bounds.is_sorted_by(|one, next| one < next) {
         section.wrong("buckets", "expected ascending bounds");
     }

@@ -126,6 +126,7 @@ fn what_is_wrong_in_a_file_is_named_with_its_line() {
         ("mappings:\n- {match: a, name: x, action: keep}\n", "action: expected map, drop, found \"keep\""),
         ("mappings:\n- {match: a, name: x, tll: 1m}\n", "tll: unknown key; did you mean ttl?"),
         ("mappings:\n- {match: a, name: x, histogram_options: {buckets: [2, 1]}}\n", "expected ascending bounds"),
+        ("mappings:\n- {match: a, name: x, histogram_options: {buckets: [.inf, 1]}}\n", "expected ascending bounds"),
         ("defaults: {summary_options: {quantiles: [{quantile: 2, error: 1}]}}\n", "expected a number from 0 to 1"),
         ("mappings: [\n", "m.yml:"),
     ] {
@@ -133,4 +134,7 @@ fn what_is_wrong_in_a_file_is_named_with_its_line() {
         assert!(found.contains(error), "{text}: {found}");
     }
     assert_eq!(mapping("").len(), 0);
+    let infinite = mapping("defaults: {observer_type: histogram, histogram_options: {buckets: [1, .inf]}}\n");
+    let Mapped::Unmapped(options) = infinite.map("x", MetricKind::Observer) else { panic!() };
+    assert!(matches!(&options.observer, Observer::Histogram(bounds) if **bounds == [1.0]));
 }

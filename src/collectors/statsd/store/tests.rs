@@ -234,3 +234,16 @@ fn the_reason_of_each_refusal_is_counted() {
     assert!(Refusal::ALL.iter().enumerate().all(|(index, refusal)| *refusal as usize == index));
     assert!(Limit::ALL.iter().enumerate().all(|(index, limit)| *limit as usize == index));
 }
+
+#[test]
+fn names_of_an_earlier_interval_leave_room_for_points() {
+    let mut scene = Scene::new("max_metrics = 2\n");
+    scene.take("a:1|c\nb:1|c\nc:1|c\n");
+    assert_eq!((scene.points().len(), scene.refused(Limit::Metrics)), (2, 1));
+    scene.take("c:1|c\nb:2|c\nd:1|s\n");
+    assert_eq!(scene.points(), ["b,metric_type=counter value=2i 5", "c,metric_type=counter value=1i 5"]);
+    assert_eq!(scene.families(), ["a 1", "b 3"], "families stay until they expire");
+    let mut scene = Scene::new("max_metrics = 2\ndelete_counters = false\n");
+    scene.take("a:1|c\nb:1|c\n").points();
+    assert_eq!(scene.take("c:1|c\n").points().len(), 2, "what is pushed again stays");
+}
