@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::harness::{Taffrail, wait_until};
 
@@ -104,10 +105,10 @@ fn event(action: &str, id: &str) -> Vec<u8> {
     format!("{{\"Type\":\"container\",\"Action\":\"{action}\",\"Actor\":{{\"ID\":\"{id}\"}}}}\n").into_bytes()
 }
 
-fn start(socket: &Path, more: &str) -> Taffrail {
+fn start(socket: impl AsRef<Path>, more: &str) -> Taffrail {
     Taffrail::start(&format!(
         "{more}[collectors]\ndefault = false\nenable = ['loadavg']\n[collectors.docker_state]\nenabled = true\nsocket = '{}'\n",
-        socket.display()
+        socket.as_ref().display()
     ))
 }
 
@@ -166,9 +167,28 @@ fn states_follow_events_and_all_is_listed_again_after_their_end() {
     set(&engine, "a1", container("web", "exited", 137, "unhealthy"));
     let _second = add_stream(&engine);
     drop(events);
-    taffrail.wait_for_log("the stream of events has ended");
     wait_for(&taffrail, &format!("container_exitcode{{{web}}}"), 137.0);
     wait_for(&taffrail, "taffrail_docker_sessions_total", 2.0);
+}
+
+#[test]
+fn states_stay_while_a_proxy_ends_the_stream_of_events() {
+    let (_folder, socket, engine) = folder();
+    let (events, _second) = (add_stream(&engine), add_stream(&engine));
+    set(&engine, "a1", container("web", "running", 0, "healthy"));
+    let taffrail = start(format!("unix://{}", socket.display()), "");
+    wait_for(&taffrail, "taffrail_docker_sessions_total", 1.0);
+    let start = Instant::now();
+    // What ends at once is a failure.
+    wait_until("a session of a second", || (start.elapsed() > Duration::from_millis(1100)).then_some(()));
+    drop(events);
+    let series = "container_exitcode{id=\"/docker/a1\",image=\"img:1\",name=\"web\"}";
+    wait_until("the second session", || {
+        let page = taffrail.get("/metrics");
+        assert_eq!(page.sample(series), Some(0.0), "{}", page.text());
+        page.sample("taffrail_docker_sessions_total").filter(|sessions| *sessions == 2.0)
+    });
+    assert_eq!(taffrail.logged("the stream of events has ended"), 0, "{:#?}", taffrail.log());
 }
 
 #[test]

@@ -216,9 +216,12 @@ impl Session {
     /// Inspects the containers that events name, until all are to be listed again.
     ///
     /// # Errors
-    /// The stream of events has ended, or a request has failed.
+    /// The stream of events has ended at once, or a request has failed.
     async fn follow(mut self, max: usize, shared: &Shared) -> Result<(), Failure> {
-        let (resync, mut round) = (Instant::now() + RESYNC, Instant::now());
+        let start = Instant::now();
+        let (resync, mut round) = (start + RESYNC, start);
+        // A proxy ends streams without events. The next session shows whether the engine is still there.
+        let closed = |reason| if start.elapsed() >= MIN_PAUSE { Ok(()) } else { Err(Failure::other(reason)) };
         let (mut text, mut ids): (Vec<u8>, BTreeSet<String>) = Default::default();
         loop {
             let until = if ids.is_empty() { resync } else { round };
@@ -229,8 +232,8 @@ impl Session {
                     ids.extend(more);
                     shared.lock().events += count;
                 }
-                Ok(Ok(None)) => return Err(Failure::other("the stream of events has ended")),
-                Ok(Err(error)) => return Err(Failure::other(crate::client::reason(&error))),
+                Ok(Ok(None)) => return closed("the stream of events has ended".to_owned()),
+                Ok(Err(error)) => return closed(crate::client::reason(&error)),
                 Err(_) if ids.is_empty() => return Ok(()),
                 Err(_) => {}
             }

@@ -58,7 +58,11 @@ impl Collector for Docker {
 
     fn new(host: &Host, section: &mut Section<'_>) -> Self {
         let socket = section.get(&SOCKET);
-        Docker { path: host.root_path(&socket), socket, max: section.get(&MAX_CONTAINERS), running: None }
+        let path = socket.strip_prefix("unix://").unwrap_or(&socket);
+        if !path.starts_with('/') {
+            section.wrong(SOCKET.info().name, "expected the path of a Unix socket, such as \"/run/docker.sock\"");
+        }
+        Docker { path: host.root_path(path), socket, max: section.get(&MAX_CONTAINERS), running: None }
     }
 
     fn read(&mut self, cx: &mut ReadContext<'_>, reading: &mut DockerReading) -> Result<(), ReadError> {
