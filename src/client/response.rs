@@ -38,7 +38,10 @@ impl fmt::Display for BodyError {
             BodyError::TooLong(max) if max % (1 << 20) == 0 => {
                 write!(f, "expected at most {} MiB, found a longer answer", max >> 20)
             }
-            BodyError::TooLong(max) => write!(f, "expected at most {} KiB, found a longer answer", max >> 10),
+            BodyError::TooLong(max) if max % (1 << 10) == 0 => {
+                write!(f, "expected at most {} KiB, found a longer answer", max >> 10)
+            }
+            BodyError::TooLong(max) => write!(f, "expected at most {max} bytes, found a longer answer"),
             BodyError::Failed(error) => f.write_str(&super::reason(error)),
         }
     }

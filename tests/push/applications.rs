@@ -812,7 +812,15 @@ fn mistakes_in_the_settings_are_reported() {
         ("[[collectors.nginx]]\n", "collectors.nginx[0].urls: required: at least one server"),
         ("[[collectors.nginx]]\nurls = [\"http://u:s3cret@h/x\"]\n", "expected a URL without credentials"),
         ("[[collectors.redis]]\nservers = [\"tcp://u:s3cret@h:1\"]\n", "expected an address without credentials"),
-        ("[[collectors.redis]]\nservers = [\"a\", \"a\"]\n", "this server is there twice"),
+        (
+            "[[collectors.redis]]\nservers = [\"a\", \"tcp://a:6379\"]\n",
+            "redis[0].servers[1]: this server is there twice",
+        ),
+        (
+            "[[collectors.nginx]]\nurls = [\"http://a/x\"]\n[[collectors.nginx]]\nurls = [\"http://a/y\"]\n",
+            "nginx[1].urls[0]: this server is there twice, with the same labels",
+        ),
+        ("[collectors.docker_state]\nsocket = \"tcp://a:2375\"\n", "expected the path of a Unix socket"),
         ("[[collectors.redis]]\nservers = [\"a\"]\nusername = \"x\"\n", "expected a password with it"),
         ("[[collectors.memcached]]\nservers = [\"http://a\"]\n", "expected an address such as localhost:6379"),
         ("[[collectors.phpfpm]]\nurls = [\"/run/*.sock\"]\n", "expected one socket, found a pattern"),

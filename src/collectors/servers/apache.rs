@@ -141,11 +141,16 @@ impl Kind for Apache {
         ..kind::PLAIN
     };
     const UP: &'static FamilyInfo = &UP;
+    const TARGETS: Key<Vec<String>> = URLS;
     type Target = Page;
     type Memory = ();
 
-    fn new(section: &mut Section<'_>, timeout: Duration) -> (Self, Vec<(String, Page)>) {
-        (Apache(Pages::new(section, timeout)), Page::all(section, &URLS))
+    fn new(section: &mut Section<'_>, timeout: Duration) -> Self {
+        Apache(Pages::new(section, timeout))
+    }
+
+    fn target(text: &str) -> Result<(String, Page), &'static str> {
+        Page::parse(text)
     }
 
     async fn query(&self, page: &Page, (): &mut (), found: &mut Found) -> Result<(), String> {

@@ -6,16 +6,17 @@ use std::time::Duration;
 use reqwest::Url;
 use reqwest::header::HeaderMap;
 
-use super::kind::check_names;
 use crate::client::target::{self, Client};
 use crate::client::unix;
-use crate::config::{Key, Section};
+use crate::config::Section;
 
 /// A client of the pages of a section.
 #[derive(Debug)]
 pub(super) struct Pages {
     client: Client,
     timeout: Duration,
+    /// Bytes of a page.
+    pub(super) max_body: usize,
 }
 
 /// A page.
@@ -30,7 +31,8 @@ pub(super) struct Page {
 impl Pages {
     /// The client, with the settings of the section.
     pub(super) fn new(section: &mut Section<'_>, timeout: Duration) -> Pages {
-        Pages { client: Client::new(Arc::new(target::Settings::new(section, timeout))), timeout }
+        let settings = target::Settings::new(section, timeout);
+        Pages { timeout, max_body: settings.max_body, client: Client::new(Arc::new(settings)) }
     }
 
     /// The text of a page.
@@ -45,24 +47,16 @@ impl Pages {
 }
 
 impl Page {
-    /// The pages that the setting `key` names, each with the name that is shown.
-    pub(super) fn all(section: &mut Section<'_>, key: &Key<Vec<String>>) -> Vec<(String, Page)> {
-        let (name, texts) = (key.info().name, section.optional(key).unwrap_or_default());
-        let mut pages: Vec<(String, Page)> = Vec::new();
-        for (index, text) in texts.iter().enumerate() {
-            match target::parse(text) {
-                Ok(url) => pages.push(Page::of(url)),
-                Err(expected) => section.wrong_element(name, index, expected),
-            }
-        }
-        if pages.len() == texts.len() {
-            check_names(section, name, &pages.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>());
-        }
-        pages
+    /// The page that a setting names, with the name that is shown.
+    ///
+    /// # Errors
+    /// What was expected.
+    pub(super) fn parse(text: &str) -> Result<(String, Page), &'static str> {
+        target::parse(text).map(Page::of)
     }
 
     /// The page at `url`, with the name that is shown: the host and the port, or the socket.
-    pub(super) fn of(url: Url) -> (String, Page) {
+    fn of(url: Url) -> (String, Page) {
         match unix::socket(&url) {
             Some(socket) => {
                 let name = socket.display().to_string();

@@ -1,6 +1,6 @@
 //! A collector of servers: its sections, and one task for each server.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -27,13 +27,21 @@ pub(super) trait Kind: Sized + Send + Sync + 'static {
     const UP: &'static FamilyInfo;
     /// The number of failed queries, if the exporter counts them.
     const FAILURES: Option<&'static FamilyInfo> = None;
+    /// The setting with the servers.
+    const TARGETS: Key<Vec<String>>;
     /// How a server is reached.
     type Target: Send + Sync;
     /// What a task remembers from one query of its server to the next.
     type Memory: Default + Send;
 
-    /// The settings in a section, and the servers with their names.
-    fn new(section: &mut Section<'_>, timeout: Duration) -> (Self, Vec<(String, Self::Target)>);
+    /// The settings in a section.
+    fn new(section: &mut Section<'_>, timeout: Duration) -> Self;
+
+    /// A server, and the name that is shown, which has no secret.
+    ///
+    /// # Errors
+    /// What was expected, without `text`, which may have a password.
+    fn target(text: &str) -> Result<(String, Self::Target), &'static str>;
 
     /// Queries a server.
     ///
@@ -103,7 +111,9 @@ impl<K: Kind> Collector for Servers<K> {
     type Reading = ServersReading;
 
     fn new(_: &Host, collectors: &mut Section<'_>) -> Self {
-        let jobs = collectors.tables(K::ABOUT.name).iter_mut().map(|section| Arc::new(Job::new(section))).collect();
+        let mut known = BTreeSet::new();
+        let mut sections = collectors.tables(K::ABOUT.name);
+        let jobs = sections.iter_mut().map(|section| Arc::new(Job::new(section, &mut known))).collect();
         Servers { jobs, running: None }
     }
 
@@ -134,9 +144,10 @@ impl<K: Kind> Servers<K> {
 }
 
 impl<K: Kind> Job<K> {
-    fn new(section: &mut Section<'_>) -> Job<K> {
+    /// The job of a section. `known` has the labels of all servers so far.
+    fn new(section: &mut Section<'_>, known: &mut BTreeSet<Labels>) -> Job<K> {
         let (interval, timeout) = (section.above_zero(&INTERVAL), section.above_zero(&TIMEOUT));
-        let (kind, targets) = K::new(section, timeout);
+        let kind = K::new(section, timeout);
         let labels = section.table(LABELS.name).strings_that(|name, _| match name {
             _ if !is_plain_label_name(name) || name.starts_with("__") => {
                 Err("expected letters, digits and underscores, not first a digit or two underscores")
@@ -145,12 +156,33 @@ impl<K: Kind> Job<K> {
             _ => Ok(()),
         });
         let tags: Vec<(String, String)> = labels.into_iter().collect();
-        let target = |(name, target): (String, K::Target)| {
-            let labels = tags.iter().cloned().chain([(K::LABEL.to_owned(), name.clone())]).collect();
-            Target { name: name.into(), target, labels }
-        };
-        let targets = targets.into_iter().map(target).collect();
+        let targets = Target::all(section, &tags, known);
         Job { kind, interval, timeout, targets, tags: tags.into() }
+    }
+}
+
+impl<K: Kind> Target<K> {
+    /// The servers of a section. The series of each have labels of their own.
+    fn all(section: &mut Section<'_>, tags: &[(String, String)], known: &mut BTreeSet<Labels>) -> Vec<Target<K>> {
+        let key = K::TARGETS.info().name;
+        let (is_absent, texts) = (!section.has(&K::TARGETS), section.optional(&K::TARGETS));
+        if is_absent || texts.as_ref().is_some_and(Vec::is_empty) {
+            section.wrong(key, "required: at least one server");
+        }
+        let mut targets = Vec::new();
+        for (index, text) in texts.unwrap_or_default().iter().enumerate() {
+            match K::target(text) {
+                Err(expected) => section.wrong_element(key, index, expected),
+                Ok((name, target)) => {
+                    let labels: Labels = tags.iter().cloned().chain([(K::LABEL.to_owned(), name.clone())]).collect();
+                    if !known.insert(labels.clone()) {
+                        section.wrong_element(key, index, "this server is there twice, with the same labels");
+                    }
+                    targets.push(Target { name: name.into(), target, labels });
+                }
+            }
+        }
+        targets
     }
 }
 
@@ -243,17 +275,4 @@ fn report(
 /// FNV-1a: spreads the clocks of targets, and is the same at each start.
 fn hash(text: &str) -> u64 {
     text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
-}
-
-/// Reports servers that are named twice, or not at all.
-pub(super) fn check_names(section: &Section<'_>, key: &'static str, names: &[String]) {
-    if names.is_empty() {
-        section.wrong(key, "required: at least one server");
-    }
-    let mut seen = BTreeMap::new();
-    for (index, name) in names.iter().enumerate() {
-        if seen.insert(name, index).is_some() {
-            section.wrong_element(key, index, "this server is there twice");
-        }
-    }
 }

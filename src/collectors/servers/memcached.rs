@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use self::items::{COMMANDS, CRAWLER, ITEMS, OF_ITEMS, OF_SLABS, SLAB_COMMANDS, STATS, VERSION};
 use super::items::{Item, SERVER};
-use super::kind::{self, Kind, LABELS, check_names};
+use super::kind::{self, Kind, LABELS};
 use super::outcome::{Found, Row, TARGET};
 use super::protocol::{memcached, pairs};
 use super::stream::{self, Address, Connection, Connector};
@@ -59,24 +59,18 @@ impl Kind for Memcached {
         ..kind::PLAIN
     };
     const UP: &'static FamilyInfo = &UP;
+    const TARGETS: Key<Vec<String>> = SERVERS;
     type Target = Server;
     type Memory = ();
 
-    fn new(section: &mut Section<'_>, timeout: Duration) -> (Self, Vec<(String, Server)>) {
-        let kind = Memcached { connector: Connector::new(section, timeout), has_slabs: section.get(&SLABS) };
-        let texts = section.optional(&SERVERS).unwrap_or_default();
-        check_names(section, "servers", &texts);
-        let mut servers = Vec::new();
-        for (index, text) in texts.iter().enumerate() {
-            match Address::parse(text, PORT) {
-                Ok(address) => {
-                    let name = address.name();
-                    servers.push((name.clone(), Server { address, name }));
-                }
-                Err(expected) => section.wrong_element("servers", index, expected),
-            }
-        }
-        (kind, servers)
+    fn new(section: &mut Section<'_>, timeout: Duration) -> Self {
+        Memcached { connector: Connector::new(section, timeout), has_slabs: section.get(&SLABS) }
+    }
+
+    fn target(text: &str) -> Result<(String, Server), &'static str> {
+        let address = Address::parse(text, PORT)?;
+        let name = address.name();
+        Ok((name.clone(), Server { address, name }))
     }
 
     async fn query(&self, server: &Server, (): &mut (), found: &mut Found) -> Result<(), String> {

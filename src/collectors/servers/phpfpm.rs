@@ -6,11 +6,11 @@ use reqwest::Url;
 
 use super::http::Pages;
 use super::items::{self, Item, count_families, count_fields, float, integer};
-use super::kind::{self, Kind, LABELS, check_names};
+use super::kind::{self, Kind, LABELS};
 use super::outcome::{Found, Label, Row, TARGET};
 use super::protocol::fastcgi;
 use super::protocol::pairs::{PHP_FPM, Pair, read};
-use super::stream::{Address, Connector};
+use super::stream::{Address, Connector, MaxReply};
 use crate::client::settings::HEADERS;
 use crate::client::target;
 use crate::collectors::framework::About;
@@ -28,7 +28,7 @@ pub(super) struct Phpfpm {
 
 /// A pool.
 pub(super) struct Pool {
-    /// As configured.
+    /// As configured, without a query.
     url: String,
     way: Way,
 }
@@ -139,23 +139,22 @@ impl Kind for Phpfpm {
     const LABEL: &'static str = "scrape_uri";
     const UP: &'static FamilyInfo = &UP;
     const FAILURES: Option<&'static FamilyInfo> = Some(&FAILURES);
+    const TARGETS: Key<Vec<String>> = URLS;
     type Target = Pool;
     /// The name of the pool.
     type Memory = String;
 
-    fn new(section: &mut Section<'_>, timeout: Duration) -> (Self, Vec<(String, Pool)>) {
-        let (pages, connector) = (Pages::new(section, timeout), Connector::plain(timeout));
-        let kind = Phpfpm { pages, connector, is_full: section.get(&FULL) };
-        let texts = section.optional(&URLS).unwrap_or_default();
-        check_names(section, "urls", &texts);
-        let mut pools = Vec::new();
-        for (index, text) in texts.iter().enumerate() {
-            match Way::parse(text) {
-                Ok(way) => pools.push((text.clone(), Pool { url: text.clone(), way })),
-                Err(expected) => section.wrong_element("urls", index, expected),
-            }
-        }
-        (kind, pools)
+    fn new(section: &mut Section<'_>, timeout: Duration) -> Self {
+        let pages = Pages::new(section, timeout);
+        let connector = Connector::plain(timeout, MaxReply { bytes: pages.max_body, setting: "max_body: " });
+        Phpfpm { pages, connector, is_full: section.get(&FULL) }
+    }
+
+    fn target(text: &str) -> Result<(String, Pool), &'static str> {
+        let way = Way::parse(text)?;
+        // A query may have a token.
+        let url = text.split(['?', '#']).next().unwrap_or_default().to_owned();
+        Ok((url.clone(), Pool { url, way }))
     }
 
     async fn query(&self, target: &Pool, pool: &mut String, found: &mut Found) -> Result<(), String> {
@@ -296,6 +295,8 @@ mod tests {
             assert_eq!(way(text), expected, "{text}");
         }
         assert!(Way::parse("localhost").is_err() && Way::parse("fcgi://u:p@a:1/").is_err());
+        let (name, _) = Phpfpm::target("http://localhost/status?token=secret").unwrap();
+        assert_eq!(name, "http://localhost/status");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use self::commands::Command;
 use self::names::*;
-use super::kind::{self, Kind, LABELS, check_names};
+use super::kind::{self, Kind, LABELS};
 use super::outcome::{Found, Row};
 use super::protocol::resp::{self, Reply};
 use super::stream::{self, Address, Connection, Connector, MAX_REPLY};
@@ -62,25 +62,21 @@ impl Kind for Redis {
         ..kind::PLAIN
     };
     const UP: &'static FamilyInfo = &UP;
+    const TARGETS: Key<Vec<String>> = SERVERS;
     type Target = Address;
     type Memory = [bool; MORE.len()];
 
-    fn new(section: &mut Section<'_>, timeout: Duration) -> (Self, Vec<(String, Address)>) {
-        let kind = Redis {
+    fn new(section: &mut Section<'_>, timeout: Duration) -> Self {
+        Redis {
             connector: Connector::new(section, timeout),
             has_commands: section.get(&COMMAND_STATS),
             commands: commands::all(section),
-        };
-        let texts = section.optional(&SERVERS).unwrap_or_default();
-        check_names(section, "servers", &texts);
-        let mut servers = Vec::new();
-        for (index, text) in texts.iter().enumerate() {
-            match Address::parse(text, PORT) {
-                Ok(address) => servers.push((address.name(), address)),
-                Err(expected) => section.wrong_element("servers", index, expected),
-            }
         }
-        (kind, servers)
+    }
+
+    fn target(text: &str) -> Result<(String, Address), &'static str> {
+        let address = Address::parse(text, PORT)?;
+        Ok((address.name(), address))
     }
 
     async fn query(

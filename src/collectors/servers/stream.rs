@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+use crate::client::BodyError;
 use crate::client::settings::{TLS_KEYS, tls};
 use crate::client::target::Source;
 use crate::collectors::probe::connect::{self, Addresses, Stream};
@@ -75,6 +76,15 @@ pub(super) struct Connector {
     tls: Option<Tls>,
     user: Option<String>,
     password: Option<Source>,
+    max_reply: MaxReply,
+}
+
+/// The size of a reply.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct MaxReply {
+    pub(super) bytes: usize,
+    /// The setting that limits it, with a colon; empty without one.
+    pub(super) setting: &'static str,
 }
 
 impl Connector {
@@ -85,12 +95,13 @@ impl Connector {
         if user.is_some() && password.is_none() {
             section.wrong("username", "expected a password with it, found none");
         }
-        Connector { timeout, tls: uses_tls.then(|| Tls::new(settings, name)), user, password }
+        let max_reply = MaxReply { bytes: MAX_REPLY, setting: "" };
+        Connector { timeout, tls: uses_tls.then(|| Tls::new(settings, name)), user, password, max_reply }
     }
 
     /// Without TLS and credentials.
-    pub(super) fn plain(timeout: Duration) -> Connector {
-        Connector { timeout, tls: None, user: None, password: None }
+    pub(super) fn plain(timeout: Duration, max_reply: MaxReply) -> Connector {
+        Connector { timeout, tls: None, user: None, password: None, max_reply }
     }
 
     /// The user, if there is one, and the password, if there is one. Reads its file.
@@ -109,7 +120,7 @@ impl Connector {
     /// Why there is no connection.
     pub(super) async fn connect(&self, address: &Address) -> Result<Connection, String> {
         let stream = self.stream(address).await.map_err(|failure| failure.to_string())?;
-        Ok(Connection { stream, received: Vec::new() })
+        Ok(Connection { stream, received: Vec::new(), max_reply: self.max_reply })
     }
 
     async fn stream(&self, address: &Address) -> Result<Box<dyn Stream>, connect::Failure> {
@@ -132,6 +143,7 @@ impl Connector {
 pub(super) struct Connection {
     stream: Box<dyn Stream>,
     received: Vec<u8>,
+    max_reply: MaxReply,
 }
 
 /// Maximum bytes of a reply.
@@ -168,8 +180,9 @@ impl Connection {
                     return Ok(reply);
                 }
             }
-            if self.received.len() > MAX_REPLY {
-                return Err(format!("expected a reply of at most {} MiB, found a longer one", MAX_REPLY >> 20));
+            let MaxReply { bytes, setting } = self.max_reply;
+            if self.received.len() > bytes {
+                return Err(format!("{setting}{}", BodyError::TooLong(bytes)));
             }
             self.received.reserve(16 << 10);
             let count = self.stream.read_buf(&mut self.received).await;
