@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::present::{is_probe, is_program, is_scraping};
+use super::present::{SMART, is_probe, is_program, is_scraping};
 use super::read::Block;
 use super::server_tables::SERVERS;
 use super::tables::{INPUTS, PROCSTAT, STATSD};
@@ -40,7 +40,7 @@ pub(super) fn kept(files: &[(String, String)], roots: &[Block], missing: &Places
 
 fn is_unknown(plugin: &Block) -> bool {
     let inputs = INPUTS.iter().map(|input| input.name).chain(SERVERS.iter().map(|server| server.name));
-    let mut known = inputs.chain([PROCSTAT.name, STATSD]);
+    let mut known = inputs.chain([PROCSTAT.name, STATSD]).chain(SMART);
     !is_program(plugin)
         && !is_scraping(plugin)
         && !is_probe(plugin)

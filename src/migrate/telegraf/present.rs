@@ -74,6 +74,9 @@ pub(super) fn has_no_urls(block: &Block) -> bool {
     setting(block, "urls").and_then(|urls| urls.value.texts()).is_none_or(|urls| urls.is_empty())
 }
 
+/// The inputs of disks.
+pub(super) const SMART: [&str; 2] = ["smart", "smartctl"];
+
 /// Whether a plugin becomes a module of probes.
 pub(super) fn is_probe(block: &Block) -> bool {
     const PROBES: [&str; 5] = ["dns_query", "http_response", "net_response", "ping", "x509_cert"];

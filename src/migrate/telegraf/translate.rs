@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 
 use super::kept::kept;
-use super::present::{Present, SCRAPING, collectors_of, is_of_collector, is_probe, present};
+use super::present::{Present, SCRAPING, SMART, collectors_of, is_of_collector, is_probe, present};
 use super::read::{Block, ReadError, Setting, Value, read};
 use super::server_tables::SERVERS;
 use super::tables::{AGENT, Becomes, ELSEWHERE, EVERY_INPUT, INPUTS, Input, NOT_NEEDED, PROCSTAT, Row, STATSD};
@@ -156,7 +156,7 @@ impl Reader {
             "exec" | "execd" | "file" => return self.program(block),
             SCRAPING => return self.scraping(block),
             name if name == STATSD => return self.statsd(block),
-            "smart" | "smartctl" => return self.smart(block),
+            name if SMART.contains(&name) => return self.smart(block),
             name if name == PROCSTAT.name => return self.procstat(block),
             _ if is_probe(block) => return self.probe(block),
             _ => {}

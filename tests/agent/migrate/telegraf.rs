@@ -342,6 +342,17 @@ fn statsd_becomes_a_collector_with_the_same_address() {
 }
 
 #[test]
+fn telegraf_is_not_needed_for_disks() {
+    let text = "[agent]\n[[inputs.smart]]\n  attributes = true\n[[inputs.smartctl]]\n[[inputs.nvidia_smi]]\n";
+    let checked = of_text(text);
+    assert!(checked.toml.contains("[[collectors.smart]]") && checked.toml.contains("[collectors.nvidia]"));
+    assert_eq!(checked.translation.missing().count(), 0);
+    assert_eq!(checked.translation.kept.values().flatten().count(), 0);
+    let other = of_text(&format!("{text}[[inputs.snmp]]\n")).translation.kept;
+    assert_eq!(other.values().flatten().copied().collect::<Vec<_>>(), [1, 6]);
+}
+
+#[test]
 fn probes_become_modules() {
     let checked = of_text(
         "[agent]\n  interval = \"20s\"\n[[outputs.influxdb]]\n  urls = [\"http://a:8086\"]\n  database = \"d\"\n\
