@@ -80,8 +80,7 @@ impl Reply {
     /// # Errors
     /// It is no such output, or smartctl could not read the device.
     pub(super) fn parse(output: &[u8]) -> Result<Reply, String> {
-        let report: Report =
-            serde_json::from_slice(cleaned(output)).map_err(|error| format!("expected JSON of smartctl: {error}"))?;
+        let report: Report = serde_json::from_slice(cleaned(output)).map_err(|error| malformed(output, &error))?;
         if let Some(mode) = report.power_mode().filter(|_| report.has_no_data()) {
             return Ok(Reply::Asleep(Box::new(report), mode));
         }
@@ -95,12 +94,24 @@ impl Reply {
     }
 }
 
+/// What is wrong with an output that is no JSON: that of an earlier smartctl has text.
+fn malformed(output: &[u8], error: &serde_json::Error) -> String {
+    let text = String::from_utf8_lossy(&output[..output.len().min(400)]);
+    match text.trim_start().lines().next() {
+        Some(line) if !line.starts_with(['{', '[']) => {
+            let line: String = line.escape_debug().take(100).collect();
+            format!("expected JSON of smartctl 7.0 or later, found \"{line}\"")
+        }
+        _ => format!("expected JSON of smartctl: {error}"),
+    }
+}
+
 /// The devices of `smartctl --scan --json`.
 ///
 /// # Errors
 /// It is no such output, or smartctl failed.
 pub(super) fn scanned(output: &[u8]) -> Result<Vec<Device>, String> {
-    let scan: Scan = serde_json::from_slice(output).map_err(|error| format!("expected JSON of smartctl: {error}"))?;
+    let scan: Scan = serde_json::from_slice(output).map_err(|error| malformed(output, &error))?;
     // Bit 1 is a device that is asleep.
     if scan.smartctl.exit_status.integer().unwrap_or(0) & 1 != 0 {
         return Err(scan.smartctl.errors());
@@ -300,6 +311,8 @@ mod tests {
         for text in ["", "{", "[]", "smartctl 5.41", "{}"] {
             assert!(Reply::parse(text.as_bytes()).unwrap_err().starts_with("expected JSON of smartctl"), "{text}");
         }
+        let error = scanned(b"smartctl 6.6 2017-11-05 r4594\n\nERROR: smartctl requires").unwrap_err();
+        assert_eq!(error, "expected JSON of smartctl 7.0 or later, found \"smartctl 6.6 2017-11-05 r4594\"");
     }
 
     #[test]
