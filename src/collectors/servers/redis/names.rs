@@ -111,7 +111,7 @@ pub(super) const MEASUREMENTS: &[MeasurementInfo] = &[
         field("lag", INTEGER, "Seconds since the replica was heard of"),
     ]),
     measurement("redis_commands", &["port", "server", "socket"], &[
-        field("FIELD", "string", "each reply to a command of the settings, by its field, of the type there"),
+        field("KEY", "string", "each reply to a command of the settings, by its field, of the type there"),
     ]),
     TARGET,
 ];
