@@ -93,13 +93,17 @@ fn describe(stream: &Description) -> io::Result<()> {
     let identity = stream.identity.map_or_else(|| "none".to_owned(), |identity| format!("{:032x}", identity.id));
     print(format_args!("identity: {identity}"))?;
     print(format_args!("messages: {} to {}, {} bytes", stream.first, stream.last, stream.bytes))?;
-    print(format_args!("servers:  {}, led by {}", stream.replicas, stream.leader.as_deref().unwrap_or("none")))
+    print(format_args!("servers:  {}, led by {}", stream.replicas, stream.leader.as_deref().unwrap_or("none")))?;
+    stream.warnings.iter().try_for_each(|warning| print(format_args!("warning:  {warning}")))
 }
 
 fn report(report: &Report) -> io::Result<()> {
     describe(&report.stream)?;
     print(format_args!("sync:     {}", report.durability.describe()))?;
-    print(format_args!("writer:   {}", report.writer.as_deref().unwrap_or("none")))?;
+    match &report.writer {
+        Ok(writer) => print(format_args!("writer:   {}", writer.as_deref().unwrap_or("none")))?,
+        Err(reason) => print(format_args!("writer:   unknown: {reason}"))?,
+    }
     print(format_args!("replicas: {}", report.replicas.len()))?;
     for replica in report.replicas.iter().map(|peer| &peer.announced) {
         let reason = replica.reason.iter().map(|reason| format!(": {reason}")).collect::<String>();

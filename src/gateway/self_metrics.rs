@@ -105,6 +105,11 @@ const PERSISTED: Family<0> = Family::gauge(
     "Sequence of the last message of the stream that the replica's directory holds",
     [],
 );
+const REACHABLE: Family<0> = Family::gauge(
+    "taffrail_gateway_stream_reachable",
+    "Whether the NATS servers have described the stream within 15 s",
+    [],
+);
 const SYNCED: Family<1> = Family::gauge(
     "taffrail_gateway_stream_synced",
     "Whether a NATS server of the stream syncs each message; absent if unknown",
@@ -112,7 +117,8 @@ const SYNCED: Family<1> = Family::gauge(
 );
 
 /// The families that only a replica has.
-pub const REPLICA_FAMILIES: &[FamilyInfo] = &[ROLE.info(), APPLIED.info(), LAG.info(), PERSISTED.info(), SYNCED.info()];
+pub const REPLICA_FAMILIES: &[FamilyInfo] =
+    &[ROLE.info(), APPLIED.info(), LAG.info(), PERSISTED.info(), REACHABLE.info(), SYNCED.info()];
 
 /// Writes the families of a replica.
 pub fn write_replica(out: &mut FamilyWriter<'_>, shared: &Shared) {
@@ -125,6 +131,7 @@ pub fn write_replica(out: &mut FamilyWriter<'_>, shared: &Shared) {
     out.value(&APPLIED, status.applied);
     out.value(&LAG, status.lag());
     out.value(&PERSISTED, status.persisted);
+    out.value(&REACHABLE, u64::from(status.sees_stream()));
     let durability = shared.durability();
     let mut synced = out.family(&SYNCED);
     for (server, syncs) in &durability.servers {

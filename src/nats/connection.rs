@@ -1,12 +1,12 @@
 //! The connection to NATS servers.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_nats::connection::State;
 use async_nats::jetstream::Context;
 use async_nats::jetstream::context::ContextBuilder;
-use async_nats::{Client, ClientError, ConnectOptions, Event};
+use async_nats::{Client, ClientError, ConnectOptions, Event, ServerError};
 
 use super::settings::Nats;
 use crate::client::Tls;
@@ -22,17 +22,36 @@ pub struct Connection {
     pub client: Client,
     /// JetStream.
     pub context: Context,
-    /// Why the last attempt to connect failed.
-    failure: Arc<Mutex<Option<String>>>,
+    /// The servers, for errors.
+    servers: Arc<str>,
+    trouble: Arc<Mutex<Trouble>>,
 }
 
+/// What servers and client have reported last.
+#[derive(Debug, Default)]
+struct Trouble {
+    /// Why the last attempt to connect failed.
+    failure: Option<String>,
+    /// What a server has refused to this user, and when: the request itself gets no answer.
+    refused: Option<(Instant, String)>,
+}
+
+/// How long what a server has refused may explain an error.
+const REFUSED: Duration = Duration::from_secs(5);
+
 impl Connection {
-    /// Adds to an error why there is no connection, if there is none.
+    /// Adds to an error why there is no connection, if there is none, or what a server has just refused to this user.
     pub fn explain(&self, error: String) -> String {
-        let failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        match failure.filter(|_| self.client.connection_state() != State::Connected) {
-            Some(failure) => format!("no connection to a NATS server: {failure}"),
-            None => error,
+        let trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        let Trouble { failure, refused } = &*trouble;
+        match (failure, refused) {
+            (Some(failure), _) if self.client.connection_state() != State::Connected => {
+                format!("no connection to a NATS server: {failure} ({})", self.servers)
+            }
+            (_, Some((at, refused))) if at.elapsed() < REFUSED => {
+                format!("{error}; the NATS server has reported: {refused}")
+            }
+            _ => error,
         }
     }
 }
@@ -44,8 +63,8 @@ impl Connection {
 pub async fn connect(nats: &Nats, name: &str) -> Result<Connection, String> {
     // The whole process uses ring for TLS; only the first call has an effect.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let failure: Arc<Mutex<Option<String>>> = Arc::default();
-    let failed = failure.clone();
+    let trouble: Arc<Mutex<Trouble>> = Arc::default();
+    let reported = trouble.clone();
     let mut options = ConnectOptions::new()
         .name(format!("taffrail {name}"))
         .retry_on_initial_connect()
@@ -53,8 +72,11 @@ pub async fn connect(nats: &Nats, name: &str) -> Result<Connection, String> {
         .ping_interval(Duration::from_secs(5))
         .request_timeout(Some(TIMEOUT))
         .event_callback(move |event| {
-            if let Event::ClientError(ClientError::Other(reason)) = event {
-                *failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason);
+            let mut trouble = reported.lock().unwrap_or_else(PoisonError::into_inner);
+            match event {
+                Event::ClientError(ClientError::Other(reason)) => trouble.failure = Some(reason),
+                Event::ServerError(ServerError::Other(reason)) => trouble.refused = Some((Instant::now(), reason)),
+                _ => {}
             }
             std::future::ready(())
         });
@@ -77,5 +99,5 @@ pub async fn connect(nats: &Nats, name: &str) -> Result<Connection, String> {
     }
     let client = options.connect(nats.servers.as_slice()).await.map_err(|error| error.to_string())?;
     let context: Context = ContextBuilder::new().timeout(TIMEOUT).ack_timeout(TIMEOUT).build(client.clone());
-    Ok(Connection { client, context, failure })
+    Ok(Connection { client, context, servers: nats.servers.join(", ").into(), trouble })
 }

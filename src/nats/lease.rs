@@ -39,6 +39,8 @@ pub struct View {
     pub valid_until: Option<Instant>,
     /// Who holds it, as last seen.
     pub holder: Option<Holder>,
+    /// Since when it can be neither read nor updated, and why.
+    pub failure: Option<(Instant, String)>,
 }
 
 impl View {
@@ -124,9 +126,9 @@ impl Lease {
 
     async fn renew(&mut self, revision: u64) {
         let sent = Instant::now();
-        match timeout(TIMEOUT, self.store.update(self.key, self.value(), revision)).await {
-            Ok(Ok(revision)) => self.hold(revision, sent),
-            Ok(Err(error)) if error.kind() == UpdateErrorKind::WrongLastRevision => {
+        match self.update(revision).await {
+            Ok(revision) => self.hold(revision, sent),
+            Err(Some(UpdateErrorKind::WrongLastRevision)) => {
                 // An update without an answer may have succeeded.
                 match self.read().await {
                     Some(Some(entry)) if holder(&entry).as_ref() == Some(&self.me) => {
@@ -137,7 +139,7 @@ impl Lease {
                 }
             }
             // Unknown: the validity ends by itself.
-            _ => {}
+            Err(_) => {}
         }
     }
 
@@ -152,17 +154,21 @@ impl Lease {
         let revision = entry.as_ref().map_or(0, |entry| entry.revision);
         let (now, holder) = (Instant::now(), entry.as_ref().and_then(holder));
         let found = self.seen.found(&self.me, (revision, holder.as_ref()), now);
+        let may_take = is_wanted && matches!(found, Found::Free);
         self.view.send_if_modified(|view| {
             let is_new = view.holder != holder;
             view.holder = holder;
+            // Without an attempt to take it, reading is all that can fail.
+            if !may_take {
+                view.failure = None;
+            }
             is_new
         });
         match found {
             // It is valid after the next update.
             Found::Own => self.revision = Some(revision),
             Found::Free if is_wanted => {
-                let taken = timeout(TIMEOUT, self.store.update(self.key, self.value(), revision)).await;
-                if let Ok(Ok(revision)) = taken {
+                if let Ok(revision) = self.update(revision).await {
                     self.hold(revision, now);
                 }
             }
@@ -173,19 +179,50 @@ impl Lease {
     fn hold(&mut self, revision: u64, sent: Instant) {
         self.revision = Some(revision);
         let holder = Some(self.me.clone());
-        self.view.send_modify(|view| *view = View { valid_until: Some(sent + VALID), holder });
+        self.view.send_modify(|view| *view = View { valid_until: Some(sent + VALID), holder, failure: None });
     }
 
     fn lose(&mut self, entry: Option<Entry>) {
         self.revision = None;
         self.seen = Seen::default();
         let holder = entry.as_ref().and_then(holder);
-        self.view.send_modify(|view| *view = View { valid_until: None, holder });
+        self.view.send_modify(|view| *view = View { valid_until: None, holder, failure: None });
+    }
+
+    /// Makes this process the holder; returns the new revision, or why that failed: none without an answer.
+    async fn update(&mut self, revision: u64) -> Result<u64, Option<UpdateErrorKind>> {
+        match timeout(TIMEOUT, self.store.update(self.key, self.value(), revision)).await {
+            Ok(Ok(revision)) => Ok(revision),
+            Ok(Err(error)) if error.kind() == UpdateErrorKind::WrongLastRevision => Err(Some(error.kind())),
+            Ok(Err(error)) => {
+                self.fail(error.to_string());
+                Err(Some(error.kind()))
+            }
+            Err(_) => {
+                self.fail("the servers do not answer".to_owned());
+                Err(None)
+            }
+        }
     }
 
     /// The entry; the outer value is none if the servers do not answer.
-    async fn read(&self) -> Option<Option<Entry>> {
-        timeout(TIMEOUT, self.store.entry(self.key)).await.ok()?.ok()
+    async fn read(&mut self) -> Option<Option<Entry>> {
+        let reason = match timeout(TIMEOUT, self.store.entry(self.key)).await {
+            Ok(Ok(entry)) => return Some(entry),
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "the servers do not answer".to_owned(),
+        };
+        self.fail(reason);
+        None
+    }
+
+    /// Keeps the reason of a failure, and when the first one was.
+    fn fail(&mut self, reason: String) {
+        self.view.send_if_modified(|view| {
+            let since = view.failure.as_ref().map_or_else(Instant::now, |(since, _)| *since);
+            view.failure = Some((since, reason));
+            false
+        });
     }
 }
 

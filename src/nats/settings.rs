@@ -81,14 +81,14 @@ pub fn lease(job: &mut Section<'_>) -> Option<String> {
     }
     let lease = job.optional(&LEASE)?;
     if !is_name(&lease) {
-        job.wrong("lease", format!("expected a name of letters, digits, - and _, found {lease:?}"));
+        job.wrong("lease", format!("expected a name of at most 200 letters, digits, - and _, found {lease:?}"));
     }
     Some(lease)
 }
 
-/// Whether this can be a part of subjects and of names of streams and buckets.
+/// Whether this can be a part of subjects and of names of streams and buckets, which have at most 255 bytes.
 pub fn is_name(name: &str) -> bool {
-    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+    (1..=200).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
 }
 
 impl Nats {
@@ -123,6 +123,11 @@ impl Nats {
         let user = both(section, (&USER, "user"), (&PASSWORD, "password"));
         let identity = both(section, (&TLS_CERT, "tls_cert"), (&TLS_KEY, "tls_key"));
         let (credentials, token) = (section.optional(&CREDENTIALS), section.optional(&TOKEN));
+        let given = [("credentials", credentials.is_some()), ("token", token.is_some()), ("user", user.is_some())];
+        let mut given = given.into_iter().filter_map(|(key, is_given)| is_given.then_some(key));
+        if let (Some(first), Some(second)) = (given.next(), given.next()) {
+            section.wrong(second, format!("expected it without {first}, found both; servers accept one of them"));
+        }
         Nats { servers, monitoring, credentials, token, user, ca: section.optional(&TLS_CA), identity }
     }
 }

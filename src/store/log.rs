@@ -49,6 +49,14 @@ pub(super) struct Open {
 }
 
 impl Log {
+    /// Whether `folder` has a log. Nothing is changed.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn is_in(folder: &Path) -> io::Result<bool> {
+        Ok(!files::list(folder)?.is_empty())
+    }
+
     /// Opens the log in `folder`, which is created if missing, and passes all records to `replay`, in order. A record
     /// for which `replay` returns false counts as damaged. A disk that accepts no writes does not prevent opening;
     /// see [`Recovery::unwritable`].

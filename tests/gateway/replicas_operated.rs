@@ -1,6 +1,7 @@
 //! Replicas as an operator sees them: the commands of docs/gateway.md as they stand, what shows the state of the replicas, and the
 //! ways to authenticate at NATS servers; with real servers on loopback.
 
+mod altered;
 mod credentials;
 mod jwt;
 #[cfg(feature = "cloudwatch")]

@@ -98,7 +98,10 @@ impl Gateway {
     /// Whether this gateway can answer for the groups: it is alone, or follows the stream closely.
     pub(super) fn is_ready(&self) -> bool {
         let is_ready = |status: &Status| {
-            status.role != Role::Stopped && status.identity.is_some() && status.lag() <= MAX_READY_LAG
+            status.role != Role::Stopped
+                && status.sees_stream()
+                && status.identity.is_some()
+                && status.lag() <= MAX_READY_LAG
         };
         self.replication.as_ref().is_none_or(|replication| is_ready(&replication.status.get()))
     }
@@ -185,8 +188,8 @@ async fn send(replication: &Replication, writer: &str, head: &Parts, body: &Byte
     };
     let response = tokio::select! {
         response = request.send() => response.map_err(|error| match error.is_connect() {
-            true => SendError::NotDone(client::reason(&error)),
-            false => lost(client::reason(&error)),
+            true => SendError::NotDone(format!("the writer at {writer}: {}", client::reason(&error))),
+            false => lost(format!("the writer at {writer}: {}", client::reason(&error))),
         })?,
         () = replaced(replication, writer) => return Err(lost("another replica writes now".to_owned())),
     };

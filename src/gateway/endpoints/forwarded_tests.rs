@@ -17,6 +17,7 @@ use crate::gateway::groups::position::Identity;
 use crate::gateway::persistence::group_store::GroupStore;
 use crate::gateway::replication::settings::Settings;
 use crate::gateway::replication::shared::Shared;
+use crate::gateway::replication::status::UNSEEN;
 use crate::http::access::{Right, User, Viewer};
 use crate::settings::{self, Overrides};
 
@@ -37,7 +38,8 @@ fn gateway_settings(toml: &str) -> crate::gateway::settings::Settings {
 }
 
 fn follower(writer_url: Option<String>) -> Status {
-    Status { writer_url, identity: Some(Identity { id: 1, created: 1 }), ..Status::default() }
+    let identity = Some(Identity { id: 1, created: 1 });
+    Status { writer_url, identity, seen: Some(Instant::now()), ..Status::default() }
 }
 
 fn writer() -> Status {
@@ -302,7 +304,7 @@ async fn the_status_of_a_replica_is_in_the_api() {
         "name": "this", "stream": "s", "stream_id": "00000000000000000000000000000001", "role": "follower",
         "exposes_groups": false, "reason": null, "writer": "b", "writer_url": "http://writer.example:9091",
         "applied_sequence": 5, "last_sequence": 7, "lag_messages": 2, "persisted_sequence": 4, "replicas": [],
-        "durability": {"synced": null, "servers": {}, "failures": []},
+        "durability": {"synced": null, "servers": {}, "failures": []}, "warnings": [],
     });
     assert_eq!(body["data"]["replica"], expected);
 }
@@ -349,6 +351,8 @@ async fn a_replica_is_ready_when_it_follows_closely() {
         (Status { applied: 1, last: 1000, ..follower(None) }, false),
         (Status { applied: 990, last: 1000, ..follower(None) }, true),
         (Status { role: Role::Stopped, ..follower(None) }, false),
+        (Status { seen: None, ..follower(None) }, false),
+        (Status { seen: Instant::now().checked_sub(UNSEEN), ..follower(None) }, false),
     ] {
         replica.status.set(status.clone());
         let expected = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };

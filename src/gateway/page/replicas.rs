@@ -11,7 +11,8 @@ use crate::http::page::{count, escaped};
 pub(super) fn summary(status: &Status) -> String {
     let class = match status.role {
         Role::Stopped => "bad",
-        Role::Follower if status.lag() > 0 || status.reason.is_some() => "warn",
+        _ if status.reason.is_some() => "warn",
+        Role::Follower if status.lag() > 0 => "warn",
         Role::Follower | Role::Writer => "on",
     };
     let mut text = format!("Replica: {}", status.role);
@@ -58,7 +59,13 @@ pub(super) fn table(out: &mut String, shared: &Shared) {
         );
     }
     let text = escaped(&durability.describe());
-    let _ = writeln!(out, "</tbody></table>\n<p class=\"state {class}\">NATS servers sync {text}</p></section>");
+    let _ = write!(out, "</tbody></table>\n<p class=\"state {class}\">NATS servers sync {text}</p>");
+    let warnings = shared.warnings();
+    if !warnings.is_empty() {
+        let text = escaped(&warnings.join("; "));
+        let _ = write!(out, "\n<p class=\"state bad\">The stream may lose pushes, or refuse them: {text}</p>");
+    }
+    out.push_str("</section>\n");
 }
 
 #[cfg(test)]
@@ -98,7 +105,7 @@ mod tests {
             persisted: 2,
             ..Announcement::default()
         };
-        shared.peers.hear(&announced.encode(), Instant::now());
+        _ = shared.peers.hear(&announced.encode(), Instant::now());
         let mut out = String::new();
         table(&mut out, &shared);
         let row = "<tr><td>r&lt;1 <span class=\"mute\">http://r1:9091</span></td><td>follower</td><td class=\"n\">3</td>\

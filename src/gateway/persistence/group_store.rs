@@ -46,6 +46,14 @@ impl GroupStore {
         }
     }
 
+    /// Whether `directory` is that of a gateway that has persisted something. Nothing is changed.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn is_at(directory: &Path) -> std::io::Result<bool> {
+        Log::is_in(directory)
+    }
+
     /// Opens a replica's copy in `directory`: changes are acknowledged by what drives the returned [`ReplicaStore`]. Also
     /// returns what the directory held.
     ///

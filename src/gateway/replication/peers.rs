@@ -50,11 +50,14 @@ pub struct Announcement {
     /// The version of Taffrail.
     #[serde(default)]
     pub version: String,
+    /// Another one for each start of a process; empty if its version does not announce it.
+    #[serde(default)]
+    pub life: String,
 }
 
 impl Announcement {
     /// The announcement of a replica with this status.
-    pub fn new(settings: &Settings, status: &Status) -> Announcement {
+    pub fn new(settings: &Settings, status: &Status, life: &str) -> Announcement {
         let reason = status.reason.as_ref();
         Announcement {
             name: settings.name.clone(),
@@ -65,7 +68,13 @@ impl Announcement {
             persisted: status.persisted,
             reason: reason.map(|reason| reason.chars().take(MAX_REASON).collect()),
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            life: life.to_owned(),
         }
+    }
+
+    /// Whether it is of another process than `life`, which has the same `url`.
+    pub fn is_twin_of(&self, url: &str, life: &str) -> bool {
+        self.url == url && !self.life.is_empty() && self.life != life
     }
 
     /// As JSON.
@@ -135,15 +144,16 @@ impl Peer {
 pub struct Peers(Mutex<BTreeMap<(String, String), (Announcement, Instant)>>);
 
 impl Peers {
-    /// A message has arrived at this time.
-    pub fn hear(&self, bytes: &[u8], now: Instant) {
-        let Some(announced) = Announcement::decode(bytes) else { return };
+    /// A message has arrived at this time; returns the announcement in it, if it is one.
+    pub fn hear(&self, bytes: &[u8], now: Instant) -> Option<Announcement> {
+        let announced = Announcement::decode(bytes)?;
         let key = (announced.name.clone(), announced.url.clone());
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         known.retain(|_, (_, heard)| now.saturating_duration_since(*heard) < FORGOTTEN);
         if known.len() < MAX_PEERS || known.contains_key(&key) {
-            known.insert(key, (announced, now));
+            known.insert(key, (announced.clone(), now));
         }
+        Some(announced)
     }
 
     /// All of them at this time, by name.
@@ -169,8 +179,8 @@ mod tests {
     #[test]
     fn peers_are_those_that_have_announced_themselves_lately() {
         let (peers, start) = (Peers::default(), Instant::now());
-        peers.hear(&announcement("b").encode(), start);
-        peers.hear(&announcement("a").encode(), start + Duration::from_secs(4));
+        _ = peers.hear(&announcement("b").encode(), start);
+        _ = peers.hear(&announcement("a").encode(), start + Duration::from_secs(4));
         let seen = |after| {
             let all = peers.all(start + Duration::from_secs(after));
             all.iter().map(|peer| format!("{} {}", peer.announced.name, peer.state())).collect::<Vec<_>>()
@@ -182,16 +192,25 @@ mod tests {
     }
 
     #[test]
+    fn another_process_with_the_same_url_is_a_twin() {
+        for (url, life, expected) in [("u", "2", true), ("u", "1", false), ("u", "", false), ("v", "2", false)] {
+            let announced = Announcement { url: url.to_owned(), life: life.to_owned(), ..announcement("a") };
+            let decoded = Announcement::decode(&announced.encode()).unwrap();
+            assert_eq!(decoded.is_twin_of("u", "1"), expected, "{url} {life}");
+        }
+    }
+
+    #[test]
     fn announcements_are_bounded() {
         let (peers, now) = (Peers::default(), Instant::now());
-        (0..100).for_each(|number| peers.hear(&announcement(&number.to_string()).encode(), now));
+        (0..100).for_each(|number| drop(peers.hear(&announcement(&number.to_string()).encode(), now)));
         assert_eq!(peers.all(now).len(), MAX_PEERS);
-        peers.hear(&announcement("0").encode(), now + SILENT);
+        _ = peers.hear(&announcement("0").encode(), now + SILENT);
         assert_eq!(peers.all(now + SILENT).iter().filter(|peer| peer.is_heard()).count(), 1);
         assert_eq!(Announcement::decode(&announcement(&"x".repeat(MAX_BYTES)).encode()), None);
         let status = Status { reason: Some("€".repeat(9000)), ..Status::default() };
         let settings = Settings { name: "n".to_owned(), ..Settings::default() };
-        let encoded = Announcement::new(&settings, &status).encode();
+        let encoded = Announcement::new(&settings, &status, "l").encode();
         assert_eq!(Announcement::decode(&encoded).unwrap().reason.unwrap().chars().count(), MAX_REASON);
     }
 

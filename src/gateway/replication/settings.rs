@@ -1,6 +1,10 @@
 //! The settings of replicas: `stream`, `scrape`, `replica_url`, `replica_name` and `replica_ca` of `[gateway]`.
 
+use std::borrow::Cow;
+use std::net::{IpAddr, Ipv6Addr};
 use std::path::PathBuf;
+
+use reqwest::Url;
 
 use crate::client;
 use crate::config::{Key, KeyInfo, Section, Setting, Value};
@@ -89,7 +93,11 @@ impl Settings {
         let ca = section.optional(&REPLICA_CA);
         let stream = section.optional(&STREAM)?;
         if !is_name(&stream) {
-            section.wrong("stream", format!("expected a name of letters, digits, - and _, found {stream:?}"));
+            section
+                .wrong("stream", format!("expected a name of at most 200 letters, digits, - and _, found {stream:?}"));
+        }
+        if name.as_ref().is_some_and(|name| !is_replica_name(name)) {
+            section.wrong("replica_name", "expected 1 to 200 characters, none of them a control character");
         }
         if nats.servers.is_empty() {
             section.wrong("stream", "expected [nats] servers with it, found none");
@@ -98,13 +106,88 @@ impl Settings {
             section.wrong("stream", "expected replica_url with it, found none");
             return None;
         };
-        let parsed =
-            client::parse_url(&url, "http").filter(|url| ["http", "https"].contains(&url.scheme()) && url.has_host());
-        let Some(parsed) = parsed else {
-            section.wrong("replica_url", format!("expected an http or https URL, found {url:?}"));
-            return None;
+        let parsed = match replica_url(&url) {
+            Ok(parsed) => parsed,
+            Err(reason) => {
+                section.wrong("replica_url", reason);
+                return None;
+            }
         };
         let name = name.unwrap_or_else(|| client::host(&parsed));
         Some(Settings { stream, scrape, name, url: parsed.to_string().trim_end_matches('/').to_owned(), ca, nats })
+    }
+}
+
+fn is_replica_name(name: &str) -> bool {
+    !name.is_empty() && name.len() <= 200 && !name.contains(char::is_control)
+}
+
+/// The URL at which other replicas reach this one.
+fn replica_url(text: &str) -> Result<Url, String> {
+    let url = client::parse_url(&bracketed(text), "http");
+    let url = url.filter(|url| ["http", "https"].contains(&url.scheme()) && url.has_host());
+    let url = url.ok_or_else(|| format!("expected an http or https URL, found {text:?}"))?;
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("expected a URL without credentials: requests are forwarded with those of the client".to_owned());
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err(format!("expected a URL without a query and a fragment, found {text:?}"));
+    }
+    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+    let is_nowhere = host.parse::<IpAddr>().is_ok_and(|address| address.is_unspecified());
+    match is_nowhere || url.port() == Some(0) {
+        true => Err(format!("expected an address that other replicas can connect to, found {text:?}")),
+        false => Ok(url),
+    }
+}
+
+/// The URL, with brackets around an IPv6 address before a port: in Kubernetes, the address of a pod has none.
+fn bracketed(text: &str) -> Cow<'_, str> {
+    let (scheme, rest) = text.split_once("://").unwrap_or_default();
+    let authority = rest.split('/').next().unwrap_or_default();
+    match authority.rsplit_once(':') {
+        Some((host, _)) if host.parse::<Ipv6Addr>().is_ok() => {
+            let after = &rest[host.len()..];
+            Cow::Owned(format!("{scheme}://[{host}]{after}"))
+        }
+        _ => Cow::Borrowed(text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn other_replicas_can_connect_to_the_url() {
+        for (text, expected) in [
+            ("http://gateway-1.example:9091", Ok("http://gateway-1.example:9091/")),
+            ("gateway-1.example:9091", Ok("http://gateway-1.example:9091/")),
+            ("https://10.0.0.1:9091/a", Ok("https://10.0.0.1:9091/a")),
+            ("http://[fd00::1]:9091", Ok("http://[fd00::1]:9091/")),
+            ("http://fd00::1:9091", Ok("http://[fd00::1]:9091/")),
+            ("http://fd00:0:0:0:0:0:0:1:9091/a", Ok("http://[fd00::1]:9091/a")),
+            ("http://", Err("expected an http or https URL")),
+            ("ftp://a:1", Err("expected an http or https URL")),
+            ("http://u:p@a:1", Err("expected a URL without credentials")),
+            ("http://a:1?b", Err("expected a URL without a query")),
+            ("http://a:1#b", Err("expected a URL without a query")),
+            ("http://a:0", Err("expected an address that other replicas can connect to")),
+            ("http://0.0.0.0:9091", Err("expected an address that other replicas can connect to")),
+            ("http://[::]:9091", Err("expected an address that other replicas can connect to")),
+        ] {
+            match (replica_url(text), expected) {
+                (Ok(url), Ok(expected)) => assert_eq!(url.as_str(), expected),
+                (Err(reason), Err(expected)) => assert!(reason.starts_with(expected), "{text}: {reason}"),
+                (found, _) => panic!("{text}: {found:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn names_of_replicas_are_printable() {
+        for (name, expected) in [("a b.ü", true), ("", false), ("a\n", false), (&"n".repeat(201)[..], false)] {
+            assert_eq!(is_replica_name(name), expected, "{name:?}");
+        }
     }
 }

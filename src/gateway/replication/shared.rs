@@ -1,6 +1,7 @@
 //! A replica as the endpoints see it, with the other replicas and the servers.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
@@ -41,6 +42,7 @@ impl Replication {
             "persisted_sequence": status.persisted,
             "replicas": self.status.peers.all(Instant::now()).iter().map(Peer::to_json).collect::<Value>(),
             "durability": self.status.durability().to_json(),
+            "warnings": *self.status.warnings(),
         })
     }
 }
@@ -50,6 +52,8 @@ impl Replication {
 pub struct Shared {
     status: ArcSwap<Status>,
     durability: ArcSwap<Durability>,
+    warnings: ArcSwap<Vec<String>>,
+    may_announce: AtomicBool,
     /// All replicas, this one included, as they announce themselves.
     pub peers: Peers,
 }
@@ -73,5 +77,25 @@ impl Shared {
     /// Replaces it.
     pub fn set_durability(&self, durability: Durability) {
         self.durability.store(Arc::new(durability));
+    }
+
+    /// The settings of the stream with which servers may lose, remove or refuse messages, as last checked.
+    pub fn warnings(&self) -> Arc<Vec<String>> {
+        self.warnings.load_full()
+    }
+
+    /// Replaces them.
+    pub fn set_warnings(&self, warnings: Vec<String>) {
+        self.warnings.store(Arc::new(warnings));
+    }
+
+    /// Whether the replica may announce itself: no stream would store that, as far as it is known.
+    pub fn may_announce(&self) -> bool {
+        self.may_announce.load(Ordering::Relaxed)
+    }
+
+    /// Sets whether it may.
+    pub fn set_may_announce(&self, may_announce: bool) {
+        self.may_announce.store(may_announce, Ordering::Relaxed);
     }
 }

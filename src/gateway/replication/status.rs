@@ -1,11 +1,14 @@
 //! What a replica reports about itself.
 
 use std::fmt;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
 use crate::gateway::groups::position::Identity;
+
+/// After this time without a description, a replica does not see the stream.
+pub const UNSEEN: Duration = Duration::from_secs(15);
 
 /// The role of a replica.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,6 +53,8 @@ pub struct Status {
     pub writer_url: Option<String>,
     /// The stream.
     pub identity: Option<Identity>,
+    /// When the servers have last described the stream.
+    pub seen: Option<Instant>,
     /// The sequence of the last message that is applied.
     pub applied: u64,
     /// The last sequence of the stream, as last reported.
@@ -64,7 +69,12 @@ impl Status {
         self.exposes_until.is_some_and(|until| Instant::now() < until)
     }
 
-    /// Messages of the stream that are not applied.
+    /// Whether it sees the stream: without, its lag is not known. Longer than an election of the servers, which takes 4 to 9 s.
+    pub fn sees_stream(&self) -> bool {
+        self.seen.is_some_and(|at| at.elapsed() < UNSEEN)
+    }
+
+    /// Messages of the stream that are not applied, as far as it is known.
     pub fn lag(&self) -> u64 {
         self.last.saturating_sub(self.applied)
     }

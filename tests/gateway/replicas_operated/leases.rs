@@ -123,7 +123,7 @@ fn replicas_without_servers_request_nothing() {
     assert_eq!(replica.calls(), 0);
     for (nats, lease, expected) in [
         ("", "lease = \"costly\"", "expected [nats] servers with it, found none"),
-        (&nats[..], "lease = \"a b\"", "lease: expected a name of letters, digits, - and _, found \"a b\""),
+        (&nats[..], "lease = \"a b\"", "lease: expected a name of at most 200 letters, digits, - and _, found \"a b\""),
     ] {
         let (_folder, path) = crate::harness::config_file(&config(&aws, nats, "first", lease));
         let output = crate::harness::taffrail(&["check", "--config", &path]);

@@ -73,6 +73,10 @@ impl NatsServers {
         self.all.iter().map(|server| format!("{scheme}://127.0.0.1:{}", server.port)).collect()
     }
 
+    pub(super) fn stop(&mut self) {
+        self.all.iter_mut().for_each(NatsServer::stop);
+    }
+
     pub(super) fn restart(&mut self) {
         for server in &mut self.all {
             server.stop();

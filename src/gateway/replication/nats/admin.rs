@@ -51,8 +51,9 @@ pub async fn create(
         delete(&connection, &settings.stream).await?;
     }
     let description = create_stream(&connection, &settings.stream, replicas).await?;
-    groups.publish(context, settings, &description).await?;
-    create_bucket(context, &settings.stream, replicas).await?;
+    groups.publish(context, settings, &description).await.map_err(|error| connection.explain(error))?;
+    let bucket = create_bucket(context, &settings.stream, replicas).await;
+    bucket.map_err(|error| connection.explain(error))?;
     Ok((description, groups.number))
 }
 
@@ -142,7 +143,10 @@ pub struct Report {
     /// The stream.
     pub stream: Description,
     /// The holder of the lease, by name.
-    pub writer: Option<String>,
+    ///
+    /// # Errors
+    /// The lease cannot be read.
+    pub writer: Result<Option<String>, String>,
     /// The replicas that are running and reach the servers.
     pub replicas: Vec<Peer>,
     /// Which servers sync each message.
@@ -157,13 +161,20 @@ pub async fn status(settings: &Settings) -> Result<Report, String> {
     let connection = connect(&settings.nats, &settings.name).await?;
     let Connection { client, context, .. } = &connection;
     let stream = describe(&connection, &settings.stream).await?;
-    let store = context.get_key_value(bucket(&settings.stream)).await.map_err(|error| error.to_string())?;
-    let value = store.get(LEASE_KEY).await.map_err(|error| error.to_string())?;
-    let holder = value.and_then(|value| serde_json::from_slice::<serde_json::Value>(&value).ok());
-    let writer = holder.and_then(|holder| holder["name"].as_str().map(str::to_owned));
+    let bucket = bucket(&settings.stream);
+    let writer =
+        writer(context, &bucket).await.map_err(|error| connection.explain(format!("the bucket {bucket}: {error}")));
     let replicas = announcements::listen(client, &settings.stream).await?;
     let durability = monitoring::check(&settings.nats, &stream.servers(client)).await;
     Ok(Report { stream, writer, replicas, durability })
+}
+
+/// The holder of the lease in a bucket, by name.
+async fn writer(context: &Context, bucket: &str) -> Result<Option<String>, String> {
+    let store = context.get_key_value(bucket).await.map_err(|error| error.to_string())?;
+    let value = store.get(LEASE_KEY).await.map_err(|error| error.to_string())?;
+    let holder = value.and_then(|value| serde_json::from_slice::<serde_json::Value>(&value).ok());
+    Ok(holder.and_then(|holder| holder["name"].as_str().map(str::to_owned)))
 }
 
 /// Describes the stream, when there is a connection.
@@ -203,6 +214,10 @@ struct Groups {
 }
 
 async fn read(directory: &Path) -> Result<Groups, String> {
+    // Opening would make a directory, and files in it.
+    if !GroupStore::is_at(directory).map_err(|error| format!("{}: {error}", directory.display()))? {
+        return Err(format!("{}: expected the directory of a gateway, found no groups in it", directory.display()));
+    }
     let store = GroupStore::open(Some(directory)).map_err(|error| error.to_string())?;
     let mut batches = vec![Vec::new()];
     store.records(&mut |bytes| {

@@ -11,18 +11,21 @@ use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use crate::gateway::replication::peers::{Announcement, INTERVAL, Peer, Peers};
 use crate::gateway::replication::settings::Settings;
 use crate::gateway::replication::shared::Shared;
+use crate::log::Episode;
 
 /// Pause before another attempt to subscribe.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// The subject of the announcements.
-fn subject(stream: &str) -> String {
+pub(super) fn subject(stream: &str) -> String {
     format!("{stream}.replicas")
 }
 
 /// Announces a replica, and stores what others announce, until it is cancelled.
 pub(super) async fn run(client: Client, settings: Settings, shared: Arc<Shared>) {
     let subject = subject(&settings.stream);
+    let life = format!("{:032x}", fastrand::u128(..));
+    let mut twin = Episode::<()>::default();
     loop {
         let Ok(mut announced) = client.subscribe(subject.clone()).await else {
             sleep(PAUSE).await;
@@ -33,12 +36,18 @@ pub(super) async fn run(client: Client, settings: Settings, shared: Arc<Shared>)
         loop {
             tokio::select! {
                 message = announced.next() => match message {
-                    Some(message) => shared.peers.hear(&message.payload, Instant::now()),
+                    Some(message) => if let Some(heard) = shared.peers.hear(&message.payload, Instant::now())
+                        && heard.is_twin_of(&settings.url, &life)
+                        && twin.fails(())
+                    {
+                        let Announcement { name, url, .. } = heard;
+                        tracing::error!("another replica, {name}, also has the replica_url {url}; each needs its own");
+                    },
                     None => break,
                 },
                 // Without a connection, messages would wait for it, and be old.
-                _ = tick.tick() => if client.connection_state() == State::Connected {
-                    let announcement = Announcement::new(&settings, &shared.get());
+                _ = tick.tick() => if client.connection_state() == State::Connected && shared.may_announce() {
+                    let announcement = Announcement::new(&settings, &shared.get(), &life);
                     let _ = client.publish(subject.clone(), announcement.encode().into()).await;
                 },
             }

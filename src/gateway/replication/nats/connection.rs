@@ -1,9 +1,10 @@
 //! The description of the stream.
 
 use async_nats::Client;
-use async_nats::jetstream::stream::Info;
+use async_nats::jetstream::stream::{Config, Info, RetentionPolicy, StorageType};
 use async_nats::jetstream::{self, Context};
 
+use super::announcements;
 use crate::gateway::groups::position::{Identity, Position};
 use crate::gateway::replication::message::MAX_MESSAGE;
 
@@ -43,6 +44,10 @@ pub struct Description {
     pub followers: Vec<String>,
     /// Bytes that it takes on each server.
     pub bytes: u64,
+    /// Its settings with which servers may lose, remove or refuse messages.
+    pub warnings: Vec<String>,
+    /// Whether it would also store what replicas announce.
+    pub(super) stores_announcements: bool,
 }
 
 impl Description {
@@ -62,6 +67,12 @@ impl Description {
                 .map(|peer| peer.name.clone())
                 .collect(),
             bytes: info.state.bytes,
+            warnings: warnings(&info.config),
+            stores_announcements: info
+                .config
+                .subjects
+                .iter()
+                .any(|pattern| matches(pattern, &announcements::subject(&info.config.name))),
         }
     }
 
@@ -110,16 +121,53 @@ pub(super) async fn describe(
     Ok((found, description))
 }
 
-/// Logs what makes the stream less safe, as far as a client sees it.
-pub(super) fn warn(client: &Client, stream: &str, description: &Description) {
+/// Logs what is known of the server's version.
+pub(super) fn warn(client: &Client) {
     let version = client.server_info().version;
     let (major, minor, patch) = TESTED;
     if !client.is_server_compatible(major, minor, patch) {
         tracing::warn!("the NATS server has version {version}; {major}.{minor} and newer are tested");
     }
-    if description.replicas < 3 {
-        let count = description.replicas;
-        tracing::warn!("the stream {stream} is stored on {count} servers; three survive the loss of one");
+}
+
+/// The settings of a stream that differ from those of [`super::admin::create`] in a way that may lose, remove or refuse messages.
+fn warnings(config: &Config) -> Vec<String> {
+    let subjects = [subject(&config.name)];
+    let limit = |name: &str, value: i64| (value > 0).then(|| format!("{name}: expected -1, found {value}"));
+    let differs = |differs: bool, text: &str| differs.then(|| text.to_owned());
+    let age = config.max_age;
+    let warnings = [
+        (config.num_replicas < 3).then(|| {
+            format!("replicas: expected 3, which survive the loss of one server, found {}", config.num_replicas)
+        }),
+        differs(config.storage != StorageType::File, "storage: expected file, found memory"),
+        (config.retention != RetentionPolicy::Limits)
+            .then(|| format!("retention: expected limits, found {:?}", config.retention).to_lowercase()),
+        (config.subjects != subjects).then(|| format!("subjects: expected {subjects:?}, found {:?}", config.subjects)),
+        limit("max_msgs", config.max_messages),
+        limit("max_msgs_per_subject", config.max_messages_per_subject),
+        limit("max_bytes", config.max_bytes),
+        limit("max_msg_size", config.max_message_size.into()),
+        limit("max_consumers", config.max_consumers.into()),
+        (!age.is_zero()).then(|| format!("max_age: expected 0, found {}", humantime::format_duration(age))),
+        differs(config.no_ack, "no_ack: expected false, found true"),
+        differs(config.sealed, "sealed: expected false, found true"),
+        differs(config.deny_purge, "deny_purge: expected false, found true"),
+        differs(config.mirror.is_some() || config.sources.is_some(), "sources: expected none, found others"),
+    ];
+    warnings.into_iter().flatten().collect()
+}
+
+/// Whether a subject with wildcards covers this one.
+fn matches(pattern: &str, subject: &str) -> bool {
+    let (mut pattern, mut subject) = (pattern.split('.'), subject.split('.'));
+    loop {
+        match (pattern.next(), subject.next()) {
+            (None, None) => return true,
+            (Some(">"), Some(_)) => return true,
+            (Some(part), Some(found)) if part == "*" || part == found => {}
+            _ => return false,
+        }
     }
 }
 
@@ -129,5 +177,55 @@ pub(super) fn check_size(client: &Client) -> Result<(), String> {
     match max >= MAX_MESSAGE + HEADERS {
         true => Ok(()),
         false => Err(format!("the NATS servers have max_payload {max}; set it to 1MB")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn created() -> Config {
+        Config { name: "s".to_owned(), subjects: vec![subject("s")], num_replicas: 3, ..Config::default() }
+    }
+
+    #[test]
+    fn settings_that_lose_messages_are_named() {
+        assert_eq!(warnings(&Config { max_messages: -1, max_bytes: -1, ..created() }), [""; 0]);
+        for (config, expected) in [
+            (Config { storage: StorageType::Memory, ..created() }, "storage: expected file, found memory"),
+            (
+                Config { retention: RetentionPolicy::WorkQueue, ..created() },
+                "retention: expected limits, found workqueue",
+            ),
+            (Config { max_messages: 5, ..created() }, "max_msgs: expected -1, found 5"),
+            (Config { max_age: std::time::Duration::from_secs(3600), ..created() }, "max_age: expected 0, found 1h"),
+            (
+                Config { num_replicas: 1, ..created() },
+                "replicas: expected 3, which survive the loss of one server, found 1",
+            ),
+            (
+                Config { subjects: vec!["s.>".to_owned()], ..created() },
+                "subjects: expected [\"s.records\"], found [\"s.>\"]",
+            ),
+            (Config { sealed: true, ..created() }, "sealed: expected false, found true"),
+        ] {
+            assert_eq!(warnings(&config), [expected]);
+        }
+    }
+
+    #[test]
+    fn wildcards_match_parts_of_subjects() {
+        for (pattern, expected) in [
+            ("s.replicas", true),
+            ("s.*", true),
+            ("s.>", true),
+            (">", true),
+            ("s.records", false),
+            ("s", false),
+            ("s.replicas.>", false),
+            ("*.*.*", false),
+        ] {
+            assert_eq!(matches(pattern, "s.replicas"), expected, "{pattern}");
+        }
     }
 }

@@ -5,8 +5,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use async_nats::Client;
-use async_nats::jetstream::context::{Context, PublishErrorKind};
+use async_nats::jetstream::context::{Context, PublishError, PublishErrorKind};
 use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::publish::PublishAck;
 use async_nats::jetstream::stream::Stream;
@@ -20,6 +19,7 @@ use super::connection::{self, Description, LEASE_KEY, subject};
 use super::loading::{self, LoadError};
 use super::monitoring;
 use super::reader::Reader;
+use super::trouble::Trouble;
 use crate::gateway::groups::position::Position;
 use crate::gateway::persistence::replica::ReplicaStore;
 use crate::gateway::persistence::replicated::Copy;
@@ -30,7 +30,7 @@ use crate::gateway::replication::shared::Shared;
 use crate::gateway::replication::status::{self, Status};
 use crate::log::Episode;
 use crate::nats::connection::{Connection, connect};
-use crate::nats::lease::{Holder, Lease, View};
+use crate::nats::lease::{self, Holder, Lease, View};
 
 /// How often the stream is described, and time passes for the protocol.
 const TICK: Duration = Duration::from_millis(250);
@@ -107,7 +107,10 @@ async fn run(settings: &Settings, store: ReplicaStore, mut copy: Copy, status: &
 /// Reports that the replica has stopped, until it is closed.
 async fn stop(reason: String, store: &ReplicaStore, status: &Shared) {
     tracing::error!("this replica has stopped: {reason}");
-    status.set(Status { role: status::Role::Stopped, reason: Some(reason), ..Status::default() });
+    let before = status.get();
+    let Status { applied, last, seen, .. } = *before;
+    let role = status::Role::Stopped;
+    status.set(Status { role, reason: Some(reason), applied, last, seen, ..Status::default() });
     is_closed(store).await;
 }
 
@@ -119,8 +122,7 @@ async fn is_closed(store: &ReplicaStore) {
 
 /// What is needed to follow the stream.
 struct Opened {
-    client: Client,
-    context: Context,
+    connection: Connection,
     stream: Stream,
     lease: async_nats::jetstream::kv::Store,
     position: Position,
@@ -152,29 +154,33 @@ async fn open(
             return Err("its directory is damaged; move it away, and start again to follow the stream anew".to_owned());
         }
     };
-    let Connection { client, context, .. } = connection.clone();
+    let Connection { client, context, .. } = connection;
     let (mut trouble, mut refused) = (Episode::default(), None::<Instant>);
     loop {
-        let found = connection::describe(&context, name).await;
-        let lease = context.get_key_value(connection::bucket(name)).await;
-        let (stream, description, lease) = match (found, lease) {
-            (Ok((stream, description)), Ok(lease)) => (stream, description, lease),
-            (Err(reason), _) => {
+        let (stream, description) = match connection::describe(context, name).await {
+            Ok(found) => found,
+            Err(reason) => {
                 retry(connection.explain(reason), status, &mut trouble).await;
                 continue;
             }
-            (_, Err(error)) => {
-                retry(format!("the bucket {}: {error}", connection::bucket(name)), status, &mut trouble).await;
-                continue;
-            }
         };
-        connection::check_size(&client)?;
         let Some(identity) = description.identity else {
             return Err(format!(
                 "another program created the stream {name}; `taffrail gateway stream create` creates one"
             ));
         };
+        let lease = match context.get_key_value(connection::bucket(name)).await {
+            Ok(lease) => lease,
+            Err(error) => {
+                let reason = format!("the bucket {}: {error}", connection::bucket(name));
+                retry(connection.explain(reason), status, &mut trouble).await;
+                continue;
+            }
+        };
+        connection::check_size(client)?;
         let mut position = known.unwrap_or(Position::start(identity));
+        let (applied, last) = (known.map_or(0, |position| position.sequence), description.last);
+        status.set(Status { applied, last, seen: Some(Instant::now()), reason: None, ..Status::default() });
         if let Err(reason) = description.check(name, position) {
             if refused.get_or_insert_with(Instant::now).elapsed() >= CONFIRMED {
                 return Err(reason);
@@ -193,8 +199,8 @@ async fn open(
                 }
             };
         }
-        connection::warn(&client, name, &description);
-        return Ok(Opened { client, context, stream, lease, position, last: description.last });
+        connection::warn(client);
+        return Ok(Opened { connection: connection.clone(), stream, lease, position, last: description.last });
     }
 }
 
@@ -202,7 +208,9 @@ async fn retry(reason: String, status: &Shared, trouble: &mut Episode<String>) {
     if trouble.fails(reason.clone()) {
         tracing::warn!("this replica waits for the stream: {reason}");
     }
-    status.set(Status { reason: Some(reason), ..Status::default() });
+    let before = status.get();
+    let Status { applied, last, seen, .. } = *before;
+    status.set(Status { reason: Some(reason), applied, last, seen, ..Status::default() });
     sleep(Duration::from_secs(1)).await;
 }
 
@@ -229,6 +237,8 @@ impl Opened {
             progress: now,
             progress_at: 0,
             described_at: now,
+            trouble: Trouble::new(now),
+            repaired_at: now,
             last: self.last,
             refused: None,
             snapshot_at: None,
@@ -251,15 +261,18 @@ struct Running<'s> {
     /// Whether this replica wants the lease.
     wanted: watch::Sender<bool>,
     reader: Option<Reader>,
-    published: JoinSet<(u128, Outcome)>,
+    published: JoinSet<(u128, Result<Outcome, String>)>,
     /// Descriptions of the stream, with the sequence that was applied when they were asked for.
-    described: JoinSet<(u64, Option<Description>)>,
+    described: JoinSet<(u64, Result<Description, String>)>,
     started: Instant,
     /// When it last applied something, or had nothing to apply.
     progress: Instant,
     /// The sequence that was applied then.
     progress_at: u64,
     described_at: Instant,
+    trouble: Trouble,
+    /// When it last created the bucket of the lease again.
+    repaired_at: Instant,
     /// The last sequence of the stream, as last reported.
     last: u64,
     /// Since when the description is of a stream that this replica must not follow.
@@ -277,10 +290,12 @@ impl Running<'_> {
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         self.carry_out().await;
         while !self.store.is_closed() && !self.loads {
-            let now = || self.started.elapsed();
+            let started = self.started;
+            let now = || started.elapsed();
             tokio::select! {
                 biased;
                 Some(Ok((id, outcome))) = self.published.join_next(), if !self.published.is_empty() => {
+                    let outcome = self.trouble.counted(outcome);
                     self.replica.published(id, outcome, now());
                 }
                 Some((sequence, message)) = next(&mut self.reader) => {
@@ -325,7 +340,7 @@ impl Running<'_> {
                 }
                 Action::Publish { id, expected, message, pause } => {
                     let sending = Sending {
-                        context: self.opened.context.clone(),
+                        context: self.opened.connection.context.clone(),
                         stream: self.opened.stream.clone(),
                         subject: self.subject.clone(),
                         id,
@@ -361,10 +376,11 @@ impl Running<'_> {
             self.described_at = Instant::now();
             let stream = self.opened.stream.clone();
             self.described.spawn(async move {
-                let info = stream.get_info().await;
-                (applied, info.ok().map(|info| Description::new(&info)))
+                let info = stream.get_info().await.map_err(|error| error.to_string());
+                (applied, info.map(|info| Description::new(&info)))
             });
         }
+        self.repair();
         if applied >= self.last || applied != self.progress_at {
             (self.progress, self.progress_at) = (Instant::now(), applied);
         } else if self.reader.is_some() && self.progress.elapsed() >= STALLED {
@@ -374,8 +390,12 @@ impl Running<'_> {
     }
 
     /// Stops if the stream is not the one that was followed, or lacks what is applied.
-    fn check(&mut self, applied: u64, found: Option<Description>) {
-        let Some(found) = found else { return };
+    fn check(&mut self, applied: u64, found: Result<Description, String>) {
+        let found = match found {
+            Ok(found) => found,
+            Err(reason) => return self.trouble.unseen(reason),
+        };
+        self.trouble.seen(Instant::now());
         self.last = found.last;
         let position = Position { sequence: applied, ..self.replica.position() };
         match found.check(&self.settings.stream, position) {
@@ -402,13 +422,25 @@ impl Running<'_> {
         is_long && self.snapshot_at.is_none_or(|at| at.elapsed() >= SNAPSHOT_PAUSE)
     }
 
+    /// Creates the bucket of the lease again if the servers have lost it. No promise depends on what it held.
+    fn repair(&mut self) {
+        let lasts = |(since, _): &(Instant, String)| since.elapsed() >= status::UNSEEN;
+        let is_lost = self.trouble.is_seen() && self.view.borrow().failure.as_ref().is_some_and(lasts);
+        if is_lost && self.repaired_at.elapsed() >= status::UNSEEN {
+            self.repaired_at = Instant::now();
+            let (connection, name) = (self.opened.connection.clone(), connection::bucket(&self.settings.stream));
+            tokio::spawn(async move { lease::bucket(&connection, &name).await.map(drop) });
+        }
+    }
+
     fn report(&mut self) {
         let before = self.status.get();
         let view = self.view.borrow().clone();
         let position = self.replica.position();
+        let trouble = self.trouble.current(&view, |reason| self.opened.connection.explain(reason));
         let (role, reason) = match self.replica.role() {
-            Role::Following | Role::Claiming => (status::Role::Follower, None),
-            Role::Writing => (status::Role::Writer, None),
+            Role::Following | Role::Claiming => (status::Role::Follower, trouble),
+            Role::Writing => (status::Role::Writer, trouble),
             Role::Stopped(reason) => (status::Role::Stopped, Some(reason.clone())),
         };
         if role != before.role || (before.identity.is_none() && role != status::Role::Stopped) {
@@ -428,6 +460,7 @@ impl Running<'_> {
             writer: view.holder.as_ref().map(|holder| holder.name.clone()),
             writer_url: view.holder.map(|holder| holder.url),
             identity: Some(position.identity),
+            seen: Some(self.trouble.seen_at()),
             applied: position.sequence,
             last: self.last,
             persisted: self.store.persisted(),
@@ -440,6 +473,7 @@ impl Running<'_> {
         while !self.store.is_idle() && Instant::now() < deadline {
             let done = timeout(TICK, self.published.join_next()).await;
             if let Ok(Some(Ok((id, outcome)))) = done {
+                let outcome = self.trouble.counted(outcome);
                 self.replica.published(id, outcome, self.started.elapsed());
             }
             self.carry_out().await;
@@ -448,7 +482,7 @@ impl Running<'_> {
         let Running { wanted, opened, .. } = self;
         drop(wanted);
         let _ = timeout(GRACE, lease).await;
-        let _ = timeout(TICK, opened.client.flush()).await;
+        let _ = timeout(TICK, opened.connection.client.flush()).await;
     }
 }
 
@@ -470,7 +504,7 @@ struct Sending {
     message: Bytes,
 }
 
-type Sent = Result<async_nats::jetstream::context::PublishAckFuture, PublishErrorKind>;
+type Sent = Result<async_nats::jetstream::context::PublishAckFuture, PublishError>;
 
 impl Sending {
     /// Whether the last message of the stream is another than this replica has applied: servers have lost messages.
@@ -484,19 +518,21 @@ impl Sending {
             .payload(self.message.clone())
             .message_id(format!("{:032x}", self.id))
             .expected_last_sequence(self.expected);
-        self.context.send_publish(self.subject.clone(), publish).await.map_err(|error| error.kind())
+        self.context.send_publish(self.subject.clone(), publish).await
     }
 
-    async fn outcome(&self, sent: Sent) -> Outcome {
+    /// Its outcome, or why that is unknown.
+    async fn outcome(&self, sent: Sent) -> Result<Outcome, String> {
         let acknowledged = match sent {
-            Ok(acknowledgement) => acknowledgement.await.map_err(|error| error.kind()),
-            Err(kind) => Err(kind),
+            Ok(acknowledgement) => acknowledgement.await,
+            Err(error) => Err(error),
         };
         match acknowledged {
-            Ok(PublishAck { sequence, duplicate: false, .. }) => Outcome::Stored(sequence),
-            Ok(PublishAck { sequence, .. }) if self.is_at(sequence).await => Outcome::Stored(sequence),
-            Err(PublishErrorKind::WrongLastSequence) => Outcome::Refused,
-            _ => Outcome::Unknown,
+            Ok(PublishAck { sequence, duplicate: false, .. }) => Ok(Outcome::Stored(sequence)),
+            Ok(PublishAck { sequence, .. }) if self.is_at(sequence).await => Ok(Outcome::Stored(sequence)),
+            Ok(PublishAck { sequence, .. }) => Err(format!("it is not the duplicate of message {sequence}")),
+            Err(error) if error.kind() == PublishErrorKind::WrongLastSequence => Ok(Outcome::Refused),
+            Err(error) => Err(error.to_string()),
         }
     }
 

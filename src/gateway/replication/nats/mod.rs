@@ -7,3 +7,4 @@ pub mod driver;
 mod loading;
 mod monitoring;
 mod reader;
+mod trouble;

@@ -1,4 +1,4 @@
-//! Checks whether the servers sync each message, at their monitoring addresses.
+//! Checks whether the servers sync each message, at their monitoring addresses, and the settings of the stream.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,13 +28,25 @@ const MAX_BYTES: usize = 256 << 10;
 
 /// Checks the servers of the stream again and again, until it is cancelled.
 pub(super) async fn run(client: Client, context: Context, settings: Settings, shared: Arc<Shared>) {
-    let mut trouble = Episode::<String>::default();
+    let (mut trouble, mut unsafe_settings) = (Episode::<String>::default(), Episode::<String>::default());
     loop {
         let found = connection::describe(&context, &settings.stream).await;
+        let stores_announcements = found.as_ref().is_ok_and(|(_, found)| found.stores_announcements);
+        shared.set_may_announce(!stores_announcements);
         let Ok((_, description)) = found else {
+            shared.set_durability(Durability::default());
             sleep(RETRY).await;
             continue;
         };
+        let warnings = description.warnings.join("; ");
+        if warnings.is_empty() {
+            if unsafe_settings.recovered().is_some() {
+                tracing::info!("the stream {} has the settings that it needs", settings.stream);
+            }
+        } else if unsafe_settings.fails(warnings.clone()) {
+            tracing::warn!("the stream {} may lose pushes, or refuse them: {warnings}", settings.stream);
+        }
+        shared.set_warnings(description.warnings.clone());
         let durability = check(&settings.nats, &description.servers(&client)).await;
         let text = durability.describe();
         match durability.is_synced() {

@@ -1,0 +1,155 @@
+//! Streams that someone has altered or lost, and replicas with mistakes in their configuration.
+
+use serde_json::{Value, json};
+use taffrail::gateway::replication::settings::GATEWAY_KEYS;
+use taffrail::nats::settings::NATS_KEYS;
+
+use super::servers::NatsServers;
+use super::{DOCS, push, replica_config, stop, stream};
+use crate::harness::real::free_port;
+use crate::harness::{Taffrail, get, wait_until};
+
+/// The answer to a request to the API of JetStream, once there is one.
+fn jetstream(servers: &NatsServers, subject: &str, body: &Value) -> Value {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let asked = async || {
+        let client = async_nats::connect(servers.urls("nats")).await.ok()?;
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        client.request(format!("$JS.API.{subject}"), body.into()).await.ok()
+    };
+    let answer = wait_until("JetStream", || runtime.block_on(asked()));
+    serde_json::from_slice(&answer.payload).unwrap()
+}
+
+/// One server, and the configuration of a replica.
+struct Deployment {
+    servers: NatsServers,
+    folder: tempfile::TempDir,
+    address: String,
+}
+
+impl Deployment {
+    fn new() -> Deployment {
+        let (servers, folder) = (NatsServers::start(1, ""), tempfile::tempdir().unwrap());
+        Deployment { servers, folder, address: format!("127.0.0.1:{}", free_port()) }
+    }
+
+    /// The configuration of a replica that listens on `address`, and is to be reached where the first one is.
+    fn config(&self, name: &str, address: &str) -> String {
+        let monitoring = format!("monitoring = [\"http://127.0.0.1:{}\"]", self.servers.all[0].monitor);
+        let nats = format!("servers = {:?}\n{monitoring}", self.servers.urls("nats"));
+        let gateway = format!("replica_url = \"http://{}\"\nreplica_name = \"{name}\"", self.address);
+        replica_config(&gateway, &nats, address, &self.folder.path().join(name))
+    }
+
+    fn metric(&self, name: &str) -> Option<f64> {
+        get(&format!("http://{}/metrics", self.address), &[]).ok()?.sample(name)
+    }
+
+    fn wait_until_ready(&self, expected: u16) {
+        wait_until("readiness", || {
+            let ready = get(&format!("http://{}/-/ready", self.address), &[]).ok()?;
+            (ready.status == expected).then_some(())
+        });
+    }
+}
+
+#[test]
+fn an_altered_stream_and_a_lost_lease_are_reported() {
+    let mut deployment = Deployment::new();
+    let config = deployment.config("a", &deployment.address);
+    wait_until("the stream", || stream(&config, &["create", "--replicas", "1"]).ok());
+    let mut altered = jetstream(&deployment.servers, "STREAM.INFO.groups", &Value::Null)["config"].clone();
+    altered["max_msgs"] = json!(100_000);
+    let updated = jetstream(&deployment.servers, "STREAM.UPDATE.groups", &altered);
+    assert_eq!(updated["error"], Value::Null);
+    let warning = "max_msgs: expected -1, found 100000";
+    let status = stream(&config, &["status"]).unwrap();
+    assert!(status.contains(&format!("warning:  {warning}\n")), "{status}");
+    let replica = Taffrail::start_command("gateway", &config, &[]);
+    let logged = replica.wait_for_log("the stream groups may lose pushes, or refuse them: ");
+    assert!(logged.contains(warning), "{logged}");
+    push(&deployment.address, "a", 1);
+    let page = get(&format!("http://{}/", deployment.address), &[]).unwrap();
+    assert!(page.text().contains(warning), "{}", page.text());
+    deployment.wait_until_ready(200);
+    assert_eq!(deployment.metric("taffrail_gateway_stream_reachable"), Some(1.0));
+
+    // The replica creates the bucket again.
+    jetstream(&deployment.servers, "STREAM.DELETE.KV_groups_lease", &Value::Null);
+    let status = stream(&config, &["status"]).unwrap();
+    assert!(status.contains("writer:   unknown: the bucket groups_lease: "), "{status}");
+    replica.wait_for_log("the lease can be neither read nor taken: ");
+    replica.wait_for_log("this replica reaches the stream again");
+    wait_until("the groups", || deployment.metric("x{instance=\"\",job=\"a\"}"));
+
+    // Without servers, nobody knows what it lacks.
+    deployment.servers.stop();
+    replica.wait_for_log("the servers do not describe the stream: no connection to a NATS server: ");
+    deployment.wait_until_ready(503);
+    assert_eq!(deployment.metric("taffrail_gateway_stream_reachable"), Some(0.0));
+    deployment.servers.restart();
+    deployment.wait_until_ready(200);
+    push(&deployment.address, "b", 2);
+    stop(replica);
+}
+
+/// A stream that would also store what replicas announce, each second.
+#[test]
+fn the_stream_of_another_program_is_left_alone() {
+    let deployment = Deployment::new();
+    let config = deployment.config("a", &deployment.address);
+    wait_until("a stream", || {
+        let ours = json!({"name": "groups", "subjects": ["groups.>"], "storage": "file", "num_replicas": 1});
+        jetstream(&deployment.servers, "STREAM.CREATE.groups", &ours)["error"].is_null().then_some(())
+    });
+    let replica = Taffrail::start_command("gateway", &config, &[]);
+    replica.wait_for_log("this replica has stopped: another program created the stream groups");
+    replica.wait_for_log("subjects: expected [\"groups.records\"], found [\"groups.>\"]");
+    // It listens to announcements for two intervals.
+    let status = stream(&config, &["status"]).unwrap();
+    assert!(status.contains("replicas: 0\n") && status.contains("messages: 1 to 0, 0 bytes\n"), "{status}");
+    stop(replica);
+}
+
+#[test]
+fn a_replica_url_of_two_replicas_is_reported() {
+    let deployment = Deployment::new();
+    let configs =
+        [deployment.config("a", &deployment.address), deployment.config("b", &format!("127.0.0.1:{}", free_port()))];
+    wait_until("the stream", || stream(&configs[0], &["create", "--replicas", "1"]).ok());
+    let replicas = configs.map(|config| Taffrail::start_command("gateway", &config, &[]));
+    let expected = |other| format!("another replica, {other}, also has the replica_url http://{}", deployment.address);
+    replicas[0].wait_for_log(&expected("b"));
+    replicas[1].wait_for_log(&expected("a"));
+    replicas.into_iter().for_each(stop);
+}
+
+#[test]
+fn all_settings_of_replicas_are_documented() {
+    let keys = [("gateway", GATEWAY_KEYS), ("nats", NATS_KEYS)];
+    for (section, key) in keys.into_iter().flat_map(|(section, keys)| keys.iter().map(move |key| (section, key.name))) {
+        let is_documented = DOCS.contains(&format!("| `[{section}] {key}`")) || DOCS.contains(&format!("`{key}`"));
+        assert!(is_documented, "[{section}] {key}");
+    }
+}
+
+/// A mistyped directory would make an empty stream.
+#[test]
+fn groups_come_from_the_directory_of_a_gateway_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let (empty, missing) = (folder.path().join("empty"), folder.path().join("missing"));
+    std::fs::create_dir(&empty).unwrap();
+    let nats = "servers = [\"nats://127.0.0.1:1\"]";
+    let config = replica_config("replica_url = \"http://127.0.0.1:1\"", nats, "127.0.0.1:1", folder.path());
+    for (directory, expected) in [
+        (&empty, "expected the directory of a gateway, found no groups in it"),
+        (&missing, "No such file or directory (os error 2)"),
+    ] {
+        let directory = directory.to_str().unwrap();
+        let error = stream(&config, &["create", "--from", directory]).unwrap_err();
+        assert_eq!(error, format!("error: {directory}: {expected}\n"));
+    }
+    assert!(!missing.exists());
+    assert_eq!(std::fs::read_dir(&empty).unwrap().count(), 0);
+}
