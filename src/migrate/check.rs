@@ -45,6 +45,9 @@ pub fn check_in(mut translation: Translation, environment: Environment<'_>) -> C
         let unset = unset_variables(&rendered.text, environment);
         let refused = refused(&rendered, &unset.keys().map(String::as_str).collect(), environment);
         if refused.is_empty() {
+            for inputs in &translation.inputs {
+                inputs.report_whole(&mut translation.entries);
+            }
             translation.variables = sources_of(&translation, &rendered, unset);
             return Checked { translation, toml: rendered.text };
         }

@@ -19,6 +19,7 @@ pub mod helm_values;
 pub mod input_file;
 mod lines;
 pub mod machine;
+pub mod needed;
 pub mod node_exporter;
 pub mod output;
 pub mod persistence_file;

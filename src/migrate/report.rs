@@ -58,10 +58,11 @@ pub fn text(translation: &Translation) -> String {
         let _ = write!(out, "; {lines} blank or comments");
     }
     out.push('\n');
-    if !translation.kept.is_empty() {
+    let kept = translation.kept();
+    if !kept.is_empty() {
         out.push_str("For the inputs that are missing, Telegraf still needs these lines:\n");
     }
-    for (file, lines) in &translation.kept {
+    for (file, lines) in &kept {
         let ranges = ranges(lines).into_iter().map(|[first, last]| match first == last {
             true => first.to_string(),
             false => format!("{first}-{last}"),
@@ -123,7 +124,7 @@ pub fn json(checked: &Checked) -> String {
         "entries": entries.collect::<Vec<_>>(),
         "summary": { "same": same, "changed": changed, "not_needed": not_needed, "missing": missing },
         "comments": translation.comments,
-        "kept": translation.kept.iter().map(|(file, lines)| (file.clone(), json!(ranges(lines)))).collect::<Map<_, _>>(),
+        "kept": translation.kept().iter().map(|(file, lines)| (file.clone(), json!(ranges(lines)))).collect::<Map<_, _>>(),
         "variables": translation.variables,
         "toml": toml,
     });

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::needed::{FileLines, Inputs};
 use super::output::Output;
 
 pub use super::entry::{Entry, EntryId, Outcome, Source};
@@ -15,8 +16,8 @@ pub struct Translation {
     pub output: Output,
     /// Lines of the input that are blank or comments.
     pub comments: usize,
-    /// By file, the lines that the other program still needs for what is missing, from 1.
-    pub kept: BTreeMap<String, BTreeSet<usize>>,
+    /// The inputs of each configuration that is translated.
+    pub inputs: Vec<Inputs>,
     /// Variables in the settings that are not set here, with the lines that they are in.
     pub variables: BTreeMap<String, BTreeSet<String>>,
 }
@@ -38,6 +39,14 @@ impl Translation {
         self.entries.iter().filter(|entry| matches!(entry.outcome, Outcome::Missing(_)))
     }
 
+    /// By file, the lines that the other program still needs for the inputs that are missing. What the configuration
+    /// refuses is missing only after [`check`](super::check::check).
+    pub fn kept(&self) -> FileLines {
+        let mut kept = FileLines::new();
+        self.inputs.iter().for_each(|inputs| inputs.add_needed(&self.entries, &mut kept));
+        kept
+    }
+
     /// Sorts the entries by their files, in this order, and lines.
     pub fn sort_by_line(&mut self, files: &[&str]) {
         let mut order: Vec<EntryId> = (0..self.entries.len()).collect();
@@ -57,7 +66,7 @@ impl Translation {
         self.entries.extend(other.entries);
         self.output.append(other.output, first);
         self.comments += other.comments;
-        self.kept.extend(other.kept);
+        self.inputs.extend(other.inputs);
         self.variables.extend(other.variables);
     }
 }

@@ -178,7 +178,7 @@ impl Flags {
 
 impl Migrate {
     pub(crate) fn execute(&self) -> Result<ExitCode, Failure> {
-        let translation = match &self.program {
+        let checked = match &self.program {
             Some(Program::Verify(verify)) => return verify.execute(self.report),
             Some(_) if self.apply => return Err("--apply is of this machine: leave the program out".into()),
             Some(program) => {
@@ -186,11 +186,13 @@ impl Migrate {
                     log::say_failure(&mistake);
                     return Ok(ExitCode::from(USAGE));
                 }
-                program.translate()?
+                let checked = check(program.translate()?);
+                program.keep(&checked.translation)?;
+                checked
             }
             None => return self.machine(),
         };
-        self.finish(&check(translation), self.output.as_deref())
+        self.finish(&checked, self.output.as_deref())
     }
 
     /// Looks at this machine.
@@ -207,7 +209,7 @@ impl Migrate {
         let status = self.finish(&checked, output)?;
         let then = if self.apply { "now run" } else { "with --apply, this would be in /etc/taffrail/conf.d; then run" };
         say!("{then}:");
-        machine.commands(&checked.toml).iter().for_each(|command| say!("  {command}"));
+        machine.commands(&checked).iter().for_each(|command| say!("  {command}"));
         Ok(status)
     }
 
@@ -247,6 +249,16 @@ impl Program {
         }
     }
 
+    /// Writes the lines that Telegraf still needs, if there are any and they are wanted.
+    fn keep(&self, translation: &Translation) -> Result<(), Failure> {
+        match self {
+            Program::Telegraf { files, keep: Some(file) } if !translation.kept().is_empty() => {
+                write_kept(file, &telegraf::files::configuration_files(files)?, translation)
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn translate(&self) -> Result<Translation, Failure> {
         match self {
             Program::NodeExporter { helm_values: Some(file), .. } => {
@@ -274,13 +286,8 @@ impl Program {
             }
             Program::ProcessExporter { file } => Ok(process_exporter::translate(&name(file), &read_rendered(file)?)?),
             Program::StatsdExporter { file } => Ok(statsd_exporter::translate(&name(file), &read_rendered(file)?)?),
-            Program::Telegraf { files, keep } => {
-                let files = telegraf::files::configuration_files(files)?;
-                let translation = telegraf::translate::translate(&files)?;
-                if let Some(file) = keep.as_deref().filter(|_| !translation.kept.is_empty()) {
-                    write_kept(file, &files, &translation)?;
-                }
-                Ok(translation)
+            Program::Telegraf { files, .. } => {
+                Ok(telegraf::translate::translate(&telegraf::files::configuration_files(files)?)?)
             }
         }
     }

@@ -12,9 +12,9 @@ use crate::Failure;
 
 /// Writes the lines that Telegraf still needs into a new file, which others cannot read: they may contain secrets.
 pub(super) fn write_kept(file: &Path, files: &[(String, String)], translation: &Translation) -> Result<(), Failure> {
-    let mut text = String::new();
+    let (kept, mut text) = (translation.kept(), String::new());
     for (name, content) in files {
-        let Some(kept) = translation.kept.get(name) else { continue };
+        let Some(kept) = kept.get(name) else { continue };
         let lines = content.lines().zip(1..).filter(|(_, number)| kept.contains(number));
         lines.for_each(|(line, _)| text.extend([line, "\n"]));
     }

@@ -92,6 +92,24 @@ fn a_program_that_comes_later_is_run_and_one_that_goes_is_forgotten() {
     assert_eq!(taffrail.get("/metrics").sample("exec"), Some(2.0));
 }
 
+/// All Nagios plugins have series of the same names.
+#[test]
+fn each_nagios_plugin_has_its_state() {
+    let folder = tempfile::tempdir().unwrap();
+    script(folder.path(), "a", "echo 'OK | load=1;2;3'");
+    script(folder.path(), "b", "echo 'BAD | load=4;2;3'; exit 2");
+    let taffrail = start(
+        folder.path(),
+        "[[collectors.exec]]\nname = 'checks'\ncommands = ['DIR/a', 'DIR/b']\ninterval = '100ms'\ndata_format = 'nagios'\n",
+    );
+    for (program, state, load) in [("a", 0.0, 1.0), ("b", 2.0, 4.0)] {
+        let of = format!("name=\"checks\",program=\"{program}\"");
+        wait_for(&taffrail, &format!("nagios_state_state{{{of}}}"), state);
+        wait_for(&taffrail, &format!("nagios{{name=\"checks\",perfdata=\"load\",program=\"{program}\"}}"), load);
+        wait_for(&taffrail, &format!("taffrail_exec_success{{{of}}}"), 1.0);
+    }
+}
+
 #[test]
 fn programs_end_with_taffrail_and_their_groups_too() {
     let folder = tempfile::tempdir().unwrap();

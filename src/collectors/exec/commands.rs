@@ -20,6 +20,7 @@ use crate::collectors::framework::background::Clock;
 use crate::collectors::framework::globs;
 use crate::config::setting::ByteSize;
 use crate::config::{Key, KeyInfo, Section};
+use crate::encode::parse::line::Point;
 use crate::encode::{Family, FamilyWriter, Timestamp};
 use crate::host::Host;
 use crate::nats::settings::LEASE_KEYS;
@@ -212,8 +213,7 @@ impl Command {
         if settings.process.log_stderr {
             log_lines("exec", &self.job.name, &run.messages.text());
         }
-        let (mut outcome, points) = outcome(settings, &program, &run);
-        (outcome.name, outcome.source) = (self.job.name.clone(), source);
+        let (mut outcome, points) = outcome(settings, [&self.job.name, &source], &program, &run);
         let dropped = self.results.push(points, now);
         if dropped > 0 {
             outcome.errors.push("points were dropped, as no sink read them for too long".to_owned());
@@ -223,8 +223,8 @@ impl Command {
     }
 }
 
-/// The result of a run, and its points.
-fn outcome(settings: &Exec, program: &str, run: &Run) -> (Outcome, Vec<crate::encode::parse::line::Point<'static>>) {
+/// The result of a run, and its points. The names are those of the job and of the source.
+fn outcome(settings: &Exec, names: [&Arc<str>; 2], program: &str, run: &Run) -> (Outcome, Vec<Point<'static>>) {
     let status = match &run.end {
         End::Exited(status) => Some(status_of(*status)),
         _ => None,
@@ -254,14 +254,18 @@ fn outcome(settings: &Exec, program: &str, run: &Run) -> (Outcome, Vec<crate::en
         errors.push(format!("{failed}{said}{hint}"));
     }
     let output = if is_used { run.output.as_slice() } else { &[] };
-    let (content, found) = match is_used {
+    let (mut content, found) = match is_used {
         true => errors_of(settings.format.read(output, status, &[])),
         false => Default::default(),
     };
     errors.extend(found);
+    if settings.format.is_nagios() {
+        // All plugins have the same names.
+        content.label([(LABELS[0], names[0]), (LABELS[1], names[1])]);
+    }
     let outcome = Outcome {
-        name: "".into(),
-        source: "".into(),
+        name: names[0].clone(),
+        source: names[1].clone(),
         is_success: errors.is_empty(),
         status,
         duration: run.duration,
@@ -290,7 +294,8 @@ group gets SIGTERM, and SIGKILL 5 s later; so it does when Taffrail ends. An inv
 costs itself, `taffrail_exec_success` is 0, and the log says what is wrong.
 
 Points have Telegraf's names and types. Numbers of JSON are floats, and a value has the type of `data_type`: no type depends \
-on a value. Series from points are named `measurement_field`, or `measurement` if the field is `value`. A family with the name \
+on a value. Series from points are named `measurement_field`, or `measurement` if the field is `value`. Those of Nagios plugins, \
+which all have the same names, have the labels `name` and `program`, too. A family with the name \
 of one of Taffrail's own is left out.
 
 See docs/exec.md for formats, the sandbox of the service, and differences from Telegraf.";

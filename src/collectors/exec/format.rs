@@ -49,6 +49,27 @@ pub(super) struct Content {
     pub(super) problems: Problems,
 }
 
+impl Content {
+    /// Adds labels to all series that have none of these names.
+    pub(super) fn label(&mut self, labels: [(&str, &str); 2]) {
+        let labelled = |family: &Family| {
+            let mut family = family.clone();
+            let metrics = Arc::make_mut(&mut family.metrics);
+            for metric in metrics.iter_mut() {
+                for (name, value) in labels {
+                    if !metric.labels.iter().any(|(known, _)| known == name) {
+                        metric.labels.push((name.to_owned(), value.to_owned()));
+                    }
+                }
+                metric.labels.sort();
+            }
+            foreign::put_in_order(metrics);
+            family
+        };
+        self.families = self.families.iter().map(labelled).collect();
+    }
+}
+
 impl Names for Globs {
     fn has(&self, name: &str) -> bool {
         self.matches(name)

@@ -137,7 +137,9 @@ impl Results {
         };
         let families =
             sources.update(outcomes.iter().map(|outcome| (outcome.source.clone(), families(outcome))).collect());
-        problems.extend(families.left_out().map(|(source, reason)| failed(&source, reason)));
+        // Points of several programs have the same names unless they are configured.
+        let remedy = "give the points of each job tags or a name_override of their own";
+        problems.extend(families.left_out().map(|(source, reason)| failed(&source, format!("{reason}: {remedy}"))));
         let cursor = || self.arrived.lock().unwrap_or_else(PoisonError::into_inner).read();
         Snapshot { outcomes, families, read: is_pushed.then(|| (self.arrived.clone(), cursor())) }
     }

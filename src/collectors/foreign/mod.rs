@@ -10,7 +10,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 pub(super) use self::claims::Claims;
-pub(super) use self::families::{Family, Labels, read, read_without_times};
+pub(super) use self::families::{Family, Labels, put_in_order, read, read_without_times};
 use self::merge::{LeftOut, Shown, merge};
 pub(super) use self::problems::Problems;
 use crate::encode::FamilyWriter;

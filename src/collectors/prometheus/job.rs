@@ -70,7 +70,7 @@ pub(super) struct Points {
 
 const NAME: Key<String> =
     Key::optional("name", "Name of the job: the label `job`, and the path with expose = \"apart\".");
-const TARGETS: Key<Vec<String>> = Key::optional(
+pub(super) const TARGETS: Key<Vec<String>> = Key::optional(
     "targets",
     "Addresses such as \"localhost:9104\", URLs, or Unix sockets such as \"unix:/run/x.sock:/metrics\".",
 );
@@ -139,20 +139,8 @@ pub(super) const KEYS: [KeyInfo; OWN_KEYS.len() + LEASE_KEYS.len() + target::KEY
     concat(&[OWN_KEYS, LEASE_KEYS, &target::KEYS]);
 
 impl Job {
-    /// The jobs in `[collectors]`.
-    pub(super) fn all(collectors: &mut Section<'_>) -> Vec<Arc<Job>> {
-        let mut jobs: Vec<Arc<Job>> = Vec::new();
-        for mut section in collectors.tables("prometheus") {
-            let job = Job::new(&mut section);
-            if let Some(index) = jobs.iter().position(|other| other.name == job.name && !job.name.is_empty()) {
-                section.wrong("name", format!("there is a job {:?} already, prometheus[{index}]", job.name));
-            }
-            jobs.push(Arc::new(job));
-        }
-        jobs
-    }
-
-    fn new(section: &mut Section<'_>) -> Job {
+    /// The job in a section. Its targets are not checked yet.
+    pub(super) fn new(section: &mut Section<'_>) -> Job {
         let name = section.optional(&NAME).unwrap_or_default();
         if name.is_empty() || name.contains('/') {
             section.wrong("name", "required: a name without slashes, which becomes the label job");
@@ -164,11 +152,6 @@ impl Job {
         }
         let labels = section.table("labels").strings();
         let targets = section.optional(&TARGETS).unwrap_or_default();
-        for (index, text) in targets.iter().enumerate().filter(|(_, text)| is_url(text)) {
-            if let Err(expected) = target::parse(text) {
-                section.wrong_element("targets", index, expected);
-            }
-        }
         let mut sources = discovery::sources(section);
         if !targets.is_empty() {
             sources.insert(0, Source::Static(Group { targets, labels }));
@@ -200,10 +183,6 @@ impl Job {
         let sources: Vec<String> = self.sources.iter().map(Source::summary).collect();
         format!("{}: {}, every {}", self.name, sources.join(", "), humantime::format_duration(self.interval))
     }
-}
-
-fn is_url(text: &str) -> bool {
-    text.contains("://") || text.starts_with("unix:")
 }
 
 fn times(section: &mut Section<'_>) -> (Duration, Duration) {
@@ -274,7 +253,6 @@ pub(super) mod tests {
             ("targets = ['a:1']", "name"),
             ("name = 'a/b'\ntargets = ['a:1']", "name"),
             ("name = 'j'", "targets"),
-            ("name = 'j'\ntargets = ['http://u:p@a']", "targets[0]"),
             ("name = 'j'\ntargets = ['a:1']\ninterval = '5s'\ntimeout = '6s'", "timeout"),
             ("name = 'j'\ntargets = ['a:1']\nscheme = 'ftp'", "scheme"),
             ("name = 'j'\ntargets = ['a:1']\nexpose = 'x'", "expose"),

@@ -91,7 +91,7 @@ impl Collector for Prometheus {
     type Reading = PrometheusReading;
 
     fn new(_: &Host, section: &mut Section<'_>) -> Self {
-        Prometheus { jobs: Job::all(section), nats: Nats::default(), running: None }
+        Prometheus { jobs: target::jobs(section), nats: Nats::default(), running: None }
     }
 
     fn use_servers(&mut self, nats: &Nats) -> Result<(), String> {

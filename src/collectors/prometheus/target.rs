@@ -7,14 +7,15 @@ use std::time::Duration;
 
 use reqwest::Url;
 
+use super::discovery::Source;
 use super::group::Group;
-use super::job::Job;
+use super::job::{Job, TARGETS};
 use super::relabel::{self, Labels};
 use super::series::hash;
 use crate::client::target;
 use crate::client::unix::UNIX;
-use crate::config::is_secret_name;
 use crate::config::setting::duration;
+use crate::config::{Section, is_secret_name};
 
 /// A target.
 #[derive(Debug)]
@@ -106,13 +107,45 @@ impl Target {
     }
 }
 
+/// The jobs in `[collectors]`. Targets in their settings are valid.
+pub(super) fn jobs(collectors: &mut Section<'_>) -> Vec<Arc<Job>> {
+    let mut jobs: Vec<Arc<Job>> = Vec::new();
+    for mut section in collectors.tables("prometheus") {
+        let job = Arc::new(Job::new(&mut section));
+        if let Some(index) = jobs.iter().position(|other| other.name == job.name && !job.name.is_empty()) {
+            section.wrong("name", format!("there is a job {:?} already, prometheus[{index}]", job.name));
+        }
+        refuse_targets(&mut section, &job);
+        jobs.push(job);
+    }
+    jobs
+}
+
+/// Reports targets in the settings that are invalid.
+fn refuse_targets(section: &mut Section<'_>, job: &Arc<Job>) {
+    let has_targets = section.has(&TARGETS);
+    if !["http", "https"].contains(&job.scheme.as_str()) || job.timeout.is_zero() {
+        return;
+    }
+    for (at, source) in job.sources.iter().enumerate() {
+        let Source::Static(group) = source else { continue };
+        for (index, address) in group.targets.iter().enumerate() {
+            match Target::new(job, address, &group.labels) {
+                Ok(_) => {}
+                Err(reason) if at == 0 && has_targets => section.wrong_element("targets", index, reason),
+                Err(reason) => section.wrong("static_configs", reason),
+            }
+        }
+    }
+}
+
 /// Sets the labels that follow from an address, which may be a URL.
 fn add_address(labels: &mut Labels, params: &mut BTreeMap<String, Vec<String>>, address: &str) -> Result<(), String> {
     if !(address.contains("://") || address.starts_with("unix:")) {
         labels.insert(ADDRESS.to_owned(), address.to_owned());
         return Ok(());
     }
-    let url = target::parse(address).map_err(|expected| format!("targets: {expected}"))?;
+    let url = target::parse(address).map_err(str::to_owned)?;
     let (path, address) = match url.scheme() == UNIX {
         true => {
             let (socket, path) = url.path().split_once(":/").unwrap_or((url.path(), ""));
@@ -138,14 +171,22 @@ fn url(labels: &Labels, address: &str, params: &BTreeMap<String, Vec<String>>) -
     let path = if of(PATH).starts_with('/') { of(PATH).to_owned() } else { format!("/{}", of(PATH)) };
     let (path, query) = path.split_once('?').map_or((path.as_str(), None), |(path, query)| (path, Some(query)));
     let text = match of(SOCKET) {
+        "" if address.contains('@') => {
+            return Err("expected an address without credentials, which have settings of their own".to_owned());
+        }
         "" if !["http", "https"].contains(&of(SCHEME)) => {
             return Err(format!("{address}: expected http or https as {SCHEME}, found {:?}", of(SCHEME)));
         }
-        "" if address.contains('/') => return Err(format!("{address:?} is not a host with a port")),
+        "" if address.is_empty() || address.contains('/') => {
+            return Err(format!("{address:?} is not a host with a port"));
+        }
         "" => format!("{}://{address}{path}", of(SCHEME)),
         socket => format!("{UNIX}:{socket}:{path}"),
     };
     let mut url = Url::parse(&text).map_err(|error| format!("{address}: {error}"))?;
+    if url.port() == Some(0) {
+        return Err(format!("{address}: expected a port of at least 1"));
+    }
     let mut pairs: Vec<(String, String)> = Vec::new();
     let given = labels.iter().filter_map(|(name, value)| Some((name.strip_prefix(PARAM)?, value)));
     for (name, value) in given {
@@ -189,6 +230,7 @@ fn text(time: Duration) -> String {
 mod tests {
     use super::*;
     use crate::collectors::prometheus::job::tests::job;
+    use crate::config::Document;
 
     fn target(toml: &str, address: &str, labels: &[(&str, &str)]) -> Result<Option<(String, String)>, String> {
         let labels = labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
@@ -216,7 +258,26 @@ mod tests {
             assert_eq!(found("name = 'j'", address, &[]), expected, "{address}");
         }
         assert!(target("name = 'j'", "http://user:pw@a", &[]).is_err_and(|error| !error.contains("pw")));
-        assert!(target("name = 'j'", "a b:1", &[]).is_err());
+        for address in ["a b:1", "", "//a", "/x", "a:99999", "a:0", "a:b:c"] {
+            assert!(target("name = 'j'", address, &[]).is_err(), "{address}");
+        }
+    }
+
+    #[test]
+    fn targets_in_settings_are_checked() {
+        for (targets, key) in [
+            ("targets = ['a:1', 'http://u:p@a']", "targets[1]: expected a URL without credentials"),
+            ("targets = ['u:geheim@a:1']", "targets[0]: expected an address without credentials"),
+            ("targets = ['']", "targets[0]: \"\" is not a host with a port"),
+            ("targets = ['a:1', 'a:99999']", "targets[1]: a:99999: invalid port number"),
+            ("static_configs = [{targets = ['a:1', '/x']}]", "static_configs: \"/x\" is not a host with a port"),
+        ] {
+            let document =
+                Document::parse("test", &format!("[[prometheus]]\nname = 'j'\n{targets}"), &|_| None).unwrap();
+            let found = Section::check(&document, |section| jobs(section).len()).unwrap_err();
+            assert!(found.list.len() == 1 && found.to_string().contains(key), "{found}");
+            assert!(!found.list[0].message.contains("geheim"), "{found}");
+        }
     }
 
     #[test]

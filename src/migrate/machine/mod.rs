@@ -15,6 +15,7 @@ pub use self::packages::has_debian_programs;
 use self::processes::{Owner, Process, processes};
 use self::programs::{Command, PROGRAMS, Program, Settings};
 use self::units::{Unit, below, services};
+use super::check::Checked;
 use super::command_line::split_literally;
 use super::defaults_file;
 use super::environment_file::statements;
@@ -36,6 +37,8 @@ pub struct Machine {
     pub variable_files: Vec<String>,
     /// Ports that programs serve because their command line has no address, each with the setting that has it.
     default_ports: Vec<(&'static str, &'static str)>,
+    /// The place in `stop` of the first command that stops Telegraf.
+    first_stop_of_telegraf: Option<usize>,
 }
 
 /// How a program is started.
@@ -130,10 +133,8 @@ impl Machine {
             self.append(start.name, translated);
         }
         let is_found = !starts.is_empty() || !taffrail.is_empty() || self.files(root, program);
-        if program.names == ["telegraf"] && !self.translation.kept.is_empty() && self.stop.len() > first_stop {
-            let instead =
-                "# Telegraf is still needed: reduce its files to the lines in the report, and restart it instead of:";
-            self.stop.insert(first_stop, instead.to_owned());
+        if program.names == ["telegraf"] && self.stop.len() > first_stop {
+            self.first_stop_of_telegraf = Some(first_stop);
         }
         if let Some((name, version)) = packages.first().filter(|_| !is_found) {
             let instead = format!(
@@ -282,18 +283,25 @@ impl Machine {
         self.persistence_files = files;
     }
 
-    /// The commands that stop the old programs and start Taffrail with `toml`, for a user to run.
-    pub fn commands(&self, toml: &str) -> Vec<String> {
+    /// The commands that stop the old programs and start Taffrail with the settings of `checked`, for a user to run.
+    pub fn commands(&self, checked: &Checked) -> Vec<String> {
         let mut commands = Vec::new();
         // taffrail.service reads its variables from this file.
-        let files: &[String] = if toml.contains("${") { &self.variable_files } else { &[] };
+        let files: &[String] = if checked.toml.contains("${") { &self.variable_files } else { &[] };
         commands.extend(files.iter().map(|file| format!("cat {} >> /etc/default/taffrail", quoted(file))));
         commands.push(match files {
             [] => "taffrail check".to_owned(),
             _ => "systemd-run --quiet --wait --pipe --property=EnvironmentFile=/etc/default/taffrail taffrail check"
                 .to_owned(),
         });
-        commands.extend(self.stop.iter().cloned());
+        let is_needed = !checked.translation.kept().is_empty();
+        for (number, command) in self.stop.iter().enumerate() {
+            if is_needed && self.first_stop_of_telegraf == Some(number) {
+                let instead = "# Telegraf is still needed: reduce its files to the lines in the report, and restart it instead of:";
+                commands.push(instead.to_owned());
+            }
+            commands.push(command.clone());
+        }
         for file in &self.persistence_files {
             commands.push(format!("taffrail migrate pushgateway --persistence {} --state {STATE}", quoted(file)));
             commands.push(format!("chown -R taffrail: {STATE}"));

@@ -51,11 +51,6 @@ pub(super) fn is_of_collector(input: &Input, key: &str) -> bool {
     !is_its_own && matches!(row, Some((_, Becomes::To(path) | Becomes::Duration(path))) if path.contains(".NAME."))
 }
 
-/// Whether an input is `exec`, `execd` or `file`, and can be translated.
-pub(super) fn is_program(block: &Block) -> bool {
-    obstacle(block).is_none()
-}
-
 /// Whether it is one of these inputs.
 fn is_named(block: &Block) -> bool {
     block.path.last().is_some_and(|name| ["exec", "execd", "file"].contains(&name.as_str()))
@@ -63,11 +58,6 @@ fn is_named(block: &Block) -> bool {
 
 /// The input that scrapes exporters.
 pub(super) const SCRAPING: &str = "prometheus";
-
-/// Whether an input becomes a job that scrapes.
-pub(super) fn is_scraping(block: &Block) -> bool {
-    block.path.last().is_some_and(|name| name == SCRAPING) && !has_no_urls(block)
-}
 
 /// Whether such an input has the targets of Kubernetes or Consul only.
 pub(super) fn has_no_urls(block: &Block) -> bool {

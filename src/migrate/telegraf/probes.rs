@@ -4,7 +4,7 @@ use super::read::{Block, Setting, Value};
 use super::tables::{Becomes, Row};
 use super::targets::{EVERY_JOB, TLS};
 use super::translate::{Place, Reader};
-use super::values::{duration_of, shown};
+use super::values::{duration_of, obstacle_of_urls, shown};
 use crate::migrate::output::{Table, literal, string, strings};
 use crate::migrate::translation::{EntryId, Outcome};
 
@@ -154,6 +154,9 @@ impl Reader {
     /// Translates a plugin that becomes a module of probes.
     pub(super) fn probe(&mut self, block: &Block) {
         let Some(probe) = find(block) else { return };
+        if let Some(instead) = obstacle_of_urls(block).filter(|_| probe.prober == "http") {
+            return self.whole(block, instead);
+        }
         let outcome = match probe.differs {
             "" => Outcome::Same,
             how => Outcome::Changed(how.to_owned()),
@@ -164,7 +167,10 @@ impl Reader {
         let module = self.translation.output.element(PATH, head);
         module.set("name", string(&name), head).set("prober", string(probe.prober), head);
         for setting in &block.settings {
-            self.setting_of_probe(probe, setting, place);
+            match setting.key.as_str() {
+                "servers" if probe.prober == "dns" => self.servers_of_dns(block, setting, place),
+                _ => self.setting_of_probe(probe, setting, place),
+            }
         }
         self.defaults_of_probe(probe, block, head);
         if !self.measurements.iter().any(|(known, _)| known == probe.input) {
@@ -228,7 +234,7 @@ impl Reader {
             ("dns_query", "port", Value::Number(port)) => {
                 let outcome = match *port {
                     53.0 => Outcome::NotNeeded("it is the default".to_owned()),
-                    _ => Outcome::Changed("it is behind each of targets".to_owned()),
+                    _ => Outcome::Changed("the port is behind each of targets".to_owned()),
                 };
                 self.add(setting.lines, &shown(setting), outcome);
             }
@@ -250,6 +256,21 @@ impl Reader {
             }
             _ => self.option(setting, &[probe.options, TLS, EVERY_JOB], place),
         }
+    }
+
+    /// Name servers, with the port that Telegraf has in an option of its own.
+    fn servers_of_dns(&mut self, block: &Block, setting: &Setting, place: Place<'_>) {
+        let port = block.settings.iter().find(|setting| setting.key == "port").map(|setting| &setting.value);
+        let Some(Value::Number(port)) = port.filter(|port| **port != Value::Number(53.0)) else {
+            return self.option(setting, &[DNS], place);
+        };
+        let id = self.add(setting.lines, &shown(setting), Outcome::Same);
+        let with_port = |server: &str| match server.contains(':') && !server.starts_with('[') {
+            true => format!("[{server}]:{port}"),
+            false => format!("{server}:{port}"),
+        };
+        let servers: Vec<String> = setting.value.texts().unwrap_or_default().into_iter().map(with_port).collect();
+        self.table(place, "").set("targets", strings(&servers), id);
     }
 
     /// The names of a DNS query: a module has one.

@@ -1,7 +1,7 @@
 //! `[[inputs.procstat]]`: it, or each of its filters, becomes a group of processes.
 
-use super::read::{Block, Setting};
-use super::tables::{EVERY_INPUT, PROCSTAT, PROCSTAT_FILTER};
+use super::read::{Block, Setting, Value};
+use super::tables::{Becomes, EVERY_INPUT, PROCSTAT, PROCSTAT_FILTER};
 use super::translate::{Place, Reader};
 use super::values::shown;
 use crate::migrate::output::{literal, strings};
@@ -18,6 +18,13 @@ impl Reader {
         if filters.is_empty() {
             self.translation.output.element(GROUPS, head);
         }
+        if filters.iter().all(|filter| depth_of(filter) == 0.0) {
+            let table = self.translation.output.table("collectors.procstat");
+            if !table.has("children") {
+                table.set("children", "false", head);
+                self.omitted(head, "recursion_depth", "children", "false");
+            }
+        }
         let mut single = false;
         for setting in &block.settings {
             match setting.key.as_str() {
@@ -25,6 +32,7 @@ impl Reader {
                 "properties" => self.properties(setting),
                 "exe" => self.executable(setting),
                 "cgroup" => self.cgroups(setting),
+                "systemd_unit" => self.unit(block, setting),
                 _ if PROCSTAT.options.iter().any(|(key, _)| *key == setting.key) => {
                     self.option(setting, &[PROCSTAT.options], Place::Sink(GROUPS));
                 }
@@ -52,6 +60,16 @@ impl Reader {
         for setting in &table.settings {
             match setting.key.as_str() {
                 "cgroups" => self.cgroups(setting),
+                "recursion_depth" => {
+                    let reason = match depth_of(table) {
+                        0.0 => Outcome::NotNeeded("it is the default".to_owned()),
+                        _ => Outcome::Changed("children = true, for all groups: descendants of any depth".to_owned()),
+                    };
+                    let id = self.add(setting.lines, &shown(setting), reason);
+                    if depth_of(table) != 0.0 {
+                        self.translation.output.table("collectors.procstat").refine("children", "true", id);
+                    }
+                }
                 _ => self.option(setting, &[PROCSTAT_FILTER], Place::Sink(GROUPS)),
             }
         }
@@ -89,6 +107,18 @@ impl Reader {
         }
     }
 
+    /// A unit, of which Telegraf reads the main process unless children are included.
+    fn unit(&mut self, block: &Block, setting: &Setting) {
+        let has_all = block.settings.iter().any(|other| other.key == "include_systemd_children" && other.raw == "true");
+        self.option(setting, &[&[("systemd_unit", Becomes::Texts("systemd_units"))]], Place::Sink(GROUPS));
+        if let Some(entry) = self.translation.entries.last_mut()
+            && entry.outcome == Outcome::Same
+            && !has_all
+        {
+            entry.outcome = Outcome::Changed("all processes of the unit, not the main one only".to_owned());
+        }
+    }
+
     /// A regular expression for a part of the name, as of pgrep.
     fn executable(&mut self, setting: &Setting) {
         let name = setting.value.text().unwrap_or_default();
@@ -119,6 +149,15 @@ fn below_root(path: &str) -> String {
     match path.split_once('/') {
         Some((first, rest)) if HIERARCHIES.contains(&first) => rest.to_owned(),
         _ => path.to_owned(),
+    }
+}
+
+/// How deep a filter follows the children of what it selects.
+fn depth_of(filter: &Block) -> f64 {
+    let depth = filter.settings.iter().find(|setting| setting.key == "recursion_depth");
+    match depth.map(|setting| &setting.value) {
+        Some(Value::Number(depth)) => *depth,
+        _ => 0.0,
     }
 }
 

@@ -5,7 +5,7 @@ use super::read::{Block, Setting, Value};
 use super::tables::{Becomes, Row};
 use super::targets::{EVERY_JOB, TLS};
 use super::translate::{Place, Reader};
-use super::values::shown;
+use super::values::{obstacle_of_urls, shown};
 use crate::migrate::output::string;
 use crate::migrate::translation::{EntryId, Outcome};
 
@@ -58,10 +58,21 @@ const OPTIONS: &[Row] = &[
     ("pod_label_exclude",           OF_PODS),
 ];
 
+/// The credential that Telegraf uses in place of this option, if it has both.
+fn ignored_beside(block: &Block, key: &str) -> Option<&'static str> {
+    let order: &[&[&str]] = &[&["bearer_token"], &["bearer_token_string"], &["username", "password"]];
+    let rank = order.iter().position(|options| options.contains(&key))?;
+    let has_value = |key: &str| setting(block, key).is_some_and(|setting| setting.value.text() != Some(""));
+    order[..rank].iter().map(|options| options[0]).find(|option| has_value(option))
+}
+
 impl Reader {
     pub(super) fn scraping(&mut self, block: &Block) {
         if has_no_urls(block) {
             return self.whole(block, "there are no urls: other targets are in *_sd_configs, see docs/scraping.md");
+        }
+        if let Some(instead) = obstacle_of_urls(block) {
+            return self.whole(block, instead);
         }
         let place = Place::Sink(JOBS);
         let head = self.head(block, Outcome::Same);
@@ -75,6 +86,10 @@ impl Reader {
                 "alias" => {
                     let how = format!("the job is {name:?}: Telegraf has the alias in its log only");
                     self.add(setting.lines, &shown(setting), Outcome::NotNeeded(how));
+                }
+                key if ignored_beside(block, key).is_some() => {
+                    let why = format!("Telegraf uses {}", ignored_beside(block, key).unwrap_or_default());
+                    self.add(setting.lines, &shown(setting), Outcome::NotNeeded(why));
                 }
                 // Lists that are empty are the defaults.
                 _ if setting.value == Value::List(Vec::new()) => {

@@ -166,7 +166,7 @@ pub const PROCSTAT: Input = Input {
     measurements: &["procstat", "procstat_lookup"],
     collectors: &["procstat"],
     options: PROCSTAT_OPTIONS,
-    differs: "a point for each group of processes of one name, with sums; single_processes = true adds one for each process",
+    differs: "a point for each group of processes of one name, with sums; single_processes = true adds one for each process; a process is in the first group that selects it",
     defaults: &[],
 };
 
@@ -175,10 +175,9 @@ const PROCSTAT_OPTIONS: &[Row] = &[
     ("pid_file",                 Texts("pid_files")),
     ("pattern",                  Texts("patterns")),
     ("user",                     Texts("users")),
-    ("systemd_unit",             Texts("systemd_units")),
     ("process_name",             To("name")),
     ("pid_tag",                  To("single_processes")),
-    ("include_systemd_children", NotNeeded("a unit has all of its processes")),
+    ("include_systemd_children", NotNeeded("a unit has all processes of its cgroup")),
     ("pid_finder",               NotNeeded("no program is started to find processes")),
     ("cmdline_tag",              Unless("false", "the command line is a field of single processes")),
     ("mode",                     Unless("\"irix\"", "divide cpu_usage by the number of CPUs in the query")),
@@ -198,7 +197,6 @@ pub const PROCSTAT_FILTER: &[Row] = &[
     ("users",            Texts("users")),
     ("executables",      Changed("executables", "of the first argument of the command line, not of the file that runs")),
     ("process_names",    Texts("process_names")),
-    ("recursion_depth",  NotNeeded("children are in the group, unless children = false")),
     ("supervisor_units", Missing(OF_SUPERVISORD)),
     ("win_services",     Missing(OF_WINDOWS)),
 ];

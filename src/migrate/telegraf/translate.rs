@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-use super::kept::kept;
+use super::kept;
 use super::present::{Present, SCRAPING, SMART, collectors_of, is_of_collector, is_probe, present};
 use super::read::{Block, ReadError, Setting, Value, read};
 use super::server_tables::SERVERS;
@@ -30,10 +30,7 @@ pub fn translate(files: &[(String, String)]) -> Result<Translation, ReadError> {
         reader.translation.comments += reader.comments(text);
     }
     let mut translation = reader.translation;
-    let heads = translation.missing().filter_map(|entry| Some((entry.source.file.as_str(), entry.source.lines?)));
-    let kept = kept(files, &blocks, &heads.collect());
-    translation.kept = files.iter().zip(kept).map(|((file, _), lines)| (file.clone(), lines)).collect();
-    translation.kept.retain(|_, lines| !lines.is_empty());
+    translation.inputs.push(kept::inputs(files, &blocks));
     // Outputs were translated last, and stand in the report where they are in their file.
     translation.sort_by_line(&files.iter().map(|(file, _)| file.as_str()).collect::<Vec<_>>());
     Ok(translation)

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::read::{Setting, Value};
+use super::read::{Block, Setting, Value};
 use super::tables::Becomes;
 use crate::config::{Secrets, is_secret_name};
 use crate::migrate::output::{literal, string, strings};
@@ -75,6 +75,12 @@ pub(super) fn urls_and_user(texts: &[&str]) -> Result<(Vec<String>, Option<User>
         (user, true) => Ok((urls, user)),
         _ => Err("the URLs have different users: write one table for each"),
     }
+}
+
+/// Why the URLs of an input cannot be taken over, if it has some.
+pub(super) fn obstacle_of_urls(block: &Block) -> Option<&'static str> {
+    let urls = block.settings.iter().filter(|setting| ["urls", "address"].contains(&setting.key.as_str()));
+    urls.filter_map(|setting| setting.value.texts()).find_map(|texts| urls_and_user(&texts).err())
 }
 
 /// The value as it is in the file, with references as Taffrail has them.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use taffrail::migrate::check::{Checked, check};
-use taffrail::migrate::translation::Translation;
+use taffrail::migrate::translation::{Outcome, Translation};
 use taffrail::migrate::{report, telegraf};
 
 use super::{assert_is_sound, corpus};
@@ -305,7 +305,7 @@ fn scraped_exporters_become_jobs() {
         assert!(toml.contains(part), "{part} in {toml}\n{report}");
     }
     assert!(report.contains("there are no urls") && !report.contains("geheim"), "{report}");
-    assert_eq!(checked.translation.kept.values().flatten().filter(|line| **line >= 25).count(), 3, "{report}");
+    assert_eq!(checked.translation.kept().values().flatten().filter(|line| **line >= 25).count(), 3, "{report}");
     // With version 1, the measurements are the families of pages.
     let toml =
         of_text("[[outputs.influxdb]]\n  urls = [\"http://a:8086\"]\n[[inputs.prometheus]]\n  urls = [\"a:1\"]\n").toml;
@@ -424,9 +424,66 @@ fn templates_of_udev_are_no_variables() {
 #[test]
 fn instances_that_are_missing_are_kept() {
     let conf = "[[inputs.cpu]]\n[[inputs.mem]]\n[[inputs.cpu]]\n  name_override = \"pre_cpu\"\n";
-    let kept = of_text(conf).translation.kept;
+    let kept = of_text(conf).translation.kept();
     let lines: Vec<usize> = kept.values().flatten().copied().collect();
     assert_eq!(lines, [3, 4]);
+}
+
+/// So it does the inputs that Taffrail refuses, wherever the reason is found, and all of their lines are missing.
+#[test]
+fn inputs_that_are_refused_are_kept_as_a_whole() {
+    for input in [
+        "[[inputs.http_response]]\n  urls = [\"http://a\", \"https://u:p@b\"]\n  method = \"POST\"\n",
+        "[[inputs.prometheus]]\n  urls = [\"http://a\", \"http://u:p@b\"]\n  [inputs.prometheus.tags]\n    a = \"b\"\n",
+        "[[inputs.file]]\n  files = [\"/a/**.log\"]\n  data_format = \"value\"\n",
+        "[[inputs.procstat]]\n  pattern = \"java(?!x)\"\n",
+        "[[inputs.x509_cert]]\n  timeout = \"3s\"\n  sources = [\"smtp://a:25\"]\n",
+        "[[inputs.dns_query]]\n  servers = [\"192.0.2.1\"]\n  domains = [\"a\", \"b\"]\n",
+    ] {
+        let checked = of_text(&format!("[[inputs.mem]]\n[agent]\n  interval = \"20s\"\n{input}"));
+        assert_is_sound(&checked);
+        let report = report::text(&checked.translation);
+        let kept: Vec<usize> = checked.translation.kept().values().flatten().copied().collect();
+        let expected: Vec<usize> = (2..4 + input.lines().count()).collect();
+        assert_eq!(kept, expected, "{report}");
+        let of_input =
+            checked.translation.entries.iter().filter(|entry| entry.source.lines.is_some_and(|(first, _)| first > 3));
+        assert!(of_input.clone().count() >= input.lines().count(), "{report}");
+        assert!(of_input.into_iter().all(|entry| matches!(entry.outcome, Outcome::Missing(_))), "{report}");
+        assert!(!checked.toml.contains("[[collectors"), "{}", checked.toml);
+    }
+}
+
+/// Telegraf counts the processes that it finds, without their children, and a unit's main process.
+#[test]
+fn groups_of_processes_are_those_of_telegraf() {
+    let checked = of_text("[[inputs.procstat]]\n  systemd_unit = \"a.service\"\n");
+    assert!(checked.toml.contains("children = false"), "{}", checked.toml);
+    assert!(report::text(&checked.translation).contains("all processes of the unit"));
+    let all = of_text("[[inputs.procstat]]\n  systemd_unit = \"a.service\"\n  include_systemd_children = true\n");
+    assert!(!report::text(&all.translation).contains("all processes of the unit"));
+    let filter = "[[inputs.procstat]]\n  [[inputs.procstat.filter]]\n    name = \"a\"\n    patterns = [\"a\"]\n";
+    assert!(of_text(filter).toml.contains("children = false"));
+    let deep = of_text(&format!("{filter}    recursion_depth = 2\n"));
+    assert!(deep.toml.contains("children = true") && !deep.translation.is_incomplete(), "{}", deep.toml);
+}
+
+/// As in Telegraf, a token takes precedence over a user, and the port of name servers is an option of its own.
+#[test]
+fn options_that_depend_on_others_are_translated_with_them() {
+    let checked = of_text(
+        "[[inputs.prometheus]]\n  urls = [\"http://a\"]\n  username = \"u\"\n  password = \"p\"\n  bearer_token = \"/t\"\n\
+         [[inputs.dns_query]]\n  servers = [\"192.0.2.1\", \"2001:db8::1\"]\n  port = 5353\n",
+    );
+    assert!(!checked.translation.is_incomplete(), "{}", report::text(&checked.translation));
+    assert!(
+        checked.toml.contains("bearer_token_file = \"/t\"") && !checked.toml.contains("username"),
+        "{}",
+        checked.toml
+    );
+    for server in ["192.0.2.1:5353", "[2001:db8::1]:5353"] {
+        assert!(checked.toml.contains(server), "{}", checked.toml);
+    }
 }
 
 fn of_text(text: &str) -> Checked {
