@@ -347,8 +347,8 @@ fn telegraf_is_not_needed_for_disks() {
     let checked = of_text(text);
     assert!(checked.toml.contains("[[collectors.smart]]") && checked.toml.contains("[collectors.nvidia]"));
     assert_eq!(checked.translation.missing().count(), 0);
-    assert_eq!(checked.translation.kept.values().flatten().count(), 0);
-    let other = of_text(&format!("{text}[[inputs.snmp]]\n")).translation.kept;
+    assert_eq!(checked.translation.kept().values().flatten().count(), 0);
+    let other = of_text(&format!("{text}[[inputs.snmp]]\n")).translation.kept();
     assert_eq!(other.values().flatten().copied().collect::<Vec<_>>(), [1, 6]);
 }
 
