@@ -32,6 +32,11 @@ fn write_commands(command: &Command, name: &str, date: &str, folder: &Path) -> i
     Ok(())
 }
 
+/// The page of the command that this one belongs to. A command's own name may have hyphens.
+fn above<'n>(command: &Command, name: &'n str) -> Option<&'n str> {
+    name.strip_suffix(command.get_name())?.strip_suffix('-')
+}
+
 fn shown(command: &Command) -> impl Iterator<Item = &Command> {
     command.get_subcommands().filter(|each| !each.is_hide_set() && each.get_name() != "help")
 }
@@ -77,7 +82,8 @@ fn synopsis(command: &Command, name: &str, page: &Page) -> Vec<String> {
         let positionals = command.get_positionals().map(|arg| format!(" {}", value_names(arg)));
         let has_commands = shown(command).next().is_some();
         let more = if has_commands { " COMMAND".to_owned() } else { positionals.collect() };
-        vec![format!("{} [OPTIONS]{more}", name.replace('-', " "))]
+        let above = above(command, name).map(|above| above.replace('-', " ") + " ").unwrap_or_default();
+        vec![format!("{above}{} [OPTIONS]{more}", command.get_name())]
     } else {
         own.collect()
     };
@@ -145,7 +151,7 @@ fn commands(roff: &mut Roff, command: &Command, name: &str) {
 fn see_also(roff: &mut Roff, command: &Command, name: &str, page: &Page) {
     let own = page.see_also.iter().map(|page| (*page).to_owned());
     let below = shown(command).map(|subcommand| format!("{name}-{}(1)", subcommand.get_name()));
-    let above = name.rsplit_once('-').map(|(above, _)| format!("{above}(1)"));
+    let above = above(command, name).map(|above| format!("{above}(1)"));
     let mut pages: Vec<String> = own.chain(below).chain(above).collect();
     pages.push("taffrail.toml(5)".to_owned());
     pages.sort_by_key(|page| (page.ends_with("(5)"), page.clone()));
