@@ -193,6 +193,42 @@ fn families_of_the_same_name_are_one() {
     assert_eq!(types.len(), types.iter().collect::<BTreeSet<_>>().len(), "{text}");
 }
 
+/// A target has a histogram, another one the same samples without a type: their families cannot both be on one page.
+#[test]
+fn samples_of_a_family_that_another_target_has_without_its_type_are_exposed() {
+    let samples = "h_bucket{le=\"1\"} 1\nh_bucket{le=\"+Inf\"} 2\nh_sum 3\nh_count 2\n";
+    let typed = format!("# TYPE h histogram\n{samples}# TYPE q summary\nq{{quantile=\"0.5\"}} 4\nq_sum 5\nq_count 6\n");
+    let untyped = format!("{samples}q_sum 7\nq_count 8\n");
+    let exporter =
+        Exporter::start(&[("/typed", reply_of(200, TEXT, &typed)), ("/untyped", reply_of(200, TEXT, &untyped))]);
+    for order in [["typed", "untyped"], ["untyped", "typed"]] {
+        let [first, second] = order.map(|name| {
+            format!(
+                "[[collectors.prometheus]]\nname = \"{name}\"\ninterval = \"500ms\"\ntargets = [\"{}\"]\n",
+                exporter.url(&format!("/{name}"))
+            )
+        });
+        let taffrail = scraping(&(first + &second));
+        let of = |name: &str| format!("instance=\"{}\",job=\"{name}\"", exporter.address());
+        let mut expected = vec![format!("q{{{},quantile=\"0.5\"}} 4", of("typed"))];
+        for (name, sum, count) in [("typed", 5, 6), ("untyped", 7, 8)] {
+            let labels = of(name);
+            expected.extend([
+                format!("h_bucket{{{labels},le=\"1\"}} 1"),
+                format!("h_bucket{{{labels},le=\"+Inf\"}} 2"),
+                format!("h_sum{{{labels}}} 3"),
+                format!("h_count{{{labels}}} 2"),
+                format!("q_sum{{{labels}}} {sum}"),
+                format!("q_count{{{labels}}} {count}"),
+            ]);
+        }
+        expected.push("taffrail_refused_samples_total 0".to_owned());
+        let text = exposition_with(&taffrail, &expected);
+        let types: Vec<&str> = text.lines().filter(|line| line.starts_with("# TYPE ")).collect();
+        assert_eq!(types.len(), types.iter().collect::<BTreeSet<_>>().len(), "{text}");
+    }
+}
+
 #[test]
 fn a_job_can_have_a_page_of_its_own() {
     let exporter = Exporter::start(&[("/metrics", reply_of(200, TEXT, "a 1\n"))]);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use super::scrape::{Report, Scrape};
-use super::series::{Head, Value, hash};
+use super::series::{Head, Series, Value, hash};
 use crate::encode::family::{self, FamilyInfo, ForeignFamilies, PutSample};
 use crate::encode::parse::model::Kind;
 use crate::encode::remote::STALE;
@@ -55,8 +55,17 @@ pub(super) struct Exposition {
     by_name: HashMap<u64, usize>,
 }
 
-/// The index of a scrape, a range of its samples, or of its series that ended, and which of both.
-type Part = (usize, Range<usize>, bool);
+/// Samples of one scrape, or series of it that ended, which belong to one family.
+#[derive(Clone)]
+struct Part {
+    /// The index of the scrape.
+    scrape: usize,
+    /// The indexes of the samples, or of the series that ended.
+    range: Range<usize>,
+    is_end: bool,
+    /// Whether the name of the family is that of the samples: it has their suffix.
+    has_whole_name: bool,
+}
 
 /// A family of several scrapes.
 struct Entry {
@@ -72,17 +81,57 @@ impl Exposition {
             Exposition { scrapes: Vec::new(), has_times, entries: Vec::new(), by_name: HashMap::new() };
         for (index, scrape) in scrapes.iter().enumerate() {
             for (head, range) in &scrape.families {
-                exposition.add(head, (index, range.clone(), false));
+                exposition
+                    .add(head, Part { scrape: index, range: range.clone(), is_end: false, has_whole_name: false });
             }
             let mut start = 0;
             let ended = if has_times { &*scrape.ended } else { &[] };
             for part in ended.chunk_by(|one, other| Arc::ptr_eq(&one.family, &other.family)) {
-                exposition.add(&part[0].family, (index, start..start + part.len(), true));
-                start += part.len();
+                let range = start..start + part.len();
+                start = range.end;
+                exposition.add(&part[0].family, Part { scrape: index, range, is_end: true, has_whole_name: false });
             }
         }
         exposition.scrapes = scrapes;
+        exposition.split_families();
         exposition
+    }
+
+    /// Splits histograms and summaries whose samples have the names of other families, such as those of a target without
+    /// types: the samples join these. Two families that share a name cannot be on one page.
+    fn split_families(&mut self) {
+        let has_other = |head: &Head| {
+            let mut names = ["_bucket", "_count", "_sum"].iter().map(|suffix| [&head.name, *suffix].concat());
+            head.is_compound() && names.any(|name| self.by_name.contains_key(&hash(&name)))
+        };
+        let split: Vec<usize> = (0..self.entries.len()).filter(|index| has_other(&self.entries[*index].head)).collect();
+        for index in split {
+            let head = self.entries[index].head.clone();
+            self.entries[index].head = Arc::new(head.untyped(""));
+            for part in std::mem::take(&mut self.entries[index].parts) {
+                for (suffix, range) in self.runs(&part) {
+                    self.add(&Arc::new(head.untyped(suffix)), Part { range, has_whole_name: true, ..part });
+                }
+            }
+        }
+    }
+
+    /// The ranges of a part whose samples have the same suffix.
+    fn runs(&self, part: &Part) -> Vec<(&'static str, Range<usize>)> {
+        let mut runs: Vec<(&'static str, Range<usize>)> = Vec::new();
+        for number in part.range.clone() {
+            let suffix = self.series(part, number).suffix;
+            match runs.last_mut() {
+                Some((of, range)) if *of == suffix => range.end = number + 1,
+                _ => runs.push((suffix, number..number + 1)),
+            }
+        }
+        runs
+    }
+
+    fn series(&self, part: &Part, number: usize) -> &Series {
+        let scrape = &self.scrapes[part.scrape];
+        if part.is_end { &scrape.ended[number] } else { &scrape.samples[number].series }
     }
 
     fn add(&mut self, head: &Arc<Head>, part: Part) {
@@ -97,12 +146,13 @@ impl Exposition {
     /// Calls `each` with every series of a family, its labels, its sample unless it ended, and the time.
     fn each(&self, entry: &Entry, each: &mut EachSeries<'_>) {
         let (mut names, mut values) = (Vec::new(), Vec::new());
-        for (index, range, is_end) in &entry.parts {
-            let scrape = &*self.scrapes[*index];
+        for part in &entry.parts {
+            let scrape = &*self.scrapes[part.scrape];
             let time = self.has_times.then_some(scrape.at);
-            for number in range.clone() {
-                let sample = (!is_end).then(|| &scrape.samples[number]);
-                let series = sample.map_or_else(|| &scrape.ended[number], |sample| &sample.series);
+            for number in part.range.clone() {
+                let sample = (!part.is_end).then(|| &scrape.samples[number]);
+                let series = self.series(part, number);
+                let suffix = if part.has_whole_name { "" } else { series.suffix };
                 names.clear();
                 values.clear();
                 for (name, value) in series.labels() {
@@ -113,7 +163,7 @@ impl Exposition {
                     hide_labels_of_sinks(&mut names, &mut values);
                 }
                 let own_time = sample.and_then(|sample| sample.timestamp).map(milliseconds);
-                each(scrape, series.suffix, &names, &values, sample.map(|sample| &sample.value), own_time.or(time));
+                each(scrape, suffix, &names, &values, sample.map(|sample| &sample.value), own_time.or(time));
             }
         }
     }

@@ -23,6 +23,12 @@ pub(super) struct Head {
 }
 
 impl Head {
+    /// The family of its samples with this suffix, without a type.
+    pub(super) fn untyped(&self, suffix: &str) -> Head {
+        let (name, help, unit) = ([&self.name, suffix].concat(), self.help.clone(), self.unit.clone());
+        Head { name, kind: Kind::Untyped, help, unit, is_open_metrics: self.is_open_metrics }
+    }
+
     /// Whether a metric of the family has several samples.
     pub(super) fn is_compound(&self) -> bool {
         matches!(self.kind, Kind::Summary | Kind::Histogram)
