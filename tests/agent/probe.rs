@@ -93,6 +93,7 @@ const SCRIPT: &str = r#"
         has() { page $1 && grep -qF "$2" $1/metrics; }
         has_line() { grep -qs "$2" $1/points; }
         until_it grep -q 'ping_group_range does not include the group 0 of this process' $1/log
+        until_it has_line $1 '^ping,host=[^,]*,url=127.0.0.1 .*result_code=2i'
         echo 0 0 > /proc/sys/net/ipv4/ping_group_range
         until_it has $1 'probe_success{module="v4",target="127.0.0.1"} 1'
         until_it has $1 'probe_success{module="v6",target="::1"} 1'
