@@ -5,7 +5,7 @@ use super::tables::{Becomes, Row};
 use super::targets::{EVERY_JOB, TLS};
 use super::translate::{Place, Reader};
 use super::values::{duration_of, obstacle_of_urls, shown};
-use crate::migrate::output::{Table, literal, string, strings};
+use crate::migrate::output::{literal, string, strings};
 use crate::migrate::translation::{EntryId, Outcome};
 
 use Becomes::{Changed, Duration, Missing, NotNeeded, Texts, To, Unless, Urls};
@@ -322,7 +322,6 @@ impl Reader {
             module.set("timeout", given.unwrap_or_else(|| literal(timeout)), head);
         }
         if probe.input == "dns_query" {
-            targets_with_port(module, block);
             let dns = module.table("dns");
             // Telegraf's defaults, which differ from its documentation.
             for (option, key, value) in [("domains", "query_name", "."), ("record_type", "query_type", "NS")] {
@@ -335,22 +334,4 @@ impl Reader {
             module.set("targets", "[\"http://localhost\"]", head);
         }
     }
-}
-
-/// Puts the port of a DNS query behind each of its servers.
-fn targets_with_port(module: &mut Table, block: &Block) {
-    let of = |key: &str| block.settings.iter().find(|setting| setting.key == key).map(|setting| &setting.value);
-    let (Some(Value::Number(port)), Some((_, entry))) = (of("port"), module.values("targets").into_iter().next())
-    else {
-        return;
-    };
-    let servers = of("servers").and_then(Value::texts).unwrap_or_default();
-    if *port == 53.0 || servers.is_empty() {
-        return;
-    }
-    let with_port = |server: &&str| match server.contains(':') {
-        true => format!("[{server}]:{port}"),
-        false => format!("{server}:{port}"),
-    };
-    module.refine("targets", strings(&servers.iter().map(with_port).collect::<Vec<_>>()), entry);
 }
