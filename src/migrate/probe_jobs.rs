@@ -3,13 +3,15 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use reqwest::Url;
+
 use super::entry::Entry;
 use super::lines::Lines;
 use super::output::literal;
 use super::translation::{EntryId, Outcome, Translation};
 use super::units::{duration, go_duration};
 use super::yaml_lines::{Pair, YamlFile, pairs, text_of};
-use crate::config::{Problems, Value, yaml};
+use crate::config::{Problems, Value, has_credentials, yaml};
 
 /// A job, or the targets of a job that one module probes.
 #[derive(Clone, Debug, Default)]
@@ -35,11 +37,16 @@ impl Job {
         let is_at = |entry: &Entry| entry.source.file == self.file && entry.source.lines.is_some_and(|at| at.0 == line);
         entries.iter().rposition(is_at)
     }
+}
 
-    /// A target as the module has it: blackbox_exporter takes a URL without a scheme for HTTP.
-    pub(super) fn target(&self, target: &str, is_http: bool) -> String {
-        if is_http && !target.contains("://") { format!("http://{target}") } else { target.to_owned() }
-    }
+/// A target of HTTP as the module has it: in blackbox_exporter, a URL may lack its scheme.
+fn with_scheme(target: &str) -> String {
+    if target.contains("://") { target.to_owned() } else { format!("http://{target}") }
+}
+
+/// Whether a target contains a user or a password.
+fn has_user(target: &str) -> bool {
+    Url::parse(&with_scheme(target)).is_ok_and(|url| has_credentials(&url))
 }
 
 /// What becomes of a key of a job.
@@ -59,6 +66,7 @@ const KEYS: &[(&str, &str)] = &[
 
 const FOUND: &str =
     "Prometheus finds these targets: keep the job, with Taffrail's address; its module accepts every target";
+const WITH_USER: &str = "a target has a user: write it in a module of its own, with username and password";
 const RELABELLED: &str = "write it in the job that scrapes Taffrail";
 
 /// Finds the jobs in a file.
@@ -190,16 +198,17 @@ fn targets(reader: &mut YamlFile<'_>, group: &[Pair<'_>], label: Option<&str>) -
     for pair in group {
         match (pair.key, &pair.node.value) {
             ("targets", Value::Array(nodes)) => {
-                reader.head(pair, Outcome::Same);
-                let mut last = reader.line_of(pair);
+                let (mut entry, mut last) = (reader.head(pair, Outcome::Same), reader.line_of(pair));
                 for node in nodes {
                     // Targets of one line have one entry.
                     let line = reader.line_of_item(node);
                     if line != last {
-                        reader.item(node, Outcome::Same);
-                        last = line;
+                        (entry, last) = (reader.item(node, Outcome::Same), line);
                     }
-                    job.targets.push((text_of(node).to_owned(), line));
+                    match has_user(text_of(node)) {
+                        true => reader.translation.entries[entry].outcome = Outcome::Missing(WITH_USER.to_owned()),
+                        false => job.targets.push((text_of(node).to_owned(), line)),
+                    }
                 }
             }
             ("labels", _) => {
@@ -251,7 +260,7 @@ pub(super) fn assign(translation: &mut Translation, path: &str, jobs: &[Job]) {
         for (index, job) in jobs.iter().enumerate().filter(|(_, job)| literal(&job.module) == name) {
             is_used[index] = true;
             for ((target, _), entry) in job.targets.iter().zip(&ids[index]) {
-                let target = job.target(target, prober == literal("http"));
+                let target = if prober == literal("http") { with_scheme(target) } else { target.clone() };
                 if seen.insert(target.clone()) {
                     module.push("targets", literal(&target), *entry);
                 }

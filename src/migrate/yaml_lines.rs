@@ -2,7 +2,7 @@
 
 use super::lines::Lines;
 use super::translation::{EntryId, Outcome, Source, Translation};
-use crate::config::{Node, Table, Value, is_secret_name};
+use crate::config::{Node, Secrets, Table, Value, is_secret_name};
 
 /// What is reported of a key that the program does not have.
 pub(super) const NO_SUCH_KEY: &str = "there is no such key";
@@ -99,6 +99,14 @@ fn without_secrets(line: &str) -> String {
         None if is_secret(key_of(line)) => format!("{}: …", line.split(':').next().unwrap_or_default()),
         _ => line.to_owned(),
     }
+}
+
+/// A text without users, passwords and queries of URLs.
+fn without_parts_of_urls(text: &str) -> String {
+    let mut secrets = Secrets::default();
+    let words = text.split([' ', '"', '\'', ',', '[', ']', '{', '}']);
+    words.filter(|word| word.contains("://") || word.contains('@')).for_each(|word| secrets.add_parts_of_url(word));
+    secrets.hide(text)
 }
 
 fn key_of(line: &str) -> &str {
@@ -201,6 +209,7 @@ impl YamlFile<'_> {
         let last_shown = if is_secret(key_of(self.lines.line(first))) { first } else { last };
         let lines = (first..=last_shown).map(|number| self.lines.line(number).trim());
         let text = lines.filter(|line| !line.is_empty()).map(without_secrets).collect::<Vec<_>>().join(" ");
+        let text = without_parts_of_urls(&text);
         let source = Source { file: self.file.to_owned(), lines: Some((first, last)), ..Source::default() };
         self.translation.add(source, text, outcome)
     }

@@ -292,6 +292,24 @@ Accept = "text/html"
     assert_no_line_vanishes(BLACKBOX, &alone);
 }
 
+/// The others of the module are translated.
+#[test]
+fn a_target_with_a_user_is_missing_and_not_shown() {
+    let blackbox = "modules:\n  web:\n    prober: http\n";
+    let prometheus = "scrape_configs:\n- metrics_path: /probe\n  params: {module: [web]}\n  static_configs:\n  - targets:\n    \
+                      - https://ann:geheim@a.example/\n    - ann:geheim@b.example\n    - http://c.example/?token=geheim\n  \
+                      - targets: [\"d.example\", 'http://ann:geheim@e.example']\n";
+    let prometheus = [("p.yml".to_owned(), prometheus.to_owned())];
+    let checked = check(blackbox_exporter::translate("b.yml", blackbox, &prometheus).unwrap());
+    assert_is_sound(&checked);
+    let missing: Vec<_> = checked.translation.missing().map(|entry| entry.source.place()).collect();
+    assert_eq!(missing, ["p.yml:6", "p.yml:7", "p.yml:9"], "{checked:#?}");
+    assert!(checked.toml.contains("http://c.example/?token=geheim") && checked.toml.contains("http://d.example"));
+    assert!(!checked.toml.contains("ann"), "{}", checked.toml);
+    let shown = format!("{:?}", checked.translation.entries);
+    assert!(!shown.contains("geheim") && shown.contains("a.example"), "{shown}");
+}
+
 #[test]
 fn items_of_process_exporter_become_groups() {
     let text = "process_names:\n  - name: \"{{.Comm}} of {{.Username}}\"\n    comm: [nginx]\n  - exe:\n      - /opt/x\n    cmdline:\n      \
