@@ -29,6 +29,6 @@ pub use self::framework::{
     About, AnyCollector, Collected, Collector, Entry, Failure, ReadContext, Reading, Since, Vocabularies, readers,
     write_generic_points,
 };
-#[doc(hidden)]
 pub(crate) use self::statsd::mapping_problems as statsd_mapping_problems;
+#[doc(hidden)]
 pub use self::storage::smart::read_output as read_smartctl_output;

@@ -56,7 +56,6 @@ pub(super) struct Exposition {
 }
 
 /// Samples of one scrape, or series of it that ended, which belong to one family.
-#[derive(Clone)]
 struct Part {
     /// The index of the scrape.
     scrape: usize,

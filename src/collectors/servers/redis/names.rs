@@ -51,7 +51,7 @@ families! {
     SLOW_DURATION: Gauge "redis_last_slow_execution_duration_seconds" [] "Duration of the last entry of the slow log";
     SPIKE_LAST: Gauge "redis_latency_spike_last" ["event_name"] "Time of the last spike of an event, as a Unix time";
     SPIKE_DURATION: Gauge "redis_latency_spike_duration_seconds" ["event_name"] "Duration of the last spike of an event";
-    COMMAND_VALUE: Gauge "taffrail_redis_command_value" ["field"] "Reply to a command of the settings, if it is a number";
+    COMMAND_VALUE: Gauge "taffrail_redis_command_value" ["field"] "Numeric reply to a configured command";
 }
 
 /// All families.

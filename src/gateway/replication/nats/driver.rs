@@ -107,10 +107,7 @@ async fn run(settings: &Settings, store: ReplicaStore, mut copy: Copy, status: &
 /// Reports that the replica has stopped, until it is closed.
 async fn stop(reason: String, store: &ReplicaStore, status: &Shared) {
     tracing::error!("this replica has stopped: {reason}");
-    let before = status.get();
-    let Status { applied, last, seen, .. } = *before;
-    let role = status::Role::Stopped;
-    status.set(Status { role, reason: Some(reason), applied, last, seen, ..Status::default() });
+    status.set(status.get().without_stream(status::Role::Stopped, reason));
     is_closed(store).await;
 }
 
@@ -208,9 +205,7 @@ async fn retry(reason: String, status: &Shared, trouble: &mut Episode<String>) {
     if trouble.fails(reason.clone()) {
         tracing::warn!("this replica waits for the stream: {reason}");
     }
-    let before = status.get();
-    let Status { applied, last, seen, .. } = *before;
-    status.set(Status { reason: Some(reason), applied, last, seen, ..Status::default() });
+    status.set(status.get().without_stream(status::Role::default(), reason));
     sleep(Duration::from_secs(1)).await;
 }
 

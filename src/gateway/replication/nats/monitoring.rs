@@ -29,9 +29,13 @@ const MAX_BYTES: usize = 256 << 10;
 /// Checks the servers of the stream again and again, until it is cancelled.
 pub(super) async fn run(client: Client, context: Context, settings: Settings, shared: Arc<Shared>) {
     let (mut trouble, mut unsafe_settings) = (Episode::<String>::default(), Episode::<String>::default());
+    // As last seen: without an answer, the stream may still be there.
+    let mut stores_announcements = false;
     loop {
         let found = connection::describe(&context, &settings.stream).await;
-        let stores_announcements = found.as_ref().is_ok_and(|(_, found)| found.stores_announcements);
+        if let Ok((_, description)) = &found {
+            stores_announcements = description.stores_announcements;
+        }
         shared.set_may_announce(!stores_announcements);
         let Ok((_, description)) = found else {
             shared.set_durability(Durability::default());
