@@ -19,6 +19,7 @@ use rustls::client::danger::ServerCertVerifier;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
 
 pub use self::address::{completed, parse_argument, parse_url, with_scheme};
 pub use self::renewing::RenewingClient;
@@ -60,6 +61,9 @@ pub fn over_unix_socket(_: ClientBuilder, path: &Path) -> Result<ClientBuilder, 
     Err(format!("{}: there are no unix sockets on this system", path.display()))
 }
 
+/// A certificate with its chain, and the key.
+type Identified = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
+
 /// TLS settings of a client.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tls {
@@ -89,15 +93,17 @@ impl Tls {
             Some(path) if !self.trusts_any => Ok(builder.tls_backend_preconfigured(self.trusting(path, names)?)),
             _ => {
                 let builder = if is_needed { builder } else { builder.tls_certs_only([]) };
-                let Some((pem, files)) = self.pem_of_identity(names)? else { return Ok(builder) };
-                Ok(builder.identity(Identity::from_pem(&pem).map_err(|error| format!("{files}: {}", reason(&error)))?))
+                let named = |error: String| format!("{}: {error}", names[1]);
+                let Some(pem) = self.pem_of_identity().map_err(named)? else { return Ok(builder) };
+                let identity = Identity::from_pem(&pem).map_err(|error| named(self.wrong_identity(&reason(&error))))?;
+                Ok(builder.identity(identity))
             }
         }
     }
 
     /// A TLS configuration that trusts only the certificates in `path`.
     fn trusting(&self, path: &Path, names: [&str; 2]) -> Result<ClientConfig, String> {
-        let mut config = self.configuration(Arc::new(trusting_only(path, names[0])?), names)?;
+        let mut config = self.configuration(Arc::new(named_ca(path, names)?), names)?;
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(config)
     }
@@ -108,7 +114,7 @@ impl Tls {
     /// Which file is invalid, and why; or that the system has no CAs.
     pub fn verifier(&self, names: [&str; 2]) -> Result<Arc<dyn ServerCertVerifier>, String> {
         match &self.ca {
-            Some(path) => Ok(Arc::new(trusting_only(path, names[0])?)),
+            Some(path) => Ok(Arc::new(named_ca(path, names)?)),
             None => match rustls_platform_verifier::Verifier::new(provider()) {
                 Ok(verifier) => Ok(Arc::new(verifier)),
                 Err(error) => Err(format!("the system's CA certificates: {error}")),
@@ -128,28 +134,56 @@ impl Tls {
         let config = ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions();
         let config = config.map_err(|error| error.to_string())?;
         let config = config.dangerous().with_custom_certificate_verifier(verifier);
-        match self.pem_of_identity(names)? {
-            None => Ok(config.with_no_client_auth()),
-            Some((pem, files)) => {
-                let wrong = |reason: String| format!("{files}: {reason}");
-                let chain = CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>();
-                let chain = chain.map_err(|error| wrong(pem::reason(&error).to_owned()))?;
-                let key = PrivateKeyDer::from_pem_slice(&pem).map_err(|error| wrong(pem::reason(&error).to_owned()))?;
-                if chain.is_empty() {
-                    return Err(wrong(NO_CERTIFICATES.to_owned()));
-                }
-                config.with_client_auth_cert(chain, key).map_err(|error| wrong(error.to_string()))
-            }
+        let named = |error: String| format!("{}: {error}", names[1]);
+        let Some((chain, key)) = self.identity().map_err(named)? else { return Ok(config.with_no_client_auth()) };
+        let config = config.with_client_auth_cert(chain, key);
+        config.map_err(|error| named(self.wrong_identity(&error.to_string())))
+    }
+
+    /// Checks the CA certificates, if there is a file of them.
+    ///
+    /// # Errors
+    /// Why it cannot be used. The message begins with its path.
+    pub fn check_ca(&self) -> Result<(), String> {
+        self.ca.as_ref().map_or(Ok(()), |path| trusting_only(path).map(drop))
+    }
+
+    /// Checks the client certificate and its key, if there are any.
+    ///
+    /// # Errors
+    /// Why they cannot be used. The message begins with a path.
+    pub fn check_identity(&self) -> Result<(), String> {
+        let Some((chain, key)) = self.identity()? else { return Ok(()) };
+        CertifiedKey::from_der(chain, key, &provider())
+            .map(drop)
+            .map_err(|error| self.wrong_identity(&error.to_string()))
+    }
+
+    /// The client certificate with its chain, and the key.
+    fn identity(&self) -> Result<Option<Identified>, String> {
+        let Some(pem) = self.pem_of_identity()? else { return Ok(None) };
+        let wrong = |error| self.wrong_identity(pem::reason(&error));
+        let chain = CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>().map_err(wrong)?;
+        let key = PrivateKeyDer::from_pem_slice(&pem).map_err(wrong)?;
+        match chain.is_empty() {
+            true => Err(self.wrong_identity(NO_CERTIFICATES)),
+            false => Ok(Some((chain, key))),
         }
     }
 
-    /// The client certificate and key, and the names of their files for messages.
-    fn pem_of_identity(&self, names: [&str; 2]) -> Result<Option<(Vec<u8>, String)>, String> {
+    /// An error of the client certificate and its key.
+    fn wrong_identity(&self, reason: &str) -> String {
+        let files = self.identity.iter().flat_map(|(certificate, key)| [certificate, key]);
+        let names: Vec<String> = files.map(|path| path.display().to_string()).collect();
+        format!("{}: {reason}", names.join(", "))
+    }
+
+    /// The text of the client certificate and its key.
+    fn pem_of_identity(&self) -> Result<Option<Vec<u8>>, String> {
         let Some((certificate, key)) = &self.identity else { return Ok(None) };
-        let read = |path: &Path| read_pem(path).map_err(|error| format!("{}: {error}", names[1]));
+        let read = |path: &Path| read_pem(path).map_err(|error| error.to_string());
         // The first file may lack the final newline that the second one needs.
-        let pem = [read(certificate)?, b"\n".to_vec(), read(key)?].concat();
-        Ok(Some((pem, format!("{}: {}, {}", names[1], certificate.display(), key.display()))))
+        Ok(Some([read(certificate)?, b"\n".to_vec(), read(key)?].concat()))
     }
 }
 
@@ -157,9 +191,14 @@ fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
 }
 
-/// Trusts only the certificates in `path`, which the setting `name` names.
-fn trusting_only(path: &Path, name: &str) -> Result<ServerVerifier, String> {
-    let wrong = |reason: String| format!("{name}: {}: {reason}", path.display());
+/// The same as [`trusting_only`]; an error begins with the name of the setting.
+fn named_ca(path: &Path, names: [&str; 2]) -> Result<ServerVerifier, String> {
+    trusting_only(path).map_err(|error| format!("{}: {error}", names[0]))
+}
+
+/// Trusts only the certificates in `path`.
+fn trusting_only(path: &Path) -> Result<ServerVerifier, String> {
+    let wrong = |reason: String| format!("{}: {reason}", path.display());
     let pem = read_pem(path).map_err(|error| wrong(error.reason.to_string()))?;
     let trusted = CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>();
     let trusted =

@@ -7,7 +7,7 @@ use crate::collectors::framework::Configured;
 use crate::collectors::settings as collectors;
 use crate::config::Environment;
 use crate::config::Value;
-use crate::config::{Document, Key, KeyInfo, Problems, Secrets, Section, Setting, Written};
+use crate::config::{Dependencies, Document, Key, KeyInfo, Problems, Secrets, Section, Setting, Written};
 use crate::gateway;
 use crate::host::{Host, Roots};
 use crate::http::{self, ListenAddress};
@@ -38,6 +38,8 @@ pub struct Settings {
     pub files: Vec<String>,
     /// The secrets of these files.
     pub secrets: Secrets,
+    /// What the settings name on this machine.
+    pub dependencies: Dependencies,
     /// The configuration as written, to detect changes at a reload.
     pub written: Written,
 }
@@ -161,6 +163,7 @@ impl Settings {
                 files: document.sources.iter().map(|source| source.name.clone()).collect(),
                 secrets: document.secrets().clone(),
                 written: Written::from(document),
+                dependencies: Dependencies::default(),
                 schedule,
                 host,
                 sinks,
@@ -169,6 +172,7 @@ impl Settings {
                 settings.keep_gateway_only(&overrides.listen);
             }
             refuse_overlaps(root, &settings, overrides);
+            settings.dependencies = root.dependencies(document);
             settings
         })
     }

@@ -6,9 +6,9 @@ use reqwest::Url;
 
 use super::unix::UNIX;
 
-/// The URL in `text`, which may lack its scheme if it has a port, such as `localhost:8086/path`.
+/// The URL in `text`, which may lack its scheme if it has a port, such as `localhost:8086/path`. None has port 0.
 pub fn parse_url(text: &str, scheme: &str) -> Option<Url> {
-    Url::parse(&completed(text, scheme)).ok()
+    Url::parse(&completed(text, scheme)).ok().filter(|url| url.port() != Some(0))
 }
 
 /// The text, with a scheme if it has none but a port.
@@ -62,6 +62,8 @@ mod tests {
             ("localhost", None),
             ("", None),
             ("a b:1", None),
+            ("a:0", None),
+            ("http://a:0/x", None),
             ("h/a:1", None),
         ] {
             assert_eq!(parse_url(text, "http").map(String::from).as_deref(), url, "{text}");

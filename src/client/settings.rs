@@ -65,7 +65,20 @@ pub(crate) fn tls(section: &mut Section<'_>) -> Tls {
             None
         }
     };
-    Tls { ca: section.optional(&TLS_CA), identity, trusts_any: section.get(&INSECURE_SKIP_VERIFY) }
+    let tls = Tls { ca: section.optional(&TLS_CA), identity, trusts_any: section.get(&INSECURE_SKIP_VERIFY) };
+    depends_on_files(section, &tls);
+    tls
+}
+
+/// Registers the files that settings of TLS name, in the section that has them as `tls_ca`, `tls_cert` and `tls_key`.
+pub(crate) fn depends_on_files(section: &Section<'_>, tls: &Tls) {
+    let (ca, identity) = (tls.clone(), tls.clone());
+    if tls.ca.is_some() {
+        section.depends("tls_ca", move || ca.check_ca());
+    }
+    if tls.identity.is_some() {
+        section.depends("tls_cert", move || identity.check_identity());
+    }
 }
 
 impl Settings {

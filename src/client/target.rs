@@ -161,7 +161,11 @@ impl Source {
                 None
             }
             (Some(secret), None) => Some(Source::Given(secret)),
-            (None, Some(path)) => Some(Source::File(path)),
+            (None, Some(path)) => {
+                let named = path.clone();
+                section.depends(file.info().name, move || secret_in(&named).map(drop));
+                Some(Source::File(path))
+            }
             (None, None) => None,
         }
     }
@@ -198,8 +202,11 @@ pub fn parse(text: &str) -> Result<Url, &'static str> {
     let text = text.trim();
     let text = text.strip_prefix("http+").filter(|rest| rest.starts_with("unix:")).unwrap_or(text);
     let mut url = Url::parse(&with_scheme(text, "http")).map_err(|_| EXPECTED)?;
+    // The parser would take the first part of a path for the host.
+    let has_host = url.has_host() && !text.split_once("://").unwrap_or(("", text)).1.starts_with('/');
     match url.scheme() {
-        "http" | "https" if !url.has_host() => Err(EXPECTED),
+        "http" | "https" if !has_host => Err(EXPECTED),
+        "http" | "https" if url.port() == Some(0) => Err("expected a port of at least 1"),
         _ if has_credentials(&url) => Err("expected a URL without credentials, which have settings of their own"),
         "http" | "https" => Ok(url),
         unix::UNIX if url.path().len() > 1 && url.path().starts_with('/') => {

@@ -4,6 +4,7 @@
 //! [`setting`] defines the types. Each module declares its own settings as [`Key`] constants with default and
 //! documentation.
 
+mod dependency;
 pub mod document;
 mod expand;
 pub mod filter;
@@ -19,6 +20,7 @@ mod value;
 mod written;
 pub mod yaml;
 
+pub use dependency::Dependencies;
 pub use document::Document;
 pub use expand::Environment;
 pub use filter::Filter;

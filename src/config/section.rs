@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use regex::Regex;
 
+use super::dependency::{Dependencies, Dependency};
 use super::document::Document;
 use super::filter::{Filter, filters};
 use super::globs::Globs;
@@ -87,6 +88,7 @@ impl TableInfo {
 struct Found<'d> {
     sources: &'d [Source],
     problems: RefCell<Vec<Problem>>,
+    dependencies: RefCell<Vec<Dependency>>,
 }
 
 /// A table of the configuration. Dropping it reports the keys that were not read.
@@ -110,7 +112,8 @@ impl<'d> Section<'d> {
     /// # Errors
     /// All errors that `check` reports.
     pub fn check<T>(document: &'d Document, check: impl FnOnce(&mut Section<'_>) -> T) -> Result<T, Problems> {
-        let found = Found { sources: &document.sources, problems: RefCell::default() };
+        let found =
+            Found { sources: &document.sources, problems: RefCell::default(), dependencies: RefCell::default() };
         let mut root = Section::new(Some(&document.root), None, String::new(), &found);
         let checked = check(&mut root);
         drop(root);
@@ -330,6 +333,18 @@ impl<'d> Section<'d> {
             }
             _ => self.wrong(key, message),
         }
+    }
+
+    /// Registers what the value of `key` names on this machine: `check` says whether it is there, see [`Dependencies`].
+    pub fn depends(&self, key: &str, check: impl Fn() -> Result<(), String> + Send + Sync + 'static) {
+        let position = self.table.and_then(|table| table.get(key)).map(|(_, node)| node.position.clone());
+        let dependency = Dependency { position, key: self.path_of(key), check: Box::new(check) };
+        self.found.dependencies.borrow_mut().push(dependency);
+    }
+
+    /// What the settings that were read so far name, in `document`.
+    pub fn dependencies(&self, document: &Document) -> Dependencies {
+        Dependencies::new(self.found.dependencies.take(), document)
     }
 
     fn mismatched(&self, key: &str, mismatches: Vec<Mismatch>) {

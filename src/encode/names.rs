@@ -122,6 +122,15 @@ pub fn is_plain_label_name(name: &str) -> bool {
     is_plain(name, |_| false)
 }
 
+/// Checks the name of a label in settings: one that all servers and formats accept.
+///
+/// # Errors
+/// What was expected.
+pub fn check_label_name(name: &str) -> Result<(), &'static str> {
+    let expected = "expected the name of a label: letters, digits and underscores, not first a digit";
+    if is_plain_label_name(name) { Ok(()) } else { Err(expected) }
+}
+
 fn is_plain(name: &str, more: impl Fn(u8) -> bool) -> bool {
     let is_part = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || more(byte);
     !name.is_empty() && !name.as_bytes()[0].is_ascii_digit() && name.bytes().all(is_part)

@@ -4,7 +4,10 @@ use std::path::PathBuf;
 
 use reqwest::Url;
 
+use crate::client::Tls;
+use crate::client::settings::depends_on_files;
 use crate::config::{Key, KeyInfo, Secret, Section, Setting};
+use crate::system::regular_file::read_pem;
 
 /// `[nats]`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -128,7 +131,12 @@ impl Nats {
         if let (Some(first), Some(second)) = (given.next(), given.next()) {
             section.wrong(second, format!("expected it without {first}, found both; servers accept one of them"));
         }
-        Nats { servers, monitoring, credentials, token, user, ca: section.optional(&TLS_CA), identity }
+        if let Some(path) = credentials.clone() {
+            section.depends("credentials", move || read_pem(&path).map(drop).map_err(|error| error.to_string()));
+        }
+        let ca: Option<PathBuf> = section.optional(&TLS_CA);
+        depends_on_files(section, &Tls { ca: ca.clone(), identity: identity.clone(), trusts_any: false });
+        Nats { servers, monitoring, credentials, token, user, ca, identity }
     }
 }
 

@@ -50,6 +50,14 @@ pub struct Program {
     pub has_stdin: bool,
 }
 
+/// Checks that there is a user with this name or number.
+///
+/// # Errors
+/// There is none.
+pub fn find_user(name: &str) -> Result<(), String> {
+    User::named(name).map(drop)
+}
+
 /// A running program and its group. Dropping it ends the group in a thread of its own.
 #[derive(Debug)]
 pub struct Subprocess {

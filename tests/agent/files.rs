@@ -90,6 +90,102 @@ fn whatever_is_named_is_a_regular_file() {
     }
 }
 
+/// What collectors read while they run may appear later: `check` warns, and Taffrail starts.
+#[test]
+fn check_names_what_collectors_would_not_find() {
+    let certificates = Certificates::make();
+    let file = |name: &str| certificates.folder().join(name).display().to_string();
+    let (certificate, key) = (file("server.pem"), file("server.key"));
+    std::fs::write(file("text"), "no PEM").unwrap();
+    let text = file("text");
+    let job = "[[collectors.prometheus]]\nname = 'j'\ntargets = ['a:1']\n";
+    let absent = "/nonexistent/x: No such file or directory";
+    for (config, key, says) in [
+        (format!("{job}tls_ca = '/nonexistent/x'"), "prometheus[0].tls_ca", absent),
+        (format!("{job}tls_ca = '{text}'"), "prometheus[0].tls_ca", "expected certificates in PEM form, found none"),
+        (format!("{job}tls_cert = '{certificate}'\ntls_key = '{text}'"), "prometheus[0].tls_cert", "no items found"),
+        (format!("{job}tls_cert = '{text}'\ntls_key = '{key}'"), "prometheus[0].tls_cert", "found none"),
+        (format!("{job}bearer_token_file = '/nonexistent/x'"), "prometheus[0].bearer_token_file", absent),
+        (format!("{job}username = 'u'\npassword_file = '{key}'"), "password_file", "a secret is one line"),
+        (
+            format!("{job}[[collectors.prometheus.http_sd_configs]]\nurl = 'http://a'\ntls_ca = '/nonexistent/x'"),
+            "http_sd_configs[0].tls_ca",
+            absent,
+        ),
+        (
+            "[[collectors.probe]]\nprober = 'x509'\ntargets = ['a:443']\ntls_ca = '/nonexistent/x'".to_owned(),
+            "probe[0].tls_ca",
+            absent,
+        ),
+        (
+            "[[collectors.redis]]\nservers = ['a']\npassword_file = '/nonexistent/x'".to_owned(),
+            "redis[0].password_file",
+            absent,
+        ),
+        (
+            "[[collectors.exec]]\ncommands = ['true']\nuser = 'nosuchuser'".to_owned(),
+            "exec[0].user",
+            "there is no user \"nosuchuser\" in /etc/passwd",
+        ),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("taffrail.toml");
+        std::fs::write(&path, &config).unwrap();
+        let output = taffrail(&["check", "--config", path.to_str().unwrap()]);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(0), "{config}: {said}");
+        let warning = said.lines().find(|line| line.contains(key)).unwrap_or_else(|| panic!("{config}: {said}"));
+        assert!(warning.contains("taffrail.toml:") && warning.contains(says), "{config}: {said}");
+    }
+    let good = format!("{job}tls_ca = '{certificate}'\ntls_cert = '{certificate}'\ntls_key = '{}'", file("server.key"));
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("taffrail.toml");
+    std::fs::write(&path, good).unwrap();
+    let output = taffrail(&["check", "--quiet", "--config", path.to_str().unwrap()]);
+    assert_eq!(printed(&output), (String::new(), String::new()));
+}
+
+/// What never works is an error.
+#[test]
+fn check_refuses_targets_that_are_none() {
+    let probe = |prober: &str, target: &str| {
+        let more = if prober == "dns" { "dns = {query_name = 'x'}\n" } else { "" };
+        format!("[[collectors.probe]]\nprober = '{prober}'\n{more}targets = ['{target}']\n")
+    };
+    let bad = [
+        ("http", vec!["/etc/x", "http:///etc/x", "http://a:0/", "a:0", "ftp://a", "a b", "unix:x"]),
+        ("tcp", vec!["/etc/x", "a:0", "a", ":80", "http://a:1", "a?b:1"]),
+        ("icmp", vec!["/etc/x", "a:0", "a/b", "http://a"]),
+        ("dns", vec!["/etc/x", "a:0", "a b", "a?b"]),
+        ("x509", vec!["a:0", "https://a:0", "/x/**/y.pem", "a", "http://a"]),
+    ];
+    for (prober, target) in
+        bad.into_iter().flat_map(|(prober, targets)| targets.into_iter().map(move |of| (prober, of)))
+    {
+        let said = check(&probe(prober, target), &[]);
+        assert!(said.contains("collectors.probe[0].targets[0]: expected"), "{prober} {target}: {said}");
+    }
+    for (config, key) in [
+        ("[[collectors.redis]]\nservers = ['a:0']", "redis[0].servers[0]: expected"),
+        ("[[collectors.memcached]]\nservers = ['a:0']", "memcached[0].servers[0]: expected"),
+        ("[[collectors.nginx]]\nurls = ['/status']", "nginx[0].urls[0]: expected"),
+        ("[[collectors.nginx]]\nurls = ['http://a:0/x']", "nginx[0].urls[0]: expected a port of at least 1"),
+        ("[[collectors.apache]]\nurls = ['http://a:0/x']", "apache[0].urls[0]: expected a port of at least 1"),
+        ("[[collectors.phpfpm]]\nurls = ['fcgi://a:0/x']", "phpfpm[0].urls[0]: expected"),
+        ("[[collectors.redis]]\nservers = ['a']\nlabels = {'a-b' = 'x'}", "redis[0].labels.a-b: expected the name"),
+        ("[[sinks.influxdb]]\nurls = ['http://a:0']\ndatabase = 'd'", "influxdb[0].urls[0]: expected"),
+        ("[[sinks.remote_write]]\nurl = 'http://a:0'", "remote_write[0].url: expected"),
+        (
+            "[[sinks.remote_write]]\nexternal_labels = {'a-b' = 'x'}",
+            "external_labels.a-b: expected the name of a label",
+        ),
+        ("[[collectors.prometheus]]\nname = 'j'\nhttp_sd_configs = [{url = 'http://a:0/'}]", "url: expected a port"),
+    ] {
+        let said = check(config, &[]);
+        assert!(said.contains(key), "{config}: {said}");
+    }
+}
+
 #[test]
 fn credentials_are_regular_files() {
     // `check` takes any credential for good: the service alone can read them.

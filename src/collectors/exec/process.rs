@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use super::words::Words;
 use crate::config::{Key, KeyInfo, Section};
-use crate::subprocess::Program;
+use crate::subprocess::{Program, find_user};
 
 /// The settings of a process, which `exec` and `execd` share.
 #[derive(Clone, Debug)]
@@ -44,7 +44,11 @@ impl Process {
                 _ => section.wrong_element("environment", index, "expected NAME=VALUE"),
             }
         }
-        Process { environment, user: section.optional(&USER), log_stderr: section.get(&LOG_STDERR) }
+        let user = section.optional(&USER);
+        if let Some(name) = user.clone() {
+            section.depends("user", move || find_user(&name));
+        }
+        Process { environment, user, log_stderr: section.get(&LOG_STDERR) }
     }
 
     /// What to start.

@@ -170,13 +170,19 @@ pub(in crate::collectors) async fn unix(path: PathBuf) -> Result<Box<dyn Stream>
 pub(in crate::collectors) fn split(text: &str) -> Result<(String, u16), &'static str> {
     const EXPECTED: &str = "expected an address such as example.org:25 or [::1]:25";
     let (host, port) = text.rsplit_once(':').ok_or(EXPECTED)?;
-    let port = port.parse().map_err(|_| EXPECTED)?;
+    let port = port.parse().ok().filter(|port| *port > 0).ok_or(EXPECTED)?;
     let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
     match bare.unwrap_or(host) {
-        "" => Err(EXPECTED),
-        host if bare.is_none() && host.contains([':', '/', '@', ' ']) => Err(EXPECTED),
+        host if !is_host(host) || bare.is_none() && host.contains(':') => Err(EXPECTED),
         host => Ok((host.to_owned(), port)),
     }
+}
+
+/// Whether this is the name of a host, or an IP address without brackets, which may have a zone.
+pub(super) fn is_host(text: &str) -> bool {
+    let is_part = |c: char| c.is_alphanumeric() || "._-".contains(c);
+    let is_address = text.split('%').next().is_some_and(|address| address.parse::<IpAddr>().is_ok());
+    is_address || !text.is_empty() && text.chars().all(is_part)
 }
 
 #[cfg(test)]
@@ -189,7 +195,7 @@ mod tests {
         for (text, host, port) in good {
             assert_eq!(split(text), Ok((host.to_owned(), port)), "{text}");
         }
-        for text in ["a", ":1", "a:", "a:70000", "::1:80", "http://a:1", "u@a:1"] {
+        for text in ["a", ":1", "a:", "a:70000", "a:0", "::1:80", "http://a:1", "u@a:1", "a?b:1", "[a b]:1"] {
             assert!(split(text).is_err(), "{text}");
         }
     }

@@ -79,8 +79,7 @@ pub(super) fn split(target: &str) -> Result<(String, Option<u16>), &'static str>
         return Ok((host, Some(port)));
     }
     let bare = target.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(target);
-    let is_host = bare.parse::<IpAddr>().is_ok() || !bare.is_empty() && !bare.contains([':', '/', '@', ' ']);
-    is_host
+    connect::is_host(bare)
         .then(|| (bare.to_owned(), None))
         .ok_or("expected a server such as 192.0.2.53, dns.example.org:53 or [::1]:53")
 }

@@ -43,12 +43,8 @@ pub(super) const TABLE: TableInfo =
 /// # Errors
 /// What was expected.
 pub(super) fn check(target: &str) -> Result<(), &'static str> {
-    let is_name = |c: char| c.is_alphanumeric() || "._-".contains(c);
-    let is_address = target.split('%').next().is_some_and(|address| address.parse::<IpAddr>().is_ok());
-    match !target.is_empty() && (is_address || target.chars().all(is_name)) {
-        true => Ok(()),
-        false => Err("expected a host without a port, such as example.org or ::1"),
-    }
+    let expected = "expected a host without a port, such as example.org or ::1";
+    if connect::is_host(target) { Ok(()) } else { Err(expected) }
 }
 
 impl Icmp {

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use super::group::{self, Group};
 use crate::config::{Key, KeyInfo, Section, TableInfo};
+use crate::encode::names::check_label_name;
 use crate::log::Episode;
 
 /// A source of targets.
@@ -68,8 +69,9 @@ pub(super) const LISTS: [TableInfo; 6] = [
 pub(super) fn sources(section: &mut Section<'_>) -> Vec<Source> {
     let mut sources = Vec::new();
     for mut table in section.tables("static_configs") {
-        let group =
-            Group { targets: table.optional(&TARGETS).unwrap_or_default(), labels: table.table("labels").strings() };
+        let targets = table.optional(&TARGETS).unwrap_or_default();
+        let labels = table.table("labels").strings_that(|name, _| check_label_name(name));
+        let group = Group { targets, labels };
         sources.push(Source::Static(group));
     }
     sources.extend(section.tables("file_sd_configs").iter_mut().map(files::Files::new).map(Source::Files));

@@ -11,6 +11,7 @@ use super::relabel::Rule;
 use crate::client::target;
 use crate::config::{Key, KeyInfo, Section};
 use crate::encode::infos::concat;
+use crate::encode::names::check_label_name;
 use crate::nats::settings::{LEASE_KEYS, lease};
 
 /// A job: its targets, and how they are scraped and exposed.
@@ -150,7 +151,7 @@ impl Job {
         if !["http", "https"].contains(&scheme.as_str()) {
             section.wrong("scheme", format!("expected http or https, found {scheme:?}"));
         }
-        let labels = section.table("labels").strings();
+        let labels = section.table("labels").strings_that(|name, _| check_label_name(name));
         let targets = section.optional(&TARGETS).unwrap_or_default();
         let mut sources = discovery::sources(section);
         if !targets.is_empty() {
@@ -257,6 +258,20 @@ pub(super) mod tests {
             ("name = 'j'\ntargets = ['a:1']\nscheme = 'ftp'", "scheme"),
             ("name = 'j'\ntargets = ['a:1']\nexpose = 'x'", "expose"),
             ("name = 'j'\ntargets = ['a:1']\nmetric_version = 3", "metric_version"),
+            ("name = 'j'\ntargets = ['a:1']\nlabels = {'a-b' = 'x'}", "labels.a-b: expected the name of a label"),
+            ("name = 'j'\nstatic_configs = [{targets = ['a:1'], labels = {'1a' = 'x'}}]", "labels.1a: expected"),
+            (
+                "name = 'j'\ntargets = ['a:1']\nrelabel_configs = [{source_labels = ['a', 'a b'], target_label = 'c'}]",
+                "source_labels[1]: expected the name of a label",
+            ),
+            (
+                "name = 'j'\ntargets = ['a:1']\nmetric_relabel_configs = [{action = 'lowercase', target_label = '$1'}]",
+                "target_label: expected the name of a label",
+            ),
+            (
+                "name = 'j'\ntargets = ['a:1']\nmetric_relabel_configs = [{target_label = 'a-${1}'}]",
+                "target_label: expected the name of a label",
+            ),
         ] {
             let found = read(toml).map(|job| job.summary()).unwrap_err();
             assert!(found.len() == 1 && found[0].contains(key), "{found:?}");

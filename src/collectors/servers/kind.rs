@@ -13,7 +13,7 @@ use crate::collectors::framework::latest::{Index, Latest};
 use crate::collectors::framework::{About, Collector, ReadContext, Vocabularies};
 use crate::config::{Key, KeyInfo, Section, TableInfo};
 use crate::encode::family::FamilyInfo;
-use crate::encode::names::is_plain_label_name;
+use crate::encode::names::check_label_name;
 use crate::host::{Host, ReadError};
 use crate::log::Episode;
 
@@ -149,11 +149,9 @@ impl<K: Kind> Job<K> {
         let (interval, timeout) = (section.above_zero(&INTERVAL), section.above_zero(&TIMEOUT));
         let kind = K::new(section, timeout);
         let labels = section.table(LABELS.name).strings_that(|name, _| match name {
-            _ if !is_plain_label_name(name) || name.starts_with("__") => {
-                Err("expected letters, digits and underscores, not first a digit or two underscores")
-            }
+            _ if name.starts_with("__") => Err("expected the name of a label, not first two underscores"),
             _ if name == K::LABEL => Err("expected another name: it is that of the label of the server"),
-            _ => Ok(()),
+            name => check_label_name(name),
         });
         let tags: Vec<(String, String)> = labels.into_iter().collect();
         let targets = Target::all(section, &tags, known);

@@ -6,6 +6,7 @@ use reqwest::Url;
 
 use crate::client;
 use crate::config::{Key, Secret, Section, TableInfo, has_credentials};
+use crate::encode::names::check_label_name;
 use crate::sinks::http;
 use crate::sinks::kind::{Kind, KindInfo};
 use crate::sinks::schedule::Schedule;
@@ -82,10 +83,7 @@ impl Kind for Settings {
         if token.is_some() && username.is_some() {
             section.wrong("token", "expected either this or username, found both");
         }
-        let labels = section.table("external_labels").strings();
-        for name in labels.keys().filter(|name| label_name(name) != **name || name.is_empty()) {
-            section.wrong("external_labels", format!("expected the name of a label, found {name:?}"));
-        }
+        let labels = section.table("external_labels").strings_that(|name, _| check_label_name(name));
         let version = match section.get(&VERSION).as_str() {
             "auto" => Version::Any,
             "1.0" => Version::First,

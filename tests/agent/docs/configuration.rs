@@ -17,7 +17,8 @@ a commented TOML file; [conf/taffrail.toml](../conf/taffrail.toml) has the setti
 
 `--config` takes TOML files, and directories of `*.toml` files in the order of their names. Without it, commands read
 `/etc/taffrail/*.toml` and `/etc/taffrail/conf.d/*.toml` if these directories exist. Several files are merged in that order: later values
-win, lists of tables append. An unknown key is an error; `taffrail check` reports all errors at once.
+win, lists of tables append. An unknown key is an error; `taffrail check` reports all errors at once. It
+warns about files that collectors read later, such as certificates and passwords, if it cannot read them.
 
 Strings may contain references, so that secrets do not have to be stored in the file:
 
