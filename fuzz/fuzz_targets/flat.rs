@@ -6,10 +6,10 @@ use taffrail::encode::parse::flat::{Flat, Line};
 
 fuzz_target!(|body: &[u8]| {
     for is_open_metrics in [false, true] {
-        let Ok(mut flat) = Flat::new(body, is_open_metrics) else { return };
+        let mut flat = Flat::new(body, is_open_metrics);
         while let Ok(Some(line)) = flat.line() {
             match line {
-                Line::Sample(sample) => drop(flat.series(sample.series)),
+                Line::Sample(sample) => drop(flat.series(sample.series).map(|(_, labels)| flat.unique(&labels))),
                 Line::Comment(comment) => drop(flat.metadata(comment)),
             }
         }

@@ -39,6 +39,8 @@ fn values(server: &Server) -> BTreeMap<String, String> {
 fn with_prometheus_that_scrapes_the_same_pages() {
     let huge: String = (0..20_000).map(|number| format!("huge{{number=\"{number}\"}} {number}\n")).collect();
     let text = |body: &str| reply_of(200, TEXT, body);
+    let labels: String = (0..20).map(|number| format!("l{number}=\"x\",")).collect();
+    let many_labels = format!("a 1\nb{{{labels}}} 1\nc 1\n");
     let pages = [
         ("/page", text(&PAGE.replace(" 1700000000123", ""))),
         ("/open", reply_of(200, OPEN_METRICS, OPEN_PAGE)),
@@ -51,6 +53,20 @@ fn with_prometheus_that_scrapes_the_same_pages() {
         ("/broken", text("a 1\nb one\n")),
         ("/html", reply_of(200, "text/plain", "<html></html>")),
         ("/huge", text(&huge)),
+        // What a failed page had is counted, up to the first error.
+        ("/broken-value", text("a 1\nc{x=\"1\"} 2\nb one\nd 1\n")),
+        ("/broken-name", text("a 1\n1b 1\n")),
+        ("/broken-label", text("a 1\nc{d=e} 1\nf 1\n")),
+        ("/broken-time", text("a 1\nb 1 x\n")),
+        ("/escape", text("a{b=\"c\\q\\n\"} 1\n")),
+        ("/twice-label", text("a 1\nb{x=\"1\",x=\"2\"} 1\nc 1\n")),
+        ("/no-eof", reply_of(200, OPEN_METRICS, "a 1\n")),
+        ("/broken-anew", text("")),
+        ("/empty", text("")),
+        ("/many-labels", text(&many_labels)),
+        ("/long-label", text(&format!("a 1\nb{{c=\"{}\"}} 1\nd 1\n", "x".repeat(100)))),
+        ("/nameless", text("a 1\nnameless 1\nc 1\n")),
+        ("/large", text(&format!("a 1\n# {}\n", "x".repeat(1 << 20)))),
         ("/slow", text("a 1\n")),
         ("/error", reply(500, "a 1\n")),
     ];
@@ -70,9 +86,17 @@ fn with_prometheus_that_scrapes_the_same_pages() {
         .unwrap();
     }
     assert_same(
-        &format!("  sample_limit: 15000\n  static_configs:\n{of_prometheus}"),
-        &format!("sample_limit = 15000\nstatic_configs = [\n{of_taffrail}]\n"),
-        60,
+        &format!(
+            "  sample_limit: 15000\n  label_limit: 12\n  label_value_length_limit: 60\n  body_size_limit: 1MB\n  \
+             metric_relabel_configs:\n  - {{source_labels: [__name__], regex: nameless, target_label: __name__, replacement: ''}}\n  \
+             static_configs:\n{of_prometheus}"
+        ),
+        &format!(
+            "sample_limit = 15000\nlabel_limit = 12\nlabel_value_length_limit = 60\nmax_body = \"1MiB\"\n\
+             metric_relabel_configs = [{{source_labels = ['__name__'], regex = 'nameless', target_label = '__name__', replacement = ''}}]\n\
+             static_configs = [\n{of_taffrail}]\n"
+        ),
+        130,
     );
 }
 
@@ -193,7 +217,9 @@ fn assert_same(job_of_prometheus: &str, job_of_taffrail: &str, least: usize) {
     let names = |server: &Server| -> BTreeSet<String> {
         let answer = server.json(&format!("/api/v1/series?match[]={}", encode("{job=\"pages\"}")));
         let series = answer["data"].as_array().unwrap().iter().map(Value::to_string);
-        series.filter(|series| !series.contains("taffrail_scrape_duplicate_samples")).collect()
+        // Prometheus lists series of failed pages for a moment.
+        let others = ["taffrail_scrape_duplicate_samples", "attempt"];
+        series.filter(|series| !others.iter().any(|other| series.contains(other))).collect()
     };
     assert_eq!(names(&scraper), names(&receiver));
 }

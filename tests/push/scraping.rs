@@ -1,6 +1,7 @@
 //! Scraping: pages as exporters in the field send them, exposed again and pushed.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -35,10 +36,16 @@ impl Exporter {
     pub(super) fn start(pages: &[(&str, Reply)]) -> Exporter {
         let pages: BTreeMap<String, Reply> =
             pages.iter().map(|(path, page)| ((*path).to_owned(), page.clone())).collect();
+        let requests = AtomicUsize::new(0);
         let server = FakeInflux::start(move |request: &Post| {
             let path = request.target.split('?').next().unwrap_or_default();
-            if path == "/slow" {
-                sleep(Duration::from_secs(2));
+            match path {
+                "/slow" => sleep(Duration::from_secs(2)),
+                "/broken-anew" => {
+                    let number = requests.fetch_add(1, Relaxed);
+                    return reply_of(200, TEXT, &format!("a{{attempt=\"{number}\"}} 1\nb one\n"));
+                }
+                _ => {}
             }
             pages.get(path).cloned().unwrap_or_else(|| reply(404, "no such page"))
         });

@@ -63,6 +63,35 @@ fn files_of_targets_are_read_while_they_change() {
     assert_eq!(taffrail.logged("targets are not up to date"), 2);
 }
 
+/// A target that discovery or relabelling makes invalid is down, and is named once.
+#[test]
+fn an_invalid_target_is_down() {
+    let one = exporter().address;
+    let folder = tempfile::tempdir().unwrap();
+    let list = folder.path().join("list.json");
+    let with = |targets: &str| format!(r#"[{{"targets": ["{one}"{targets}], "labels": {{"team": "a"}}}}]"#);
+    replace(&list, &with(r#", "a b:1", "u:geheim@c:1", "ftp://d""#));
+    let taffrail = scraping(&job(&format!(
+        "[[collectors.prometheus.file_sd_configs]]\nfiles = [{list:?}]\nrefresh_interval = \"1s\"\n\
+         [[collectors.prometheus.relabel_configs]]\nsource_labels = ['__address__']\nregex = 'e:.*'\n\
+         target_label = '__scheme__'\nreplacement = 'gopher'"
+    )));
+    let up = |instance: &str, value: u8| format!("up{{instance=\"{instance}\",job=\"j\",team=\"a\"}} {value}");
+    let text = exposition_with(&taffrail, &[up(&one.to_string(), 1), up("a b:1", 0), up("c:1", 0), up("ftp://d", 0)]);
+    assert!(text.contains("scrape_samples_scraped{instance=\"a b:1\",job=\"j\",team=\"a\"} 0"), "{text}");
+    let line = taffrail.wait_for_log("invalid targets: 3; ");
+    assert!(line.contains("a b:1") && !text.contains("geheim"), "{line}");
+    replace(&list, &with(r#", "e:1""#));
+    exposition_with(&taffrail, &[up("e:1", 0)]);
+    taffrail.wait_for_log("expected http or https as __scheme__, found \"gopher\"");
+    is_gone(&taffrail, "a b:1");
+    replace(&list, &with(""));
+    is_gone(&taffrail, "e:1");
+    taffrail.wait_for_log("all targets are valid again");
+    assert_eq!((taffrail.logged("invalid targets"), taffrail.logged("cannot be scraped")), (2, 0));
+    assert_eq!(taffrail.logged("geheim"), 0);
+}
+
 #[test]
 fn a_server_lists_targets() {
     let (one, two) = (exporter().address, exporter().address);

@@ -68,6 +68,8 @@ pub(super) struct PageError {
     pub(super) scraped: u64,
     /// Samples that relabelling left, likewise.
     pub(super) kept: u64,
+    /// The identifiers of the series up to the error.
+    pub(super) series: Vec<u64>,
 }
 
 type Known<T> = HashMap<u64, T, BuildHasherDefault<IdentityHasher>>;
@@ -117,7 +119,10 @@ impl Pages {
         self.forget(read.scraped);
         match result.err().or(over) {
             None => Ok(read),
-            Some(message) => Err(PageError { message, scraped: read.scraped, kept: read.kept }),
+            Some(message) => {
+                let series = read.samples.iter().map(|sample| sample.series.id).collect();
+                Err(PageError { message, scraped: read.scraped, kept: read.kept, series })
+            }
         }
     }
 
@@ -237,7 +242,7 @@ struct Reading<'p> {
     /// Known series by their identifiers, once the page has a new one: its text may be that of a known series in another
     /// spelling.
     by_id: Option<Known<Arc<Series>>>,
-    /// The limit that was exceeded.
+    /// The limit of samples, if it was exceeded. All samples are counted even so.
     over: Option<String>,
 }
 
@@ -258,7 +263,7 @@ impl Reading<'_> {
     /// Reads a text. Returns false if its metadata is not the known one, which it is then.
     fn text_has_known_metadata(&mut self, is_open_metrics: bool, body: &[u8]) -> Result<bool, String> {
         let malformed = |error: parse::Error| error.to_string();
-        let mut flat = Flat::new(body, is_open_metrics).map_err(malformed)?;
+        let mut flat = Flat::new(body, is_open_metrics);
         let mut metadata = u64::from(is_open_metrics);
         while let Some(line) = flat.line().map_err(malformed)? {
             match line {
@@ -266,8 +271,9 @@ impl Reading<'_> {
                 Line::Sample(sample) => {
                     let series = || {
                         let (name, labels) = flat.series(sample.series).map_err(malformed)?;
+                        let is_unique = flat.unique(&labels).map_err(malformed);
                         let labels = labels.into_iter().map(|(name, value)| (name.into_owned(), value.into_owned()));
-                        Ok((name, labels.collect()))
+                        Ok((name, is_unique.map(|()| labels.collect())))
                     };
                     let value = Value::Number(sample.value);
                     self.sample(hash(sample.series), series, value, sample.timestamp, is_open_metrics)?;
@@ -279,7 +285,7 @@ impl Reading<'_> {
         }
         self.pages.forget_all();
         self.pages.metadata_hash = metadata;
-        let mut flat = Flat::new(body, is_open_metrics).map_err(malformed)?;
+        let mut flat = Flat::new(body, is_open_metrics);
         while let Some(line) = flat.line().map_err(malformed)? {
             let Line::Comment(comment) = line else { continue };
             let Some((name, says)) = flat.metadata(comment).map_err(malformed)? else { continue };
@@ -328,7 +334,7 @@ impl Reading<'_> {
             && histogram.native.is_some()
         {
             let native = Value::Native(Arc::new((**histogram).clone()));
-            let series = || Ok((Cow::Borrowed(family), labels()));
+            let series = || Ok((Cow::Borrowed(family), Ok(labels())));
             self.sample(hash((key, "native")), series, native, metric.timestamp, false)?;
             if !self.rules.classic_histograms {
                 return Ok(());
@@ -340,11 +346,14 @@ impl Reading<'_> {
             let series = || {
                 let mut labels = labels();
                 labels.extend(bound.clone().map(|(name, value)| (name.to_owned(), value)));
-                Ok((Cow::Owned(format!("{family}{suffix}")), labels))
+                Ok((Cow::Owned(format!("{family}{suffix}")), Ok(labels)))
             };
+            if failed.is_some() {
+                return;
+            }
             let result =
                 self.sample(hash((key, suffix, &bound)), series, Value::Number(value), metric.timestamp, false);
-            failed = failed.take().or(result.err());
+            failed = result.err();
         };
         metric.measure.samples(&mut put);
         if let Measure::Histogram(histogram) = &metric.measure
@@ -355,30 +364,27 @@ impl Reading<'_> {
         failed.map_or(Ok(()), Err)
     }
 
-    /// Adds a sample. `key` identifies its series on the page, `series` parses it.
+    /// Adds a sample. `key` identifies its series on the page, `series` parses it: a malformed one is no sample, and one
+    /// with invalid labels is.
     fn sample<'a>(
         &mut self,
         key: u64,
-        series: impl FnOnce() -> Result<(Cow<'a, str>, Labels), String>,
+        series: impl FnOnce() -> Result<(Cow<'a, str>, Result<Labels, String>), String>,
         value: Value,
         timestamp: Option<i64>,
         is_open_metrics: bool,
     ) -> Result<(), String> {
-        self.read.scraped += 1;
         let found = match self.pages.known.get(&key) {
-            Some(known) => known.clone(),
+            Some(known) => {
+                self.read.scraped += 1;
+                known.clone()
+            }
             None => {
                 let (name, labels) = series()?;
-                match self.new_series(&name, labels, is_open_metrics) {
-                    Ok(new) => {
-                        self.pages.known.insert(key, new.clone());
-                        new
-                    }
-                    Err(message) => {
-                        self.over.get_or_insert(message);
-                        None
-                    }
-                }
+                self.read.scraped += 1;
+                let new = self.new_series(&name, labels?, is_open_metrics)?;
+                self.pages.known.insert(key, new.clone());
+                new
             }
         };
         let Some(series) = found else { return Ok(()) };
@@ -601,17 +607,18 @@ mod tests {
         let limited = |limits| Rules { limits, ..Rules::default() };
         let none = Limits::default();
         let text = "a{b=\"123456789\"} 1\na 2\nc 3\n";
-        for (limits, setting) in [
-            (Limits { samples: 2, ..none }, "sample_limit"),
-            (Limits { labels: 3, ..none }, "label_limit"),
-            (Limits { name_bytes: 7, ..none }, "label_name_length_limit"),
-            (Limits { value_bytes: 8, ..none }, "label_value_length_limit"),
+        for (limits, (setting, count)) in [
+            (Limits { samples: 2, ..none }, ("sample_limit", 3)),
+            // Nothing is read behind these.
+            (Limits { labels: 3, ..none }, ("label_limit", 1)),
+            (Limits { name_bytes: 7, ..none }, ("label_name_length_limit", 1)),
+            (Limits { value_bytes: 8, ..none }, ("label_value_length_limit", 1)),
         ] {
             let (mut pages, rules) = (pages(), limited(limits));
             for _ in 0..2 {
                 let failed = pages.read(Format::Text, text.as_bytes(), &rules).unwrap_err();
                 let PageError { message, scraped, .. } = failed;
-                assert!(message.starts_with(setting) && scraped == 3, "{message} {scraped}");
+                assert!(message.starts_with(setting) && scraped == count, "{message} {scraped}");
             }
             pages.read(Format::Text, text.as_bytes(), &limited(none)).unwrap();
         }

@@ -13,7 +13,7 @@ use super::group::Group;
 use super::job::Job;
 use super::page::{PageError, Pages, Read};
 use super::relabel::Labels;
-use super::scrape::{Report, Scrape};
+use super::scrape::{Failed, Report, Scrape};
 use super::target::Target;
 use crate::client::target::Page;
 use crate::collectors::framework::arrivals::{Cursor, Log};
@@ -96,7 +96,8 @@ impl Shared {
 }
 
 fn key(job: usize, target: &Target) -> (usize, Labels, String) {
-    (job, target.labels.clone(), target.url.to_string())
+    let (labels, url) = target.key();
+    (job, labels, url)
 }
 
 /// Starts the background work for these jobs. Those with a lease at the servers are done when it is held.
@@ -167,14 +168,10 @@ struct Targets {
 impl Targets {
     /// Starts new targets, and ends those that are gone.
     fn update(&mut self, groups: &[Option<Vec<Group>>], tasks: &mut JoinSet<()>) {
-        let (mut wanted, mut invalid) = (HashMap::new(), Vec::new());
-        for group in groups.iter().flatten().flatten() {
-            let (targets, reasons) = Target::all(&self.job, group);
-            invalid.extend(reasons);
-            let key = |target: &Target| (target.labels.clone(), target.url.to_string());
-            wanted.extend(targets.into_iter().map(|target| (key(&target), target)));
-        }
-        self.report(&invalid);
+        let targets = groups.iter().flatten().flatten().flat_map(|group| Target::all(&self.job, group));
+        let wanted: HashMap<(Labels, String), Target> = targets.map(|target| (target.key(), target)).collect();
+        let invalid = wanted.iter().filter_map(|(key, target)| Some((key, target.url.as_ref().err()?)));
+        self.report(invalid.clone().count(), invalid.min().map(|(_, reason)| reason.clone()));
         let limit = self.job.target_limit;
         let refused =
             (wanted.len() > limit).then(|| format!("target_limit: {} targets, more than {limit}", wanted.len()));
@@ -197,12 +194,13 @@ impl Targets {
         self.shared.state().found[self.index] = is_complete.then_some(self.running.len());
     }
 
-    fn report(&mut self, invalid: &[String]) {
+    /// Logs the beginning and the end of invalid targets, whose `up` is 0, with the reason of the first in order.
+    fn report(&mut self, count: usize, first: Option<String>) {
         let job = &self.job.name;
-        match invalid.first() {
+        match first {
             Some(reason) => {
                 if self.invalid.fails(reason.clone()) {
-                    tracing::warn!(job, "{} targets are left out: {reason}", invalid.len());
+                    tracing::warn!(job, "invalid targets: {count}; {reason}");
                 }
             }
             None => {
@@ -228,6 +226,8 @@ struct Scraper {
     /// What is known about its pages; `None` while one is read.
     pages: Option<Pages>,
     previous: Option<Arc<Scrape>>,
+    /// What is known of pages while scrapes fail.
+    failed: Option<Failed>,
     failure: Episode<String>,
 }
 
@@ -236,18 +236,20 @@ struct Failure {
     reason: String,
     scraped: u64,
     kept: u64,
+    /// The series up to the error.
+    series: Vec<u64>,
 }
 
 impl From<String> for Failure {
     fn from(reason: String) -> Self {
-        Failure { reason, scraped: 0, kept: 0 }
+        Failure { reason, scraped: 0, kept: 0, series: Vec::new() }
     }
 }
 
 impl Scraper {
     fn new(job: usize, target: Arc<Target>, shared: Shared, refused: Refused) -> Scraper {
         let pages = Some(Pages::new(target.labels.clone(), &OWN));
-        Scraper { job, target, shared, refused, pages, previous: None, failure: Episode::default() }
+        Scraper { job, target, shared, refused, pages, previous: None, failed: None, failure: Episode::default() }
     }
 
     async fn run(mut self) {
@@ -267,9 +269,10 @@ impl Scraper {
         self.report(&read);
         let previous = self.previous.as_deref();
         match read {
-            Ok(read) => Scrape::of_page(target, at, read, duration, previous),
-            Err(Failure { scraped, kept, .. }) => {
-                let report = Report { duration, scraped, kept, ..Report::default() };
+            Ok(read) => Scrape::of_page(target, at, read, duration, previous, self.failed.take()),
+            Err(Failure { scraped, kept, series, .. }) => {
+                let added = self.failed.get_or_insert_with(|| Failed::after(previous)).add(&series);
+                let report = Report { duration, scraped, kept, added, ..Report::default() };
                 Scrape::without_page(target, at, Some(report), previous)
             }
         }
@@ -282,6 +285,7 @@ impl Scraper {
             return Err(reason.into());
         }
         let Target { job, url, timeout, .. } = &*self.target;
+        let url = url.as_ref().map_err(Clone::clone)?;
         let page = job.client.get(url, headers(&self.target), *timeout).await;
         let page = page.and_then(Page::ok).map_err(|failure| failure.to_string())?;
         let format = Format::from_content_type(page.content_type());
@@ -297,13 +301,15 @@ impl Scraper {
             false => spawn_blocking(reading).await.map_err(|error| Failure::from(error.to_string()))?,
         };
         self.pages = Some(pages);
-        read.map_err(|PageError { message, scraped, kept }| Failure { reason: message, scraped, kept })
+        read.map_err(|PageError { message, scraped, kept, series }| Failure { reason: message, scraped, kept, series })
     }
 
     /// Logs the beginning and the end of failures.
     fn report(&mut self, read: &Result<Read, Failure>) {
         let (job, url) = (&self.target.job.name, &self.target.shown_url);
         match read {
+            // The job reports these.
+            Err(_) if self.target.url.is_err() => {}
             Err(Failure { reason, .. }) => {
                 if self.failure.fails(reason.clone()) {
                     tracing::warn!(job, "{url} cannot be scraped: {reason}");

@@ -44,17 +44,21 @@ pub(super) struct Report {
 }
 
 impl Scrape {
-    /// The scrape of a page, after the `previous` one.
+    /// The scrape of a page, after the `previous` one. Series of `failed` pages in between are not new.
     pub(super) fn of_page(
         target: Arc<Target>,
         at: Timestamp,
         read: Read,
         duration: f64,
         previous: Option<&Scrape>,
+        failed: Option<Failed>,
     ) -> Scrape {
         let Read { mut samples, scraped, kept, duplicates } = read;
         let families = group(&mut samples);
-        let (ended, added) = changes(previous.map_or(&[], |previous| &previous.samples), &samples);
+        let (ended, mut added) = changes(previous.map_or(&[], |previous| &previous.samples), &samples);
+        if let Some(failed) = failed {
+            added = failed.count_new(samples.iter().map(|sample| sample.series.id));
+        }
         let report = Report { is_up: true, duration, scraped, kept, added, duplicates };
         Scrape { target, at, samples, families, ended, report: Some(report) }
     }
@@ -68,6 +72,41 @@ impl Scrape {
     ) -> Scrape {
         let ended = previous.map_or_else(Vec::new, |previous| changes(&previous.samples, &[]).0);
         Scrape { target, at, samples: Vec::new(), families: Vec::new(), ended, report }
+    }
+}
+
+/// The series of a target while its scrapes fail: those of the last page before, and of the failed ones.
+#[derive(Debug, Default)]
+pub(super) struct Failed {
+    known: HashSet<u64>,
+    /// The number of series of the last page before.
+    before: usize,
+}
+
+impl Failed {
+    /// After the `last` scrape, which did not fail.
+    pub(super) fn after(last: Option<&Scrape>) -> Failed {
+        let samples = last.map_or(&[][..], |last| &last.samples);
+        let known: HashSet<u64> = samples.iter().map(|sample| sample.series.id).collect();
+        Failed { before: known.len(), known }
+    }
+
+    /// How many of these series are new.
+    fn count_new(&self, series: impl Iterator<Item = u64>) -> u64 {
+        let new: HashSet<u64> = series.filter(|id| !self.known.contains(id)).collect();
+        new.len() as u64
+    }
+
+    /// Adds the series of a failed page. Returns how many of them are new.
+    pub(super) fn add(&mut self, series: &[u64]) -> u64 {
+        /// Series that failed pages may add, as Prometheus has it.
+        const SLACK: usize = 1000;
+        let new = self.count_new(series.iter().copied());
+        if self.known.len() > self.before + SLACK {
+            self.known.clear();
+        }
+        self.known.extend(series);
+        new
     }
 }
 
@@ -116,5 +155,23 @@ fn gather(samples: &mut [Sample], key: impl Fn(&Sample) -> u64) {
     }
     if !is_gathered {
         samples.sort_by_key(|sample| first.get(&key(sample)).copied());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As Prometheus counts them, which caches series of failed pages.
+    #[test]
+    fn series_of_failed_pages_are_new_once() {
+        let mut failed = Failed::after(None);
+        assert_eq!((failed.add(&[1, 2, 2]), failed.add(&[1, 2, 3]), failed.add(&[])), (2, 1, 0));
+        assert_eq!(failed.count_new([1, 3, 4, 4].into_iter()), 1);
+        for page in 0..100 {
+            let series: Vec<u64> = (page * 1000..page * 1000 + 1000).collect();
+            failed.add(&series);
+            assert!(failed.known.len() <= 3000);
+        }
     }
 }

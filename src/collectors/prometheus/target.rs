@@ -24,9 +24,9 @@ pub(super) struct Target {
     pub(super) job: Arc<Job>,
     /// Its labels, with `job` and `instance`.
     pub(super) labels: Labels,
-    /// What is scraped.
-    pub(super) url: Url,
-    /// The URL for tags and messages.
+    /// What is scraped; or why the target is invalid, so that all of its scrapes fail.
+    pub(super) url: Result<Url, String>,
+    /// The URL for tags and messages; the address of an invalid target.
     pub(super) shown_url: String,
     /// The interval of scrapes.
     pub(super) interval: Duration,
@@ -44,22 +44,12 @@ const SOCKET: &str = "__unix_socket__";
 
 impl Target {
     /// The targets of a group that relabelling keeps.
-    ///
-    /// # Errors
-    /// Which of them are invalid, and why; in addition to the valid ones.
-    pub(super) fn all(job: &Arc<Job>, group: &Group) -> (Vec<Target>, Vec<String>) {
-        let (mut targets, mut invalid) = (Vec::new(), Vec::new());
-        for address in &group.targets {
-            match Target::new(job, address, &group.labels) {
-                Ok(target) => targets.extend(target),
-                Err(reason) => invalid.push(reason),
-            }
-        }
-        (targets, invalid)
+    pub(super) fn all(job: &Arc<Job>, group: &Group) -> impl Iterator<Item = Target> {
+        group.targets.iter().filter_map(|address| Target::new(job, address, &group.labels))
     }
 
     /// The target at `address`; `None` if relabelling drops it.
-    fn new(job: &Arc<Job>, address: &str, group: &BTreeMap<String, String>) -> Result<Option<Target>, String> {
+    fn new(job: &Arc<Job>, address: &str, group: &BTreeMap<String, String>) -> Option<Target> {
         let mut labels = Labels::from([
             (SCHEME.to_owned(), job.scheme.clone()),
             (PATH.to_owned(), job.metrics_path.clone()),
@@ -68,7 +58,7 @@ impl Target {
             ("job".to_owned(), job.name.clone()),
         ]);
         let mut params = job.params.clone();
-        add_address(&mut labels, &mut params, address)?;
+        let added = add_address(&mut labels, &mut params, address);
         for (name, values) in &params {
             if let Some(first) = values.first() {
                 relabel::set(&mut labels, format!("{PARAM}{name}"), first.clone());
@@ -76,27 +66,39 @@ impl Target {
         }
         group.iter().for_each(|(name, value)| relabel::set(&mut labels, name.clone(), value.clone()));
         if !relabel::apply(&job.relabel, &mut labels) {
-            return Ok(None);
+            return None;
         }
-        let Some(address) = labels.get(ADDRESS).cloned() else { return Ok(None) };
+        let address = labels.get(ADDRESS).cloned()?;
         let time = |name: &str, usual| match labels.get(name) {
             None => Ok(usual),
             Some(text) => {
                 let time = duration(text).ok().filter(|time| !time.is_zero());
-                time.ok_or_else(|| format!("{address}: {name}: expected a duration, found {text:?}"))
+                time.ok_or_else(|| format!("{name}: expected a duration, found {text:?}"))
             }
         };
-        let (interval, timeout) = (time(INTERVAL, job.interval)?, time(TIMEOUT, job.timeout)?);
-        let url = url(&labels, &address, &params)?;
+        let (interval, timeout) = (time(INTERVAL, job.interval), time(TIMEOUT, job.timeout));
+        let wrong_time = [&interval, &timeout].into_iter().find_map(|time| time.clone().err());
+        let url = added.and_then(|()| wrong_time.map_or(Ok(()), Err)).and_then(|()| url(&labels, &address, &params));
+        let address = without_user(&address).to_owned();
+        let shown_url = url.as_ref().map_or_else(|_| address.clone(), shown);
+        let url = url.map_err(|reason| format!("{address:?}: {reason}"));
         let mut labels: Labels = labels.into_iter().filter(|(name, _)| !name.starts_with("__")).collect();
-        labels.entry("instance".to_owned()).or_insert(address);
-        let shown_url = shown(&url);
-        Ok(Some(Target { job: job.clone(), labels, url, shown_url, interval, timeout: timeout.min(interval) }))
+        if !address.is_empty() {
+            labels.entry("instance".to_owned()).or_insert(address);
+        }
+        let interval = interval.unwrap_or(job.interval);
+        let timeout = timeout.unwrap_or(job.timeout).min(interval);
+        Some(Target { job: job.clone(), labels, url, shown_url, interval, timeout })
+    }
+
+    /// Distinguishes it from the other targets of its job.
+    pub(super) fn key(&self) -> (Labels, String) {
+        (self.labels.clone(), self.url.as_ref().map_or_else(|_| self.shown_url.clone(), Url::to_string))
     }
 
     /// Spreads the scrapes of targets over the interval.
     pub(super) fn hash(&self) -> u64 {
-        hash((&self.labels, self.url.as_str()))
+        hash(self.key())
     }
 
     /// Whether it is on the page `JOB` or `JOB/INSTANCE`.
@@ -130,10 +132,10 @@ fn refuse_targets(section: &mut Section<'_>, job: &Arc<Job>) {
     for (at, source) in job.sources.iter().enumerate() {
         let Source::Static(group) = source else { continue };
         for (index, address) in group.targets.iter().enumerate() {
-            match Target::new(job, address, &group.labels) {
-                Ok(_) => {}
-                Err(reason) if at == 0 && has_targets => section.wrong_element("targets", index, reason),
-                Err(reason) => section.wrong("static_configs", reason),
+            match Target::new(job, address, &group.labels).and_then(|target| target.url.err()) {
+                None => {}
+                Some(reason) if at == 0 && has_targets => section.wrong_element("targets", index, reason),
+                Some(reason) => section.wrong("static_configs", reason),
             }
         }
     }
@@ -145,7 +147,10 @@ fn add_address(labels: &mut Labels, params: &mut BTreeMap<String, Vec<String>>, 
         labels.insert(ADDRESS.to_owned(), address.to_owned());
         return Ok(());
     }
-    let url = target::parse(address).map_err(str::to_owned)?;
+    let url = target::parse(address).map_err(|expected| {
+        labels.insert(ADDRESS.to_owned(), without_user(address).to_owned());
+        expected.to_owned()
+    })?;
     let (path, address) = match url.scheme() == UNIX {
         true => {
             let (socket, path) = url.path().split_once(":/").unwrap_or((url.path(), ""));
@@ -165,6 +170,11 @@ fn add_address(labels: &mut Labels, params: &mut BTreeMap<String, Vec<String>>, 
     Ok(())
 }
 
+/// An address without the user and the password before it.
+fn without_user(address: &str) -> &str {
+    address.rsplit_once('@').map_or(address, |(_, host)| host)
+}
+
 /// The URL that labels describe.
 fn url(labels: &Labels, address: &str, params: &BTreeMap<String, Vec<String>>) -> Result<Url, String> {
     let of = |name: &str| labels.get(name).map_or("", String::as_str);
@@ -175,17 +185,17 @@ fn url(labels: &Labels, address: &str, params: &BTreeMap<String, Vec<String>>) -
             return Err("expected an address without credentials, which have settings of their own".to_owned());
         }
         "" if !["http", "https"].contains(&of(SCHEME)) => {
-            return Err(format!("{address}: expected http or https as {SCHEME}, found {:?}", of(SCHEME)));
+            return Err(format!("expected http or https as {SCHEME}, found {:?}", of(SCHEME)));
         }
         "" if address.is_empty() || address.contains('/') => {
-            return Err(format!("{address:?} is not a host with a port"));
+            return Err("expected a host with a port".to_owned());
         }
         "" => format!("{}://{address}{path}", of(SCHEME)),
         socket => format!("{UNIX}:{socket}:{path}"),
     };
-    let mut url = Url::parse(&text).map_err(|error| format!("{address}: {error}"))?;
+    let mut url = Url::parse(&text).map_err(|error| error.to_string())?;
     if url.port() == Some(0) {
-        return Err(format!("{address}: expected a port of at least 1"));
+        return Err("expected a port of at least 1".to_owned());
     }
     let mut pairs: Vec<(String, String)> = Vec::new();
     let given = labels.iter().filter_map(|(name, value)| Some((name.strip_prefix(PARAM)?, value)));
@@ -234,11 +244,9 @@ mod tests {
 
     fn target(toml: &str, address: &str, labels: &[(&str, &str)]) -> Result<Option<(String, String)>, String> {
         let labels = labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        let target = Target::new(&Arc::new(job(toml)), address, &labels)?;
-        Ok(target.map(|target| {
-            let labels: Vec<String> = target.labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
-            (target.url.to_string(), labels.join(","))
-        }))
+        let Some(target) = Target::new(&Arc::new(job(toml)), address, &labels) else { return Ok(None) };
+        let labels: Vec<String> = target.labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        target.url.map(|url| Some((url.to_string(), labels.join(","))))
     }
 
     fn found(toml: &str, address: &str, labels: &[(&str, &str)]) -> (String, String) {
@@ -266,11 +274,11 @@ mod tests {
     #[test]
     fn targets_in_settings_are_checked() {
         for (targets, key) in [
-            ("targets = ['a:1', 'http://u:p@a']", "targets[1]: expected a URL without credentials"),
-            ("targets = ['u:geheim@a:1']", "targets[0]: expected an address without credentials"),
-            ("targets = ['']", "targets[0]: \"\" is not a host with a port"),
-            ("targets = ['a:1', 'a:99999']", "targets[1]: a:99999: invalid port number"),
-            ("static_configs = [{targets = ['a:1', '/x']}]", "static_configs: \"/x\" is not a host with a port"),
+            ("targets = ['a:1', 'http://u:p@a']", "targets[1]: \"a\": expected a URL without credentials"),
+            ("targets = ['u:geheim@a:1']", "targets[0]: \"a:1\": expected an address without credentials"),
+            ("targets = ['']", "targets[0]: \"\": expected a host with a port"),
+            ("targets = ['a:1', 'a:99999']", "targets[1]: \"a:99999\": invalid port number"),
+            ("static_configs = [{targets = ['a:1', '/x']}]", "static_configs: \"/x\": expected a host with a port"),
         ] {
             let document =
                 Document::parse("test", &format!("[[prometheus]]\nname = 'j'\n{targets}"), &|_| None).unwrap();
@@ -303,6 +311,24 @@ mod tests {
         assert!(target("name = 'j'", "a:1", &[("__scrape_interval__", "x")]).is_err());
         let toml = "name = 'j'\n[[relabel_configs]]\nsource_labels = ['env']\nregex = 'prod'\naction = 'keep'";
         assert_eq!(target(toml, "a:1", &[("env", "test")]), Ok(None));
+    }
+
+    #[test]
+    fn an_invalid_target_has_its_labels() {
+        for (address, label, instance) in [
+            ("a b:1", ("team", "x"), "a b:1"),
+            ("http://u:geheim@a:1/x", ("team", "x"), "a:1/x"),
+            ("u:geheim@a:1", ("team", "x"), "a:1"),
+            ("a:0", ("team", "x"), "a:0"),
+            ("a:1", ("__scheme__", "ftp"), "a:1"),
+            ("a:1", ("__scrape_timeout__", "x"), "a:1"),
+        ] {
+            let group = BTreeMap::from([(label.0.to_owned(), label.1.to_owned())]);
+            let target = Target::new(&Arc::new(job("name = 'j'")), address, &group).unwrap();
+            assert_eq!(target.labels.get("instance").map(String::as_str), Some(instance), "{address}");
+            assert!(label.0 != "team" || target.labels["team"] == "x");
+            assert!(!format!("{:?}", (&target.url, &target.shown_url)).contains("geheim") && target.url.is_err());
+        }
     }
 
     #[test]

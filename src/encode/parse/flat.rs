@@ -49,15 +49,24 @@ const NO_LIMITS: Limits =
 pub struct Flat<'a> {
     scanner: Scanner<'a>,
     is_open_metrics: bool,
+    /// The error behind the lines that are UTF-8, if there are others.
+    invalid: Option<Error>,
 }
 
 impl<'a> Flat<'a> {
-    /// A parser of `body`.
-    ///
-    /// # Errors
-    /// If the body is not UTF-8.
-    pub fn new(body: &'a [u8], is_open_metrics: bool) -> Result<Self, Error> {
-        Ok(Flat { scanner: Scanner::new(body, &NO_LIMITS, is_open_metrics)?, is_open_metrics })
+    /// A parser of `body`. A line that is not UTF-8 is malformed.
+    pub fn new(body: &'a [u8], is_open_metrics: bool) -> Self {
+        let (text, invalid) = match std::str::from_utf8(body) {
+            Ok(text) => (text, None),
+            Err(error) => {
+                let before = &body[..error.valid_up_to()];
+                let lines = memchr::memrchr(b'\n', before).map_or(0, |end| end + 1);
+                let error = Scanner::new(body, &NO_LIMITS, is_open_metrics).err();
+                (std::str::from_utf8(&before[..lines]).unwrap_or_default(), error)
+            }
+        };
+        let scanner = Scanner::of_text(text, &NO_LIMITS, is_open_metrics).with_unknown_escapes();
+        Flat { scanner, is_open_metrics, invalid }
     }
 
     /// The next line; `None` at the end.
@@ -69,6 +78,7 @@ impl<'a> Flat<'a> {
             let from = self.scanner.rest();
             let Some(line) = self.scanner.next_line_of_any_end() else {
                 return match self.is_open_metrics {
+                    _ if self.invalid.is_some() => self.invalid.take().map_or(Ok(None), Err),
                     true => self.scanner.malformed("expected # EOF at the end: the body may have been cut off"),
                     false => Ok(None),
                 };
@@ -140,7 +150,7 @@ impl<'a> Flat<'a> {
     /// The name and the labels of a sample. Labels are unsorted, and may have empty values.
     ///
     /// # Errors
-    /// If they are malformed, or a label is duplicated.
+    /// If they are malformed. A label may be there twice, see [`Flat::unique`].
     pub fn series(&self, text: &'a str) -> Result<(Cow<'a, str>, Vec<Label<'a>>), Error> {
         let (mut name, rest) = self.scanner.name(text, true)?;
         let rest = skip_blanks(rest);
@@ -153,11 +163,19 @@ impl<'a> Flat<'a> {
         if !is_name(&name) {
             return self.scanner.malformed(Message::about("invalid metric name in …", shortened(text)));
         }
+        Ok((name, labels))
+    }
+
+    /// Checks the labels of a sample.
+    ///
+    /// # Errors
+    /// If one is there twice.
+    pub fn unique(&self, labels: &[Label<'_>]) -> Result<(), Error> {
         let mut names: Vec<&str> = labels.iter().map(|(name, _)| &**name).collect();
         names.sort_unstable();
         match names.array_windows().find(|[one, other]| one == other) {
             Some([twice, _]) => self.scanner.malformed(Message::about("label … is there twice", *twice)),
-            None => Ok((name, labels)),
+            None => Ok(()),
         }
     }
 
@@ -240,12 +258,13 @@ mod tests {
     type Read = (Vec<(String, f64, Option<i64>)>, Vec<String>);
 
     fn read(body: &str, is_open_metrics: bool) -> Result<Read, String> {
-        let mut flat = Flat::new(body.as_bytes(), is_open_metrics).map_err(|error| error.to_string())?;
+        let mut flat = Flat::new(body.as_bytes(), is_open_metrics);
         let (mut samples, mut metadata) = (Vec::new(), Vec::new());
         while let Some(line) = flat.line().map_err(|error| error.to_string())? {
             match line {
                 Line::Sample(sample) => {
                     let (name, labels) = flat.series(sample.series).map_err(|error| error.to_string())?;
+                    flat.unique(&labels).map_err(|error| error.to_string())?;
                     let labels: Vec<String> = labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
                     samples.push((format!("{name}{{{}}}", labels.join(",")), sample.value, sample.timestamp));
                 }
@@ -274,6 +293,7 @@ mod tests {
         assert_eq!(series("{\"a.b\",\"x.y\"=\"1\"} 4\n"), ["a.b{x.y=1}"]);
         assert_eq!(series("# EOF\na 1\n# HELP a \\x\na{} NaN"), ["a{}", "a{}"]);
         assert_eq!(series(""), Vec::<String>::new());
+        assert_eq!(series(r#"a{b="\q\n\\"} 1"#), ["a{b=\\q\n\\}"]);
         // A line end in a label value.
         let (samples, _) = read(" a{b=\"c\n\nd\",e=\"\"} 1 2\r\na{b=\"}\n\"} 2\nc 3", false).unwrap();
         let samples: Vec<(&str, f64)> = samples.iter().map(|(series, value, _)| (series.as_str(), *value)).collect();
@@ -304,7 +324,9 @@ mod tests {
         ] {
             assert!(read(body, false).is_err(), "{body}");
         }
-        assert!(Flat::new(b"a{b=\"\xff\"} 1", false).is_err());
+        let mut flat = Flat::new(b"a 1\nb{c=\"\xff\"} 1\nd 1", false);
+        assert!(matches!(flat.line(), Ok(Some(Line::Sample(Sample { series: "a", .. })))));
+        assert!(flat.line().is_err_and(|error| error.to_string().contains("line 2: invalid UTF-8")));
     }
 
     #[test]

@@ -14,6 +14,8 @@ pub(super) struct Scanner<'a> {
     pub(super) line: usize,
     pub(super) limits: Limits,
     is_open_metrics: bool,
+    /// Whether a backslash before another character than n, a quote or a backslash is literal.
+    keeps_unknown_escapes: bool,
 }
 
 impl<'a> Scanner<'a> {
@@ -22,7 +24,16 @@ impl<'a> Scanner<'a> {
             let line = memchr::memchr_iter(b'\n', &body[..error.valid_up_to()]).count() + 1;
             Error::Malformed { position: Position::Line(line), message: "invalid UTF-8".into() }
         })?;
-        Ok(Scanner { rest, line: 0, limits: *limits, is_open_metrics })
+        Ok(Scanner::of_text(rest, limits, is_open_metrics))
+    }
+
+    pub(super) fn of_text(rest: &'a str, limits: &Limits, is_open_metrics: bool) -> Self {
+        Scanner { rest, line: 0, limits: *limits, is_open_metrics, keeps_unknown_escapes: is_open_metrics }
+    }
+
+    /// With unknown escape sequences as they are, in text too.
+    pub(super) fn with_unknown_escapes(self) -> Self {
+        Scanner { keeps_unknown_escapes: true, ..self }
     }
 
     pub(super) fn position(&self) -> Position {
@@ -114,7 +125,8 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Unescapes a text. A backslash precedes n, a quote or a backslash; in OpenMetrics, any other sequence is literal.
+    /// Unescapes a text. A backslash precedes n, a quote or a backslash; any other sequence is
+    /// literal in OpenMetrics, and in what is scraped.
     pub(super) fn unescaped(&self, text: &'a str) -> Result<Cow<'a, str>, Error> {
         if memchr::memchr(b'\\', text.as_bytes()).is_none() {
             return Ok(Cow::Borrowed(text));
@@ -126,7 +138,7 @@ impl<'a> Scanner<'a> {
             match character {
                 Some('n') => unescaped.push('\n'),
                 Some(special @ ('\\' | '"')) => unescaped.push(special),
-                Some(other) if self.is_open_metrics => unescaped.extend(['\\', other]),
+                Some(other) if self.keeps_unknown_escapes => unescaped.extend(['\\', other]),
                 _ => {
                     return self
                         .malformed("invalid escape sequence: a backslash is followed by n, a quote or a backslash");
