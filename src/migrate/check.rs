@@ -7,7 +7,7 @@ use std::ffi::OsString;
 use super::lines::Lines;
 use super::output::Rendered;
 use super::translation::{EntryId, Outcome, Translation};
-use crate::config::{Document, Environment, Problems};
+use crate::config::{Document, Environment, Problems, Secrets};
 use crate::settings::{Overrides, Settings};
 
 /// The name of the translated file.
@@ -51,6 +51,7 @@ pub fn check_in(mut translation: Translation, environment: Environment<'_>) -> C
             translation.variables = sources_of(&translation, &rendered, unset);
             return Checked { translation, toml: rendered.text };
         }
+        let refused = without_elements(refused, &mut translation);
         let removed = translation.output.remove(&refused.keys().copied().collect());
         let left = translation.output.entries();
         for (lost, entry) in removed.into_iter().filter(|(lost, _)| !left.contains(lost)) {
@@ -62,6 +63,43 @@ pub fn check_in(mut translation: Translation, environment: Environment<'_>) -> C
             translation.entries[entry].outcome = Outcome::Missing(format!("Taffrail refuses it: {message}"));
         }
     }
+}
+
+/// What is refused.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Part {
+    entry: EntryId,
+    /// The name of a list, and the index of one of its elements.
+    element: Option<(String, usize)>,
+}
+
+/// The list and the index in a key such as `collectors.file[0].files[1]`.
+fn element_of(key: &str) -> Option<(String, usize)> {
+    let (list, index) = key.rsplit('.').next()?.strip_suffix(']')?.split_once('[')?;
+    Some((list.to_owned(), index.parse().ok()?))
+}
+
+/// Removes elements of lists that have others, and reports each as missing. Returns the entries that are refused as a
+/// whole.
+fn without_elements(refused: BTreeMap<Part, String>, translation: &mut Translation) -> BTreeMap<EntryId, String> {
+    let (mut whole, mut lost) = (BTreeMap::new(), Vec::new());
+    // From the last one, so that the indexes of the others stay.
+    for (Part { entry, element }, message) in refused.into_iter().rev() {
+        let removed = element.and_then(|(key, index)| translation.output.remove_element(entry, &key, index));
+        match removed {
+            Some(text) => lost.push((entry, text, message)),
+            None => drop(whole.insert(entry, message)),
+        }
+    }
+    lost.retain(|(entry, ..)| !whole.contains_key(entry));
+    for (entry, text, message) in lost {
+        let mut secrets = Secrets::default();
+        secrets.add_parts_of_url(text.trim_matches(['"', '\'']));
+        let outcome = Outcome::Missing(format!("Taffrail refuses it: {message}"));
+        translation.insert_after(entry, &secrets.hide(&text), outcome);
+        whole = whole.into_iter().map(|(of, message)| (if of > entry { of + 1 } else { of }, message)).collect();
+    }
+    whole
 }
 
 /// The problems of a configuration, if it has any.
@@ -102,8 +140,8 @@ fn sources_of(
 }
 
 /// The entries that are refused whatever values the variables of `unset` have, each with the message.
-fn refused(rendered: &Rendered, unset: &BTreeSet<&str>, environment: Environment<'_>) -> BTreeMap<EntryId, String> {
-    let mut refused: Option<BTreeMap<EntryId, String>> = None;
+fn refused(rendered: &Rendered, unset: &BTreeSet<&str>, environment: Environment<'_>) -> BTreeMap<Part, String> {
+    let mut refused: Option<BTreeMap<Part, String>> = None;
     for assumed in ASSUMED {
         let is_asked = Cell::new(false);
         let with_assumed = |name: &str| {
@@ -129,9 +167,9 @@ fn refused(rendered: &Rendered, unset: &BTreeSet<&str>, environment: Environment
 }
 
 /// The entries that have a problem, with its message.
-fn refused_of(rendered: &Rendered, problems: &Problems) -> BTreeMap<EntryId, String> {
+fn refused_of(rendered: &Rendered, problems: &Problems) -> BTreeMap<Part, String> {
     let lines = Lines::new(&rendered.text);
-    let mut refused: BTreeMap<EntryId, String> = BTreeMap::new();
+    let mut refused: BTreeMap<Part, String> = BTreeMap::new();
     for problem in &problems.list {
         let number = problem.position.as_ref().map_or(1, |position| lines.number_at(position.span.start));
         let key = if problem.key.is_empty() { String::new() } else { format!("{}: ", problem.key) };
@@ -143,7 +181,8 @@ fn refused_of(rendered: &Rendered, problems: &Problems) -> BTreeMap<EntryId, Str
             _ => problems.message(problem),
         };
         for entry in entries_of(rendered, &lines, number) {
-            refused.entry(entry).or_insert_with(|| format!("{key}{message}"));
+            let part = Part { entry, element: element_of(&problem.key) };
+            refused.entry(part).or_insert_with(|| format!("{key}{message}"));
         }
     }
     refused

@@ -5,6 +5,8 @@ use std::fmt::Write;
 
 use super::entry::{Entry, EntryId};
 
+mod elements;
+
 /// A TOML document in the order in which its tables were first used.
 #[derive(Clone, Debug, Default)]
 pub struct Output {

@@ -29,6 +29,13 @@ impl Translation {
         self.entries.len() - 1
     }
 
+    /// Adds a line to the report for a part of the line of `entry`, behind it.
+    pub fn insert_after(&mut self, entry: EntryId, text: &str, outcome: Outcome) {
+        let source = self.entries[entry].source.clone();
+        self.entries.insert(entry + 1, Entry { source, text: text.to_owned(), outcome });
+        self.output.renumber(&|id| if id > entry { id + 1 } else { id });
+    }
+
     /// Whether a line has nothing in Taffrail.
     pub fn is_incomplete(&self) -> bool {
         self.missing().next().is_some()

@@ -173,6 +173,7 @@ pub(in crate::collectors) fn split(text: &str) -> Result<(String, u16), &'static
     let port = port.parse().ok().filter(|port| *port > 0).ok_or(EXPECTED)?;
     let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
     match bare.unwrap_or(host) {
+        "" => Err("expected a host before the port, such as localhost:80"),
         host if !is_host(host) || bare.is_none() && host.contains(':') => Err(EXPECTED),
         host => Ok((host.to_owned(), port)),
     }

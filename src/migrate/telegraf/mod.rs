@@ -3,8 +3,10 @@
 //! needs for the inputs that are missing; `template` finds templates that are not rendered.
 
 mod devices;
+mod dns_query;
 pub mod files;
 mod kept;
+mod others;
 mod present;
 mod probes;
 mod processors;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::read::{Block, Setting};
+use super::read::{Block, Setting, Value};
 use super::tables::{Becomes, EVERY_INPUT, INPUTS, Input};
 use crate::collectors::About;
 use crate::collectors::list;
@@ -59,8 +59,16 @@ fn is_named(block: &Block) -> bool {
 /// The input that scrapes exporters.
 pub(super) const SCRAPING: &str = "prometheus";
 
+/// The table of such an input that has a server of targets.
+pub(super) const HTTP_DISCOVERY: &str = "http_service_discovery";
+
 /// Whether such an input has the targets of Kubernetes or Consul only.
 pub(super) fn has_no_urls(block: &Block) -> bool {
+    let is_discovery = |table: &&Block| table.path.last().is_some_and(|name| name == HTTP_DISCOVERY);
+    let is_on = |table: &Block| setting(table, "enabled").is_some_and(|enabled| enabled.value == Value::Switch(true));
+    if block.tables.iter().find(is_discovery).is_some_and(is_on) {
+        return false;
+    }
     setting(block, "urls").and_then(|urls| urls.value.texts()).is_none_or(|urls| urls.is_empty())
 }
 

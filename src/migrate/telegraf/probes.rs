@@ -22,7 +22,7 @@ struct Probe {
     timeout: (&'static str, &'static str),
 }
 
-const PATH: &str = "collectors.probe";
+pub(super) const PATH: &str = "collectors.probe";
 const NO_INTERFACE: Becomes = Unless("\"\"", "the route decides");
 
 #[rustfmt::skip]
@@ -97,7 +97,7 @@ const X509: &[Row] = &[
 ];
 
 #[rustfmt::skip]
-const DNS: &[Row] = &[
+pub(super) const DNS: &[Row] = &[
     ("servers",        Texts("targets")),
     ("timeout",        Duration("timeout")),
     ("include_fields", Unless("[]", "addresses are no fields")),
@@ -169,10 +169,14 @@ impl Reader {
         for setting in &block.settings {
             match setting.key.as_str() {
                 "servers" if probe.prober == "dns" => self.servers_of_dns(block, setting, place),
+                "address" if probe.input == "net_response" => self.address(setting, place),
                 _ => self.setting_of_probe(probe, setting, place),
             }
         }
         self.defaults_of_probe(probe, block, head);
+        if probe.prober == "dns" {
+            self.modules_of_domains(block);
+        }
         if !self.measurements.iter().any(|(known, _)| known == probe.input) {
             self.measurements.push((probe.input.to_owned(), head));
         }
@@ -191,7 +195,7 @@ impl Reader {
     }
 
     /// A name that no other module has.
-    fn name_of_module(&mut self, block: &Block, input: &str) -> String {
+    pub(super) fn name_of_module(&mut self, block: &Block, input: &str) -> String {
         let alias = block.settings.iter().find(|setting| setting.key == "alias");
         let wanted = alias.and_then(|alias| alias.value.text()).unwrap_or(input).to_owned();
         let modules: Vec<String> = self
@@ -221,7 +225,7 @@ impl Reader {
                     }
                 }
             }
-            ("dns_query", "domains", value) => self.domains(value, setting, place),
+            ("dns_query", "domains", _) => self.domains(setting, place),
             ("dns_query", "network", value) => {
                 let id = self.add(setting.lines, &shown(setting), Outcome::Same);
                 let transport = match value.text() {
@@ -258,31 +262,14 @@ impl Reader {
         }
     }
 
-    /// Name servers, with the port that Telegraf has in an option of its own.
-    fn servers_of_dns(&mut self, block: &Block, setting: &Setting, place: Place<'_>) {
-        let port = block.settings.iter().find(|setting| setting.key == "port").map(|setting| &setting.value);
-        let Some(Value::Number(port)) = port.filter(|port| **port != Value::Number(53.0)) else {
-            return self.option(setting, &[DNS], place);
+    /// An address without a host is this machine's.
+    fn address(&mut self, setting: &Setting, place: Place<'_>) {
+        let Some(port) = setting.value.text().filter(|text| text.starts_with(':')) else {
+            return self.option(setting, &[NET], place);
         };
-        let id = self.add(setting.lines, &shown(setting), Outcome::Same);
-        let with_port = |server: &str| match server.contains(':') && !server.starts_with('[') {
-            true => format!("[{server}]:{port}"),
-            false => format!("{server}:{port}"),
-        };
-        let servers: Vec<String> = setting.value.texts().unwrap_or_default().into_iter().map(with_port).collect();
-        self.table(place, "").set("targets", strings(&servers), id);
-    }
-
-    /// The names of a DNS query: a module has one.
-    fn domains(&mut self, value: &Value, setting: &Setting, place: Place<'_>) {
-        let domains = value.texts().unwrap_or_default();
-        match domains.as_slice() {
-            [domain] => {
-                let id = self.add(setting.lines, &shown(setting), Outcome::Same);
-                self.table(place, "dns").set("query_name", string(domain), id);
-            }
-            _ => self.missing_setting(setting, "write one module for each domain"),
-        }
+        let how = "Telegraf connects to localhost if there is no host".to_owned();
+        let id = self.add(setting.lines, &shown(setting), Outcome::Changed(how));
+        self.table(place, "").set("targets", strings(&[format!("localhost{port}")]), id);
     }
 
     /// A setting in the table of the prober.

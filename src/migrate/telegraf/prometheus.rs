@@ -1,12 +1,12 @@
 //! `[[inputs.prometheus]]`: each becomes a job of the collector `prometheus`.
 
-use super::present::{SCRAPING, has_no_urls, setting};
+use super::present::{HTTP_DISCOVERY, SCRAPING, has_no_urls, setting};
 use super::read::{Block, Setting, Value};
 use super::tables::{Becomes, Row};
 use super::targets::{EVERY_JOB, TLS};
 use super::translate::{Place, Reader};
-use super::values::{obstacle_of_urls, shown};
-use crate::migrate::output::string;
+use super::values::{duration_of, obstacle_of_urls, raw, shown};
+use crate::migrate::output::{literal, string};
 use crate::migrate::translation::{EntryId, Outcome};
 
 use Becomes::{Duration, Missing, NotNeeded, Opposite, To, Unless, Urls};
@@ -109,11 +109,54 @@ impl Reader {
                 "http_headers" if table.tables.is_empty() => self.entries_of(table, "headers"),
                 "tagpass" | "tagdrop" => self.whole(table, "filter in the sinks"),
                 "consul" => self.whole(table, OF_CONSUL),
-                "http_service_discovery" => self.whole(table, "write it in [[collectors.prometheus.http_sd_configs]]"),
+                HTTP_DISCOVERY if table.tables.is_empty() => self.http_discovery(table),
                 _ => self.whole(table, "Taffrail has no such table"),
             }
         }
         self.measurements_of_scraping(setting(block, "metric_version"), head);
+    }
+
+    /// A server that lists targets.
+    fn http_discovery(&mut self, table: &Block) {
+        if setting(table, "enabled").is_none_or(|enabled| enabled.value != Value::Switch(true)) {
+            let off = || Outcome::NotNeeded("it is not enabled".to_owned());
+            self.head(table, off());
+            for setting in &table.settings {
+                self.add(setting.lines, &shown(setting), off());
+            }
+            return;
+        }
+        let how = "labels that begin with __ are no tags; relabel_configs can keep them";
+        let head = self.head(table, Outcome::Changed(how.to_owned()));
+        self.translation.output.last_element(JOBS).element("http_sd_configs", head);
+        for setting in &table.settings {
+            let value = match setting.key.as_str() {
+                "enabled" => {
+                    self.add(setting.lines, &shown(setting), Outcome::Same);
+                    continue;
+                }
+                "url" => raw(setting).map(|value| ("url", value)),
+                "query_interval" => {
+                    Ok(("refresh_interval", duration_of(&setting.value).unwrap_or_else(|| setting.raw.clone())))
+                }
+                _ => {
+                    self.missing_setting(setting, "Taffrail has no such option");
+                    continue;
+                }
+            };
+            let id = self.add(setting.lines, &shown(setting), Outcome::Same);
+            match value {
+                Ok((key, value)) => {
+                    let job = self.translation.output.last_element(JOBS);
+                    job.last_or_new_element("http_sd_configs").set(key, value, id);
+                }
+                Err(instead) => self.translation.entries[id].outcome = Outcome::Missing(instead),
+            }
+        }
+        if setting(table, "query_interval").is_none() {
+            let job = self.translation.output.last_element(JOBS);
+            job.last_or_new_element("http_sd_configs").set("refresh_interval", literal("5m"), head);
+        }
     }
 
     /// Copies a table of names and texts.

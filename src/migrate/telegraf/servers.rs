@@ -115,9 +115,5 @@ impl Reader {
 fn unusable(block: &Block, server: &Server) -> Option<&'static str> {
     let list = setting(block, server.list)?;
     let Some(texts) = list.value.texts() else { return Some("expected a list of strings") };
-    let is_pattern = |text: &&str| text.starts_with('/') && text.contains(['*', '?', '[']);
-    if server.name == "phpfpm" && texts.iter().any(is_pattern) {
-        return Some("write each socket in urls; patterns are not expanded");
-    }
     urls_and_user(&texts).err()
 }

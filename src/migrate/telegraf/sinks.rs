@@ -79,12 +79,16 @@ impl Reader {
             self.translation.entries[head].outcome = Outcome::Changed(how);
             self.table(place, "").push("namepass", literal("internal_*"), head);
         }
-        // Programs may write any measurement.
-        let is_open = measurements.iter().any(|(measurement, _)| measurement == "*");
-        if !self.table(place, "").has("namepass") && !is_open {
-            for (measurement, entry) in measurements {
-                self.table(place, "").push("namepass", literal(&measurement), entry);
-            }
+        if self.table(place, "").has("namepass") {
+            return;
+        }
+        if self.has_any_measurement() {
+            self.silence_own(place, head);
+            self.silence_others(head);
+            return;
+        }
+        for (measurement, entry) in measurements {
+            self.table(place, "").push("namepass", literal(&measurement), entry);
         }
     }
 

@@ -8,6 +8,7 @@ mod command;
 mod flags;
 mod machine;
 mod telegraf;
+mod telegraf_targets;
 mod yaml;
 
 use std::collections::BTreeSet;

@@ -261,55 +261,28 @@ fn programs_and_files_become_jobs() {
         assert!(report.contains(part), "{part} in {report}");
     }
     assert!(report.contains("a field has one type: integer"), "{report}");
-    // Lines may have any measurement.
-    let (_, toml) = translated(
+    // Lines may have any measurement: what no input has is not pushed even so.
+    let (report, toml) = translated(
         "[[outputs.influxdb]]\n  urls = [\"http://a:8086\"]\n[[inputs.mem]]\n[[inputs.execd]]\n  command = [\"/a\"]\n",
     );
-    assert!(!toml.contains("namepass"), "{toml}");
+    assert_any_measurement(&toml);
+    assert!(report.contains("collectors without an input push nothing"), "{report}");
+    for silenced in ["cpu", "filesystem", "uname", "container"] {
+        assert!(toml.contains(&format!("[collectors.{silenced}.points]")), "{silenced} in {toml}");
+    }
+    assert!(toml.contains("[collectors.meminfo.points]\nnamepass = [\"mem\"]"), "{toml}");
+    let (_, toml) = translated(
+        "[[outputs.influxdb]]\n  urls = [\"http://a:8086\"]\n  namedrop = [\"x\"]\n[[inputs.kernel]]\n[[inputs.internal]]\n\
+         [[outputs.influxdb]]\n  urls = [\"http://b:8086\"]\n  namepass = [\"y\"]\n[[inputs.execd]]\n  command = [\"/a\"]\n",
+    );
+    assert!(toml.contains("namedrop = [\"x\"]") && !toml.contains("internal_*"), "{toml}");
 }
 
-#[test]
-fn scraped_exporters_become_jobs() {
-    let checked = of_text(
-        "[agent]\n  interval = \"30s\"\n[[outputs.influxdb]]\n  urls = [\"http://a:8086\"]\n  database = \"d\"\n\
-         [[inputs.prometheus]]\n  urls = [\"http://u:geheim@b:9100/metrics\", \"http://u:geheim@c:9100\"]\n  url_tag = \"\"\n\
-         \x20 metric_version = 2\n  timeout = \"3s\"\n  ignore_timestamp = true\n  monitor_kubernetes_pods = false\n\
-         \x20 kubernetes_services = []\n\
-         \x20 [inputs.prometheus.http_headers]\n    X-Scope = \"s\"\n  [inputs.prometheus.tags]\n    room = \"1\"\n\
-         [[inputs.prometheus]]\n  urls = [\"unix:///run/x.sock?path=/m\"]\n  metric_version = 2\n  bearer_token = \"/run/t\"\n\
-         \x20 interval = \"1m\"\n  content_length_limit = \"10MB\"\n  tls_ca = \"/ca.pem\"\n  tls_server_name = \"x\"\n\
-         [[inputs.prometheus]]\n  monitor_kubernetes_pods = true\n  pod_scrape_scope = \"node\"\n",
-    );
-    let (report, toml) = (report::text(&checked.translation), checked.toml);
-    for part in [
-        "name = \"prometheus\"",
-        "name = \"prometheus-2\"",
-        "targets = [\"http://b:9100/metrics\", \"http://c:9100\"]",
-        "username = \"u\"",
-        "password = \"geheim\"",
-        "url_tag = \"\"",
-        "metric_version = 2",
-        "timeout = \"3s\"",
-        "honor_timestamps = false",
-        "interval = \"30s\"",
-        "X-Scope = \"s\"",
-        "room = \"1\"",
-        "unix:///run/x.sock?path=/m",
-        "bearer_token_file = \"/run/t\"",
-        "interval = \"1m\"",
-        "max_body = \"10MB\"",
-        "tls_ca = \"/ca.pem\"",
-        "tls_server_name = \"x\"",
-        "\"openmetric\",",
-    ] {
-        assert!(toml.contains(part), "{part} in {toml}\n{report}");
-    }
-    assert!(report.contains("there are no urls") && !report.contains("geheim"), "{report}");
-    assert_eq!(checked.translation.kept().values().flatten().filter(|line| **line >= 25).count(), 3, "{report}");
-    // With version 1, the measurements are the families of pages.
-    let toml =
-        of_text("[[outputs.influxdb]]\n  urls = [\"http://a:8086\"]\n[[inputs.prometheus]]\n  urls = [\"a:1\"]\n").toml;
-    assert!(!toml.contains("namepass") && toml.contains("interval = \"10s\""), "{toml}");
+/// The sinks of a configuration have no list of measurements; collectors without an input push nothing.
+pub(super) fn assert_any_measurement(toml: &str) {
+    let sinks = toml.split_once("[[sinks").unwrap().1.split("\n\n").next().unwrap();
+    assert!(!sinks.contains("namepass") && sinks.contains("\"internal_*\""), "{toml}");
+    assert!(toml.contains("[collectors.uname.points]") && toml.contains("namedrop = [\"*\"]"), "{toml}");
 }
 
 #[test]
@@ -333,7 +306,7 @@ fn statsd_becomes_a_collector_with_the_same_address() {
         assert!(checked.toml.contains(part), "{part} in {}", checked.toml);
     }
     // Clients name the measurements.
-    assert!(!checked.toml.contains("namepass"), "{}", checked.toml);
+    assert_any_measurement(&checked.toml);
     let missing: Vec<&str> = checked.translation.missing().map(|entry| entry.text.as_str()).collect();
     assert!(missing.iter().any(|text| text.contains("read_buffer_size")), "{missing:?}");
     assert!(missing.iter().any(|text| text.contains(":8126") || text.contains("service_address")), "{missing:?}");
@@ -350,56 +323,6 @@ fn telegraf_is_not_needed_for_disks() {
     assert_eq!(checked.translation.kept().values().flatten().count(), 0);
     let other = of_text(&format!("{text}[[inputs.snmp]]\n")).translation.kept();
     assert_eq!(other.values().flatten().copied().collect::<Vec<_>>(), [1, 6]);
-}
-
-#[test]
-fn probes_become_modules() {
-    let checked = of_text(
-        "[agent]\n  interval = \"20s\"\n[[outputs.influxdb]]\n  urls = [\"http://a:8086\"]\n  database = \"d\"\n\
-         [[inputs.http_response]]\n  urls = [\"https://u:geheim@a/x\"]\n  response_timeout = \"3s\"\n  method = \"POST\"\n  \
-         response_string_match = \"ok\"\n  response_status_code = 204\n  [inputs.http_response.headers]\n    X-A = \"b\"\n\
-         [[inputs.http_response]]\n\
-         [[inputs.net_response]]\n  protocol = \"udp\"\n  address = \"a:161\"\n  send = \"x\"\n  expect = \"y\"\n\
-         [[inputs.ping]]\n  urls = [\"a\", \"b\"]\n  count = 3\n  ping_interval = 0.5\n  method = \"native\"\n  ipv6 = true\n\
-         [[inputs.dns_query]]\n  servers = [\"192.0.2.53\"]\n  domains = [\"example.org\"]\n  record_type = \"MX\"\n  network = \"tcp\"\n\
-         [[inputs.dns_query]]\n  servers = [\"192.0.2.53\"]\n\
-         [[inputs.x509_cert]]\n  alias = \"certificates\"\n  sources = [\"/etc/ssl/*.pem\", \"https://a\"]\n  server_name = \"n\"\n  \
-         interval = \"1h\"\n",
-    );
-    assert_is_sound(&checked);
-    assert!(!checked.translation.is_incomplete(), "{}", report::text(&checked.translation));
-    for part in [
-        "name = \"http_response\"",
-        "name = \"http_response-2\"",
-        "targets = [\"https://a/x\"]",
-        "username = \"u\"",
-        "timeout = \"3s\"",
-        "method = \"POST\"",
-        "fail_if_body_not_matches_regexp = [\"ok\"]",
-        "valid_status_codes = [204]",
-        "X-A = \"b\"",
-        "targets = [\"http://localhost\"]",
-        "prober = \"udp\"",
-        "send = \"x\"",
-        "targets = [\"a\", \"b\"]",
-        "count = 3",
-        "packet_interval = \"500ms\"",
-        "preferred_ip_protocol = \"ip6\"",
-        "query_name = \"example.org\"",
-        "query_type = \"MX\"",
-        "transport = \"tcp\"",
-        "query_name = \".\"",
-        "query_type = \"NS\"",
-        "name = \"certificates\"",
-        "tls_server_name = \"n\"",
-        "interval = \"1h\"",
-        "interval = \"20s\"",
-        "\"x509_cert\"",
-    ] {
-        assert!(checked.toml.contains(part), "{part} in {}", checked.toml);
-    }
-    assert_eq!(checked.toml.matches("[[collectors.probe]]").count(), 7, "{}", checked.toml);
-    assert!(!report::text(&checked.translation).contains("geheim"));
 }
 
 /// A rename that is missing does not filter the measurement out of the sinks.
@@ -438,7 +361,7 @@ fn inputs_that_are_refused_are_kept_as_a_whole() {
         "[[inputs.file]]\n  files = [\"/a/**.log\"]\n  data_format = \"value\"\n",
         "[[inputs.procstat]]\n  pattern = \"java(?!x)\"\n",
         "[[inputs.x509_cert]]\n  timeout = \"3s\"\n  sources = [\"smtp://a:25\"]\n",
-        "[[inputs.dns_query]]\n  servers = [\"192.0.2.1\"]\n  domains = [\"a\", \"b\"]\n",
+        "[[inputs.dns_query]]\n  servers = [\"192.0.2.1\"]\n  domains = [\"a..b\"]\n",
     ] {
         let checked = of_text(&format!("[[inputs.mem]]\n[agent]\n  interval = \"20s\"\n{input}"));
         assert_is_sound(&checked);
@@ -468,24 +391,6 @@ fn groups_of_processes_are_those_of_telegraf() {
     assert!(deep.toml.contains("children = true") && !deep.translation.is_incomplete(), "{}", deep.toml);
 }
 
-/// As in Telegraf, a token takes precedence over a user, and the port of name servers is an option of its own.
-#[test]
-fn options_that_depend_on_others_are_translated_with_them() {
-    let checked = of_text(
-        "[[inputs.prometheus]]\n  urls = [\"http://a\"]\n  username = \"u\"\n  password = \"p\"\n  bearer_token = \"/t\"\n\
-         [[inputs.dns_query]]\n  servers = [\"192.0.2.1\", \"2001:db8::1\"]\n  port = 5353\n",
-    );
-    assert!(!checked.translation.is_incomplete(), "{}", report::text(&checked.translation));
-    assert!(
-        checked.toml.contains("bearer_token_file = \"/t\"") && !checked.toml.contains("username"),
-        "{}",
-        checked.toml
-    );
-    for server in ["192.0.2.1:5353", "[2001:db8::1]:5353"] {
-        assert!(checked.toml.contains(server), "{}", checked.toml);
-    }
-}
-
-fn of_text(text: &str) -> Checked {
+pub(super) fn of_text(text: &str) -> Checked {
     check(telegraf::translate::translate(&[("t.conf".to_owned(), text.to_owned())]).unwrap())
 }
