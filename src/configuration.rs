@@ -99,7 +99,7 @@ impl Check {
         let settings = origin.load_without_credentials()?;
         check_files(&settings)?;
         // Taffrail starts without these, and tries again.
-        settings.dependencies.problems().lines().for_each(|line| tracing::warn!("{line}"));
+        settings.dependencies.problems().lines().for_each(|line| say!("warning: {line}"));
         if self.quiet {
             return Ok(());
         }
