@@ -22,7 +22,7 @@ pub fn completed<'t>(text: &'t str, scheme: &str) -> Cow<'t, str> {
 /// What was expected.
 pub fn parse_argument(text: &str) -> Result<Url, String> {
     let is_reachable = |url: &Url| match url.scheme() {
-        "http" | "https" => url.has_host(),
+        "http" | "https" => url.has_host() && url.port() != Some(0),
         UNIX => url.path().starts_with('/'),
         _ => false,
     };
@@ -70,7 +70,9 @@ mod tests {
         }
         assert_eq!(parse_url("h:6443", "https").unwrap().as_str(), "https://h:6443/");
         assert_eq!(parse_argument("gateway").unwrap().as_str(), "http://gateway/");
-        assert!(parse_argument("ftp://h").is_err() && parse_argument("unix:x").is_err());
+        assert!(
+            parse_argument("h:0").is_err() && parse_argument("ftp://h").is_err() && parse_argument("unix:x").is_err()
+        );
         assert_eq!(parse_argument("unix:/run/x.sock").unwrap().path(), "/run/x.sock");
     }
 }

@@ -163,7 +163,8 @@ impl Nats {
 
 /// A URL with one of two schemes.
 fn url(text: &str, schemes: [&str; 2]) -> Result<Url, String> {
-    let url = Url::parse(text).ok().filter(|url| schemes.contains(&url.scheme()) && url.has_host());
+    let is_server = |url: &Url| schemes.contains(&url.scheme()) && url.has_host() && url.port() != Some(0);
+    let url = Url::parse(text).ok().filter(is_server);
     url.ok_or_else(|| format!("expected a {} or {} URL, found {text:?}", schemes[0], schemes[1]))
 }
 
@@ -180,4 +181,16 @@ fn both<A: Setting, B: Setting>(
         (None, Some(_)) => section.wrong(second_name, format!("expected {first_name} with it, found none")),
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_url_of_a_server_has_a_host_and_no_port_0() {
+        let is_good = |text: &str| url(text, ["nats", "tls"]).is_ok();
+        assert!(is_good("nats://a") && is_good("tls://a:4222"));
+        assert!(!is_good("nats://a:0") && !is_good("nats:a") && !is_good("http://a:1"));
+    }
 }

@@ -834,7 +834,7 @@ fn mistakes_in_the_settings_are_reported() {
         ),
         (
             "[[collectors.apache]]\nurls = [\"http://a\"]\n[collectors.apache.labels]\n\"a-b\" = \"x\"\n",
-            "expected letters, digits and underscores",
+            "expected the name of a label",
         ),
     ] {
         std::fs::write(&config, section).unwrap();

@@ -223,7 +223,7 @@ fn a_configuration_without_a_server_to_write_to_is_refused() {
         .unwrap();
     let (_, reported) =
         crate::harness::printed(&crate::harness::taffrail(&["check", "--config", path.to_str().unwrap()]));
-    for complaint in ["expected an http or https URL, found \"x\"", "found both", "found \"a-b\""] {
+    for complaint in ["expected an http or https URL, found \"x\"", "found both", "external_labels.a-b: expected"] {
         assert!(reported.contains(complaint), "{complaint}: {reported}");
     }
 }

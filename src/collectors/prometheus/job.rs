@@ -269,6 +269,10 @@ pub(super) mod tests {
                 "target_label: expected the name of a label",
             ),
             (
+                "name = 'j'\ntargets = ['a:1']\nmetric_relabel_configs = [{action = 'labelmap', replacement = 'a-$1'}]",
+                "replacement: expected the name of a label",
+            ),
+            (
                 "name = 'j'\ntargets = ['a:1']\nmetric_relabel_configs = [{target_label = 'a-${1}'}]",
                 "target_label: expected the name of a label",
             ),

@@ -138,14 +138,19 @@ impl Rule {
         {
             section.wrong("target_label", expected);
         }
-        let pattern = section.get(&REGEX);
+        let (pattern, replacement) = (section.get(&REGEX), section.get(&REPLACEMENT));
+        if action == Action::LabelMap
+            && let Err(expected) = check_label_name(&REFERENCE.replace_all(&replacement, "a"))
+        {
+            section.wrong("replacement", expected);
+        }
         Rule {
             sources,
             separator: section.get(&SEPARATOR),
             regex: pattern.clone().into_regex(),
             pattern,
             target: target.unwrap_or_default(),
-            replacement: section.get(&REPLACEMENT),
+            replacement,
             modulus: modulus.unwrap_or(1) as u64,
             action,
         }

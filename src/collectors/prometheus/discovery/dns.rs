@@ -116,7 +116,8 @@ impl Dns {
 
 fn server_address(text: &str) -> Option<SocketAddr> {
     let address = text.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-    text.parse().ok().or_else(|| Some(SocketAddr::new(address.ok()?, DNS_PORT)))
+    let given = text.parse::<SocketAddr>().ok().filter(|address| address.port() != 0);
+    given.or_else(|| Some(SocketAddr::new(address.ok()?, DNS_PORT)))
 }
 
 #[cfg(test)]
@@ -161,6 +162,7 @@ mod tests {
             ("names = ['a']\ntype = 'A'", "port"),
             ("names = ['a']\nport = 65536", "port"),
             ("names = ['a']\nservers = ['ns.example.org']", "servers[0]"),
+            ("names = ['a']\nservers = ['127.0.0.1:0']", "servers[0]"),
         ] {
             assert!(dns(toml).unwrap_err().contains(key), "{toml}");
         }
