@@ -1,9 +1,9 @@
-//! What Taffrail measures and Telegraf did not, where the sinks cannot name all measurements.
+//! What Taffrail measures and Telegraf did not, where sinks do not name the measurements of the inputs.
 
 use super::tables::INPUTS;
 use super::translate::{Place, Reader};
 use crate::collectors::list;
-
+use crate::config::Filter;
 use crate::migrate::output::{literal, strings};
 use crate::migrate::translation::{EntryId, Outcome};
 
@@ -13,8 +13,12 @@ impl Reader {
         self.measurements.iter().any(|(measurement, _)| measurement == "*")
     }
 
-    /// Keeps the points of collectors without an input from the sinks. Families are exposed even so.
-    pub(super) fn silence_others(&mut self, head: EntryId) {
+    /// Keeps the points of collectors without an input from the sinks, as far as the `passed` names of a sink have them.
+    /// Families are exposed even so.
+    pub(super) fn silence_others(&mut self, head: EntryId, passed: &[String]) {
+        /// The measurement of a collector without measurements of its own.
+        const GENERIC: &str = "prometheus";
+        let mut passed = Filter::from_globs(passed).unwrap_or_default();
         let is_input = |name: &&str| {
             let of_input = INPUTS.iter().filter(|input| self.inputs.iter().any(|(known, _)| *known == input.name));
             of_input.flat_map(|input| input.measurements).any(|known| known == name)
@@ -25,11 +29,17 @@ impl Reader {
         for about in about.filter(|about| about.on_by_default.points && !about.is_list) {
             let all = about.measurements.iter().map(|measurement| measurement.name);
             let (wanted, others): (Vec<&str>, Vec<&str>) = all.partition(is_input);
+            let others = if about.measurements.is_empty() { vec![GENERIC] } else { others };
+            if !others.into_iter().any(|name| passed.wants(name)) {
+                continue;
+            }
             match wanted.is_empty() {
                 true => silenced.push((about.name, "namedrop", strings(&["*"]))),
-                false if !others.is_empty() => silenced.push((about.name, "namepass", strings(&wanted))),
-                false => {}
+                false => silenced.push((about.name, "namepass", strings(&wanted))),
             }
+        }
+        if silenced.is_empty() {
+            return;
         }
         for (collector, key, names) in silenced {
             let points = self.table(Place::Root(""), &format!("collectors.{collector}.points"));

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::present::setting;
 use super::read::Block;
 use super::tables::{EVERY_HTTP, EVERY_OUTPUT, OUTPUTS, Output, Row};
 use super::translate::{OfSinks, Place, Reader};
@@ -78,14 +79,15 @@ impl Reader {
             let how = "no input was translated, so it sends Taffrail's own metrics alone".to_owned();
             self.translation.entries[head].outcome = Outcome::Changed(how);
             self.table(place, "").push("namepass", literal("internal_*"), head);
+            return;
         }
         if self.table(place, "").has("namepass") {
-            return;
+            let passed = setting(block, "namepass").and_then(|names| names.value.texts()).unwrap_or_default();
+            return self.silence_others(head, &passed.into_iter().map(str::to_owned).collect::<Vec<_>>());
         }
         if self.has_any_measurement() {
             self.silence_own(place, head);
-            self.silence_others(head);
-            return;
+            return self.silence_others(head, &[]);
         }
         for (measurement, entry) in measurements {
             self.table(place, "").push("namepass", literal(&measurement), entry);

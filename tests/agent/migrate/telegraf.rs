@@ -278,6 +278,20 @@ fn programs_and_files_become_jobs() {
     assert!(toml.contains("namedrop = [\"x\"]") && !toml.contains("internal_*"), "{toml}");
 }
 
+/// A pattern of an output passes the measurements of the inputs alone.
+#[test]
+fn a_pattern_of_an_output_does_not_pass_what_no_input_has() {
+    let of = |names: &str| {
+        of_text(&format!("[[inputs.disk]]\n[[outputs.influxdb]]\n  urls = [\"http://a:8086\"]\n  namepass = {names}\n"))
+            .toml
+    };
+    let toml = of("[\"disk*\"]");
+    assert!(toml.contains("namepass = [\"disk*\"]"), "{toml}");
+    assert!(toml.contains("[collectors.diskstats.points]\nnamedrop = [\"*\"]"), "{toml}");
+    assert!(toml.matches("namedrop").count() == 1 && !toml.contains("[collectors.cpu"), "{toml}");
+    assert!(!of("[\"disk\"]").contains("namedrop") && of("[\"*\"]").contains("[collectors.cpu.points]"));
+}
+
 /// The sinks of a configuration have no list of measurements; collectors without an input push nothing.
 pub(super) fn assert_any_measurement(toml: &str) {
     let sinks = toml.split_once("[[sinks").unwrap().1.split("\n\n").next().unwrap();
