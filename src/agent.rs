@@ -5,12 +5,14 @@ mod load;
 mod running;
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::ffi::OsString;
+use std::future::pending;
 use std::path::PathBuf;
 use std::pin::pin;
 use std::time::Duration;
 
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 pub use self::failure::{exit_status, messages};
 use self::load::{LoadError, Loader};
@@ -19,7 +21,7 @@ use crate::config::Problems;
 use crate::http::{Inherited, ListenAddress};
 use crate::manager::{self, Sockets};
 use crate::settings::{Overrides, Settings};
-use crate::system::{Control, Signals};
+use crate::system::{self, Control, Signals};
 
 /// The source of the configuration, read again at each reload.
 #[derive(Clone, Debug)]
@@ -75,6 +77,8 @@ impl Origin {
     }
 }
 
+/// Time after a start or a reload until code that only it used is released.
+const SETTLED: Duration = Duration::from_secs(10);
 /// Time that a reload in progress has to finish when the process must end.
 const RELOAD_GRACE: Duration = Duration::from_secs(2);
 
@@ -105,6 +109,13 @@ pub async fn run(origin: &Origin) -> Result<(), Box<dyn std::error::Error>> {
     agent.drain().await;
     manager::flush();
     Ok(())
+}
+
+/// Releases code that only a start or a reload used, once.
+async fn release_code() -> Infallible {
+    sleep(SETTLED).await;
+    system::release_code();
+    pending().await
 }
 
 /// Requests to the process from outside.
@@ -163,6 +174,7 @@ impl Process {
             let due = tokio::select! {
                 due = self.requests.reload_is_due() => due,
                 () = agent.quit_requested() => Err(QUIT),
+                never = release_code() => match never {},
             };
             if let Err(ended) = due {
                 return ended;

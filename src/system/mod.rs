@@ -2,6 +2,7 @@
 //! files, positioned reads and writes, file identity, local sockets, signals. Readers of the host's data are in
 //! [`crate::host`].
 
+mod code;
 pub mod mounts;
 #[cfg(unix)]
 mod private_folder;
@@ -20,6 +21,7 @@ use std::fs::{File, Metadata, TryLockError};
 use std::io::{self, ErrorKind};
 use std::time::SystemTime;
 
+pub use code::release_code;
 pub use private_folder::{PrivateFolder, open_regular};
 #[cfg(unix)]
 pub use unix::*;

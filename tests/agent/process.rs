@@ -6,7 +6,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 
 use crate::harness::fuse::FuseMount;
 use crate::harness::manager::Manager;
-use crate::harness::{Answer, Taffrail, alone, get, recorded_host, wait_until};
+use crate::harness::{Answer, Taffrail, alone, get, recorded_host, status_kib, wait_until};
 use rustix::process::{Pid, Signal, kill_process};
 
 const DROPPED: &str = "taffrail_log_lines_dropped_total";
@@ -61,6 +61,18 @@ impl Drop for Process {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+#[test]
+fn code_that_only_the_start_needs_is_not_resident() {
+    let process = Process::start(Stdio::null());
+    process.metrics();
+    let of = |key| status_kib(process.child.id(), key);
+    let peak = of("VmHWM");
+    let after = wait_until("the release of code", || Some(of("RssFile")).filter(|after| *after < peak / 2));
+    process.metrics();
+    assert!(of("RssFile") > after, "the code of a scrape is mapped again");
+    assert!(process.end().success());
 }
 
 #[test]

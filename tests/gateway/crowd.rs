@@ -4,10 +4,9 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use super::soak::resident;
 use crate::harness::gateway::{Gateway, Own};
 use crate::harness::http::{Reply, Request, request};
-use crate::harness::{sample, wait_until};
+use crate::harness::{sample, status_kib, wait_until};
 
 const SETTINGS: &str = "[gateway]\nmax_body = \"1MiB\"\nmax_bodies = \"4MiB\"\n";
 
@@ -61,13 +60,13 @@ fn bodies_under_way_are_bounded_and_make_way() {
     const MIB: f64 = 1_048_576.0;
     let gateway = Own::start_with(SETTINGS, &[]);
     assert_eq!(gateway.put("/metrics/job/first", "x 1\n").status, 200);
-    let before = resident(gateway.pid());
+    let before = status_kib(gateway.pid(), "RssAnon");
     let mut streams = half_sent(&gateway, "/metrics/job/half", 50);
     streams.extend(half_sent(&gateway, "/write?db=", 10));
     // What was sent may still wait to be read.
     let refused = || gateway.sample("taffrail_gateway_crowded_out_total").unwrap();
     wait_until("most of them to be refused", || (refused() >= 50.0).then_some(()));
-    let grown = resident(gateway.pid()).saturating_sub(before) as f64 * 1024.0;
+    let grown = status_kib(gateway.pid(), "RssAnon").saturating_sub(before) as f64 * 1024.0;
     assert!(grown < 30.0 * MIB, "{grown} bytes more are resident");
     let taken = held(&gateway);
     assert!(taken > 2.0 * MIB && taken <= 4.0 * MIB + 60.0 * 65_536.0, "{taken} bytes are held");

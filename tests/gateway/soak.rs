@@ -7,13 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::harness::gateway::{Gateway, Own};
 use crate::harness::http::request;
-
-/// Resident memory, in KiB.
-pub(super) fn resident(pid: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse().unwrap()
-}
+use crate::harness::status_kib;
 
 /// How long: TAFFRAIL_SOAK in seconds, or what a test may take.
 fn time() -> Duration {
@@ -38,7 +32,7 @@ fn soak_of_pushes_scrapes_and_expiry_ends_with_flat_memory() {
     let (begun, mut sizes) = (Instant::now(), Vec::new());
     while begun.elapsed() < time() {
         gateway.exposition();
-        sizes.push(resident(gateway.pid()));
+        sizes.push(status_kib(gateway.pid(), "RssAnon"));
         thread::sleep(Duration::from_millis(100));
     }
     is_over.store(true, Ordering::Relaxed);

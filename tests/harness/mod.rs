@@ -50,6 +50,13 @@ pub fn wait_until<T>(what: &str, mut done: impl FnMut() -> Option<T>) -> T {
     }
 }
 
+/// A value in KiB of `/proc/PID/status`, such as `RssAnon`: memory without what is mapped from files, as code is.
+pub fn status_kib(pid: u32, key: &str) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let value = status.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':')).unwrap();
+    value.trim().trim_end_matches(" kB").parse().unwrap()
+}
+
 /// While it is held, no other test, not even of another program, has containers or mounts that hang: all of them see all of
 /// the machine's cgroups and mounts.
 pub fn alone() -> File {

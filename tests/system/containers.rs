@@ -16,7 +16,7 @@ use crate::harness::docker::{
     BareCgroup, Cable, Container, Disk, Docker, IMAGE, Runc, net_dev, random_id, remove_cgroup,
 };
 use crate::harness::series::Exposition;
-use crate::harness::{Taffrail, alone, printed, wait_until};
+use crate::harness::{Taffrail, alone, printed, status_kib, wait_until};
 
 /// Everything that is compared with the kernel's files.
 const SETS: &str = "sets = [\"cpu\", \"cpu_details\", \"memory\", \"io\", \"network\", \"processes\", \"pressure\", \
@@ -390,9 +390,7 @@ fn holdings(taffrail: &Taffrail) -> (Vec<String>, Vec<String>, u64) {
     // They may end in the meantime.
     let files = entries("fd").filter_map(|path| Some(fs::read_link(path).ok()?.display().to_string()));
     let threads = entries("task").filter_map(|path| fs::read_to_string(path.join("comm")).ok());
-    let status = fs::read_to_string(process.join("status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    (files.collect(), threads.collect(), line.trim().trim_end_matches(" kB").parse().unwrap())
+    (files.collect(), threads.collect(), status_kib(taffrail.pid(), "RssAnon"))
 }
 
 /// Starts and removes containers: one with runc for four bare cgroups, which are quicker.

@@ -6,6 +6,8 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use crate::harness::status_kib;
+
 /// Prometheus's own default.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -88,8 +90,6 @@ impl Holds {
         // One may end at this moment.
         let name = |thread: std::fs::DirEntry| std::fs::read_to_string(thread.path().join("comm")).ok();
         let threads = entries("task").filter_map(name).map(|name| name.trim().to_owned()).collect();
-        let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
-        let memory = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB"));
-        Holds { descriptors: entries("fd").count(), threads, memory: memory.unwrap().trim().parse().unwrap() }
+        Holds { descriptors: entries("fd").count(), threads, memory: status_kib(process, "RssAnon") }
     }
 }
