@@ -154,11 +154,18 @@ impl Settings {
             if !overrides.gateway_listen.is_empty() {
                 gateway.listen.clone_from(&overrides.gateway_listen);
             }
+            let (collectors, has_leases) = collectors(&host, overrides, &mut root.table("collectors"), &nats);
+            if gateway.replication.is_none() && !has_leases && nats != Nats::default() {
+                root.has_no_effect(
+                    "nats",
+                    "it has no effect without [gateway] stream and without a job with a lease; remove it",
+                );
+            }
             let listen = if overrides.only_gateway { &[][..] } else { &overrides.listen };
             let mut settings = Settings {
                 gateway,
                 http: http::Settings::new(&mut root.table("http"), listen),
-                collectors: collectors(&host, overrides, &mut root.table("collectors"), &nats),
+                collectors,
                 log: log::Settings::new(&mut root.table("log"), overrides.log_levels.as_ref()),
                 files: document.sources.iter().map(|source| source.name.clone()).collect(),
                 secrets: document.secrets().clone(),
@@ -178,15 +185,16 @@ impl Settings {
     }
 }
 
-/// The collectors that are on, with the servers of their leases.
-fn collectors(host: &Host, overrides: &Overrides, section: &mut Section<'_>, nats: &Nats) -> Vec<Configured> {
-    let mut configured = collectors::configure(host, &overrides.collectors, section);
+/// The collectors that are on, with the servers of their leases, and whether there are leases.
+fn collectors(host: &Host, overrides: &Overrides, section: &mut Section<'_>, nats: &Nats) -> (Vec<Configured>, bool) {
+    let (mut configured, mut has_leases) = (collectors::configure(host, &overrides.collectors, section), false);
     for Configured { about, collector, .. } in &mut configured {
-        if let Err(reason) = collector.use_servers(nats) {
-            section.wrong(about.name, reason);
+        match collector.use_servers(nats) {
+            Ok(uses) => has_leases |= uses,
+            Err(reason) => section.wrong(about.name, reason),
         }
     }
-    configured
+    (configured, has_leases)
 }
 
 impl Settings {

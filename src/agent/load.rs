@@ -39,6 +39,7 @@ pub(super) enum LoadError {
 impl Loaded {
     fn new(origin: &Origin) -> Result<Loaded, LoadError> {
         let mut settings = origin.load().map_err(|problems| LoadError::Mistakes(problems.lines().collect()))?;
+        settings.dependencies.without_effect().lines().for_each(|line| tracing::warn!("{line}"));
         let sinks = std::mem::take(&mut settings.sinks);
         let sinks = sinks.into_iter().map(Prepared::new).collect::<Result<_, _>>()?;
         Ok(Loaded { settings, sinks })

@@ -94,7 +94,8 @@ impl Walk<'_> {
             let is_table = SECRET_TABLES.contains(&name.as_str()) && of != OF_RESPONSES;
             // In a list of tables, the names inside decide.
             let is_list = matches!(&node.value, Value::Array(nodes) if nodes.iter().any(is_table_node));
-            self.node(node, name, is_secret || is_secret_name(name) || (is_table && !is_list));
+            let is_named_secret = is_secret_name(name) && !is_path_of_credentials(of, name, &node.value);
+            self.node(node, name, is_secret || is_named_secret || (is_table && !is_list));
         }
     }
 
@@ -124,6 +125,12 @@ impl Walk<'_> {
         let is_hidden = (is_whole || self.secrets.0.len() > parts) && !is_reference(raw);
         self.leaves.0.push(Leaf { span, is_hidden, is_secret: is_whole });
     }
+}
+
+/// Whether it is `[nats] credentials`, which names a file. Other credentials, and what belongs into that file, are secret.
+fn is_path_of_credentials(of: &str, name: &str, value: &Value) -> bool {
+    let is_path = matches!(value, Value::String(text) if text.starts_with('/') && !text.contains('\n'));
+    (of, name) == ("nats", "credentials") && is_path
 }
 
 fn is_table_node(node: &Node) -> bool {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use regex::Regex;
 
-use super::dependency::{Dependencies, Dependency};
+use super::dependency::{Check, Dependencies, Dependency};
 use super::document::Document;
 use super::filter::{Filter, filters};
 use super::globs::Globs;
@@ -337,8 +337,17 @@ impl<'d> Section<'d> {
 
     /// Registers what the value of `key` names on this machine: `check` says whether it is there, see [`Dependencies`].
     pub fn depends(&self, key: &str, check: impl Fn() -> Result<(), String> + Send + Sync + 'static) {
+        self.register(key, Box::new(check), false);
+    }
+
+    /// Registers that the value of `key` has no effect, and why.
+    pub fn has_no_effect(&self, key: &str, reason: &'static str) {
+        self.register(key, Box::new(|| Err(reason.to_owned())), true);
+    }
+
+    fn register(&self, key: &str, check: Box<Check>, is_idle: bool) {
         let position = self.table.and_then(|table| table.get(key)).map(|(_, node)| node.position.clone());
-        let dependency = Dependency { position, key: self.path_of(key), check: Box::new(check) };
+        let dependency = Dependency { position, key: self.path_of(key), check, is_idle };
         self.found.dependencies.borrow_mut().push(dependency);
     }
 

@@ -141,18 +141,20 @@ impl Nats {
 }
 
 impl Nats {
-    /// Checks that there are servers for the leases of these jobs, which have names.
+    /// Whether one of these jobs, which have names, has a lease.
     ///
     /// # Errors
-    /// A job has a lease, and there are none.
+    /// A job has a lease, and there are no servers.
     pub fn check_leases<'j>(
         &self,
         jobs: impl IntoIterator<Item = (&'j str, &'j Option<String>)>,
-    ) -> Result<(), String> {
-        let mut jobs = jobs.into_iter().filter(|(_, lease)| lease.is_some() && self.servers.is_empty());
-        jobs.next().map_or(Ok(()), |(job, _)| {
-            Err(format!("lease of the job {job:?}: expected [nats] servers with it, found none"))
-        })
+    ) -> Result<bool, String> {
+        match jobs.into_iter().find(|(_, lease)| lease.is_some()) {
+            Some((job, _)) if self.servers.is_empty() => {
+                Err(format!("lease of the job {job:?}: expected [nats] servers with it, found none"))
+            }
+            found => Ok(found.is_some()),
+        }
     }
 
     /// Whether connections must use TLS.

@@ -142,7 +142,7 @@ impl Collector for Cloudwatch {
         Cloudwatch { jobs, nats: Nats::default(), running: None }
     }
 
-    fn use_servers(&mut self, nats: &Nats) -> Result<(), String> {
+    fn use_servers(&mut self, nats: &Nats) -> Result<bool, String> {
         self.nats = nats.clone();
         nats.check_leases(self.jobs.iter().map(|job| (&*job.name, &job.lease)))
     }

@@ -120,7 +120,7 @@ impl<K: Kind> Collector for Jobs<K> {
         Jobs { jobs, sources: Sources::new(K::ABOUT.name, K::SOURCES), nats: Nats::default(), running: None }
     }
 
-    fn use_servers(&mut self, nats: &Nats) -> Result<(), String> {
+    fn use_servers(&mut self, nats: &Nats) -> Result<bool, String> {
         self.nats = nats.clone();
         nats.check_leases(self.jobs.iter().map(|job| (&*job.name, &job.lease)))
     }

@@ -30,13 +30,13 @@ pub trait Collector: Send + Sized + 'static {
     /// [`ReadContext::problem`] instead, and read the remaining parts.
     fn read(&mut self, cx: &mut ReadContext<'_>, reading: &mut Self::Reading) -> Result<(), ReadError>;
 
-    /// Gives it the servers of its leases, before all else.
+    /// Gives it the servers of its leases, before all else; returns whether it has leases.
     ///
     /// # Errors
     /// It has a lease, and there are no servers: which of its settings is wrong, and why.
-    fn use_servers(&mut self, nats: &Nats) -> Result<(), String> {
+    fn use_servers(&mut self, nats: &Nats) -> Result<bool, String> {
         let _ = nats;
-        Ok(())
+        Ok(false)
     }
 
     /// Starts background work, if there is any. Waits until it has a result, or until `limit` has passed.

@@ -113,9 +113,9 @@ pub trait AnyCollector: Send {
     ///
     /// # Errors
     /// It has a lease, and there are no servers.
-    fn use_servers(&mut self, nats: &Nats) -> Result<(), String> {
+    fn use_servers(&mut self, nats: &Nats) -> Result<bool, String> {
         let _ = nats;
-        Ok(())
+        Ok(false)
     }
 
     /// See [`Collector::begin`].
@@ -175,7 +175,7 @@ impl<C: Collector> AnyCollector for Instance<C> {
         Collected { at, monotonic, took: start.elapsed(), failure, reading: self.reading.clone() }
     }
 
-    fn use_servers(&mut self, nats: &Nats) -> Result<(), String> {
+    fn use_servers(&mut self, nats: &Nats) -> Result<bool, String> {
         self.collector.use_servers(nats)
     }
 

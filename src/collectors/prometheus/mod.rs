@@ -94,7 +94,7 @@ impl Collector for Prometheus {
         Prometheus { jobs: target::jobs(section), nats: Nats::default(), running: None }
     }
 
-    fn use_servers(&mut self, nats: &Nats) -> Result<(), String> {
+    fn use_servers(&mut self, nats: &Nats) -> Result<bool, String> {
         self.nats = nats.clone();
         nats.check_leases(self.jobs.iter().map(|job| (&*job.name, &job.lease)))
     }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use reqwest::Url;
 
-use crate::client;
+use crate::client::{self, Tls};
 use crate::config::{Key, KeyInfo, Section, Setting, Value};
 use crate::nats::settings::{IS_BUILT, NOT_BUILT, Nats, is_name};
 
@@ -91,7 +91,18 @@ impl Settings {
         let scrape = section.get(&SCRAPE);
         let (url, name) = (section.optional(&REPLICA_URL), section.optional(&REPLICA_NAME));
         let ca = section.optional(&REPLICA_CA);
-        let stream = section.optional(&STREAM)?;
+        let stream = section.optional(&STREAM);
+        if stream.is_none() {
+            let set = [(SCRAPE.info(), section.has(&SCRAPE)), (REPLICA_URL.info(), url.is_some())];
+            let set = set.into_iter().chain([(REPLICA_NAME.info(), name.is_some()), (REPLICA_CA.info(), ca.is_some())]);
+            for (key, _) in set.filter(|(_, is_set)| *is_set) {
+                section.wrong(key.name, "expected stream with it, found none: it is a setting of replicas");
+            }
+        }
+        let stream = stream?;
+        if let Some(ca) = ca.clone() {
+            section.depends("replica_ca", move || Tls { ca: Some(ca.clone()), ..Tls::default() }.check_ca());
+        }
         if !is_name(&stream) {
             section
                 .wrong("stream", format!("expected a name of at most 200 letters, digits, - and _, found {stream:?}"));
@@ -135,7 +146,7 @@ fn replica_url(text: &str) -> Result<Url, String> {
     }
     let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
     let is_nowhere = host.parse::<IpAddr>().is_ok_and(|address| address.is_unspecified());
-    match is_nowhere || url.port() == Some(0) {
+    match is_nowhere {
         true => Err(format!("expected an address that other replicas can connect to, found {text:?}")),
         false => Ok(url),
     }
@@ -172,7 +183,7 @@ mod tests {
             ("http://u:p@a:1", Err("expected a URL without credentials")),
             ("http://a:1?b", Err("expected a URL without a query")),
             ("http://a:1#b", Err("expected a URL without a query")),
-            ("http://a:0", Err("expected an address that other replicas can connect to")),
+            ("http://a:0", Err("expected an http or https URL")),
             ("http://0.0.0.0:9091", Err("expected an address that other replicas can connect to")),
             ("http://[::]:9091", Err("expected an address that other replicas can connect to")),
         ] {
@@ -188,6 +199,71 @@ mod tests {
     fn names_of_replicas_are_printable() {
         for (name, expected) in [("a b.ü", true), ("", false), ("a\n", false), (&"n".repeat(201)[..], false)] {
             assert_eq!(is_replica_name(name), expected, "{name:?}");
+        }
+    }
+
+    /// The problems of a configuration and, if it has none, what `taffrail check` warns of.
+    #[cfg(feature = "nats")]
+    fn said_of(toml: &str) -> Vec<String> {
+        let document = crate::config::Document::parse("f", toml, &|_| None).unwrap();
+        let checked = crate::settings::Settings::check(&document, &crate::settings::Overrides::default());
+        match checked {
+            Ok(settings) => settings.dependencies.problems().lines().collect(),
+            Err(problems) => problems.lines().collect(),
+        }
+    }
+
+    #[cfg(feature = "nats")]
+    const NATS: &str = "[nats]\nservers = [\"nats://a\"]\n";
+
+    #[cfg(feature = "nats")]
+    #[test]
+    fn settings_of_replicas_need_a_stream() {
+        let settings =
+            ["scrape = \"own\"", "replica_url = \"http://a:1\"", "replica_name = \"a\"", "replica_ca = \"/a.pem\""];
+        for setting in settings {
+            let (key, value) = setting.split_once(" = ").unwrap();
+            let column = setting.len() - value.len() + 1;
+            let expected = format!(
+                "f:2:{column}: gateway.{key}: expected stream with it, found none: it is a setting of replicas"
+            );
+            assert_eq!(said_of(&format!("[gateway]\n{setting}")), [expected]);
+        }
+    }
+
+    #[cfg(feature = "nats")]
+    #[test]
+    fn servers_that_nothing_uses_are_warned_of() {
+        let warning =
+            "f:1:1: nats: it has no effect without [gateway] stream and without a job with a lease; remove it";
+        assert_eq!(said_of(NATS), [warning]);
+        assert_eq!(said_of("[nats]\ntoken = \"a\""), [warning]);
+        assert_eq!(said_of("[nats]"), [""; 0]);
+        let gateway = "[gateway]\nstate = \"/s\"\nstream = \"s\"\nreplica_url = \"http://a:1\"\n";
+        assert_eq!(said_of(&format!("{NATS}{gateway}")), [""; 0]);
+        let job = "[[collectors.prometheus]]\nname = \"a\"\ntargets = [\"http://a:1/metrics\"]\n";
+        assert_eq!(said_of(&format!("{NATS}{job}lease = \"l\"\n")), [""; 0]);
+        assert_eq!(said_of(&format!("{NATS}{job}")), [warning]);
+    }
+
+    /// Taffrail starts without them, as they may appear later.
+    #[cfg(feature = "nats")]
+    #[test]
+    fn files_that_replicas_need_are_looked_for() {
+        let gateway = "[gateway]\nstate = \"/s\"\nstream = \"s\"\nreplica_url = \"https://a:1\"\n";
+        let said = said_of(&format!(
+            "{NATS}credentials = \"/nowhere/c\"\ntls_ca = \"/nowhere/ca\"\ntls_cert = \"/nowhere/cert\"\n\
+             tls_key = \"/nowhere/key\"\n{gateway}replica_ca = \"/nowhere/replicas\"\n"
+        ));
+        let places =
+            ["f:3:15: nats.credentials", "f:4:10: nats.tls_ca", "f:5:12: nats.tls_cert", "f:11:14: gateway.replica_ca"];
+        let files = ["c", "ca", "cert", "replicas"];
+        // What belongs into the file is not shown.
+        assert!(!format!("{:?}", said_of(&format!("{NATS}credentials = \"S3CRET\"\n{gateway}"))).contains("S3CRET"));
+        assert_eq!(said.len(), places.len(), "{said:?}");
+        for ((line, place), file) in said.iter().zip(places).zip(files) {
+            assert!(line.starts_with(&format!("{place}: ")), "{line}");
+            assert!(line.contains(&format!(": /nowhere/{file}: No such file or directory")), "{line}");
         }
     }
 }
