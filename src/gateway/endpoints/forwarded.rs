@@ -6,7 +6,7 @@ mod tests;
 
 use std::time::{Duration, Instant};
 
-use axum::body::Body;
+use axum::body::{Body, to_bytes};
 use axum::extract::Request;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
@@ -18,7 +18,7 @@ use crate::client;
 use crate::gateway::replication::settings::Scrape;
 use crate::gateway::replication::shared::Replication;
 use crate::gateway::replication::status::{Role, Status};
-use crate::gateway::request::refusal::{Reason, Refusal};
+use crate::gateway::request::refusal::{Reason, Refusal, Refused};
 use crate::percent::decode_text;
 
 /// Marks a request that another replica has forwarded, which is not forwarded again. In a response to it: it was not carried
@@ -27,6 +27,9 @@ const FORWARDED: HeaderName = HeaderName::from_static("x-taffrail-forwarded");
 
 /// How long a request waits for a writer.
 const WRITER_TIMEOUT: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 10 });
+
+/// Bytes of the writer's reason for refusing a request.
+const MAX_REASON: usize = 64 << 10;
 
 /// Pause between two attempts to find the writer.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -69,10 +72,6 @@ impl Needs {
         }
     }
 }
-
-/// Marks the writer's response, which the writer has logged.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Forwarded;
 
 /// What becomes of a request that this replica could not carry out when it arrived.
 enum Outcome {
@@ -198,8 +197,24 @@ async fn send(replication: &Replication, writer: &str, head: &Parts, body: &Byte
         return Err(SendError::NotDone("the writer has changed".to_owned()));
     }
     remove_hop_by_hop(&mut parts.headers);
-    parts.extensions.insert(Forwarded);
-    Ok(Response::from_parts(parts, Body::new(body)))
+    let is_refused = parts.status.is_client_error() || parts.status.is_server_error();
+    match is_refused && !head.method.is_safe() {
+        true => Ok(refused_by(writer, parts, Body::new(body)).await),
+        false => Ok(Response::from_parts(parts, Body::new(body))),
+    }
+}
+
+/// The writer's response to a request that it refused, with its reason for the log of this replica, which knows the client.
+async fn refused_by(writer: &str, mut parts: axum::http::response::Parts, body: Body) -> Response {
+    let read = tokio::time::timeout(WRITER_TIMEOUT, to_bytes(body, MAX_REASON)).await;
+    let body = read.ok().and_then(Result::ok).unwrap_or_else(|| {
+        parts.headers.remove(header::CONTENT_LENGTH);
+        Bytes::from_static(b"the reason of the writer has not arrived, or is too long\n")
+    });
+    let text = client::shorten(&String::from_utf8_lossy(&body));
+    let refused = Refused(Reason::AtWriter(parts.status), format!("the writer at {writer}: {text}"));
+    parts.extensions.insert(refused);
+    Response::from_parts(parts, Body::from(body))
 }
 
 /// Waits until another replica than `writer` is the writer. A writer that has lost its network or is stopped never responds.

@@ -123,8 +123,35 @@ fn push() -> Request<Body> {
 #[test]
 fn the_log_has_the_reason_of_a_replica_that_is_not_the_writer() {
     let response = not_the_writer();
-    assert_eq!(response.extensions().get(), Some(&Reason::Writer));
+    let expected = Refused(Reason::Writer, "this replica is not the writer; try again later".to_owned());
+    assert_eq!(response.extensions().get(), Some(&expected));
     assert_eq!(response.status(), Reason::Writer.status());
+}
+
+/// The follower's log names the client; the writer's can only name the follower.
+#[tokio::test]
+async fn the_reason_of_a_writer_that_refuses_reaches_the_client_and_the_log() {
+    let refused = "HTTP/1.1 429 Too Many\r\nContent-Length: 10\r\nRetry-After: 7\r\n\r\n100 groups";
+    let cut = "HTTP/1.1 400 Bad\r\nContent-Length: 99999999\r\n\r\nx";
+    for (method, response, status, body) in [
+        ("PUT", refused, 429, "100 groups"),
+        ("DELETE", refused, 429, "100 groups"),
+        ("PUT", cut, 400, "the reason of the writer has not arrived, or is too long"),
+    ] {
+        let replica = Replica::of_writer(vec![response].leak()).await;
+        let writer = replica.status.get().writer_url.clone().unwrap();
+        let service = TowerToHyperService::new(router(replica.gateway.clone()));
+        let response = service.call(request(method, "/metrics/job/a", &[], "")).await.unwrap();
+        let expected =
+            Refused(Reason::AtWriter(StatusCode::from_u16(status).unwrap()), format!("the writer at {writer}: {body}"));
+        assert_eq!(response.extensions().get(), Some(&expected));
+        assert_eq!(
+            (response.status().as_u16(), response.headers().contains_key("retry-after")),
+            (status, status == 429)
+        );
+        let got = to_bytes(response.into_body(), usize::MAX).await.unwrap();
+        assert_eq!(String::from_utf8_lossy(&got).trim_end(), body);
+    }
 }
 
 #[tokio::test]

@@ -15,7 +15,7 @@ use crate::gateway::groups::state::State;
 use crate::gateway::groups::times::unix_now;
 use crate::gateway::points::PointLimits;
 use crate::gateway::request::query::Query;
-use crate::gateway::request::refusal::{Reason, Refusal};
+use crate::gateway::request::refusal::{Reason, Refusal, Refused};
 use crate::gateway::self_metrics::{self, count_by};
 
 /// The version of InfluxDB's API.
@@ -46,7 +46,7 @@ impl ApiVersion {
         (
             reason.status(),
             reason.headers(),
-            Extension(reason),
+            Extension(Refused(reason, message.to_owned())),
             named.map(axum::response::AppendHeaders),
             json_response(&body),
         )

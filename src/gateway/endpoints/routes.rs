@@ -8,7 +8,7 @@ use axum::extract::{Request, State as Extract};
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
-use super::forwarded::{Forwarded, Needs};
+use super::forwarded::Needs;
 use super::gateway::Gateway;
 use super::influxdb::{self, ApiVersion};
 use super::{not_found, other_method, redirect};
@@ -17,7 +17,7 @@ use crate::gateway::page;
 use crate::gateway::request::origin::OriginError;
 use crate::gateway::request::push_options::PARAMETERS;
 use crate::gateway::request::query::Query;
-use crate::gateway::request::refusal::{Reason, Refusal};
+use crate::gateway::request::refusal::{Reason, Refusal, Refused};
 use crate::gateway::settings::Settings;
 use crate::http::access::{Right, Viewer};
 use crate::http::page::STYLE;
@@ -72,12 +72,11 @@ fn refusal(result: &Result<Response, Refusal>) -> Option<(Reason, String)> {
     match result {
         Err(Refusal(reason, message)) => Some((*reason, message.clone())),
         Ok(response) if response.status().as_u16() < 400 => None,
-        // The writer has logged it.
-        Ok(response) if response.extensions().get::<Forwarded>().is_some() => None,
         Ok(response) => {
-            let message = response.headers().get(influxdb::ERROR).and_then(|message| message.to_str().ok());
-            let message = message.or(response.status().canonical_reason()).unwrap_or_default();
-            Some((response.extensions().get().copied().unwrap_or(Reason::Method), message.to_owned()))
+            let Refused(reason, message) = response.extensions().get().cloned().unwrap_or_else(|| {
+                Refused(Reason::Method, response.status().canonical_reason().unwrap_or_default().to_owned())
+            });
+            Some((reason, message))
         }
     }
 }

@@ -56,6 +56,8 @@ pub enum Reason {
     Disk,
     /// There is no writer among the replicas, or it did not answer.
     Writer,
+    /// The writer among the replicas refused it, with this status.
+    AtWriter(StatusCode),
 }
 
 impl Reason {
@@ -73,6 +75,7 @@ impl Reason {
             Reason::Encoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Reason::Full | Reason::Rate => StatusCode::TOO_MANY_REQUESTS,
             Reason::Passwords | Reason::Memory | Reason::Disk | Reason::Writer => StatusCode::SERVICE_UNAVAILABLE,
+            Reason::AtWriter(status) => status,
         }
     }
 
@@ -109,6 +112,7 @@ impl fmt::Display for Reason {
             Reason::Memory => "as bodies that came at the same time took all the memory that they may",
             Reason::Disk => "as the disk did not keep them",
             Reason::Writer => "as no replica could write",
+            Reason::AtWriter(_) => "by the writer",
         })
     }
 }
@@ -137,10 +141,14 @@ impl Refusal {
     }
 }
 
+/// Why a response refuses its request, for the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused(pub Reason, pub String);
+
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        // The log has the reason of a response too.
-        (self.0.status(), self.0.headers(), Extension(self.0), self.1 + "\n").into_response()
+        let refused = Refused(self.0, self.1.clone());
+        (self.0.status(), self.0.headers(), Extension(refused), self.1 + "\n").into_response()
     }
 }
 
