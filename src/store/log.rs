@@ -49,6 +49,11 @@ pub(super) struct Open {
 }
 
 impl Log {
+    /// Its folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// Whether `folder` has a log. Nothing is changed.
     ///
     /// # Errors

@@ -11,7 +11,7 @@ use crate::http::page::{count, escaped};
 pub(super) fn summary(status: &Status) -> String {
     let class = match status.role {
         Role::Stopped => "bad",
-        _ if status.reason.is_some() => "warn",
+        _ if status.shown_reason().is_some() => "warn",
         Role::Follower if status.lag() > 0 => "warn",
         Role::Follower | Role::Writer => "on",
     };
@@ -24,7 +24,7 @@ pub(super) fn summary(status: &Status) -> String {
     if status.lag() > 0 {
         text += &format!(", {} behind", count(status.lag() as usize, "message"));
     }
-    if let Some(reason) = &status.reason {
+    if let Some(reason) = status.shown_reason() {
         text += &format!(": {reason}");
     }
     format!("<p class=\"state {class}\">{}</p>\n", escaped(&text))
@@ -82,7 +82,7 @@ mod tests {
             (Status { applied: 3, ..follower.clone() }, "<p class=\"state on\">Replica: follower of gateway-1</p>\n"),
             (Status { role: Role::Writer, applied: 3, ..follower }, "<p class=\"state on\">Replica: writer</p>\n"),
             (
-                Status { reason: reason.clone(), ..Status::default() },
+                Status { copy_failure: reason.clone(), ..Status::default() },
                 "<p class=\"state warn\">Replica: follower, no writer: no stream &lt;a&gt;</p>\n",
             ),
             (

@@ -72,9 +72,9 @@ impl GroupStore {
     fn open_log(directory: &Path, replica: Option<Replicated>) -> Result<(Arc<GroupStore>, Copy), OpenError> {
         let (mut state, mut position) = (State::default(), Replay::default());
         let (log, recovery) = Log::open(directory, &mut |payload| position.replay(&mut state, payload))?;
-        log_recovery(directory, &recovery);
         let is_damaged = !recovery.damage.is_empty();
         let copy = position.copy(&state, is_damaged);
+        log_recovery(directory, &recovery, copy, replica.is_some());
         let replica = replica.map(|replica| replica.opened(copy));
         let store = Self::new(state, replica, true);
         let writer = Writer::new(store.shared.clone(), log, is_damaged);
@@ -178,20 +178,33 @@ impl GroupStore {
     }
 }
 
+/// What it means that a log ends with this many bytes of an incomplete record.
+pub(super) fn of_torn(bytes: u64, copy: Copy, has_stream: bool) -> String {
+    // A replica acknowledges a push when the stream has it, before its copy has.
+    let (what, then) = match copy {
+        _ if has_stream => ("incomplete changes in this copy of the stream", "they are read from the stream again"),
+        Copy::At(_) => (
+            "incomplete changes in this copy of a stream",
+            "only the stream may have them, also if they were acknowledged",
+        ),
+        _ => ("an incomplete push", "it had not been acknowledged"),
+    };
+    format!("{bytes} bytes of {what} were dropped; {then}")
+}
+
 /// Logs the result of the recovery.
-fn log_recovery(directory: &Path, recovery: &Recovery) {
+fn log_recovery(directory: &Path, recovery: &Recovery, copy: Copy, has_stream: bool) {
     for damage in &recovery.damage {
         tracing::error!("{damage}");
     }
     if recovery.torn > 0 {
-        let torn = recovery.torn;
-        tracing::info!("{torn} bytes of an incomplete push were dropped; it had not been acknowledged");
+        tracing::info!("{}", of_torn(recovery.torn, copy, has_stream));
     }
     if let Some(reason) = &recovery.unwritable {
-        tracing::error!(
-            "{} cannot be written: {reason}; the gateway serves what is there, and answers pushes 503 until it can: {}",
-            directory.display(),
-            writer::remedy(reason),
-        );
+        let effect = match has_stream {
+            true => "the stream has the groups that the copy lacks",
+            false => "the gateway serves what is there, and answers pushes 503 until it can",
+        };
+        tracing::error!("{} cannot be written: {reason}; {effect}: {}", directory.display(), writer::remedy(reason));
     }
 }

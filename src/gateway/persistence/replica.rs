@@ -207,6 +207,11 @@ impl ReplicaStore {
         self.with(|_, replica| replica.persisted)
     }
 
+    /// Why the log cannot be written, and what to do; none if it can.
+    pub fn copy_failure(&self) -> Option<String> {
+        self.with(|_, replica| replica.failure.clone())
+    }
+
     /// The position of the decided state.
     pub fn decided(&self) -> Option<Position> {
         self.with(|_, replica| replica.decided)

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 
-use super::group_store::{GroupStore, PersistError};
+use super::group_store::{GroupStore, PersistError, of_torn};
 use super::replica::ReplicaStore;
 use super::replicated::Copy;
 use super::tests::copied;
@@ -168,7 +168,8 @@ proptest! {
         faults::leave(tried.folder.path(), None);
         prop_assert_eq!(tried.push(0, 0, true), Ok(1));
         let expected = tried.stream.len() as u64;
-        for _ in 0..2000 {
+        // The thread of the snapshot has the lowest priority: on a busy machine, it waits.
+        for _ in 0..60_000 {
             if tried.replica.persisted() == expected {
                 break;
             }
@@ -220,4 +221,58 @@ fn copied_when_persisted(tried: &Tried) -> tempfile::TempDir {
         std::thread::yield_now();
     }
     copied(tried.folder.path())
+}
+
+/// What a replica has acknowledged is in the stream, also if its copy is torn.
+#[test]
+fn a_torn_copy_does_not_claim_that_nothing_was_acknowledged() {
+    for (copy, has_stream, expected) in [
+        (
+            Copy::At(position(1)),
+            true,
+            "3 bytes of incomplete changes in this copy of the stream were dropped; they are read from the stream again",
+        ),
+        (
+            Copy::Empty,
+            true,
+            "3 bytes of incomplete changes in this copy of the stream were dropped; they are read from the stream again",
+        ),
+        (
+            Copy::At(position(1)),
+            false,
+            "3 bytes of incomplete changes in this copy of a stream were dropped; only the stream may have them, also if they were acknowledged",
+        ),
+        (Copy::Foreign, false, "3 bytes of an incomplete push were dropped; it had not been acknowledged"),
+        (Copy::Empty, false, "3 bytes of an incomplete push were dropped; it had not been acknowledged"),
+    ] {
+        assert_eq!(of_torn(3, copy, has_stream), expected);
+    }
+}
+
+/// The disk's error, where, and what to do, for as long as it lasts.
+#[test]
+fn a_copy_that_cannot_be_written_has_a_reason() {
+    let folder = tempfile::tempdir().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let (store, replica, _) = open(folder.path());
+    replica.begin_writing();
+    let mut tried = Tried { runtime, folder, store, replica, stream: Vec::new() };
+    assert_eq!(tried.replica.copy_failure(), None);
+    faults::leave(tried.folder.path(), Some(0));
+    assert_eq!(tried.push(1, 0, true), Ok(1));
+    let reason = loop {
+        match tried.replica.copy_failure() {
+            Some(reason) => break reason,
+            None => std::thread::yield_now(),
+        }
+    };
+    let expected = format!("the copy of the groups in {} cannot be written: ", tried.folder.path().display());
+    assert!(reason.starts_with(&expected), "{reason}");
+    assert!(reason.ends_with("; make room on the gateway's disk; no restart is needed"), "{reason}");
+    faults::leave(tried.folder.path(), None);
+    assert_eq!(tried.push(2, 0, true), Ok(1));
+    while tried.replica.copy_failure().is_some() || tried.replica.persisted() < 2 {
+        std::thread::yield_now();
+    }
+    tried.store.close();
 }

@@ -20,6 +20,8 @@ pub(super) struct Replicated {
     pub(super) persisted: u64,
     /// Whether the log lacks decided batches, and gets no others until a snapshot.
     pub(super) lacks_batches: bool,
+    /// Why the log cannot be written, and what to do, while that lasts.
+    pub(super) failure: Option<String>,
 }
 
 impl Replicated {

@@ -149,10 +149,11 @@ impl Writer {
     }
 
     /// How long a snapshot that is wanted waits after a failure. It is zero if the pause has ended since [`Self::is_due`] was
-    /// evaluated: the wait must not be without an end then.
+    /// evaluated: the wait must not be without an end then. Without space, a broken copy pauses again, see [`Self::check_copy`].
     fn snapshot_pause(&self) -> Option<Duration> {
         let left = self.backoff.left();
-        (self.is_wanted() && (!left.is_zero() || self.volume.has_space())).then_some(left)
+        let has_space = self.volume.has_space() || self.is_copy_broken;
+        (self.is_wanted() && (!left.is_zero() || has_space)).then_some(left)
     }
 
     fn is_wanted(&self) -> bool {
@@ -295,11 +296,14 @@ impl Writer {
 
     /// The log of a replica lacks decided batches from now on, until a snapshot has succeeded.
     fn lose_copy(&mut self, error: &io::Error) {
+        let (folder, remedy) = (self.log.folder().display(), remedy(error));
+        let failure =
+            format!("the copy of the groups in {folder} cannot be written: {error}; the stream has them; {remedy}");
         if self.refused == 1 {
-            let remedy = remedy(error);
-            tracing::error!(
-                "this replica's copy of the groups cannot be written: {error}; the stream has them; {remedy}"
-            );
+            tracing::error!("{failure}");
+        }
+        if let Some(replica) = &mut self.shared.lock().replica {
+            replica.failure = Some(failure);
         }
         self.is_copy_broken = true;
         self.backoff.increase();
@@ -309,6 +313,9 @@ impl Writer {
     fn check_copy(&mut self, inner: &mut Inner) {
         let Some(replica) = &mut inner.replica else { return };
         self.is_copy_broken |= replica.lacks_batches;
+        if !self.is_copy_broken {
+            replica.failure = None;
+        }
         if self.is_copy_broken && self.snapshot.is_none() {
             self.wants_snapshot = true;
             replica.lacks_batches = true;

@@ -58,7 +58,7 @@ pub struct Announcement {
 impl Announcement {
     /// The announcement of a replica with this status.
     pub fn new(settings: &Settings, status: &Status, life: &str) -> Announcement {
-        let reason = status.reason.as_ref();
+        let reason = status.shown_reason();
         Announcement {
             name: settings.name.clone(),
             url: settings.url.clone(),

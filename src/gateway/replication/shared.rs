@@ -33,7 +33,7 @@ impl Replication {
             "stream_id": status.identity.map(|identity| format!("{:032x}", identity.id)),
             "role": status.role.to_string(),
             "exposes_groups": status.exposes(),
-            "reason": status.reason,
+            "reason": status.shown_reason(),
             "writer": status.writer,
             "writer_url": status.writer_url,
             "applied_sequence": status.applied,

@@ -47,6 +47,8 @@ pub struct Status {
     pub exposes_until: Option<Instant>,
     /// Why it has stopped, or does not reach the stream.
     pub reason: Option<String>,
+    /// Why its directory holds no newer copy, and what to do.
+    pub copy_failure: Option<String>,
     /// The name of the writer.
     pub writer: Option<String>,
     /// The URL of the writer, for other replicas.
@@ -64,6 +66,11 @@ pub struct Status {
 }
 
 impl Status {
+    /// What keeps it from its work, or from a copy on disk.
+    pub fn shown_reason(&self) -> Option<&String> {
+        self.reason.as_ref().or(self.copy_failure.as_ref())
+    }
+
     /// Whether it exposes the groups at this moment.
     pub fn exposes(&self) -> bool {
         self.exposes_until.is_some_and(|until| Instant::now() < until)

@@ -452,6 +452,7 @@ impl Running<'_> {
             role,
             exposes_until: view.valid_until.filter(|_| role == status::Role::Writer),
             reason,
+            copy_failure: self.store.copy_failure(),
             writer: view.holder.as_ref().map(|holder| holder.name.clone()),
             writer_url: view.holder.map(|holder| holder.url),
             identity: Some(position.identity),
