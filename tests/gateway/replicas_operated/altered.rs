@@ -94,6 +94,52 @@ fn an_altered_stream_and_a_lost_lease_are_reported() {
     stop(replica);
 }
 
+/// A server alone stores a stream once, and says why it does not store it three times.
+#[test]
+fn a_server_without_a_cluster_needs_another_number_of_replicas() {
+    let deployment = Deployment::new();
+    let config = deployment.config("a", &deployment.address);
+    let error = wait_until("the server's refusal", || {
+        let error = stream(&config, &["create"]).unwrap_err();
+        error.contains("replicas > 1").then_some(error)
+    });
+    let remedy = "; the NATS server has no cluster: use --replicas 1, with which the stream is on that server only, and is lost \
+                  with it, or run a cluster of three servers\n";
+    assert!(error.ends_with(remedy), "{error}");
+    assert!(stream(&config, &["create", "--replicas", "1"]).is_ok());
+}
+
+/// What replicas have applied is not missing to them, but to those that begin later.
+#[test]
+fn messages_that_someone_removed_are_reported_by_replicas_that_run() {
+    let mut deployment = Deployment::new();
+    let config = deployment.config("a", &deployment.address);
+    wait_until("the stream", || stream(&config, &["create", "--replicas", "1"]).ok());
+    // Servers that do not sync are checked each few seconds.
+    deployment.servers.restart_without_sync();
+    let replica = Taffrail::start_command("gateway", &config, &[]);
+    replica.gateway();
+    (1..=4).for_each(|value| push(&deployment.address, "a", value));
+    let purged = jetstream(&deployment.servers, "STREAM.PURGE.groups", &json!({"seq": 3}));
+    assert_eq!(purged["success"], json!(true), "{purged}");
+    let warning =
+        "messages: expected a snapshot in place of those before message 3, found none; someone has removed them";
+    let logged = replica.wait_for_log(warning);
+    let (start, remedy) =
+        ("the stream groups may lose pushes, or refuse them: ", "a copy of the directory of another replica");
+    assert!(logged.contains(start) && logged.contains(remedy), "{logged}");
+    let page = wait_until("the page", || {
+        let page = get(&format!("http://{}/", deployment.address), &[]).ok()?;
+        page.text().contains(warning).then_some(page)
+    });
+    assert_eq!(page.status, 200);
+    let status = stream(&config, &["status"]).unwrap();
+    assert!(status.contains(&format!("warning:  {warning}")), "{status}");
+    // It goes on with what it has.
+    push(&deployment.address, "b", 5);
+    stop(replica);
+}
+
 /// A stream that would also store what replicas announce, each second.
 #[test]
 fn the_stream_of_another_program_is_left_alone() {

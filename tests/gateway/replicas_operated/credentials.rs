@@ -63,6 +63,40 @@ fn replicas_authenticate_with_a_user_and_a_password() {
     authenticates(&servers, "nats", right, &wrong, &["t0p-secret", "wr0ng-secret"]);
 }
 
+/// Requests that a server does not permit get no answer: the error names what the server has refused.
+#[test]
+fn what_a_server_does_not_permit_is_named() {
+    let user = |name: &str, denied: &str| {
+        let permissions = format!("publish: {{ deny: [{denied}] }}");
+        format!("{{ user: {name}, password: p, permissions: {{ {permissions} }} }}")
+    };
+    let users = [
+        "{ user: all, password: p }".to_owned(),
+        user("mute", "\"groups.records\""),
+        user("blind", "\"$JS.API.STREAM.INFO.groups\""),
+        user("leaseless", "\"$KV.groups_lease.>\""),
+    ];
+    let servers = NatsServers::start(1, &format!("authorization {{ users: [ {} ] }}", users.join(", ")));
+    let (folder, address) = (tempfile::tempdir().unwrap(), format!("127.0.0.1:{}", free_port()));
+    let config = |user: &str| {
+        let nats = format!("servers = {:?}\nuser = \"{user}\"\npassword = \"p\"", servers.urls("nats"));
+        replica_config(&format!("replica_url = \"http://{address}\""), &nats, &address, &folder.path().join(user))
+    };
+    wait_until("the stream", || stream(&config("all"), &["create", "--replicas", "1"]).ok());
+    for (user, what, refused) in [
+        ("mute", "the stream stores no messages: ", "\"groups.records\""),
+        ("leaseless", "the lease can be neither read nor taken: ", "\"$KV.groups_lease.writer\""),
+        ("blind", "this replica waits for the stream: the stream groups: ", "\"$JS.API.STREAM.INFO.groups\""),
+    ] {
+        let replica = Taffrail::start_command("gateway", &config(user), &[]);
+        let logged = replica.wait_for_log(what);
+        let lower = logged.to_lowercase();
+        let expected = "the nats server has reported: permissions violation for publish to ";
+        assert!(lower.contains(expected) && logged.contains(refused), "{logged}");
+        stop(replica);
+    }
+}
+
 #[test]
 fn replicas_authenticate_with_a_credentials_file() {
     let (server, credentials, seed) = jwt::operator();

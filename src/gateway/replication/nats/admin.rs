@@ -4,11 +4,14 @@ use std::path::Path;
 use std::time::Duration;
 
 use async_nats::connection::State;
-use async_nats::jetstream::context::{DeleteStreamError, DeleteStreamErrorKind};
+use async_nats::jetstream::context::{
+    CreateStreamError, CreateStreamErrorKind, DeleteStreamError, DeleteStreamErrorKind,
+};
 use async_nats::jetstream::{self, Context, ErrorCode, kv, stream};
 
 use super::announcements;
 use super::connection::{self, Description, ID, LEASE_KEY, bucket, subject};
+use super::loading;
 use super::monitoring;
 use crate::gateway::groups::position::Position;
 use crate::gateway::groups::record;
@@ -110,11 +113,36 @@ async fn create_stream(connection: &Connection, name: &str, replicas: usize) -> 
         }
         match context.create_stream(config.clone()).await {
             Ok(_) => {}
-            Err(error) => result = Err(format!("the stream {name}: {error}")),
+            Err(error) => {
+                let (remedy, is_final) = too_few_servers(&error);
+                result = Err(format!("the stream {name}: {error}{remedy}"));
+                if is_final {
+                    break;
+                }
+            }
         }
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
     result.map_err(|error| connection.explain(error))
+}
+
+/// What to do if there are fewer servers than are to store the stream, and whether another attempt is in vain.
+fn too_few_servers(error: &CreateStreamError) -> (&'static str, bool) {
+    let CreateStreamErrorKind::JetStream(error) = error.kind() else { return ("", false) };
+    match error.error_code() {
+        ErrorCode::STREAM_REPLICAS_NOT_SUPPORTED => (
+            "; the NATS server has no cluster: use --replicas 1, with which the stream is on that server only, and is lost \
+             with it, or run a cluster of three servers",
+            true,
+        ),
+        // A new cluster may not know all of its servers yet.
+        ErrorCode::CLUSTER_NO_PEERS | ErrorCode::INSUFFICIENT_RESOURCES => (
+            "; the cluster needs as many running servers with JetStream, and space on their disks, as --replicas says; with \
+             --replicas 1, the stream is on one server only, and is lost with it",
+            false,
+        ),
+        _ => ("", false),
+    }
 }
 
 async fn create_bucket(context: &Context, name: &str, replicas: usize) -> Result<(), String> {
@@ -160,7 +188,8 @@ pub struct Report {
 pub async fn status(settings: &Settings) -> Result<Report, String> {
     let connection = connect(&settings.nats, &settings.name).await?;
     let Connection { client, context, .. } = &connection;
-    let stream = describe(&connection, &settings.stream).await?;
+    let mut stream = describe(&connection, &settings.stream).await?;
+    stream.warnings.extend(loading::Removed::default().warning(context, &settings.stream, &stream).await);
     let bucket = bucket(&settings.stream);
     let writer =
         writer(context, &bucket).await.map_err(|error| connection.explain(format!("the bucket {bucket}: {error}")));

@@ -9,6 +9,7 @@ use reqwest::Url;
 use tokio::time::sleep;
 
 use super::connection;
+use super::loading::Removed;
 use crate::client;
 use crate::gateway::replication::durability::{Durability, Monitored};
 use crate::gateway::replication::settings::Settings;
@@ -31,21 +32,23 @@ pub(super) async fn run(client: Client, context: Context, settings: Settings, sh
     let (mut trouble, mut unsafe_settings) = (Episode::<String>::default(), Episode::<String>::default());
     // As last seen: without an answer, the stream may still be there.
     let mut stores_announcements = false;
+    let mut removed = Removed::default();
     loop {
         let found = connection::describe(&context, &settings.stream).await;
         if let Ok((_, description)) = &found {
             stores_announcements = description.stores_announcements;
         }
         shared.set_may_announce(!stores_announcements);
-        let Ok((_, description)) = found else {
+        let Ok((_, mut description)) = found else {
             shared.set_durability(Durability::default());
             sleep(RETRY).await;
             continue;
         };
+        description.warnings.extend(removed.warning(&context, &settings.stream, &description).await);
         let warnings = description.warnings.join("; ");
         if warnings.is_empty() {
             if unsafe_settings.recovered().is_some() {
-                tracing::info!("the stream {} has the settings that it needs", settings.stream);
+                tracing::info!("the stream {} has the settings and the messages that it needs", settings.stream);
             }
         } else if unsafe_settings.fails(warnings.clone()) {
             tracing::warn!("the stream {} may lose pushes, or refuse them: {warnings}", settings.stream);
