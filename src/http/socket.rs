@@ -214,14 +214,19 @@ pub(crate) struct SocketFile {
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        let is_ours = |metadata: fs::Metadata| system::identity(&metadata) == self.identity;
-        if fs::symlink_metadata(&self.path).is_ok_and(is_ours) {
+        if self.is_there() {
             let _ = fs::remove_file(&self.path);
         }
     }
 }
 
 impl SocketFile {
+    /// Whether the file is still there: clients find the socket by it.
+    pub(crate) fn is_there(&self) -> bool {
+        let is_ours = |metadata: fs::Metadata| system::identity(&metadata) == self.identity;
+        fs::symlink_metadata(&self.path).is_ok_and(is_ours)
+    }
+
     /// Binds a Unix socket, in place of one that no process listens on, with the permissions `mode`.
     #[cfg(unix)]
     pub(crate) fn bind<S>(path: &Path, mode: u32, bind: impl FnOnce(&Path) -> io::Result<S>) -> io::Result<(S, Self)> {

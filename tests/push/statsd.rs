@@ -89,6 +89,32 @@ fn each_transport_leads_to_the_same_families() {
 }
 
 #[test]
+fn a_socket_whose_file_is_removed_is_bound_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let [d, s] = ["d.sock", "s.sock"].map(|name| folder.path().join(name));
+    let listen = format!("[\"unixgram://{}\", \"unix://{}\"]", d.display(), s.display());
+    let taffrail = Taffrail::start(&format!("{ALONE}[collectors.statsd]\nlisten = {listen}\n"));
+    for scheme in ["unixgram://", "unix://"] {
+        address(&taffrail, scheme);
+    }
+    let mut former = UnixStream::connect(&s).unwrap();
+    former.write_all(b"hits:1|c|#by:former\n").unwrap();
+    wait_for(&taffrail, "hits{by=\"former\"}", 1.0);
+    for path in [&d, &s] {
+        std::fs::remove_file(path).unwrap();
+    }
+    taffrail.wait_for_log("cannot listen: the file of the socket was removed");
+    let datagrams = UnixDatagram::unbound().unwrap();
+    wait_until("the socket of datagrams", || datagrams.send_to(b"hits:5|c|#by:d", &d).ok());
+    wait_until("the socket of streams", || UnixStream::connect(&s).ok()?.write_all(b"hits:7|c|#by:s\n").ok());
+    former.write_all(b"hits:1|c|#by:former\n").unwrap();
+    for (by, value) in [("d", 5.0), ("s", 7.0), ("former", 2.0)] {
+        wait_for(&taffrail, &format!("hits{{by=\"{by}\"}}"), value);
+    }
+    wait_for(&taffrail, "node_scrape_collector_success{collector=\"statsd\"}", 1.0);
+}
+
+#[test]
 fn a_reload_keeps_connections() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("s.sock");

@@ -22,7 +22,7 @@ pub(super) struct Bound {
     /// Datagrams that the kernel had dropped when it was last known, modulo 2^32.
     drops: Arc<AtomicU32>,
     /// The file of a Unix socket.
-    _file: Option<Arc<SocketFile>>,
+    pub(super) file: Option<Arc<SocketFile>>,
 }
 
 enum Socket {
@@ -36,7 +36,7 @@ enum Socket {
 /// # Errors
 /// The name cannot be resolved, or an address cannot be bound.
 pub(super) async fn bind(address: &Address, mode: u32, buffer: usize) -> io::Result<Vec<Bound>> {
-    let bound = |socket| Bound { socket: Arc::new(Socket::Udp(socket)), drops: Arc::default(), _file: None };
+    let bound = |socket| Bound { socket: Arc::new(Socket::Udp(socket)), drops: Arc::default(), file: None };
     let bind = |address| bind_udp(address, buffer);
     match (&address.address, address.transport) {
         (ListenAddress::Unix(path), _) => bind_unix(path, mode, buffer).map(|bound| vec![bound]),
@@ -73,7 +73,7 @@ fn bind_unix(path: &std::path::Path, mode: u32, buffer: usize) -> io::Result<Bou
     let (socket, file) = SocketFile::bind(path, mode, |path| UnixDatagram::bind(path))?;
     socket.set_nonblocking(true)?;
     prepare(&socket, buffer)?;
-    Ok(Bound { socket: Arc::new(Socket::Unix(socket)), drops: Arc::default(), _file: Some(Arc::new(file)) })
+    Ok(Bound { socket: Arc::new(Socket::Unix(socket)), drops: Arc::default(), file: Some(Arc::new(file)) })
 }
 
 #[cfg(windows)]

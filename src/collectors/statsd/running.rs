@@ -1,5 +1,6 @@
 //! The background work: receives lines, ends intervals, and reads the mapping file again.
 
+use std::future::pending;
 use std::io;
 use std::path::Path;
 use std::rc::Rc;
@@ -16,7 +17,7 @@ use super::mapping::{self, Mapping};
 use super::settings::Settings;
 use super::shared::Shared;
 use super::streams::{self, Open};
-use crate::http::socket;
+use crate::http::socket::{self, SocketFile};
 use crate::log::Episode;
 use crate::system::Stamp;
 
@@ -91,7 +92,7 @@ async fn serve(
         tracing::info!("statsd: receiving on {at}{over}");
         shared.has_begun(address);
     };
-    let mut tasks = JoinSet::new();
+    let (mut tasks, mut files) = (JoinSet::new(), Vec::new());
     match address.transport {
         Transport::Udp | Transport::Unixgram => {
             let bound = match shared.bound(address) {
@@ -102,23 +103,43 @@ async fn serve(
                 let at = one.address().map_or_else(|| address.to_string(), |address| format!("udp://{address}"));
                 tasks.spawn_local(receive(one.receiver()?, one.clone(), address.transport, shared.clone()));
                 has_begun(&at, episode);
+                files.extend(one.file.clone());
             }
             shared.retain(address, bound);
         }
         Transport::Tcp | Transport::Unix => {
-            let mut files = Vec::new();
             for one in socket::bind(&address.address, None, settings.socket_mode).await? {
                 let at = Address { transport: address.transport, address: one.address };
-                files.extend(one.file);
+                files.extend(one.file.map(Arc::new));
                 tasks.spawn_local(streams::accept(one.socket, address.clone(), shared.clone(), open.clone()));
                 has_begun(&at.to_string(), episode);
             }
-            while tasks.join_next().await.is_some() {}
-            drop(files);
         }
     }
-    while tasks.join_next().await.is_some() {}
-    Ok(())
+    tokio::select! {
+        () = async { while tasks.join_next().await.is_some() {} } => Ok(()),
+        () = removed(&files) => {
+            shared.release(address);
+            Err(io::Error::new(io::ErrorKind::NotFound, "the file of the socket was removed"))
+        }
+    }
+}
+
+/// Waits until one of these files is gone.
+async fn removed(files: &[Arc<SocketFile>]) {
+    const INTERVAL: Duration = Duration::from_secs(2);
+    loop {
+        for file in files {
+            let file = file.clone();
+            if spawn_blocking(move || !file.is_there()).await.is_ok_and(|is_gone| is_gone) {
+                return;
+            }
+        }
+        match files {
+            [] => pending().await,
+            _ => sleep(INTERVAL).await,
+        }
+    }
 }
 
 /// Receives datagrams until the socket fails.

@@ -109,6 +109,11 @@ impl Shared {
         self.bound.lock().unwrap_or_else(PoisonError::into_inner).insert(address.clone(), bound);
     }
 
+    /// Closes the sockets of an address, whose file is gone.
+    pub(super) fn release(&self, address: &Address) {
+        self.bound.lock().unwrap_or_else(PoisonError::into_inner).remove(address);
+    }
+
     pub(super) fn has_begun(&self, address: &Address) {
         let mut status = self.status();
         if status.failures.remove(address).is_none() {
