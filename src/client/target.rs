@@ -71,6 +71,9 @@ const TLS_SERVER_NAME: Key<String> =
 const FOLLOW_REDIRECTS: Key<bool> = Key::new("follow_redirects", "false", "Follows up to 10 redirects.");
 const MAX_BODY: Key<ByteSize> =
     Key::new("max_body", "\"64MiB\"", "Maximum size of a response, decompressed. A larger one is a failure.");
+/// The size of a page with the status of one server: PHP-FPM's has 500 bytes for each of its processes.
+const MAX_STATUS: Key<ByteSize> =
+    Key::new("max_body", "\"4MiB\"", "Maximum size of a response, decompressed. A larger one is a failure.");
 
 const OWN_KEYS: &[KeyInfo] = &[
     USERNAME.info(),
@@ -80,17 +83,28 @@ const OWN_KEYS: &[KeyInfo] = &[
     BEARER_TOKEN_FILE.info(),
     TLS_SERVER_NAME.info(),
     FOLLOW_REDIRECTS.info(),
-    MAX_BODY.info(),
 ];
 /// The settings of a target. The timeout is a setting of the collector, as its default differs. Headers are the table
 /// [`HEADERS`](settings::HEADERS).
-pub const KEYS: [KeyInfo; CONNECTION_KEYS.len() + OWN_KEYS.len()] = concat(&[CONNECTION_KEYS, OWN_KEYS]);
+pub const KEYS: [KeyInfo; COUNT] = concat(&[CONNECTION_KEYS, OWN_KEYS, &[MAX_BODY.info()]]);
+/// The settings of a target whose pages are small.
+pub const STATUS_KEYS: [KeyInfo; COUNT] = concat(&[CONNECTION_KEYS, OWN_KEYS, &[MAX_STATUS.info()]]);
+const COUNT: usize = CONNECTION_KEYS.len() + OWN_KEYS.len() + 1;
 
 impl Settings {
     /// The settings in a collector's section. `timeout` is that of a whole exchange, from the connection to the last
     /// byte of the body.
     pub fn new(section: &mut Section<'_>, timeout: Duration) -> Settings {
-        let ByteSize(max_body) = section.get(&MAX_BODY);
+        Settings::with_pages_of(&MAX_BODY, section, timeout)
+    }
+
+    /// Likewise, for pages with the status of one server, whose keys are [`STATUS_KEYS`].
+    pub fn of_status(section: &mut Section<'_>, timeout: Duration) -> Settings {
+        Settings::with_pages_of(&MAX_STATUS, section, timeout)
+    }
+
+    fn with_pages_of(max_body: &Key<ByteSize>, section: &mut Section<'_>, timeout: Duration) -> Settings {
+        let ByteSize(max_body) = section.get(max_body);
         Settings {
             http: settings::Settings::with_timeout(section, timeout),
             credentials: Credentials::new(section),

@@ -24,7 +24,8 @@ const URLS: Key<Vec<String>> = Key::optional(
     "The pages of mod_status, with `?auto`: URLs such as \"http://localhost/server-status?auto\".",
 );
 const OWN_KEYS: &[KeyInfo] = &[URLS.info()];
-const ALL_KEYS: [KeyInfo; 1 + kind::KEYS.len() + target::KEYS.len()] = concat(&[OWN_KEYS, kind::KEYS, &target::KEYS]);
+const ALL_KEYS: [KeyInfo; 1 + kind::KEYS.len() + target::STATUS_KEYS.len()] =
+    concat(&[OWN_KEYS, kind::KEYS, &target::STATUS_KEYS]);
 
 const fn family(
     name: &'static str,

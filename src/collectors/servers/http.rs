@@ -31,7 +31,7 @@ pub(super) struct Page {
 impl Pages {
     /// The client, with the settings of the section.
     pub(super) fn new(section: &mut Section<'_>, timeout: Duration) -> Pages {
-        let settings = target::Settings::new(section, timeout);
+        let settings = target::Settings::of_status(section, timeout);
         Pages { timeout, max_body: settings.max_body, client: Client::new(Arc::new(settings)) }
     }
 

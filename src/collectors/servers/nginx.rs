@@ -23,7 +23,8 @@ const URLS: Key<Vec<String>> = Key::optional(
     "The pages of stub_status: URLs such as \"http://localhost/nginx_status\", or Unix sockets such as \"unix:/run/nginx.sock:/nginx_status\".",
 );
 const OWN_KEYS: &[KeyInfo] = &[URLS.info()];
-const ALL_KEYS: [KeyInfo; 1 + kind::KEYS.len() + target::KEYS.len()] = concat(&[OWN_KEYS, kind::KEYS, &target::KEYS]);
+const ALL_KEYS: [KeyInfo; 1 + kind::KEYS.len() + target::STATUS_KEYS.len()] =
+    concat(&[OWN_KEYS, kind::KEYS, &target::STATUS_KEYS]);
 
 /// In the order of [`stub_status::NAMES`].
 const ITEMS: &[Item] = &[

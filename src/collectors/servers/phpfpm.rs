@@ -47,8 +47,8 @@ const URLS: Key<Vec<String>> = Key::optional(
 );
 const FULL: Key<bool> = Key::new("full", "false", "Also reads each process, as families with the label `child`.");
 const OWN_KEYS: &[KeyInfo] = &[URLS.info(), FULL.info()];
-const ALL_KEYS: [KeyInfo; OWN_KEYS.len() + kind::KEYS.len() + target::KEYS.len()] =
-    concat(&[OWN_KEYS, kind::KEYS, &target::KEYS]);
+const ALL_KEYS: [KeyInfo; OWN_KEYS.len() + kind::KEYS.len() + target::STATUS_KEYS.len()] =
+    concat(&[OWN_KEYS, kind::KEYS, &target::STATUS_KEYS]);
 
 const POOL: &[&str] = &["scrape_uri", "pool"];
 const PROCESS: &[&str] = &["scrape_uri", "pool", "child"];
