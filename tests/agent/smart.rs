@@ -2,8 +2,11 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
+
+use rustix::process::{Pid, Signal, kill_process_group};
 
 use crate::harness::{Taffrail, config_file, printed, taffrail, wait_until};
 
@@ -241,11 +244,21 @@ fn files_that_a_timer_of_root_writes_are_read_without_any_right() {
     let state = folder.path().join("state");
     fs::create_dir(&state).unwrap();
     let path = format!("{}:{}", folder.path().display(), std::env::var("PATH").unwrap());
-    let write = || {
-        let status =
-            Command::new("sh").arg("-c").arg(command_of_the_unit()).env("PATH", &path).current_dir(&state).status();
-        assert!(status.unwrap().success());
+    let command = || {
+        let mut command = Command::new("sh");
+        command.arg("-c").arg(command_of_the_unit()).env("PATH", &path).current_dir(&state).process_group(0);
+        command
     };
+    let write = || assert!(command().status().unwrap().success());
+    // A disk that hangs delays no other.
+    fs::write(folder.path().join("hang_dev_sda"), "").unwrap();
+    let mut hanging = command().spawn().unwrap();
+    let others = ["_dev_bus_0_megaraid_1.json", "_dev_nvme0_nvme.json", "_dev_sdb_scsi.json"];
+    wait_until("the other disks", || others.iter().all(|name| state.join(name).exists()).then_some(()));
+    assert!(hanging.try_wait().unwrap().is_none());
+    kill_process_group(Pid::from_raw(hanging.id() as i32).unwrap(), Signal::KILL).unwrap();
+    hanging.wait().unwrap();
+    fs::remove_file(folder.path().join("hang_dev_sda")).unwrap();
     write();
     let mut names: Vec<String> =
         fs::read_dir(&state).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
