@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::discovery::Group;
 use super::discovery::{self, Source};
-use super::group::Group;
 use super::page::{Limits, Rules};
 use super::relabel::Rule;
 use crate::client::target;

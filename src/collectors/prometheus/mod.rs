@@ -7,7 +7,6 @@
 
 mod discovery;
 mod families;
-mod group;
 mod job;
 mod md5;
 mod page;

@@ -8,8 +8,8 @@ use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
 use tokio::sync::Notify;
 use tokio::task::{AbortHandle, JoinSet, spawn_blocking};
 
+use super::discovery::Group;
 use super::families::OWN;
-use super::group::Group;
 use super::job::Job;
 use super::page::{PageError, Pages, Read};
 use super::relabel::Labels;

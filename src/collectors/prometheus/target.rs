@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use reqwest::Url;
 
+use super::discovery::Group;
 use super::discovery::Source;
-use super::group::Group;
 use super::job::{Job, TARGETS};
 use super::relabel::{self, Labels};
 use super::series::hash;

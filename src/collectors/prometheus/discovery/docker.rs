@@ -8,7 +8,7 @@ use reqwest::Url;
 use reqwest::header::HeaderMap;
 use serde::Deserialize;
 
-use super::group::label_name;
+use super::label_name;
 use super::{Found, Group, interval};
 use crate::client::{display_url, target};
 use crate::config::{Key, KeyInfo, Section};

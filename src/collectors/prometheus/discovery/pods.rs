@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::group::{Group, label_name};
+use super::{Group, label_name};
 use crate::json::Lenient;
 
 /// Which pods are targets.
