@@ -19,7 +19,8 @@ mod windows;
 
 use std::fs::{File, Metadata, TryLockError};
 use std::io::{self, ErrorKind};
-use std::time::SystemTime;
+use std::thread;
+use std::time::{Duration, SystemTime};
 
 pub use code::release_code;
 pub use private_folder::{PrivateFolder, open_regular};
@@ -105,9 +106,16 @@ pub fn read_up_to(file: &File, bytes: &mut [u8], at: u64) -> io::Result<usize> {
 /// # Errors
 /// If it cannot be locked at all.
 pub fn lock(file: &File) -> io::Result<bool> {
-    match file.try_lock() {
-        Ok(()) => Ok(true),
-        Err(TryLockError::WouldBlock) => Ok(false),
-        Err(TryLockError::Error(error)) => Err(error),
+    /// A child that this process starts holds all of its locks until it runs its program, also those that are released meanwhile.
+    const TRIES: usize = 10;
+    const PAUSE: Duration = Duration::from_millis(20);
+    for number in 1.. {
+        match file.try_lock() {
+            Ok(()) => return Ok(true),
+            Err(TryLockError::WouldBlock) if number < TRIES => thread::sleep(PAUSE),
+            Err(TryLockError::WouldBlock) => break,
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
     }
+    Ok(false)
 }
