@@ -6,6 +6,7 @@ use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread;
 
 use taffrail::encode::parse::line::{FieldValue, points};
 
@@ -801,6 +802,43 @@ fn a_silent_server_delays_no_other() {
     let target = format!("taffrail_target,host=h,input=redis,url={silent} ");
     assert!(wait_until(&target, || stored(&influx, &target).pop()).contains("up=0i"));
     assert_eq!(stored(&influx, "redis,").len(), 0);
+}
+
+/// A server that writes `start`, and then `more` without an end, to each client. Returns its address.
+fn endless(start: &'static [u8], more: &'static [u8]) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    thread::spawn(move || {
+        while let Ok((mut client, _)) = listener.accept() {
+            let _ = client.read(&mut [0; 4096]).and_then(|_| client.write_all(start));
+            while client.write_all(more).is_ok() {}
+        }
+    });
+    address
+}
+
+#[test]
+fn a_reply_without_an_end_is_refused_by_max_body() {
+    const PAGE: &[u8] = b"HTTP/1.1 200 OK\r\n\r\n";
+    // 16 bytes of standard output.
+    const RECORD: &[u8] = b"\x01\x06\0\x01\0\x10\0\0Content-Type: xx";
+    let servers = [
+        ("nginx", "urls", format!("http://{}/", endless(PAGE, b"Active connections: 1\n"))),
+        ("apache", "urls", format!("http://{}/?auto", endless(PAGE, b"Uptime: 1\n"))),
+        ("phpfpm", "urls", format!("http://{}/status?json", endless(PAGE, b"{\"pool\":\"www\"}"))),
+        ("phpfpm", "urls", format!("tcp://{}/status", endless(b"", RECORD))),
+        ("redis", "servers", endless(b"+", b"xxxxxxxxxxxxxxxx")),
+        ("redis", "servers", endless(b"$100000000\r\n", b"xxxxxxxxxxxxxxxx")),
+        ("memcached", "servers", endless(b"", b"STAT curr_items 1\r\n")),
+    ];
+    let sections = servers.iter().map(|(kind, list, server)| section(kind, list, &[server], "max_body = \"64KiB\""));
+    let taffrail = with(&sections.collect::<String>());
+    for (kind, _, server) in &servers {
+        let address = server.split("//").last().unwrap().split('/').next().unwrap();
+        wait_until(&format!("{kind} at {server}"), || {
+            taffrail.log().into_iter().find(|line| line.contains(address) && line.contains("max_body: "))
+        });
+    }
 }
 
 /// Each mistake in the settings is reported with the remedy, and without the password.

@@ -10,7 +10,7 @@ use super::kind::{self, Kind, LABELS};
 use super::outcome::{Found, Label, Row, TARGET};
 use super::protocol::fastcgi;
 use super::protocol::pairs::{PHP_FPM, Pair, read};
-use super::stream::{Address, Connector, MaxReply};
+use super::stream::{Address, Connector};
 use crate::client::settings::HEADERS;
 use crate::client::target;
 use crate::collectors::framework::About;
@@ -146,7 +146,7 @@ impl Kind for Phpfpm {
 
     fn new(section: &mut Section<'_>, timeout: Duration) -> Self {
         let pages = Pages::new(section, timeout);
-        let connector = Connector::plain(timeout, MaxReply { bytes: pages.max_body, setting: "max_body: " });
+        let connector = Connector::plain(timeout, pages.max_body);
         Phpfpm { pages, connector, is_full: section.get(&FULL) }
     }
 

@@ -12,7 +12,7 @@ use self::names::*;
 use super::kind::{self, Kind, LABELS};
 use super::outcome::{Found, Row};
 use super::protocol::resp::{self, Reply};
-use super::stream::{self, Address, Connection, Connector, MAX_REPLY};
+use super::stream::{self, Address, Connection, Connector};
 use crate::collectors::framework::About;
 use crate::config::{Key, KeyInfo, Section};
 use crate::encode::family::FamilyInfo;
@@ -134,7 +134,8 @@ impl Redis {
 
 async fn ask(connection: &mut Connection, words: &[&str]) -> Result<Reply, String> {
     connection.send(&resp::command(words)).await?;
-    connection.receive(|bytes| resp::read(bytes, MAX_REPLY)).await
+    let max_body = connection.max_body;
+    connection.receive(|bytes| resp::read(bytes, max_body)).await
 }
 
 /// An error of `INFO`, with the remedy.

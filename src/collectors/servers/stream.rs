@@ -10,6 +10,7 @@ use crate::client::settings::{TLS_KEYS, tls};
 use crate::client::target::Source;
 use crate::collectors::probe::connect::{self, Addresses, Stream};
 use crate::collectors::probe::tls::Tls;
+use crate::config::setting::ByteSize;
 use crate::config::{Key, KeyInfo, Secret, Section};
 use crate::encode::infos::concat;
 
@@ -64,8 +65,9 @@ const PASSWORD_FILE: Key<PathBuf> =
 const TLS: Key<bool> = Key::new("tls", "false", "Uses TLS over TCP. The settings of certificates apply.");
 const TLS_SERVER_NAME: Key<String> =
     Key::optional("tls_server_name", "Server name for TLS, if it is not the host in the address.");
+const MAX_BODY: Key<ByteSize> = Key::new("max_body", "\"4MiB\"", "Maximum size of a reply. A larger one is a failure.");
 const OWN_KEYS: &[KeyInfo] =
-    &[USERNAME.info(), PASSWORD.info(), PASSWORD_FILE.info(), TLS.info(), TLS_SERVER_NAME.info()];
+    &[USERNAME.info(), PASSWORD.info(), PASSWORD_FILE.info(), TLS.info(), TLS_SERVER_NAME.info(), MAX_BODY.info()];
 /// The settings of connections.
 pub(super) const KEYS: [KeyInfo; OWN_KEYS.len() + TLS_KEYS.len()] = concat(&[OWN_KEYS, TLS_KEYS]);
 
@@ -76,15 +78,7 @@ pub(super) struct Connector {
     tls: Option<Tls>,
     user: Option<String>,
     password: Option<Source>,
-    max_reply: MaxReply,
-}
-
-/// The size of a reply.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct MaxReply {
-    pub(super) bytes: usize,
-    /// The setting that limits it, with a colon; empty without one.
-    pub(super) setting: &'static str,
+    max_body: usize,
 }
 
 impl Connector {
@@ -95,13 +89,13 @@ impl Connector {
         if user.is_some() && password.is_none() {
             section.wrong("username", "expected a password with it, found none");
         }
-        let max_reply = MaxReply { bytes: MAX_REPLY, setting: "" };
-        Connector { timeout, tls: uses_tls.then(|| Tls::new(settings, name)), user, password, max_reply }
+        let ByteSize(max_body) = section.get(&MAX_BODY);
+        Connector { timeout, tls: uses_tls.then(|| Tls::new(settings, name)), user, password, max_body }
     }
 
-    /// Without TLS and credentials.
-    pub(super) fn plain(timeout: Duration, max_reply: MaxReply) -> Connector {
-        Connector { timeout, tls: None, user: None, password: None, max_reply }
+    /// Without TLS and credentials. `max_body` is that of the setting with this name.
+    pub(super) fn plain(timeout: Duration, max_body: usize) -> Connector {
+        Connector { timeout, tls: None, user: None, password: None, max_body }
     }
 
     /// The user, if there is one, and the password, if there is one. Reads its file.
@@ -120,7 +114,7 @@ impl Connector {
     /// Why there is no connection.
     pub(super) async fn connect(&self, address: &Address) -> Result<Connection, String> {
         let stream = self.stream(address).await.map_err(|failure| failure.to_string())?;
-        Ok(Connection { stream, received: Vec::new(), max_reply: self.max_reply })
+        Ok(Connection { stream, received: Vec::new(), max_body: self.max_body })
     }
 
     async fn stream(&self, address: &Address) -> Result<Box<dyn Stream>, connect::Failure> {
@@ -143,11 +137,9 @@ impl Connector {
 pub(super) struct Connection {
     stream: Box<dyn Stream>,
     received: Vec<u8>,
-    max_reply: MaxReply,
+    /// Maximum bytes of a reply.
+    pub(super) max_body: usize,
 }
-
-/// Maximum bytes of a reply.
-pub(super) const MAX_REPLY: usize = 8 << 20;
 
 impl Connection {
     /// Sends all bytes.
@@ -180,9 +172,8 @@ impl Connection {
                     return Ok(reply);
                 }
             }
-            let MaxReply { bytes, setting } = self.max_reply;
-            if self.received.len() > bytes {
-                return Err(format!("{setting}{}", BodyError::TooLong(bytes)));
+            if self.received.len() > self.max_body {
+                return Err(format!("max_body: {}", BodyError::TooLong(self.max_body)));
             }
             self.received.reserve(16 << 10);
             let count = self.stream.read_buf(&mut self.received).await;

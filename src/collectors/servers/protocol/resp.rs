@@ -101,7 +101,10 @@ impl<'b> Reader<'b> {
 
     fn bulk(&mut self, length: u64) -> Result<Option<String>, String> {
         if length > self.max_bytes as u64 {
-            return Err(format!("expected a reply of at most {} bytes, found one of {length}", self.max_bytes));
+            return Err(format!(
+                "max_body: expected a reply of at most {} bytes, found one of {length}",
+                self.max_bytes
+            ));
         }
         let length = length as usize;
         let rest = &self.bytes[self.at..];
