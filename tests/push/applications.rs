@@ -641,7 +641,11 @@ fn with_apache_exporter_that_has_the_same_families() {
         .check(&ours, theirs.text());
     let accesses = |text: &str| Exposition::parse(text).expect("apache_accesses_total", &[]);
     assert!(accesses(&ours) <= accesses(theirs.text()) + 2.0);
-    wait_until("CPULoad", || stored(&influx, "apache,host=h,port=").pop()?.contains("CPULoad=").then_some(()));
+    // A server in its first second has no rates.
+    wait_until("a point with CPU load and rates", || {
+        let point = stored(&influx, "apache,host=h,port=").pop()?;
+        ["CPULoad=", "BytesPerSec="].iter().all(|field| point.contains(field)).then_some(())
+    });
     assert_shape(&influx, "apache,host=h,port=", APACHE);
     taffrail.wait_for_log("cannot be read: expected plain text, found an HTML page");
 }
