@@ -131,6 +131,14 @@ pub fn check_label_name(name: &str) -> Result<(), &'static str> {
     if is_plain_label_name(name) { Ok(()) } else { Err(expected) }
 }
 
+/// Checks the name of a label that Prometheus 3 may have: any text. Formats without room for it escape it.
+///
+/// # Errors
+/// There is none.
+pub fn check_any_label_name(name: &str) -> Result<(), &'static str> {
+    if name.is_empty() { Err("expected the name of a label, found none") } else { Ok(()) }
+}
+
 fn is_plain(name: &str, more: impl Fn(u8) -> bool) -> bool {
     let is_part = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || more(byte);
     !name.is_empty() && !name.as_bytes()[0].is_ascii_digit() && name.bytes().all(is_part)

@@ -105,6 +105,32 @@ fn pages_are_exposed_again_and_their_targets_are_visible() {
     assert!(text.contains("# HELP http_requests_total Requests.\n# TYPE http_requests_total counter\n"));
 }
 
+/// Prometheus 3 has names of any text, in pages, targets and rules.
+#[test]
+fn labels_have_any_name_as_in_prometheus_3() {
+    let page = reply_of(200, "text/plain; version=1.0.0", "{\"m.m\",\"x.y\"=\"1\"} 4\n");
+    let exporter = Exporter::start(&[("/metrics", page)]);
+    let file = tempfile::Builder::new().suffix(".json").tempfile().unwrap();
+    let listed = format!("[{{\"targets\": [\"{}\"], \"labels\": {{\"c-d\": \"f\"}}}}]", exporter.address());
+    std::fs::write(file.path(), listed).unwrap();
+    let taffrail = scraping(&format!(
+        "[[collectors.prometheus]]\nname = \"j\"\ninterval = \"500ms\"\ntargets = [\"{}\"]\nlabels = {{\"a-b\" = \"t\"}}\n\
+         file_sd_configs = [{{files = [\"{}\"]}}]\n\
+         metric_relabel_configs = [{{source_labels = [\"x.y\"], target_label = \"z.z\"}}, {{action = \"labeldrop\", regex = \"x[.]y\"}}]\n",
+        exporter.address(),
+        file.path().display()
+    ));
+    let instance = exporter.address();
+    let accept = [("Accept", "text/plain;version=1.0.0;escaping=allow-utf-8")];
+    for label in ["\"a-b\"=\"t\"", "\"c-d\"=\"f\""] {
+        let line = format!("{{\"m.m\",{label},instance=\"{instance}\",job=\"j\",\"z.z\"=\"1\"}} 4");
+        wait_until(&line, || {
+            let page = taffrail.get_with("/metrics", &accept);
+            page.text().lines().any(|shown| shown == line).then_some(())
+        });
+    }
+}
+
 /// Telegraf 1.37.2 writes these lines of the same pages, except that its rows of version 2 have one field each.
 #[test]
 fn points_are_those_of_telegraf() {

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::config::{Key, KeyInfo, Section, TableInfo};
-use crate::encode::names::check_label_name;
+use crate::encode::names::check_any_label_name;
 use crate::log::Episode;
 
 /// Targets that discovery found, with their common labels.
@@ -84,7 +84,7 @@ pub(super) fn sources(section: &mut Section<'_>) -> Vec<Source> {
     let mut sources = Vec::new();
     for mut table in section.tables("static_configs") {
         let targets = table.optional(&TARGETS).unwrap_or_default();
-        let labels = table.table("labels").strings_that(|name, _| check_label_name(name));
+        let labels = table.table("labels").strings_that(|name, _| check_any_label_name(name));
         let group = Group { targets, labels };
         sources.push(Source::Static(group));
     }

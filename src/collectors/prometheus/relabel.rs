@@ -1,20 +1,15 @@
 //! Relabelling: `relabel_configs` and `metric_relabel_configs`, with all actions of Prometheus.
 
 use std::collections::BTreeMap;
-use std::sync::LazyLock;
 
 use regex::Regex;
 
 use super::md5;
 use crate::config::{Key, KeyInfo, Pattern, Section};
-use crate::encode::names::check_label_name;
+use crate::encode::names::check_any_label_name;
 
 /// Labels by name. An empty value is the same as no label, so there is none.
 pub(super) type Labels = BTreeMap<String, String>;
-
-/// A reference to a group of a regular expression.
-static REFERENCE: LazyLock<Regex> =
-    LazyLock::new(|| Regex::new(r"\$(\{\w+\}|\w+)").unwrap_or_else(|_| unreachable!("an expression")));
 
 /// One rule.
 #[derive(Clone, Debug)]
@@ -124,23 +119,13 @@ impl Rule {
         }
         let sources = section.optional(&SOURCE_LABELS).unwrap_or_default();
         for (index, name) in sources.iter().enumerate() {
-            if let Err(expected) = check_label_name(name) {
+            if let Err(expected) = check_any_label_name(name) {
                 section.wrong_element("source_labels", index, expected);
             }
         }
-        let name_of = |target: &str| match action {
-            // A template of a name, whose references are names in place of themselves.
-            Action::Replace => REFERENCE.replace_all(target, "a").into_owned(),
-            _ => target.to_owned(),
-        };
-        if let Some(target) = target.as_deref().filter(|target| needs_target && !target.is_empty())
-            && let Err(expected) = check_label_name(&name_of(target))
-        {
-            section.wrong("target_label", expected);
-        }
         let (pattern, replacement) = (section.get(&REGEX), section.get(&REPLACEMENT));
         if action == Action::LabelMap
-            && let Err(expected) = check_label_name(&REFERENCE.replace_all(&replacement, "a"))
+            && let Err(expected) = check_any_label_name(&replacement)
         {
             section.wrong("replacement", expected);
         }

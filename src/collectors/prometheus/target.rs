@@ -7,8 +7,7 @@ use std::time::Duration;
 
 use reqwest::Url;
 
-use super::discovery::Group;
-use super::discovery::Source;
+use super::discovery::{Group, Source};
 use super::job::{Job, TARGETS};
 use super::relabel::{self, Labels};
 use super::series::hash;

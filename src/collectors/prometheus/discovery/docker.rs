@@ -8,8 +8,7 @@ use reqwest::Url;
 use reqwest::header::HeaderMap;
 use serde::Deserialize;
 
-use super::label_name;
-use super::{Found, Group, interval};
+use super::{Found, Group, interval, label_name};
 use crate::client::{display_url, target};
 use crate::config::{Key, KeyInfo, Section};
 use crate::encode::infos::concat;

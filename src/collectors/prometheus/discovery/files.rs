@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{Found, Group, interval};
 use crate::config::{Globs, Key, KeyInfo, Section, yaml};
-use crate::encode::names::check_label_name;
+use crate::encode::names::check_any_label_name;
 use crate::system::regular_file::{READ_TIMEOUT, read_text_within, within};
 
 /// Files, by patterns.
@@ -143,7 +143,7 @@ pub(super) fn of_json(text: &str) -> Result<Vec<Group>, String> {
     let listed: Vec<Listed> = serde_json::from_str(text).map_err(|error| error.to_string())?;
     let group = |listed: Listed| {
         let labels = listed.labels.unwrap_or_default();
-        let wrong = labels.keys().find_map(|name| Some((name, check_label_name(name).err()?)));
+        let wrong = labels.keys().find_map(|name| Some((name, check_any_label_name(name).err()?)));
         match wrong {
             Some((name, expected)) => Err(format!("labels: {expected}, found {name:?}")),
             None => Ok(Group { targets: listed.targets, labels }),
@@ -160,7 +160,7 @@ fn of_yaml(name: &str, text: &str) -> Result<Vec<Group>, String> {
     let groups = |root: &mut Section<'_>| {
         let group = |mut table: Section<'_>| {
             let targets = table.get(&TARGETS);
-            Group { targets, labels: table.table("labels").strings_that(|name, _| check_label_name(name)) }
+            Group { targets, labels: table.table("labels").strings_that(|name, _| check_any_label_name(name)) }
         };
         root.tables("groups").into_iter().map(group).collect()
     };
