@@ -111,7 +111,17 @@ fn a_socket_whose_file_is_removed_is_bound_again() {
     for (by, value) in [("d", 5.0), ("s", 7.0), ("former", 2.0)] {
         wait_for(&taffrail, &format!("hits{{by=\"{by}\"}}"), value);
     }
-    wait_for(&taffrail, "node_scrape_collector_success{collector=\"statsd\"}", 1.0);
+    let success = "node_scrape_collector_success{collector=\"statsd\"}";
+    wait_for(&taffrail, success, 1.0);
+    // Another program takes the place of the file, and gives it back.
+    let other = folder.path().join("other.sock");
+    let in_use = UnixDatagram::bind(&other).unwrap();
+    std::fs::rename(&other, &d).unwrap();
+    wait_for(&taffrail, success, 0.0);
+    drop(in_use);
+    wait_for(&taffrail, success, 1.0);
+    datagrams.send_to(b"hits:5|c|#by:d", &d).unwrap();
+    wait_for(&taffrail, "hits{by=\"d\"}", 10.0);
 }
 
 #[test]

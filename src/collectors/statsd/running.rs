@@ -74,7 +74,7 @@ async fn listen(address: Address, shared: Arc<Shared>, settings: Arc<Settings>, 
             let is_new = episode.fails(reason.clone());
             shared.has_failed(&address, reason);
             if is_new {
-                tracing::error!("statsd: {address}: cannot listen: {error}; tried again every 10 s");
+                tracing::error!("statsd: {address}: cannot listen: {error}; it is tried again");
             }
         }
         sleep(if is_late { PAUSE } else { FIRST_PAUSE }).await;
