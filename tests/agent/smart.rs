@@ -244,6 +244,13 @@ fn files_that_a_timer_of_root_writes_are_read_without_any_right() {
     let state = folder.path().join("state");
     fs::create_dir(&state).unwrap();
     let path = format!("{}:{}", folder.path().display(), std::env::var("PATH").unwrap());
+    // The time of a disk is over if there is this file.
+    let late = folder.path().join("late_dev_sda");
+    let timeout = folder.path().join("timeout");
+    let script =
+        format!("#!/bin/sh\nshift 2\ncase $* in *sda*) [ ! -e {} ] || exit 124;; esac\nexec \"$@\"\n", late.display());
+    fs::write(&timeout, script).unwrap();
+    fs::set_permissions(&timeout, fs::Permissions::from_mode(0o755)).unwrap();
     let command = || {
         let mut command = Command::new("sh");
         command.arg("-c").arg(command_of_the_unit()).env("PATH", &path).current_dir(&state).process_group(0);
@@ -267,6 +274,13 @@ fn files_that_a_timer_of_root_writes_are_read_without_any_right() {
         names,
         ["_dev_bus_0_megaraid_1.json", "_dev_nvme0_nvme.json", "_dev_sda_scsi.json", "_dev_sdb_scsi.json"]
     );
+    // A disk whose time is over keeps its last file.
+    fs::write(&late, "").unwrap();
+    fs::write(folder.path().join("_dev_sda"), STANDBY).unwrap();
+    write();
+    assert_eq!(fs::read_to_string(state.join("_dev_sda_scsi.json")).unwrap(), ATA);
+    fs::write(folder.path().join("_dev_sda"), ATA).unwrap();
+    fs::remove_file(&late).unwrap();
     fs::write(state.join("odd.json"), "{\"smartctl\":").unwrap();
     let taffrail = start(folder.path(), "files = ['DIR/state/*.json']\ninterval = '100ms'\n");
     wait_for(&taffrail, "smartctl_device_smartctl_exit_status{device=\"sda\"}", 24.0);
