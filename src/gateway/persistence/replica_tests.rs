@@ -54,6 +54,17 @@ fn open(folder: &Path) -> (Arc<GroupStore>, ReplicaStore, Copy) {
     }
 }
 
+/// Waits for what the threads of a store do. That of the snapshot has the lowest priority: on a busy machine, it waits.
+fn wait_until<T>(what: &str, mut done: impl FnMut() -> Option<T>) -> T {
+    for _ in 0..60_000 {
+        if let Some(value) = done() {
+            return value;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    panic!("waited in vain: {what}");
+}
+
 fn position(sequence: u64) -> Position {
     Position { sequence, ..Position::start(Identity { id: 7, created: 1 }) }
 }
@@ -168,14 +179,7 @@ proptest! {
         faults::leave(tried.folder.path(), None);
         prop_assert_eq!(tried.push(0, 0, true), Ok(1));
         let expected = tried.stream.len() as u64;
-        // The thread of the snapshot has the lowest priority: on a busy machine, it waits.
-        for _ in 0..60_000 {
-            if tried.replica.persisted() == expected {
-                break;
-            }
-            std::thread::sleep(std::time::Duration::from_millis(1));
-        }
-        prop_assert_eq!(tried.replica.persisted(), expected);
+        wait_until("the copy", || (tried.replica.persisted() == expected).then_some(()));
         tried.crash()?;
         prop_assert_eq!(tried.replica.persisted(), expected);
         // Another replica begins with a snapshot for the stream.
@@ -260,19 +264,12 @@ fn a_copy_that_cannot_be_written_has_a_reason() {
     assert_eq!(tried.replica.copy_failure(), None);
     faults::leave(tried.folder.path(), Some(0));
     assert_eq!(tried.push(1, 0, true), Ok(1));
-    let reason = loop {
-        match tried.replica.copy_failure() {
-            Some(reason) => break reason,
-            None => std::thread::yield_now(),
-        }
-    };
+    let reason = wait_until("the failure", || tried.replica.copy_failure());
     let expected = format!("the copy of the groups in {} cannot be written: ", tried.folder.path().display());
     assert!(reason.starts_with(&expected), "{reason}");
     assert!(reason.ends_with("; make room on the gateway's disk; no restart is needed"), "{reason}");
     faults::leave(tried.folder.path(), None);
     assert_eq!(tried.push(2, 0, true), Ok(1));
-    while tried.replica.copy_failure().is_some() || tried.replica.persisted() < 2 {
-        std::thread::yield_now();
-    }
+    wait_until("its end", || (tried.replica.copy_failure().is_none() && tried.replica.persisted() >= 2).then_some(()));
     tried.store.close();
 }
