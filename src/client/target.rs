@@ -432,12 +432,17 @@ impl Resolve for AddressesOf {
 }
 
 fn inflated(body: &[u8], max: usize) -> Result<Vec<u8>, Failure> {
-    let mut whole = Vec::new();
-    let read = MultiGzDecoder::new(body).take(max as u64 + 1).read_to_end(&mut whole);
-    read.map_err(|error| Failure::Body(format!("expected a body in gzip's format: {error}")))?;
-    match whole.len() > max {
-        true => Err(Failure::Body(format!("max_body: {}", BodyError::TooLong(max)))),
-        false => Ok(whole),
+    // Read by pieces: `read_to_end` would clear the remaining capacity of a growing buffer for each of them.
+    let (mut decoder, mut whole, mut piece) = (MultiGzDecoder::new(body), Vec::new(), [0; 16 << 10]);
+    loop {
+        let read = decoder.read(&mut piece);
+        match read.map_err(|error| Failure::Body(format!("expected a body in gzip's format: {error}")))? {
+            0 => return Ok(whole),
+            length => whole.extend_from_slice(&piece[..length]),
+        }
+        if whole.len() > max {
+            return Err(Failure::Body(format!("max_body: {}", BodyError::TooLong(max))));
+        }
     }
 }
 

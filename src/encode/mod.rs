@@ -6,6 +6,7 @@
 pub mod drain;
 pub mod family;
 pub mod generic_points;
+pub(crate) mod hashed;
 pub(crate) mod infos;
 pub mod line;
 pub mod lines;

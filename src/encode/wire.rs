@@ -13,9 +13,20 @@ pub(super) const fn key(field: u8, wire_type: u8) -> u8 {
 }
 
 pub(super) fn push_bytes(out: &mut Vec<u8>, field: u8, bytes: &[u8]) {
-    out.push(key(field, LENGTH_DELIMITED));
-    push_varint(out, bytes.len() as u64);
+    push_head(out, field, bytes.len());
     out.extend_from_slice(bytes);
+}
+
+/// Appends the key and the length of a field whose `length` bytes follow.
+pub(super) fn push_head(out: &mut Vec<u8>, field: u8, length: usize) {
+    let key = key(field, LENGTH_DELIMITED);
+    match u8::try_from(length) {
+        Ok(short @ ..0x80) => out.extend_from_slice(&[key, short]),
+        _ => {
+            out.push(key);
+            push_varint(out, length as u64);
+        }
+    }
 }
 
 pub(super) fn push_varint(out: &mut Vec<u8>, mut value: u64) {
@@ -46,6 +57,9 @@ pub(super) fn unzigzag(number: u64) -> i64 {
 
 /// The size of a field of `length` bytes with its key and its length.
 pub(super) fn delimited_size(length: usize) -> usize {
+    if length < 0x80 {
+        return 2 + length;
+    }
     let significant_bits = (usize::BITS - (length | 1).leading_zeros()) as usize;
     1 + significant_bits.div_ceil(7) + length
 }
@@ -88,6 +102,10 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn varint(&mut self) -> Result<u64, Error> {
+        if let Some(&byte @ ..0x80) = self.body[..self.end].get(self.at) {
+            self.at += 1;
+            return Ok(byte.into());
+        }
         let mut value = 0u64;
         for shift in (0..64).step_by(7) {
             let Some(&byte) = self.body[..self.end].get(self.at) else { return self.cut_off() };
@@ -131,6 +149,18 @@ impl<'a> Reader<'a> {
     pub(super) fn fixed64(&mut self) -> Result<u64, Error> {
         let bytes = self.take(8)?;
         Ok(bytes.bytes().try_into().map_or(0, u64::from_le_bytes))
+    }
+
+    /// The bytes of the next field, if it is this one, has a length, and is complete.
+    pub(super) fn delimited(&mut self, field: u8) -> Option<Reader<'a>> {
+        let mut next = *self;
+        if next.body[..next.end].get(next.at) != Some(&key(field, LENGTH_DELIMITED)) {
+            return None;
+        }
+        next.at += 1;
+        let found = next.message().ok()?;
+        *self = next;
+        Some(found)
     }
 
     /// The number and value of the next field; none at the end.

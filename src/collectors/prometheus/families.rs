@@ -162,7 +162,7 @@ impl Exposition {
                     hide_labels_of_sinks(&mut names, &mut values);
                 }
                 let own_time = sample.and_then(|sample| sample.timestamp).map(milliseconds);
-                each(scrape, suffix, &names, &values, sample.map(|sample| &sample.value), own_time.or(time));
+                each((scrape, series), suffix, &names, &values, sample.map(|sample| &sample.value), own_time.or(time));
             }
         }
     }
@@ -172,7 +172,11 @@ impl Exposition {
         if self.has_times {
             out = out.with_times();
         }
-        self.each(entry, &mut |scrape, suffix, names, values, value, time| match value {
+        self.each(entry, &mut |(scrape, series), suffix, names, values, value, time| match value {
+            Some(Value::Number(value)) if series.is_plain => {
+                out.identified_sample(series.id, suffix, names, values, *value, time);
+            }
+            None if series.is_plain => out.identified_sample(series.id, suffix, names, values, STALE, time),
             None => out.borrowed_sample(suffix, names, values, STALE, time),
             Some(Value::Number(value)) => out.borrowed_sample(suffix, names, values, *value, time),
             Some(Value::Native(histogram)) => {
@@ -202,7 +206,8 @@ impl Exposition {
 /// Adds the labels that a sink has for Taffrail's own series, without a value: a series of another job does not get them.
 fn hide_labels_of_sinks(names: &mut Vec<&str>, values: &mut Vec<&str>) {
     for label in ["instance", "job"] {
-        if let Err(index) = names.binary_search(&label) {
+        if !names.contains(&label) {
+            let index = names.partition_point(|name| *name < label);
             names.insert(index, label);
             values.insert(index, "");
         }
@@ -210,7 +215,8 @@ fn hide_labels_of_sinks(names: &mut Vec<&str>, values: &mut Vec<&str>) {
 }
 
 /// The callback of [`Exposition::each`].
-type EachSeries<'e> = dyn FnMut(&Scrape, &'static str, &[&str], &[&str], Option<&Value>, Option<Timestamp>) + 'e;
+type EachSeries<'e> =
+    dyn FnMut((&Scrape, &Series), &'static str, &[&str], &[&str], Option<&Value>, Option<Timestamp>) + 'e;
 
 impl ForeignFamilies for Exposition {
     fn join(&self, name: &str, kind: family::Kind, put: &mut PutSample<'_>) {

@@ -5,12 +5,12 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::hash::BuildHasherDefault;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::relabel::{self, Labels, Rule};
 use super::series::{Head, Sample, Series, Value, hash, id};
+use crate::encode::hashed::HashedMap;
 use crate::encode::number::go_float;
 use crate::encode::parse::flat::{Flat, Line, Metadata};
 use crate::encode::parse::model::{Kind, Measure, Metric};
@@ -72,8 +72,6 @@ pub(super) struct PageError {
     pub(super) series: Vec<u64>,
 }
 
-type Known<T> = HashMap<u64, T, BuildHasherDefault<IdentityHasher>>;
-
 /// What is known about the pages of a target.
 #[derive(Debug, Default)]
 pub(super) struct Pages {
@@ -86,7 +84,7 @@ pub(super) struct Pages {
     metadata: HashMap<String, Described>,
     heads: HashMap<(String, &'static str), Arc<Head>>,
     /// Series by the hash of their text; `None` if relabelling drops them.
-    known: Known<Option<Arc<Series>>>,
+    known: HashedMap<Option<Arc<Series>>>,
 }
 
 /// What a page says about a name.
@@ -241,7 +239,7 @@ struct Reading<'p> {
     read: Read,
     /// Known series by their identifiers, once the page has a new one: its text may be that of a known series in another
     /// spelling.
-    by_id: Option<Known<Arc<Series>>>,
+    by_id: Option<HashedMap<Arc<Series>>>,
     /// The limit of samples, if it was exceeded. All samples are counted even so.
     over: Option<String>,
 }
@@ -448,24 +446,6 @@ fn open_metrics_float(bound: f64) -> String {
         text.push_str(".0");
     }
     text
-}
-
-/// A hasher for keys that are hashes.
-#[derive(Debug, Default)]
-struct IdentityHasher(u64);
-
-impl std::hash::Hasher for IdentityHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, _: &[u8]) {
-        unreachable!("only whole u64 are hashed")
-    }
-
-    fn write_u64(&mut self, value: u64) {
-        self.0 = value;
-    }
 }
 
 #[cfg(test)]

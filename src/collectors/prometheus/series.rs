@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, LazyLock};
 
 use super::relabel::Labels;
+use crate::encode::names::is_plain_label_name;
 use crate::encode::parse::model::{Histogram, Kind};
 
 /// A family, as its page describes it.
@@ -57,6 +58,8 @@ pub(super) struct Series {
     pub(super) metric: u64,
     /// The last scrape that it was in.
     pub(super) seen: AtomicU32,
+    /// Whether no label name needs quotes.
+    pub(super) is_plain: bool,
     /// All label names and values, each behind its length.
     text: Box<str>,
 }
@@ -90,6 +93,7 @@ impl Series {
             family,
             suffix,
             seen: AtomicU32::new(0),
+            is_plain: labels.keys().all(|name| is_plain_label_name(name)),
             text: text.into(),
         }
     }
@@ -98,9 +102,9 @@ impl Series {
     pub(super) fn labels(&self) -> impl Iterator<Item = (&str, &str)> {
         let mut text = &*self.text;
         let mut part = move || {
-            let length = take_length(&mut text)?;
-            let (part, rest) = text.split_at_checked(length)?;
-            text = rest;
+            let (length, start) = length_of(text.as_bytes())?;
+            let part = text.get(start..start + length)?;
+            text = text.get(start + length..)?;
             Some(part)
         };
         std::iter::from_fn(move || Some((part()?, part()?)))
@@ -123,17 +127,16 @@ fn push_length(text: &mut String, mut length: usize) {
     }
 }
 
-/// Removes the length at the start; `None` at the end.
-fn take_length(text: &mut &str) -> Option<usize> {
-    let (mut length, mut shift) = (0, 0);
+/// The length at the start, and where its part begins; `None` at the end.
+fn length_of(text: &[u8]) -> Option<(usize, usize)> {
+    let (mut length, mut at) = (0, 0);
     loop {
-        let byte = *text.as_bytes().first()?;
-        *text = &text[1..];
-        length |= usize::from(byte & (MORE - 1)) << shift;
+        let byte = *text.get(at)?;
+        length |= usize::from(byte & (MORE - 1)) << (LENGTH_BITS * at as u32);
+        at += 1;
         if byte & MORE == 0 {
-            return Some(length);
+            return Some((length, at));
         }
-        shift += LENGTH_BITS;
     }
 }
 

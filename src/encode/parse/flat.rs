@@ -226,14 +226,15 @@ impl<'a> Flat<'a> {
 /// ends in quotes are part of label values.
 fn end_of_series(line: &str) -> Option<usize> {
     let bytes = line.as_bytes();
-    let name = bytes.iter().position(|byte| matches!(byte, b'{' | b' ' | b'\t')).unwrap_or(bytes.len());
+    let name = memchr::memchr3(b'{', b' ', b'\t', bytes).unwrap_or(bytes.len());
     let brace = name + bytes[name..].iter().position(|byte| !matches!(byte, b' ' | b'\t')).unwrap_or(0);
     if bytes.get(brace) != Some(&b'{') {
         return Some(name);
     }
     let mut at = brace + 1;
     loop {
-        let next = at + memchr::memchr3(b'"', b'}', b'\n', &bytes[at..])?;
+        // Usually after a few bytes.
+        let next = at + bytes[at..].iter().position(|byte| matches!(byte, b'"' | b'}' | b'\n'))?;
         match bytes[next] {
             b'}' => return Some(next + 1),
             b'\n' => return None,

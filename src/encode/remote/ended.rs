@@ -24,7 +24,7 @@ impl Present {
     /// Adds a series with these encoded labels.
     pub(super) fn add(&mut self, labels: &[u8]) {
         self.hashes.push(HASHER.hash_one(labels));
-        let shared = self.last.iter().zip(labels).take_while(|(one, other)| one == other).count();
+        let shared = shared_length(&self.last, labels);
         push_varint(&mut self.texts, shared as u64);
         push_varint(&mut self.texts, (labels.len() - shared) as u64);
         self.texts.extend_from_slice(&labels[shared..]);
@@ -50,6 +50,14 @@ impl Present {
             }
         }
     }
+}
+
+/// The length of the start that both share.
+fn shared_length(one: &[u8], other: &[u8]) -> usize {
+    const AT_ONCE: usize = 8;
+    let chunks = one.chunks_exact(AT_ONCE).zip(other.chunks_exact(AT_ONCE));
+    let start = AT_ONCE * chunks.take_while(|(one, other)| one == other).count();
+    start + one[start..].iter().zip(&other[start..]).take_while(|(one, other)| one == other).count()
 }
 
 fn varint(bytes: &mut &[u8]) -> Option<usize> {

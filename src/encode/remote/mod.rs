@@ -3,15 +3,15 @@
 //!
 //! A record is a sample: a field of `prometheus.WriteRequest` of prompb/remote.proto, so that concatenated records are
 //! a request of remote write 1.0. Two fields may precede the sample: the creation time of the series, which 1.0 does
-//! not have and [`first_version`] removes, and the metadata of its family, which does not count as a sample.
+//! not have and [`record::first_version`] removes, and the metadata of its family, which does not count as a sample.
 //! [`second_version`] converts records to a request of 2.0.
 
 mod ended;
-pub mod first_version;
 pub mod record;
 pub mod second_version;
 pub mod text;
 
+use std::cmp::Ordering;
 use std::mem;
 
 pub use self::ended::Present;
@@ -19,7 +19,7 @@ use super::family::{self, FamilyEncoder, Value};
 use super::lines::RecordWriter;
 use super::parse::model::{Histogram, Kind, Measure, Metric};
 use super::pushed::push_native;
-use super::wire::{push_bytes, push_double, push_varint_field};
+use super::wire::{delimited_size, push_bytes, push_double, push_head, push_varint_field};
 use crate::encode::Timestamp;
 
 /// Field numbers of a record.
@@ -73,8 +73,8 @@ pub struct SeriesEncoder<'a> {
     family_length: usize,
     /// The series without times of their own.
     present: Present,
-    /// For the series that is being encoded, and for a part of it.
-    buffers: (Vec<u8>, Vec<u8>),
+    /// For the sample that is being encoded.
+    buffer: Vec<u8>,
 }
 
 /// Space for the labels of most series.
@@ -105,7 +105,7 @@ impl<'a> SeriesEncoder<'a> {
             name: String::new(),
             family_length: 0,
             present: Present::default(),
-            buffers: Default::default(),
+            buffer: Vec::new(),
         }
     }
 
@@ -195,44 +195,50 @@ impl<'a> SeriesEncoder<'a> {
         created: Option<i64>,
     ) {
         all.push(("__name__", name));
-        all.sort_unstable();
-        let (mut series, mut message) = mem::take(&mut self.buffers);
-        series.clear();
-        for (name, value) in all {
-            message.clear();
-            push_bytes(&mut message, field::LABEL_NAME, name.as_bytes());
-            push_bytes(&mut message, field::LABEL_VALUE, value.as_bytes());
-            push_bytes(&mut series, field::SERIES_LABEL, &message);
-        }
-        message.clear();
-        if at.is_none() && matches!(sample, Sample::Number(_)) {
-            self.present.add(&series);
-        }
+        all.sort_unstable_by(|(one, _), (other, _)| compare(one, other));
         let time = at.unwrap_or(self.time).milliseconds() as u64;
-        match sample {
+        let message = &mut self.buffer;
+        message.clear();
+        let field = match sample {
             Sample::Number(value) => {
-                push_double(&mut message, field::SAMPLE_VALUE, *value);
-                push_varint_field(&mut message, field::SAMPLE_TIMESTAMP, time);
-                push_bytes(&mut series, field::SERIES_SAMPLE, &message);
+                push_double(message, field::SAMPLE_VALUE, *value);
+                push_varint_field(message, field::SAMPLE_TIMESTAMP, time);
+                field::SERIES_SAMPLE
             }
             Sample::Native(histogram, kind) => {
-                push_histogram(&mut message, histogram, *kind, time);
-                push_bytes(&mut series, field::SERIES_HISTOGRAM, &message);
+                push_histogram(message, histogram, *kind, time);
+                field::SERIES_HISTOGRAM
             }
-        }
-        self.push(&series, created);
-        self.buffers = (series, message);
-    }
-
-    fn push(&mut self, series: &[u8], created: Option<i64>) {
+        };
         let record = self.lines.open();
         if let Some(created) = created.filter(|created| *created > 0) {
             push_varint_field(record, field::CREATED, created as u64);
         }
         record.append(&mut self.metadata);
-        push_bytes(record, field::TIMESERIES, series);
+        let labels_size: usize = all.iter().map(|label| delimited_size(label_size(label))).sum();
+        push_head(record, field::TIMESERIES, labels_size + delimited_size(message.len()));
+        let start = record.len();
+        for label @ (name, value) in &all {
+            push_head(record, field::SERIES_LABEL, label_size(label));
+            push_bytes(record, field::LABEL_NAME, name.as_bytes());
+            push_bytes(record, field::LABEL_VALUE, value.as_bytes());
+        }
+        if at.is_none() && matches!(sample, Sample::Number(_)) {
+            self.present.add(&record[start..]);
+        }
+        push_bytes(record, field, message);
         self.lines.close();
     }
+}
+
+/// The size of `prometheus.Label`.
+fn label_size((name, value): &(&str, &str)) -> usize {
+    delimited_size(name.len()) + delimited_size(value.len())
+}
+
+/// The order of label names. Most differ in their first byte.
+fn compare(one: &str, other: &str) -> Ordering {
+    one.as_bytes().first().cmp(&other.as_bytes().first()).then_with(|| one.cmp(other))
 }
 
 /// The number of the type in `prometheus.MetricMetadata`, and in remote write 2.0.

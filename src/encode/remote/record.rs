@@ -1,7 +1,7 @@
-//! Decodes queued records.
+//! Queued records: decoded, and as a request of remote write 1.0.
 
 use super::field;
-use crate::encode::wire::{Reader, Value};
+use crate::encode::wire::{Reader, VARINT, Value, key};
 
 /// A series, or the metadata of a family.
 #[derive(Clone, Debug, PartialEq)]
@@ -59,24 +59,38 @@ impl<'a> Record<'a> {
 pub fn identities(bytes: &[u8]) -> impl Iterator<Item = (&[u8], bool)> {
     let mut reader = Reader::new(bytes);
     std::iter::from_fn(move || {
-        while let Some((number, value)) = reader.field().ok()? {
-            if let (field::TIMESERIES, Value::Bytes(message)) = (number as u8, value) {
-                return identity(message);
+        loop {
+            if let Some(message) = reader.delimited(field::TIMESERIES) {
+                return Some(identity(message));
             }
+            reader.field().ok()??;
         }
-        None
     })
 }
 
 /// Labels are encoded before the sample.
-fn identity(mut message: Reader<'_>) -> Option<(&[u8], bool)> {
+fn identity(mut message: Reader<'_>) -> (&[u8], bool) {
     let whole = message.bytes();
-    loop {
-        let length = whole.len() - message.bytes().len();
-        let number = message.field().ok()?.map(|(number, _)| number as u8);
-        if number != Some(field::SERIES_LABEL) {
-            return Some((&whole[..length], number == Some(field::SERIES_HISTOGRAM)));
+    while message.delimited(field::SERIES_LABEL).is_some() {}
+    let labels = &whole[..whole.len() - message.bytes().len()];
+    (labels, message.delimited(field::SERIES_HISTOGRAM).is_some())
+}
+
+/// A request of remote write 1.0, `prometheus.WriteRequest`, with these records.
+pub fn first_version<'l>(records: impl Iterator<Item = &'l [u8]>) -> Vec<u8> {
+    let mut body = Vec::new();
+    records.for_each(|record| body.extend_from_slice(without_created(record)));
+    body
+}
+
+/// The record without its creation time, which 1.0 does not have.
+fn without_created(record: &[u8]) -> &[u8] {
+    match record {
+        [first, rest @ ..] if *first == key(field::CREATED, VARINT) => {
+            let end = rest.iter().position(|byte| *byte < 0x80).map_or(rest.len(), |last| last + 1);
+            &rest[end..]
         }
+        all => all,
     }
 }
 

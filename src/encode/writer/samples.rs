@@ -44,10 +44,7 @@ impl<'w, 'a, const LABELS: usize> Samples<'w, 'a, LABELS> {
         if !self.writer.is_within_limit() {
             return;
         }
-        if let State::Unopened = self.state {
-            self.open();
-        }
-        let State::Open { hash } = self.state else { return self.writer.refused += 1 };
+        let Some(hash) = self.opened() else { return self.writer.refused += 1 };
         // Without labels, `open` has already entered the only series.
         if LABELS > 0 && !self.writer.written.enter_values(hash, &values) {
             return self.writer.refused += 1;
@@ -130,14 +127,46 @@ impl<'w, 'a, const LABELS: usize> Samples<'w, 'a, LABELS> {
         value: Value,
         at: Option<Timestamp>,
     ) -> bool {
-        if let State::Unopened = self.state {
-            self.open();
-        }
-        let State::Open { hash } = self.state else { return false };
+        let Some(hash) = self.opened() else { return false };
         let time = at.filter(|_| self.has_times);
         if !self.writer.written.enter_series(hash, suffix, names, values, time) {
             return false;
         }
+        self.write(suffix, (names, values, is_quoted), value, at);
+        true
+    }
+
+    /// Adds a sample of a series with an identifier. Its label names are plain and sorted.
+    fn identified_sample(
+        &mut self,
+        id: u64,
+        suffix: &'static str,
+        names: &[&str],
+        values: &[&str],
+        value: Value,
+        at: Option<Timestamp>,
+    ) {
+        // Another name may become one of these.
+        if self.writer.escaping.is_lossy() {
+            return self.sample_of_part(suffix, names, values, value, at);
+        }
+        if !self.writer.is_within_limit() {
+            return;
+        }
+        let time = at.filter(|_| self.has_times);
+        match self.opened().filter(|hash| self.writer.written.enter_identified(*hash, id, time)) {
+            Some(_) => self.write(suffix, (names, values, self.is_quoted), value, at),
+            None => self.writer.refused += 1,
+        }
+    }
+
+    fn write(
+        &mut self,
+        suffix: &'static str,
+        (names, values, is_quoted): (&[&str], &[&str], bool),
+        value: Value,
+        at: Option<Timestamp>,
+    ) {
         if std::mem::replace(&mut self.suffix, suffix) != suffix {
             self.writer.encoder.part(suffix);
         }
@@ -145,17 +174,13 @@ impl<'w, 'a, const LABELS: usize> Samples<'w, 'a, LABELS> {
             true => self.writer.encoder.sample_quoted(names, values, value, at),
             false => self.writer.encoder.sample(names, values, value, at),
         }
-        true
     }
 
     /// Writes a native histogram. Returns false if it was not written, because the format has none.
     fn put_native(&mut self, names: &[&str], values: &[&str], native: Native<'_>, at: Option<Timestamp>) -> bool {
         /// Distinguishes it from the classic samples with the same labels.
         const PART: &str = "native";
-        if let State::Unopened = self.state {
-            self.open();
-        }
-        let State::Open { hash } = self.state else { return false };
+        let Some(hash) = self.opened() else { return false };
         if self.is_quoted || !names.iter().all(|name| is_plain_label_name(name)) {
             return false;
         }
@@ -165,6 +190,17 @@ impl<'w, 'a, const LABELS: usize> Samples<'w, 'a, LABELS> {
             return true;
         }
         self.writer.encoder.native(names, values, native, at)
+    }
+
+    /// The key of the family, which its first sample opens; none if it is closed.
+    fn opened(&mut self) -> Option<u64> {
+        if let State::Unopened = self.state {
+            self.open();
+        }
+        match self.state {
+            State::Open { hash } => Some(hash),
+            _ => None,
+        }
     }
 
     fn open(&mut self) {
@@ -199,10 +235,7 @@ impl<'w, 'a> FreeSamples<'w, 'a> {
         if !samples.writer.is_within_limit() {
             return;
         }
-        if let State::Unopened = samples.state {
-            samples.open();
-        }
-        let State::Open { hash } = samples.state else { return samples.writer.refused += 1 };
+        let Some(hash) = samples.opened() else { return samples.writer.refused += 1 };
         if !samples.writer.written.enter_values(hash, values) {
             return samples.writer.refused += 1;
         }
@@ -235,6 +268,20 @@ impl<'w, 'a> FreeSamples<'w, 'a> {
         at: Option<Timestamp>,
     ) {
         self.samples.named_sample(suffix, names, values, value.into(), at);
+    }
+
+    /// As [`FreeSamples::borrowed_sample`], for a series with an identifier, which stands for its name and its labels in
+    /// this process. Their names are plain.
+    pub fn identified_sample(
+        &mut self,
+        id: u64,
+        suffix: &'static str,
+        names: &[&str],
+        values: &[&str],
+        value: impl Into<Value>,
+        at: Option<Timestamp>,
+    ) {
+        self.samples.identified_sample(id, suffix, names, values, value.into(), at);
     }
 
     /// Adds a native histogram, with labels as for [`FreeSamples::borrowed_sample`]. In a format without native

@@ -1,17 +1,17 @@
 //! A record of families and series written, to detect duplicates.
 
-use std::collections::HashSet;
-use std::hash::{BuildHasher, BuildHasherDefault, Hasher};
+use std::hash::BuildHasher;
 
 use crate::encode::Timestamp;
 use crate::encode::family::Kind;
+use crate::encode::hashed::HashedSet;
 
 /// The set of all families and series written.
 #[derive(Default)]
 pub struct Written {
     hasher: foldhash::fast::RandomState,
     /// Their hashes: 64 bits with a random key, so that collisions are not expected in the lifetime of a host.
-    hashes: HashSet<u64, BuildHasherDefault<Identity>>,
+    hashes: HashedSet,
 }
 
 impl Written {
@@ -92,6 +92,14 @@ impl Written {
             Some(Timestamp(time)) => self.hasher.hash_one((series, time)),
         })
     }
+
+    /// Enters a series of a family whose series all have identifiers, or one at `time`. Returns whether it is new.
+    pub(super) fn enter_identified(&mut self, family: u64, id: u64, time: Option<Timestamp>) -> bool {
+        self.hashes.insert(match time {
+            None => self.hasher.hash_one((family, id)),
+            Some(Timestamp(time)) => self.hasher.hash_one((family, id, time)),
+        })
+    }
 }
 
 /// The suffixes of the samples of a family of this type.
@@ -105,21 +113,3 @@ fn parts(kind: Kind) -> &'static [&'static str] {
 
 /// Distinguishes hashes of reserved names from those of written ones.
 const RESERVED: u8 = 0;
-
-/// A hasher for values that are already hashes.
-#[derive(Default)]
-struct Identity(u64);
-
-impl Hasher for Identity {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, _: &[u8]) {
-        unreachable!("only whole u64 are hashed")
-    }
-
-    fn write_u64(&mut self, value: u64) {
-        self.0 = value;
-    }
-}

@@ -1,6 +1,5 @@
 //! Writes to a remote write receiver.
 
-use std::collections::HashSet;
 use std::hash::BuildHasher;
 
 use reqwest::header;
@@ -9,9 +8,9 @@ use super::response::{is_v2, verdict, verdict_of_v2};
 use super::settings::{Settings, Version};
 use crate::client;
 use crate::client::RenewingClient;
+use crate::encode::hashed::HashedSet;
 use crate::encode::lines::Lines;
-use crate::encode::remote::first_version;
-use crate::encode::remote::record::identities;
+use crate::encode::remote::record::{first_version, identities};
 use crate::encode::remote::second_version::{Families, Request};
 use crate::sinks::http::{self, ClientError, Response};
 use crate::sinks::kind::{Client, WriteFuture};
@@ -54,7 +53,7 @@ impl RemoteWriteClient {
                 Err(verdict) => return (count, verdict),
             }
         }
-        let body = first_version::request(lines.iter().take(count));
+        let body = first_version(lines.iter().take(count));
         let verdict = match self.send(&body, Version::First).await {
             Ok(response) => verdict(&response),
             Err(verdict) => verdict,
@@ -97,7 +96,8 @@ impl RemoteWriteClient {
 /// again as long as it is the last of its series.
 fn without_repetition(lines: &Lines) -> usize {
     let hasher = foldhash::fast::RandomState::default();
-    let mut seen = HashSet::with_capacity(lines.count());
+    let mut seen = HashedSet::default();
+    seen.reserve(lines.count());
     let is_new = |line: &[u8]| identities(line).all(|series| seen.insert(hasher.hash_one(series)));
     lines.iter().map(is_new).take_while(|is_new| *is_new).count()
 }
