@@ -108,7 +108,7 @@ fn pages_are_exposed_again_and_their_targets_are_visible() {
 /// Prometheus 3 has names of any text, in pages, targets and rules.
 #[test]
 fn labels_have_any_name_as_in_prometheus_3() {
-    let page = reply_of(200, "text/plain; version=1.0.0", "{\"m.m\",\"x.y\"=\"1\"} 4\n");
+    let page = reply_of(200, "text/plain; version=1.0.0", "{\"m.m\",\"x.y\"=\"1\"} 4\n{\"n\\nn\"} 5\n");
     let exporter = Exporter::start(&[("/metrics", page)]);
     let file = tempfile::Builder::new().suffix(".json").tempfile().unwrap();
     let listed = format!("[{{\"targets\": [\"{}\"], \"labels\": {{\"c-d\": \"f\"}}}}]", exporter.address());
@@ -129,6 +129,10 @@ fn labels_have_any_name_as_in_prometheus_3() {
             page.text().lines().any(|shown| shown == line).then_some(())
         });
     }
+    let page = taffrail.get_with("/metrics", &accept);
+    assert!(page.text().contains("\n# TYPE \"n\\nn\" untyped\n{\"n\\nn\",\"a-b\""), "{}", page.text());
+    // Parsed as a whole.
+    crate::harness::series::Exposition::parse(taffrail.get("/metrics").text());
 }
 
 /// Telegraf 1.37.2 writes these lines of the same pages, except that its rows of version 2 have one field each.

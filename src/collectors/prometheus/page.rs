@@ -265,7 +265,11 @@ impl Reading<'_> {
         let mut metadata = u64::from(is_open_metrics);
         while let Some(line) = flat.line().map_err(malformed)? {
             match line {
-                Line::Comment(comment) => metadata = hash((metadata, comment)),
+                Line::Comment(comment) => {
+                    // A malformed one fails every scrape, known or not.
+                    flat.metadata(comment).map_err(malformed)?;
+                    metadata = hash((metadata, comment));
+                }
                 Line::Sample(sample) => {
                     let series = || {
                         let (name, labels) = flat.series(sample.series).map_err(malformed)?;
@@ -399,7 +403,10 @@ impl Reading<'_> {
         series.seen.store(scrape, Relaxed);
         if self.over.is_none() {
             let timestamp = timestamp.filter(|_| self.rules.honor_timestamps);
-            self.read.samples.push(Sample { series, value, timestamp });
+            // No server stores samples before 1970, and the text format has no negative timestamps.
+            if timestamp.is_none_or(|timestamp| timestamp >= 0) {
+                self.read.samples.push(Sample { series, value, timestamp });
+            }
         }
         Ok(())
     }
@@ -510,6 +517,24 @@ mod tests {
     }
 
     #[test]
+    fn malformed_metadata_fails_every_scrape() {
+        let (mut pages, rules) = (pages(), Rules::default());
+        for (format, text) in [
+            (Format::Text, "a 1\n# TYPE a foo\nb 2\n"),
+            (Format::Text, "a 1\n# TYPE a gauge gauge\nb 2\n"),
+            (Format::Text, "a 1\n# HELP 1a x\nb 2\n"),
+            (Format::OpenMetrics, "a 1\n# TYPE a foo\nb 2\n# EOF\n"),
+        ] {
+            for _ in 0..3 {
+                let failed = pages.read(format, text.as_bytes(), &rules).unwrap_err();
+                assert!(failed.message.contains("line 2: "), "{}", failed.message);
+                assert_eq!(failed.scraped, 1, "those before it, as Prometheus has it");
+            }
+            assert_eq!(shown(&pages.read(Format::Text, b"# TYPE a gauge\na 1\n", &rules).unwrap()), ["gauge:a  1"]);
+        }
+    }
+
+    #[test]
     fn a_series_that_is_there_twice_counts_once() {
         let mut pages = pages();
         let rules = Rules::default();
@@ -614,6 +639,13 @@ mod tests {
             pages().read(Format::Text, b"a 1 1700000000123\n", &rules).unwrap().samples[0].timestamp
         };
         assert_eq!((timestamp(true), timestamp(false)), (Some(1_700_000_000_123), None));
+        let before_1970 = |honor_timestamps| {
+            let rules = Rules { honor_timestamps, ..Rules::default() };
+            let read = pages().read(Format::OpenMetrics, b"a 1 -5.5\nb 2\n# EOF\n", &rules).unwrap();
+            (shown(&read), read.kept)
+        };
+        assert_eq!(before_1970(true), (vec!["untyped:b  2".to_owned()], 2));
+        assert_eq!(before_1970(false).0, ["untyped:a  1", "untyped:b  2"]);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 
 use super::model::{Kind, Label};
 use super::scan::{END, Scanner, shortened, skip_blanks, word};
-use super::{Error, Limits, Message, is_name};
+use super::{Error, Limits, Message};
 
 /// One line of an exposition.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -65,7 +65,7 @@ impl<'a> Flat<'a> {
                 (std::str::from_utf8(&before[..lines]).unwrap_or_default(), error)
             }
         };
-        let scanner = Scanner::of_text(text, &NO_LIMITS, is_open_metrics).with_unknown_escapes();
+        let scanner = Scanner::of_text(text, &NO_LIMITS, is_open_metrics).as_scraped();
         Flat { scanner, is_open_metrics, invalid }
     }
 
@@ -127,7 +127,8 @@ impl<'a> Flat<'a> {
     fn milliseconds(&self, text: &str) -> Result<Option<i64>, Error> {
         let (timestamp, rest) = word(text);
         match timestamp.parse() {
-            Ok(milliseconds) if rest.is_empty() => Ok(Some(milliseconds)),
+            // A sign is an error in Prometheus.
+            Ok(milliseconds) if rest.is_empty() && timestamp.starts_with(|first: char| first.is_ascii_digit()) => Ok(Some(milliseconds)),
             _ => self.scanner.malformed(Message::about("expected an integer as timestamp, found …", shortened(text))),
         }
     }
@@ -160,7 +161,7 @@ impl<'a> Flat<'a> {
         } else if !rest.is_empty() {
             return self.scanner.malformed(Message::about("invalid metric name in …", shortened(text)));
         }
-        if !is_name(&name) {
+        if name.is_empty() {
             return self.scanner.malformed(Message::about("invalid metric name in …", shortened(text)));
         }
         Ok((name, labels))
@@ -189,7 +190,7 @@ impl<'a> Flat<'a> {
             return Ok(None);
         }
         let (name, rest) = self.scanner.name(rest, true)?;
-        if !is_name(&name) || !(rest.is_empty() || rest.starts_with([' ', '\t'])) {
+        if name.is_empty() || !(rest.is_empty() || rest.starts_with([' ', '\t'])) {
             return self.scanner.malformed(Message::about("invalid metric name in comment …", shortened(comment)));
         }
         let text = skip_blanks(rest);
@@ -292,6 +293,8 @@ mod tests {
         assert_eq!(samples, [("a{i=1}".to_owned(), 1.0, None), ("a{i=}\"{}".to_owned(), 2.0, Some(17))]);
         assert_eq!(metadata, ["a: Help(\"x\")", "a: Type(Gauge)", "a: Type(Gauge)"]);
         assert_eq!(series("{\"a.b\",\"x.y\"=\"1\"} 4\n"), ["a.b{x.y=1}"]);
+        assert_eq!(series("{\"a\\nb\"} 4\n"), ["a\nb{}"]);
+        assert_eq!(series("a{b=\"1\" c=\"2\"d=\"3\"} 4\n"), ["a{b=1,c=2,d=3}"], "without commas");
         assert_eq!(series("# EOF\na 1\n# HELP a \\x\na{} NaN"), ["a{}", "a{}"]);
         assert_eq!(series(""), Vec::<String>::new());
         assert_eq!(series(r#"a{b="\q\n\\"} 1"#), ["a{b=\\q\n\\}"]);
@@ -322,6 +325,9 @@ mod tests {
             "a 0x1",
             "<html>",
             "a 1 2 3",
+            "a 1 -1",
+            "a 1 +1",
+            "{\"a\" b=\"c\"} 1",
         ] {
             assert!(read(body, false).is_err(), "{body}");
         }

@@ -14,8 +14,8 @@ pub(super) struct Scanner<'a> {
     pub(super) line: usize,
     pub(super) limits: Limits,
     is_open_metrics: bool,
-    /// Whether a backslash before another character than n, a quote or a backslash is literal.
-    keeps_unknown_escapes: bool,
+    /// Whether it accepts what Prometheus accepts of a target.
+    is_scraped: bool,
 }
 
 impl<'a> Scanner<'a> {
@@ -28,12 +28,12 @@ impl<'a> Scanner<'a> {
     }
 
     pub(super) fn of_text(rest: &'a str, limits: &Limits, is_open_metrics: bool) -> Self {
-        Scanner { rest, line: 0, limits: *limits, is_open_metrics, keeps_unknown_escapes: is_open_metrics }
+        Scanner { rest, line: 0, limits: *limits, is_open_metrics, is_scraped: false }
     }
 
-    /// With unknown escape sequences as they are, in text too.
-    pub(super) fn with_unknown_escapes(self) -> Self {
-        Scanner { keeps_unknown_escapes: true, ..self }
+    /// As lenient as Prometheus: unknown escape sequences are kept in text too, and labels need no comma between them.
+    pub(super) fn as_scraped(self) -> Self {
+        Scanner { is_scraped: true, ..self }
     }
 
     pub(super) fn position(&self) -> Position {
@@ -138,7 +138,7 @@ impl<'a> Scanner<'a> {
             match character {
                 Some('n') => unescaped.push('\n'),
                 Some(special @ ('\\' | '"')) => unescaped.push(special),
-                Some(other) if self.keeps_unknown_escapes => unescaped.extend(['\\', other]),
+                Some(other) if self.is_open_metrics || self.is_scraped => unescaped.extend(['\\', other]),
                 _ => {
                     return self
                         .malformed("invalid escape sequence: a backslash is followed by n, a quote or a backslash");
@@ -169,6 +169,7 @@ impl<'a> Scanner<'a> {
                 return self.malformed(Message::about("expected a label name, found …", shortened(text)));
             }
             text = skip_blanks(rest);
+            let has_value = text.starts_with('=');
             if let Some(value) = text.strip_prefix('=') {
                 let value = skip_blanks(value);
                 let Some(value) = value.strip_prefix('"') else {
@@ -195,7 +196,7 @@ impl<'a> Scanner<'a> {
             }
             text = match text.strip_prefix(',') {
                 Some(rest) => rest,
-                None if text.starts_with('}') => text,
+                None if text.starts_with('}') || (has_value && self.is_scraped) => text,
                 None => {
                     return self.malformed(Message::about("unexpected end of label value, found …", shortened(text)));
                 }
