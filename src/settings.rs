@@ -9,6 +9,7 @@ use crate::config::Environment;
 use crate::config::Value;
 use crate::config::{Dependencies, Document, Key, KeyInfo, Problems, Secrets, Section, Setting, Written};
 use crate::gateway;
+use crate::gateway::replication::settings::NO_STATE;
 use crate::host::{Host, Roots};
 use crate::http::{self, ListenAddress};
 use crate::nats::settings::Nats;
@@ -147,9 +148,13 @@ impl Settings {
             let schedule = Schedule::new(&mut root.table("agent"), tags, spool, &host);
             let sinks = sinks::settings::Settings::all(&mut root.table("sinks"), &schedule);
             let nats = Nats::new(root);
-            let mut gateway = gateway::settings::Settings::new(&mut root.table("gateway"), nats.clone());
+            let mut gateway_section = root.table("gateway");
+            let mut gateway = gateway::settings::Settings::new(&mut gateway_section, nats.clone());
             if let Some(state) = &overrides.gateway_state {
                 gateway.state = Some(state.clone());
+            }
+            if gateway.replication.is_some() && gateway.state.is_none() {
+                gateway_section.depends("stream", || Err(NO_STATE.to_owned()));
             }
             if !overrides.gateway_listen.is_empty() {
                 gateway.listen.clone_from(&overrides.gateway_listen);

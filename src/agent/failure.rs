@@ -58,6 +58,7 @@ fn of_gateway(failure: &StartError) -> u8 {
     match failure {
         StartError::Listen(failure) => of_listener(failure),
         StartError::State(OpenError::InUse(_)) => UNAVAILABLE,
+        StartError::NoState => CONFIGURATION,
         StartError::State(_) | StartError::Replica(_) => FAILURE,
     }
 }

@@ -10,6 +10,7 @@ use super::endpoints::gateway::Gateway;
 use super::endpoints::routes::{may_change, router};
 use super::forward::Forward;
 use super::persistence::group_store::GroupStore;
+use super::replication::settings::NO_STATE;
 use super::replication::shared::Replication;
 use super::request::address::PageAddress;
 use super::settings::Settings;
@@ -49,6 +50,9 @@ pub enum StartError {
     /// It cannot be a replica.
     #[error("the gateway's stream: {0}")]
     Replica(String),
+    /// A replica has no directory.
+    #[error("[gateway] stream: {NO_STATE}")]
+    NoState,
     /// It cannot listen.
     #[error(transparent)]
     Listen(#[from] ApplyError),
@@ -179,8 +183,7 @@ fn open(settings: &Settings) -> Result<Opened, StartError> {
     const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(5);
     #[cfg(feature = "nats")]
     if let Some(replication) = settings.replication.clone() {
-        let missing = || StartError::Replica("[gateway] stream needs [gateway] state = DIRECTORY".to_owned());
-        let directory = settings.state.as_deref().ok_or_else(missing)?;
+        let directory = settings.state.as_deref().ok_or(StartError::NoState)?;
         let (store, replica, copy) = GroupStore::open_replica(directory)?;
         let client = crate::client::builder().connect_timeout(CONNECT_TIMEOUT).timeout(WRITER_TIMEOUT);
         let client = client.pool_idle_timeout(POOL_IDLE_TIMEOUT);

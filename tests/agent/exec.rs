@@ -159,6 +159,22 @@ fn a_daemon_is_asked_and_started_again() {
 }
 
 #[test]
+fn standard_error_is_logged_with_its_program_and_bounded() {
+    let folder = tempfile::tempdir().unwrap();
+    script(folder.path(), "good.sh", "echo '{\"depth\":7}'");
+    script(folder.path(), "odd.sh", "echo 'W! odd' >&2");
+    script(folder.path(), "loud.sh", "i=0; while [ $i -lt 1500 ]; do echo \"E! oops $i\" >&2; i=$((i+1)); done");
+    let taffrail = start(
+        folder.path(),
+        "[[collectors.exec]]\ncommands = ['DIR/good.sh', 'DIR/odd.sh']\nlog_stderr = true\ninterval = '100s'\n\
+         [[collectors.execd]]\ncommand = 'DIR/loud.sh'\nlog_stderr = true\nrestart_delay = '100s'\n",
+    );
+    taffrail.wait_for_log("exec: good.sh: odd.sh: odd");
+    taffrail.wait_for_log("execd: loud.sh: log_stderr: 500 lines were left out");
+    assert_eq!(taffrail.log().iter().filter(|line| line.contains("execd: loud.sh: oops")).count(), 1000);
+}
+
+#[test]
 fn points_are_pushed_once_with_telegrafs_names_and_types() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("state.json"), "[{\"at\":1700000000,\"v\":1},{\"at\":1700000001,\"v\":2.5}]").unwrap();

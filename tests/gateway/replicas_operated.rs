@@ -251,6 +251,17 @@ fn stream(config: &str, arguments: &[&str]) -> Result<String, String> {
     if output.status.success() { Ok(out) } else { Err(error) }
 }
 
+#[test]
+fn a_replica_without_a_directory_does_not_start() {
+    let (_folder, path) = crate::harness::config_file(
+        "[gateway]\nstream = \"s\"\nreplica_url = \"http://a:1\"\n[nats]\nservers = [\"nats://127.0.0.1:1\"]\n",
+    );
+    let output = crate::harness::taffrail(&["gateway", "--config", &path]);
+    assert_eq!(output.status.code(), Some(78));
+    let (_, error) = printed(&output);
+    assert!(error.contains("[gateway] stream: expected state = DIRECTORY or --state with it, found none"), "{error}");
+}
+
 /// Servers that do not sync, and servers that cannot be seen.
 #[test]
 fn a_replica_warns_of_servers_that_do_not_sync() {

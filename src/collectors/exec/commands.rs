@@ -10,7 +10,7 @@ use tokio::task::{JoinSet, spawn_blocking};
 
 use super::format::{self, Format};
 use super::job::{INTERVAL, Job, Kind, NAME, ValueOf, all_of, write_families};
-use super::process::{COMMAND, PROCESS_KEYS, Process, log_lines, status_of};
+use super::process::{COMMAND, PROCESS_KEYS, Process, StderrLog, status_of};
 use super::results::{Outcome, Results, Shown, errors_of};
 use super::run::{Bounds, End, Run, run};
 use super::words::Words;
@@ -211,7 +211,9 @@ impl Command {
         let now = Timestamp::from(SystemTime::now());
         let run = run(settings.process.program(words), settings.bounds).await;
         if settings.process.log_stderr {
-            log_lines("exec", &self.job.name, &run.messages.text());
+            let job = &self.job.name;
+            let source = if *job == source { format!("exec: {job}") } else { format!("exec: {job}: {source}") };
+            StderrLog::new(source).log(&run.messages.text());
         }
         let (mut outcome, points) = outcome(settings, [&self.job.name, &source], &program, &run);
         let dropped = self.results.push(points, now);

@@ -11,7 +11,7 @@ use tokio::time::sleep;
 use super::format::{self, Format};
 use super::job::{INTERVAL, Job, Kind, NAME, ValueOf, all_of, write_families};
 use super::lines::{MAX_LINE, follow_messages};
-use super::process::{COMMAND, PROCESS_KEYS, Process, status_of};
+use super::process::{COMMAND, PROCESS_KEYS, Process, StderrLog, status_of};
 use super::results::{Outcome, Results, Shown, errors_of};
 use super::series::Series;
 use super::words::Words;
@@ -209,8 +209,8 @@ impl Daemon {
     /// Reads the lines of the program until it ends, and returns how it ended.
     async fn follow(&mut self, mut process: Subprocess) -> String {
         let (stdout, stderr, mut stdin) = (process.stdout.take(), process.stderr.take(), process.stdin.take());
-        let (name, log) = (self.job.name.clone(), self.job.settings.process.log_stderr);
-        let messages = tokio::spawn(follow_messages(stderr, name, log));
+        let log = self.job.settings.process.log_stderr.then(|| StderrLog::new(format!("execd: {}", self.job.name)));
+        let messages = tokio::spawn(follow_messages(stderr, log));
         let mut clock = Clock::new(self.job.settings.interval, hash(&self.job.name));
         let signal = self.job.settings.signal;
         self.publish(true, Vec::new());

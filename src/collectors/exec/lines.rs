@@ -1,17 +1,15 @@
 //! Lines that a program writes while it runs.
 
-use std::sync::Arc;
-
 use tokio::io::AsyncReadExt;
 use tokio::process::ChildStderr;
 
-use super::process::log_lines;
+use super::process::StderrLog;
 
 /// Bytes of a line. A longer one is left out.
 pub(super) const MAX_LINE: usize = 64 << 10;
 
-/// Reads standard error, logs it if `is_logged`, and returns the last line.
-pub(super) async fn follow_messages(stderr: Option<ChildStderr>, name: Arc<str>, is_logged: bool) -> Option<String> {
+/// Reads standard error, logs it, and returns the last line.
+pub(super) async fn follow_messages(stderr: Option<ChildStderr>, mut log: Option<StderrLog>) -> Option<String> {
     let mut stderr = stderr?;
     let (mut buffer, mut text, mut last) = (vec![0; 4 << 10], Vec::new(), None);
     loop {
@@ -23,8 +21,8 @@ pub(super) async fn follow_messages(stderr: Option<ChildStderr>, name: Arc<str>,
             memchr::memrchr(b'\n', &text).map_or(0, |end| end + 1)
         };
         let lines = String::from_utf8_lossy(&text.drain(..end).collect::<Vec<u8>>()).into_owned();
-        if is_logged {
-            log_lines("execd", &name, &lines);
+        if let Some(log) = &mut log {
+            log.log(&lines);
         }
         let line = lines.lines().rev().map(str::trim).find(|line| !line.is_empty());
         last = line.map(|line| line.chars().filter(|c| !c.is_control()).take(512).collect()).or(last);

@@ -1,6 +1,7 @@
 //! The processes of `exec` and `execd`: their settings, statuses and messages.
 
 use std::ffi::OsString;
+use std::time::{Duration, Instant};
 
 use super::words::Words;
 use crate::config::{Key, KeyInfo, Section};
@@ -27,7 +28,7 @@ const USER: Key<String> = Key::optional(
 const LOG_STDERR: Key<bool> = Key::new(
     "log_stderr",
     "false",
-    "Logs what programs write to standard error. A line that starts with `E!`, `W!`, `I!` or `D!` has that level.",
+    "Logs what programs write to standard error: of a run of exec the first 4 KiB, of execd up to 1,000 lines a minute. A line that starts with `E!`, `W!`, `I!` or `D!` has that level.",
 );
 
 /// The settings of a process.
@@ -71,17 +72,64 @@ pub(in crate::collectors) fn status_of(status: std::process::ExitStatus) -> i32 
     status.code().or(signal).unwrap_or(1)
 }
 
-/// Logs lines of standard error with the levels that they name.
-pub(super) fn log_lines(collector: &str, job: &str, text: &str) {
-    for line in text.lines().map(str::trim_end).filter(|line| !line.is_empty()) {
+/// Logs what a program writes to standard error, up to [`StderrLog::MAX_LINES`] a minute.
+pub(super) struct StderrLog {
+    /// The collector, the job, and the program if the job has several.
+    source: String,
+    minute: Instant,
+    lines: usize,
+    left_out: usize,
+}
+
+impl StderrLog {
+    const MAX_LINES: usize = 1000;
+
+    pub(super) fn new(source: String) -> StderrLog {
+        StderrLog { source, minute: Instant::now(), lines: 0, left_out: 0 }
+    }
+
+    /// Logs lines with the levels that they name.
+    pub(super) fn log(&mut self, text: &str) {
+        if self.minute.elapsed() >= Duration::from_secs(60) {
+            self.begin();
+        }
+        for line in text.lines().map(str::trim_end).filter(|line| !line.is_empty()) {
+            match self.lines < Self::MAX_LINES {
+                true => self.log_line(line),
+                false => self.left_out += 1,
+            }
+            self.lines += 1;
+        }
+    }
+
+    /// Begins another minute.
+    fn begin(&mut self) {
+        let (source, left_out) = (&self.source, self.left_out);
+        if left_out > 0 {
+            tracing::warn!(
+                "{source}: log_stderr: {left_out} lines were left out, as there were more than {} in a minute",
+                Self::MAX_LINES
+            );
+        }
+        (self.minute, self.lines, self.left_out) = (Instant::now(), 0, 0);
+    }
+
+    fn log_line(&self, line: &str) {
+        let source = &self.source;
         let (level, line) = line.split_at_checked(2).unwrap_or(("", line));
         let rest = line.trim_start();
         match level {
-            "E!" => tracing::error!("{collector}: {job}: {rest}"),
-            "W!" => tracing::warn!("{collector}: {job}: {rest}"),
-            "I!" => tracing::info!("{collector}: {job}: {rest}"),
-            "D!" | "T!" => tracing::debug!("{collector}: {job}: {rest}"),
-            level => tracing::info!("{collector}: {job}: {level}{line}"),
+            "E!" => tracing::error!("{source}: {rest}"),
+            "W!" => tracing::warn!("{source}: {rest}"),
+            "I!" => tracing::info!("{source}: {rest}"),
+            "D!" | "T!" => tracing::debug!("{source}: {rest}"),
+            level => tracing::info!("{source}: {level}{line}"),
         }
+    }
+}
+
+impl Drop for StderrLog {
+    fn drop(&mut self) {
+        self.begin();
     }
 }

@@ -128,7 +128,9 @@ impl<'a> Flat<'a> {
         let (timestamp, rest) = word(text);
         match timestamp.parse() {
             // A sign is an error in Prometheus.
-            Ok(milliseconds) if rest.is_empty() && timestamp.starts_with(|first: char| first.is_ascii_digit()) => Ok(Some(milliseconds)),
+            Ok(milliseconds) if rest.is_empty() && timestamp.starts_with(|first: char| first.is_ascii_digit()) => {
+                Ok(Some(milliseconds))
+            }
             _ => self.scanner.malformed(Message::about("expected an integer as timestamp, found …", shortened(text))),
         }
     }

@@ -129,6 +129,9 @@ impl Settings {
     }
 }
 
+/// Why a replica without a directory does not start.
+pub const NO_STATE: &str = "expected state = DIRECTORY or --state with it, found none: a replica keeps its copy there";
+
 fn is_replica_name(name: &str) -> bool {
     !name.is_empty() && name.len() <= 200 && !name.contains(char::is_control)
 }
@@ -244,6 +247,13 @@ mod tests {
         let job = "[[collectors.prometheus]]\nname = \"a\"\ntargets = [\"http://a:1/metrics\"]\n";
         assert_eq!(said_of(&format!("{NATS}{job}lease = \"l\"\n")), [""; 0]);
         assert_eq!(said_of(&format!("{NATS}{job}")), [warning]);
+    }
+
+    #[cfg(feature = "nats")]
+    #[test]
+    fn a_stream_without_a_directory_is_warned_of() {
+        let said = said_of(&format!("{NATS}[gateway]\nstream = \"s\"\nreplica_url = \"http://a:1\"\n"));
+        assert_eq!(said, [format!("f:4:10: gateway.stream: {NO_STATE}")]);
     }
 
     /// Taffrail starts without them, as they may appear later.
