@@ -432,8 +432,11 @@ impl Resolve for AddressesOf {
 }
 
 fn inflated(body: &[u8], max: usize) -> Result<Vec<u8>, Failure> {
+    /// How much smaller gzip makes an exposition.
+    const USUAL_RATIO: usize = 8;
     // Read by pieces: `read_to_end` would clear the remaining capacity of a growing buffer for each of them.
-    let (mut decoder, mut whole, mut piece) = (MultiGzDecoder::new(body), Vec::new(), [0; 16 << 10]);
+    let (mut decoder, mut whole, mut piece) =
+        (MultiGzDecoder::new(body), Vec::with_capacity(max.min(USUAL_RATIO * body.len())), [0; 16 << 10]);
     loop {
         let read = decoder.read(&mut piece);
         match read.map_err(|error| Failure::Body(format!("expected a body in gzip's format: {error}")))? {

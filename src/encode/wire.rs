@@ -29,6 +29,26 @@ pub(super) fn push_head(out: &mut Vec<u8>, field: u8, length: usize) {
     }
 }
 
+/// As [`push_bytes`], at the start of `out`, which has room for it. Returns the remainder.
+pub(super) fn put_bytes<'b>(out: &'b mut [u8], field: u8, bytes: &[u8]) -> &'b mut [u8] {
+    let (to, rest) = put_head(out, field, bytes.len()).split_at_mut(bytes.len());
+    to.copy_from_slice(bytes);
+    rest
+}
+
+/// As [`push_head`], at the start of `out`, which has room for it. Returns the remainder.
+pub(super) fn put_head(out: &mut [u8], field: u8, mut length: usize) -> &mut [u8] {
+    let mut end = 1;
+    out[0] = key(field, LENGTH_DELIMITED);
+    while length >= 0x80 {
+        out[end] = length as u8 | 0x80;
+        length >>= 7;
+        end += 1;
+    }
+    out[end] = length as u8;
+    &mut out[end + 1..]
+}
+
 pub(super) fn push_varint(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         out.push(value as u8 | 0x80);
@@ -101,11 +121,16 @@ impl<'a> Reader<'a> {
         self.malformed("unexpected EOF: a message is shorter than it says, so the body may have been cut off")
     }
 
+    #[inline]
     pub(super) fn varint(&mut self) -> Result<u64, Error> {
-        if let Some(&byte @ ..0x80) = self.body[..self.end].get(self.at) {
+        if let [byte @ ..0x80, ..] = self.bytes() {
             self.at += 1;
-            return Ok(byte.into());
+            return Ok((*byte).into());
         }
+        self.long_varint()
+    }
+
+    fn long_varint(&mut self) -> Result<u64, Error> {
         let mut value = 0u64;
         for shift in (0..64).step_by(7) {
             let Some(&byte) = self.body[..self.end].get(self.at) else { return self.cut_off() };
@@ -118,6 +143,7 @@ impl<'a> Reader<'a> {
         self.malformed("a number of more than 64 bits")
     }
 
+    #[inline]
     pub(super) fn take(&mut self, length: u64) -> Result<Reader<'a>, Error> {
         let end = usize::try_from(length).ok().and_then(|length| self.at.checked_add(length));
         match end.filter(|end| *end <= self.end) {
@@ -153,13 +179,13 @@ impl<'a> Reader<'a> {
 
     /// The bytes of the next field, if it is this one, has a length, and is complete.
     pub(super) fn delimited(&mut self, field: u8) -> Option<Reader<'a>> {
-        let mut next = *self;
-        if next.body[..next.end].get(next.at) != Some(&key(field, LENGTH_DELIMITED)) {
+        let [found, ..] = self.bytes() else { return None };
+        if *found != key(field, LENGTH_DELIMITED) {
             return None;
         }
-        next.at += 1;
-        let found = next.message().ok()?;
-        *self = next;
+        let mut behind = Reader { at: self.at + 1, ..*self };
+        let found = behind.message().ok()?;
+        self.at = behind.at;
         Some(found)
     }
 

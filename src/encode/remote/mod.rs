@@ -19,7 +19,7 @@ use super::family::{self, FamilyEncoder, Value};
 use super::lines::RecordWriter;
 use super::parse::model::{Histogram, Kind, Measure, Metric};
 use super::pushed::push_native;
-use super::wire::{delimited_size, push_bytes, push_double, push_head, push_varint_field};
+use super::wire::{delimited_size, push_bytes, push_double, push_head, push_varint_field, put_bytes, put_head};
 use crate::encode::Timestamp;
 
 /// Field numbers of a record.
@@ -218,10 +218,12 @@ impl<'a> SeriesEncoder<'a> {
         let labels_size: usize = all.iter().map(|label| delimited_size(label_size(label))).sum();
         push_head(record, field::TIMESERIES, labels_size + delimited_size(message.len()));
         let start = record.len();
+        record.resize(start + labels_size, 0);
+        let mut rest = &mut record[start..];
         for label @ (name, value) in &all {
-            push_head(record, field::SERIES_LABEL, label_size(label));
-            push_bytes(record, field::LABEL_NAME, name.as_bytes());
-            push_bytes(record, field::LABEL_VALUE, value.as_bytes());
+            rest = put_head(rest, field::SERIES_LABEL, label_size(label));
+            rest = put_bytes(rest, field::LABEL_NAME, name.as_bytes());
+            rest = put_bytes(rest, field::LABEL_VALUE, value.as_bytes());
         }
         if at.is_none() && matches!(sample, Sample::Number(_)) {
             self.present.add(&record[start..]);

@@ -76,9 +76,9 @@ fn identity(mut message: Reader<'_>) -> (&[u8], bool) {
     (labels, message.delimited(field::SERIES_HISTOGRAM).is_some())
 }
 
-/// A request of remote write 1.0, `prometheus.WriteRequest`, with these records.
-pub fn first_version<'l>(records: impl Iterator<Item = &'l [u8]>) -> Vec<u8> {
-    let mut body = Vec::new();
+/// A request of remote write 1.0, `prometheus.WriteRequest`, with these records, which have up to `size` bytes.
+pub fn first_version<'l>(records: impl Iterator<Item = &'l [u8]>, size: usize) -> Vec<u8> {
+    let mut body = Vec::with_capacity(size);
     records.for_each(|record| body.extend_from_slice(without_created(record)));
     body
 }

@@ -53,7 +53,7 @@ impl RemoteWriteClient {
                 Err(verdict) => return (count, verdict),
             }
         }
-        let body = first_version(lines.iter().take(count));
+        let body = first_version(lines.iter().take(count), lines.bytes().len());
         let verdict = match self.send(&body, Version::First).await {
             Ok(response) => verdict(&response),
             Err(verdict) => verdict,
