@@ -10,8 +10,9 @@ pub mod target;
 pub mod unix;
 
 use std::error::Error;
+use std::hash::BuildHasher;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use reqwest::{Client, ClientBuilder, Identity, Url};
 use rustls::ClientConfig;
@@ -27,6 +28,19 @@ pub use self::response::{BodyError, MESSAGE, is_page, read_start, read_whole, sh
 use crate::pem;
 use crate::system::regular_file::read_pem;
 use crate::trust::{ServerVerifier, messages};
+
+/// The header of a scrape with the identifier of the process that scrapes. A target that finds its own is scraped by
+/// itself.
+pub const SCRAPER: &str = "x-taffrail-scraper";
+
+/// The identifier of this process in [`SCRAPER`]: random.
+pub fn process_id() -> &'static str {
+    static ID: LazyLock<String> = LazyLock::new(|| {
+        let random = || foldhash::fast::RandomState::default().hash_one(std::process::id());
+        format!("{:016x}{:016x}", random(), random())
+    });
+    &ID
+}
 
 /// A client builder without proxies and redirects.
 pub fn builder() -> ClientBuilder {

@@ -68,7 +68,11 @@ const BEARER_TOKEN_FILE: Key<PathBuf> =
     Key::optional("bearer_token_file", "File with a bearer token. It is read for each request.");
 const TLS_SERVER_NAME: Key<String> =
     Key::optional("tls_server_name", "Server name for TLS, if it is not the host in the URL.");
-const FOLLOW_REDIRECTS: Key<bool> = Key::new("follow_redirects", "false", "Follows up to 10 redirects.");
+const FOLLOW_REDIRECTS: Key<bool> = Key::new(
+    "follow_redirects",
+    "false",
+    "Follows up to 10 redirects. Another host gets the headers, and no credentials, as from Prometheus.",
+);
 const MAX_BODY: Key<ByteSize> =
     Key::new("max_body", "\"64MiB\"", "Maximum size of a response, decompressed. A larger one is a failure.");
 /// The size of a page with the status of one server: PHP-FPM's has 500 bytes for each of its processes.

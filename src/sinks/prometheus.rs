@@ -14,6 +14,7 @@ use axum::response::{IntoResponse, Response};
 use super::negotiate::{Wanted, accepts_gzip};
 use super::render;
 use super::state::{self, RunningSink};
+use crate::client;
 use crate::collectors::readers::{self, CollectorReading, Readers, write_families};
 use crate::collectors::settings::unknown;
 use crate::collectors::{About, Vocabularies, list};
@@ -186,7 +187,10 @@ pub async fn metrics(
         Ok(selection) => selection,
         Err(message) => return (StatusCode::BAD_REQUEST, message + "\n").into_response(),
     };
-    let readings = readers.read(Vocabularies::FAMILIES, |about| selection.has(about), time_limit(&headers)).await;
+    // A page with what was scraped of itself would grow without end.
+    let is_own = is_own_scrape(&headers);
+    let is_wanted = |about: &About| selection.has(about) && !(is_own && about.name == SCRAPED);
+    let readings = readers.read(Vocabularies::FAMILIES, is_wanted, time_limit(&headers)).await;
 
     let header = |name: header::HeaderName| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let wanted = Wanted::from_accept(header(header::ACCEPT));
@@ -226,7 +230,11 @@ pub async fn scraped(
     if let Some(forbidden) = forbidden(viewer) {
         return forbidden;
     }
-    let is_wanted = |name: &str| name == "prometheus";
+    if is_own_scrape(&headers) {
+        let reason = "this page has what the same Taffrail scrapes: it cannot be a target of its own\n";
+        return (StatusCode::LOOP_DETECTED, reason).into_response();
+    }
+    let is_wanted = |name: &str| name == SCRAPED;
     let Some(readings) = exporter.read(is_wanted, time_limit(&headers)).await else { return exporter.too_many() };
     let below = uri.path().strip_prefix(exporter.telemetry_path().as_str()).unwrap_or_default();
     let page = decode_text(below.trim_start_matches('/'));
@@ -248,6 +256,14 @@ pub async fn scraped(
         }
         false => (head, render::collected(produce)).into_response(),
     }
+}
+
+/// The collector of what is scraped.
+const SCRAPED: &str = "prometheus";
+
+/// Whether this process scrapes itself.
+fn is_own_scrape(headers: &HeaderMap) -> bool {
+    headers.get(client::SCRAPER).is_some_and(|id| id == client::process_id())
 }
 
 /// The time limit of a scrape. Prometheus sends its timeout, and drops later responses.

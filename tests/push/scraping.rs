@@ -135,6 +135,42 @@ fn labels_have_any_name_as_in_prometheus_3() {
     crate::harness::series::Exposition::parse(taffrail.get("/metrics").text());
 }
 
+/// What was scraped of it is not part of a page that it scrapes of itself, which would grow with each scrape.
+#[test]
+fn a_target_that_is_taffrail_itself_does_not_grow() {
+    let folder = tempfile::tempdir().unwrap();
+    let exporter = Exporter::start(&[("/metrics", reply_of(200, TEXT, "m 1\n"))]);
+    let files = folder.path().join("*.json").display().to_string();
+    let taffrail = Taffrail::start(&format!(
+        "[collectors]\ndefault = false\nenable = [\"loadavg\"]\n\
+         [[collectors.prometheus]]\nname = \"other\"\ninterval = \"200ms\"\ntargets = [\"{}\"]\n\
+         [[collectors.prometheus]]\nname = \"own\"\ninterval = \"200ms\"\nfile_sd_configs = [{{files = [\"{files}\"]}}]\n",
+        exporter.address(),
+    ));
+    let address = taffrail.addresses()[0].to_string();
+    let groups = format!(
+        "[{{\"targets\": [\"{address}\"]}}, {{\"targets\": [\"{address}\"], \"labels\": {{\"__metrics_path__\": \"/metrics/other\", \"page\": \"1\"}}}}]"
+    );
+    std::fs::write(folder.path().join("own.json"), groups).unwrap();
+    let own = format!("instance=\"{address}\",job=\"own\"");
+    let lines = |start: &str| {
+        let page = taffrail.get("/metrics");
+        let found: Vec<String> =
+            page.text().lines().filter(|line| line.starts_with(start)).map(str::to_owned).collect();
+        found
+    };
+    wait_until("its own page", || (!lines(&format!("node_load1{{{own}}}")).is_empty()).then_some(()));
+    let seen = std::cell::Cell::new(0);
+    wait_until("ten scrapes", || {
+        seen.set(seen.get() + 1);
+        assert_eq!(lines("m{").len(), 1);
+        assert_eq!(lines("node_load5").len(), 2, "the reading and what was scraped of it");
+        (seen.get() > 20).then_some(())
+    });
+    assert_eq!(lines(&format!("up{{{own}}}")), [format!("up{{{own}}} 1")]);
+    taffrail.wait_for_log("responded with status 508");
+}
+
 /// Telegraf 1.37.2 writes these lines of the same pages, except that its rows of version 2 have one field each.
 #[test]
 fn points_are_those_of_telegraf() {

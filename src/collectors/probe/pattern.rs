@@ -24,6 +24,16 @@ impl Pattern {
         Regex::new(&format!("(?s)^{}{}$", part(host, IN_HOST), part(rest, ".*"))).ok().map(Pattern)
     }
 
+    /// Whether a target is requested as it is written. Others would match one path, and request another: URLs lose line
+    /// ends and tabs, and servers and clients resolve dots.
+    pub(super) fn is_literal(target: &str) -> bool {
+        let path = target.split(['?', '#']).next().unwrap_or_default().to_ascii_lowercase();
+        let path = path.replace("%2e", ".").replace("%2f", "/").replace("%5c", "\\");
+        !target.contains(|c: char| c.is_control())
+            && !path.contains('\\')
+            && !path.split('/').any(|part| matches!(part, "." | ".."))
+    }
+
     /// Whether it matches the whole target.
     pub(super) fn matches(&self, target: &str) -> bool {
         self.0.is_match(target)
@@ -57,5 +67,20 @@ mod tests {
             assert_eq!(Pattern::new(pattern).unwrap().matches(target), expected, "{pattern} {target}");
         }
         assert!(Pattern::new("https://example.org/").is_none());
+    }
+
+    #[test]
+    fn a_target_that_becomes_another_path_is_not_literal() {
+        for target in
+            ["http://h/public/a", "http://h/a..b/...", "http://h/?q=/../x", "10.0.0.7", "h:25", "http://h/%2e%2ex"]
+        {
+            assert!(Pattern::is_literal(target), "{target}");
+        }
+        for path in
+            ["..", ".", "x/../../y", "%2e%2E/y", ".%2e", "..%2fy", "x\\..\\y", ".\n./y", "\t../y", "%5c..%5cy", "../?x"]
+        {
+            let target = format!("http://h/public/{path}");
+            assert!(!Pattern::is_literal(&target), "{target}");
+        }
     }
 }

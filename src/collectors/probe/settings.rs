@@ -121,6 +121,11 @@ impl Module {
         }
         let wrong = |expected| format!("the target is invalid: {expected}");
         if self.patterns.iter().any(|pattern| pattern.matches(target)) && self.prober.is_remote(target) {
+            if !Pattern::is_literal(target) {
+                return Err(format!(
+                    "the target is invalid: expected no dot segment, backslash or control character with a pattern, found {target:?}"
+                ));
+            }
             return self.prober.check(target).map_err(wrong);
         }
         self.prober.check(target).map_err(wrong)?;

@@ -14,7 +14,7 @@ use crate::encode::hashed::HashedMap;
 use crate::encode::number::go_float;
 use crate::encode::parse::flat::{Flat, Line, Metadata};
 use crate::encode::parse::model::{Kind, Measure, Metric};
-use crate::encode::parse::{self, Format, Limits as ParseLimits};
+use crate::encode::parse::{self, Format};
 
 /// What a job does with the samples of its targets.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -302,9 +302,7 @@ impl Reading<'_> {
     }
 
     fn protobuf(&mut self, body: &[u8]) -> Result<(), String> {
-        const ANY: ParseLimits =
-            ParseLimits { series: usize::MAX, labels: usize::MAX, name_bytes: usize::MAX, value_bytes: usize::MAX };
-        let page = parse::parse(Format::Protobuf, body, &ANY);
+        let page = parse::parse_scraped_protobuf(body);
         let page = page.map_err(|error| error.to_string())?;
         let metadata = page
             .families

@@ -16,6 +16,7 @@ use super::relabel::Labels;
 use super::scrape::{Failed, Report, Scrape};
 use super::target::Target;
 use crate::client::target::Page;
+use crate::client::{SCRAPER, process_id};
 use crate::collectors::framework::arrivals::{Cursor, Log};
 use crate::collectors::framework::background::{Background, Clock};
 use crate::encode::Timestamp;
@@ -343,6 +344,7 @@ fn headers(target: &Target) -> HeaderMap {
         headers.insert(header::ACCEPT, HeaderValue::from_static(accept));
     }
     headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
+    headers.insert(HeaderName::from_static(SCRAPER), HeaderValue::from_static(process_id()));
     if let Ok(seconds) = HeaderValue::from_str(&target.timeout.as_secs_f64().to_string()) {
         headers.insert(HeaderName::from_static("x-prometheus-scrape-timeout-seconds"), seconds);
     }

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 
 use super::model::{Kind, Label};
 use super::scan::{END, Scanner, shortened, skip_blanks, word};
-use super::{Error, Limits, Message};
+use super::{Error, Message, NO_LIMITS};
 
 /// One line of an exposition.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -40,10 +40,6 @@ pub enum Metadata<'a> {
     /// Its unit.
     Unit(&'a str),
 }
-
-/// No limits: the size of the body and the scraper's own limits apply.
-const NO_LIMITS: Limits =
-    Limits { series: usize::MAX, labels: usize::MAX, name_bytes: usize::MAX, value_bytes: usize::MAX };
 
 /// A parser of one exposition.
 pub struct Flat<'a> {

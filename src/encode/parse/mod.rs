@@ -89,9 +89,21 @@ pub fn parse<'a>(format: Format, body: &'a [u8], limits: &Limits) -> Result<Expo
     match format {
         Format::Text => text::parse(body, limits),
         Format::OpenMetrics => text::parse_open_metrics(body, limits),
-        Format::Protobuf => protobuf::parse(body, limits),
+        Format::Protobuf => protobuf::parse(body, limits, false),
     }
 }
+
+/// Parses protobuf as leniently as Prometheus does when it scrapes, without limits.
+///
+/// # Errors
+/// As for [`parse`].
+pub fn parse_scraped_protobuf(body: &[u8]) -> Result<Exposition<'_>, Error> {
+    protobuf::parse(body, &NO_LIMITS, true)
+}
+
+/// No limits: the size of the body and the scraper's own limits apply.
+const NO_LIMITS: Limits =
+    Limits { series: usize::MAX, labels: usize::MAX, name_bytes: usize::MAX, value_bytes: usize::MAX };
 
 /// Sorts the labels of a metric, and checks their number, their lengths and that they are unique.
 fn sort_and_check(labels: &mut Vec<model::Label<'_>>, position: Position, limits: &Limits) -> Result<(), Error> {

@@ -8,14 +8,15 @@ use super::model::{Buckets, Exposition, Family, Histogram, Kind, Label, Measure,
 use super::{Error, Limits, Message, check_length, is_name, sort_and_check, sort_parts};
 use crate::encode::wire::{Reader, Value, unzigzag};
 
-pub(super) fn parse<'a>(body: &'a [u8], limits: &Limits) -> Result<Exposition<'a>, Error> {
+/// If `is_lenient`, a metric without a value of its family's type is zero, and a name may have two types, as in Prometheus.
+pub(super) fn parse<'a>(body: &'a [u8], limits: &Limits, is_lenient: bool) -> Result<Exposition<'a>, Error> {
     let mut reader = Reader::new(body);
     let (mut families, mut series): (Vec<Family<'a>>, usize) = (Vec::new(), 0);
     let mut by_name: HashMap<Cow<'a, str>, usize, foldhash::fast::RandomState> = HashMap::default();
     while !reader.is_at_end() {
         let mut message = reader.message()?;
         let start = message;
-        let family = read_family(&mut message, limits, &mut series)?;
+        let family = read_family(&mut message, limits, &mut series, is_lenient)?;
         match by_name.get(&family.name).and_then(|index| families.get_mut(*index)) {
             None => {
                 by_name.insert(family.name.clone(), families.len());
@@ -23,6 +24,7 @@ pub(super) fn parse<'a>(body: &'a [u8], limits: &Limits) -> Result<Exposition<'a
             }
             // A family may be split into several messages.
             Some(known) if known.kind == family.kind => known.metrics.extend(family.metrics),
+            Some(_) if is_lenient => families.push(family),
             Some(known) => return start.malformed(Message::about("second type for metric name …", &*known.name)),
         }
     }
@@ -30,7 +32,12 @@ pub(super) fn parse<'a>(body: &'a [u8], limits: &Limits) -> Result<Exposition<'a
     Ok(Exposition { families })
 }
 
-fn read_family<'a>(message: &mut Reader<'a>, limits: &Limits, series: &mut usize) -> Result<Family<'a>, Error> {
+fn read_family<'a>(
+    message: &mut Reader<'a>,
+    limits: &Limits,
+    series: &mut usize,
+    is_lenient: bool,
+) -> Result<Family<'a>, Error> {
     let start = *message;
     let empty = Cow::Borrowed("");
     let mut family =
@@ -51,7 +58,7 @@ fn read_family<'a>(message: &mut Reader<'a>, limits: &Limits, series: &mut usize
     }
     check_length(&family.name, "bytes of a name", limits.name_bytes, start.position())?;
     for mut metric in metrics {
-        let read = read_metric(&mut metric, &family, limits)?;
+        let read = read_metric(&mut metric, &family, limits, is_lenient)?;
         *series += read.measure.series();
         if *series > limits.series {
             return Err(Error::Limit { position: metric.position(), what: "series", max: limits.series });
@@ -73,27 +80,37 @@ fn kind(number: u64, at: &Reader<'_>) -> Result<Kind, Error> {
     })
 }
 
-fn read_metric<'a>(message: &mut Reader<'a>, family: &Family<'a>, limits: &Limits) -> Result<Metric<'a>, Error> {
+fn read_metric<'a>(
+    message: &mut Reader<'a>,
+    family: &Family<'a>,
+    limits: &Limits,
+    is_lenient: bool,
+) -> Result<Metric<'a>, Error> {
     let start = *message;
     let mut metric = Metric { labels: Vec::new(), measure: Measure::Number(0.0), timestamp: None, created: None };
-    let mut measured = None;
+    let expected = if family.kind == Kind::GaugeHistogram { Kind::Histogram } else { family.kind };
+    let mut measured = is_lenient.then(|| (expected, zero(expected)));
     while let Some(field) = message.field()? {
-        match field {
-            (1, Value::Bytes(mut label)) => metric.labels.push(read_label(&mut label)?),
-            (6, value) => metric.timestamp = Some(value.number() as i64),
-            (2, Value::Bytes(mut gauge)) => measured = Some((Kind::Gauge, read_number(&mut gauge, &mut metric)?)),
-            (3, Value::Bytes(mut counter)) => measured = Some((Kind::Counter, read_number(&mut counter, &mut metric)?)),
-            (5, Value::Bytes(mut untyped)) => measured = Some((Kind::Untyped, read_number(&mut untyped, &mut metric)?)),
-            (4, Value::Bytes(mut summary)) => {
-                measured = Some((Kind::Summary, read_summary(&mut summary, &mut metric)?))
+        let (kind, measure) = match field {
+            (2, Value::Bytes(mut gauge)) => (Kind::Gauge, read_number(&mut gauge, &mut metric)?),
+            (3, Value::Bytes(mut counter)) => (Kind::Counter, read_number(&mut counter, &mut metric)?),
+            (5, Value::Bytes(mut untyped)) => (Kind::Untyped, read_number(&mut untyped, &mut metric)?),
+            (4, Value::Bytes(mut summary)) => (Kind::Summary, read_summary(&mut summary, &mut metric)?),
+            (7, Value::Bytes(mut histogram)) => (Kind::Histogram, read_histogram(&mut histogram, &mut metric)?),
+            (1, Value::Bytes(mut label)) => {
+                metric.labels.push(read_label(&mut label)?);
+                continue;
             }
-            (7, Value::Bytes(mut histogram)) => {
-                measured = Some((Kind::Histogram, read_histogram(&mut histogram, &mut metric)?));
+            (6, value) => {
+                metric.timestamp = Some(value.number() as i64);
+                continue;
             }
-            _ => {}
+            _ => continue,
+        };
+        if !is_lenient || kind == expected {
+            measured = Some((kind, measure));
         }
     }
-    let expected = if family.kind == Kind::GaugeHistogram { Kind::Histogram } else { family.kind };
     metric.measure = match measured {
         Some((kind, measure)) if kind == expected => measure,
         _ => {
@@ -107,6 +124,15 @@ fn read_metric<'a>(message: &mut Reader<'a>, family: &Family<'a>, limits: &Limit
     }
     sort_parts(&family.name, &mut metric)?;
     Ok(metric)
+}
+
+/// The value of a metric that has none.
+fn zero(kind: Kind) -> Measure {
+    match kind {
+        Kind::Summary => Measure::Summary { count: 0.0, sum: 0.0, quantiles: Vec::new() },
+        Kind::Histogram => Measure::Histogram(Box::default()),
+        _ => Measure::Number(0.0),
+    }
 }
 
 /// Why a measure is invalid, in addition to the checks shared with text.

@@ -244,6 +244,30 @@ fn messages(bodies: &[&str]) -> Vec<u8> {
 }
 
 #[test]
+fn scraped_messages_are_read_as_leniently_as_by_prometheus() {
+    let values = |body: &[u8]| -> Vec<(Kind, Measure)> {
+        let families = parse_scraped_protobuf(body).unwrap().families;
+        families
+            .into_iter()
+            .flat_map(|family| family.metrics.into_iter().map(move |m| (family.kind, m.measure)))
+            .collect()
+    };
+    let two_types = messages(&["a 1\n", "# TYPE a gauge\na{l=\"1\"} 2\n"]);
+    assert_eq!(values(&two_types), [(Kind::Untyped, Measure::Number(1.0)), (Kind::Gauge, Measure::Number(2.0))]);
+    let gauge = parse(Format::Text, b"# TYPE a gauge\na 7\n", &Limits::default()).unwrap();
+    let mut metrics = Vec::new();
+    pushed::push_metric_message(&mut metrics, Kind::Gauge, &gauge.families[0].metrics[0]);
+    let summary = Measure::Summary { count: 0.0, sum: 0.0, quantiles: Vec::new() };
+    let zeros = [(Kind::Counter, Measure::Number(0.0)), (Kind::Summary, summary), (Kind::Gauge, Measure::Number(7.0))];
+    for (kind, expected) in zeros {
+        let mut family = Vec::new();
+        pushed::push_family_message(&mut family, "a", kind, "", &metrics);
+        assert_eq!(values(&family), [(kind, expected)]);
+        assert_eq!(parse(Format::Protobuf, &family, &Limits::default()).is_ok(), kind == Kind::Gauge);
+    }
+}
+
+#[test]
 fn a_family_of_messages_may_come_in_parts() {
     let parts = messages(&["# TYPE a gauge\na{l=\"1\"} 1\n", "b 1\n", "# TYPE a gauge\na{l=\"2\"} 2\n"]);
     let expected = "a Gauge {l=\"1\"} 1; {l=\"2\"} 2\nb Untyped {} 1";
