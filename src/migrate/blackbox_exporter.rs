@@ -4,7 +4,7 @@ use super::lines::Lines;
 use super::output::{Table, literal};
 use super::probe_jobs;
 use super::translation::{Outcome, Translation};
-use super::units::{duration, go_duration};
+use super::units::{any_of, duration, go_duration, list, numbers, size};
 use super::yaml_lines::{NO_SUCH_KEY, Pair, YamlFile, pairs};
 use crate::config::{Problems, Value, yaml};
 
@@ -28,21 +28,30 @@ enum Becomes {
     Size(&'static str),
     /// `true` becomes this value of a setting; `false` nothing.
     Chosen(&'static str, &'static str),
+    /// `true` becomes `false` of this setting, and `false` becomes `true`.
+    Opposite(&'static str),
     /// Steps of an exchange over TCP.
     Exchange,
+    /// Versions of HTTP that are valid.
+    Versions,
     NotNeeded(&'static str),
     Missing(&'static str),
     /// Missing unless it has this value, the default.
     Unless(&'static str, &'static str),
+    /// As `Unless`, but without it no probe succeeds that fails in blackbox_exporter: the module stays.
+    Harmless(&'static str, &'static str),
 }
 
-use Becomes::{AnyOf, Chosen, Exchange, Keys, Missing, Names, NotNeeded, Numbers, Size, Switch, Text, Texts, Unless};
+use Becomes::{
+    Chosen, Exchange, Harmless, Keys, Missing, Names, NotNeeded, Numbers, Opposite, Size, Switch, Text, Texts, Unless,
+};
 
 type Row = (&'static str, Becomes);
 
-const OTHER_ADDRESS: Becomes = Missing("the kernel chooses the address that probes are sent from");
+const OTHER_ADDRESS: Becomes = Harmless("", "the kernel chooses the address that probes are sent from");
 const IN_A_FILE: Becomes = Missing("write it into a file, and its path into the settings");
 const ONE_SECTION: Becomes = Missing("only the section answer is checked");
+const TLS_VERSIONS: &str = "TLS 1.2 and 1.3 are used";
 
 /// Keys of every prober.
 #[rustfmt::skip]
@@ -59,8 +68,8 @@ const EVERY: &[Row] = &[
     ("tls_config.ca",                   IN_A_FILE),
     ("tls_config.cert",                 IN_A_FILE),
     ("tls_config.key",                  IN_A_FILE),
-    ("tls_config.min_version",          Unless("TLS12", "TLS 1.2 and 1.3 are used")),
-    ("tls_config.max_version",          Unless("TLS13", "TLS 1.2 and 1.3 are used")),
+    ("tls_config.min_version",          Unless("TLS12", TLS_VERSIONS)),
+    ("tls_config.max_version",          Unless("TLS13", TLS_VERSIONS)),
 ];
 
 #[rustfmt::skip]
@@ -70,9 +79,9 @@ const HTTP: &[Row] = &[
     ("body_file",                         Missing("write the content of the file as http.body")),
     ("headers",                           Names("headers")),
     ("valid_status_codes",                Numbers("http.valid_status_codes")),
-    ("valid_http_versions",               Missing("HTTP/1.1 is requested: probe_http_version has the version of the response")),
+    ("valid_http_versions",               Becomes::Versions),
     ("follow_redirects",                  Switch("follow_redirects")),
-    ("no_follow_redirects",               Missing("write follow_redirects")),
+    ("no_follow_redirects",               Opposite("follow_redirects")),
     ("fail_if_ssl",                       Switch("http.fail_if_ssl")),
     ("fail_if_not_ssl",                   Switch("http.fail_if_not_ssl")),
     ("fail_if_body_matches_regexp",       Texts("http.fail_if_body_matches_regexp")),
@@ -98,9 +107,9 @@ const HTTP: &[Row] = &[
     ("bearer_token_file",                 Text("bearer_token_file")),
     ("oauth2",                            Missing("a program that renews the token can write it into bearer_token_file")),
     ("proxy_url",                         Text("http_proxy")),
-    ("proxy_from_environment",            Missing("write http_proxy")),
-    ("no_proxy",                          Missing("write a module without http_proxy for these targets")),
-    ("proxy_connect_header",              Missing("requests to a proxy have no headers of their own")),
+    ("proxy_from_environment",            Harmless("false", "write http_proxy")),
+    ("no_proxy",                          Harmless("", "write a module without http_proxy for these targets")),
+    ("proxy_connect_header",              Harmless("", "requests to a proxy have no headers of their own")),
     ("skip_resolve_phase_with_proxy",     NotNeeded("with a proxy, the proxy looks up the name")),
 ];
 
@@ -128,7 +137,7 @@ const DNS: &[Row] = &[
     ("valid_rcodes",                  Texts("dns.valid_rcodes")),
     ("validate_answer_rrs",           Keys),
     ("validate_answer_rrs.fail_if_matches_regexp",      Texts("dns.fail_if_matches_regexp")),
-    ("validate_answer_rrs.fail_if_none_matches_regexp", AnyOf("dns.fail_if_none_matches_regexp")),
+    ("validate_answer_rrs.fail_if_none_matches_regexp", Becomes::AnyOf("dns.fail_if_none_matches_regexp")),
     ("validate_answer_rrs.fail_if_all_match_regexp",    Missing("write expressions of which none may match, or one must")),
     ("validate_answer_rrs.fail_if_not_matches_regexp",  Missing("write expressions of which none may match, or one must")),
     ("validate_authority_rrs",        ONE_SECTION),
@@ -191,6 +200,7 @@ fn module(reader: &mut YamlFile<'_>, module: &Pair<'_>) {
         return;
     };
     let head = reader.head(module, Outcome::Same);
+    let mut lost = None;
     reader.translation.output.element(MODULES, head).set("name", literal(module.key), head);
     for pair in keys {
         match pair.key {
@@ -198,13 +208,20 @@ fn module(reader: &mut YamlFile<'_>, module: &Pair<'_>) {
             "timeout" => key(reader, Becomes::Duration("timeout"), &pair),
             section if section == *prober => {
                 reader.head(&pair, Outcome::Same);
-                section_keys(reader, "", &pair.pairs(), rows);
+                section_keys(reader, "", &pair.pairs(), rows, &mut lost);
             }
             section if PROBERS.iter().any(|(name, ..)| *name == section) => {
                 reader.whole(&pair, Outcome::NotNeeded("it is of another prober".to_owned()));
             }
-            _ => drop(reader.whole(&pair, unknown())),
+            other => {
+                lost.get_or_insert_with(|| other.to_owned());
+                reader.whole(&pair, unknown());
+            }
         }
+    }
+    if let Some(key) = lost {
+        let weaker = "probes would succeed that fail in blackbox_exporter";
+        return reader.translation.drop_element(head, head, &key, weaker);
     }
     for (setting, value) in *defaults {
         let (table, setting) = table_of(reader, setting);
@@ -214,18 +231,30 @@ fn module(reader: &mut YamlFile<'_>, module: &Pair<'_>) {
     }
 }
 
-fn section_keys(reader: &mut YamlFile<'_>, prefix: &str, keys: &[Pair<'_>], rows: &[Row]) {
+/// Translates the keys of a prober. `lost` is the first one without which probes would succeed that should fail.
+fn section_keys(reader: &mut YamlFile<'_>, prefix: &str, keys: &[Pair<'_>], rows: &[Row], lost: &mut Option<String>) {
     for pair in keys {
-        let name = format!("{prefix}{}", pair.key);
-        match rows.iter().chain(EVERY).find(|(key, _)| *key == name) {
-            Some((_, Keys)) => {
+        let (name, first) = (format!("{prefix}{}", pair.key), reader.translation.entries.len());
+        let becomes = rows.iter().chain(EVERY).find(|(key, _)| *key == name).map(|(_, becomes)| *becomes);
+        match becomes {
+            Some(Keys) => {
                 reader.head(pair, Outcome::Same);
-                section_keys(reader, &format!("{name}."), &pair.pairs(), rows);
+                section_keys(reader, &format!("{name}."), &pair.pairs(), rows, lost);
+                continue;
             }
-            Some((_, becomes)) => key(reader, *becomes, pair),
+            Some(becomes) => key(reader, becomes, pair),
             None => drop(reader.whole(pair, unknown())),
         }
+        if reader.translation.has_missing(first) && !is_harmless(becomes, pair) {
+            lost.get_or_insert(name);
+        }
     }
+}
+
+/// Whether no probe succeeds without this key that fails with it.
+fn is_harmless(becomes: Option<Becomes>, pair: &Pair<'_>) -> bool {
+    let is_lower_than_ours = pair.key == "min_version" && matches!(pair.text(), "TLS10" | "TLS11");
+    matches!(becomes, Some(Harmless(..))) || is_lower_than_ours
 }
 
 /// The table of the module that has a setting, and the setting's name in it.
@@ -252,12 +281,12 @@ fn key(reader: &mut YamlFile<'_>, becomes: Becomes, pair: &Pair<'_>) {
             Some(time) => return set(reader, setting, literal(&duration(time)), pair),
             None => Outcome::Missing("expected a duration such as 5s".to_owned()),
         },
-        Numbers(setting) => match numbers(pair) {
+        Numbers(setting) => match numbers(&pair.texts(), matches!(pair.node.value, Value::Array(_))) {
             Some(value) => return set(reader, setting, value, pair),
             None => Outcome::Missing("expected numbers".to_owned()),
         },
         Texts(setting) => return set(reader, setting, list(&pair.texts()), pair),
-        AnyOf(setting) => return set(reader, setting, list(&[any_of(&pair.texts())]), pair),
+        Becomes::AnyOf(setting) => return set(reader, setting, list(&[any_of(&pair.texts())]), pair),
         Size(setting) => match size(text) {
             Some(value) => return set(reader, setting, literal(&value), pair),
             None if text == "0" => Outcome::NotNeeded("the default bound is 64 MiB".to_owned()),
@@ -266,50 +295,29 @@ fn key(reader: &mut YamlFile<'_>, becomes: Becomes, pair: &Pair<'_>) {
         Names(table) => return names(reader, table, pair),
         Chosen(setting, value) if text == "true" => return set(reader, setting, literal(value), pair),
         Chosen(..) if text == "false" => Outcome::Same,
+        Opposite(setting) if matches!(text, "true" | "false") => {
+            return set(reader, setting, (text == "false").to_string(), pair);
+        }
+        _ if pair.is_empty() => Outcome::NotNeeded("it is empty".to_owned()),
         Exchange => return exchange(reader, pair),
+        Becomes::Versions => versions(&pair.texts()),
         NotNeeded(reason) => Outcome::NotNeeded(reason.to_owned()),
-        Missing(instead) => Outcome::Missing(instead.to_owned()),
-        Unless(default, _) if text == default => Outcome::NotNeeded("it has its default".to_owned()),
-        Unless(_, instead) => Outcome::Missing(instead.to_owned()),
-        Keys | Switch(_) | Chosen(..) => Outcome::Missing("expected true or false".to_owned()),
+        Unless(default, _) | Harmless(default, _) if text == default => {
+            Outcome::NotNeeded("it has its default".to_owned())
+        }
+        Missing(instead) | Unless(_, instead) | Harmless(_, instead) => Outcome::Missing(instead.to_owned()),
+        Keys | Switch(_) | Chosen(..) | Opposite(_) => Outcome::Missing("expected true or false".to_owned()),
     };
     reader.whole(pair, outcome);
 }
 
-fn list<T: AsRef<str>>(texts: &[T]) -> String {
-    format!("[{}]", texts.iter().map(|text| literal(text.as_ref())).collect::<Vec<_>>().join(", "))
-}
-
-/// A number, or a list of numbers, as TOML.
-fn numbers(pair: &Pair<'_>) -> Option<String> {
-    let texts = pair.texts();
-    let is_number = |text: &&str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    let is_list = matches!(pair.node.value, Value::Array(_));
-    let joined = texts.join(", ");
-    (texts.iter().all(is_number) && (is_list || texts.len() == 1))
-        .then(|| if is_list { format!("[{joined}]") } else { joined })
-}
-
-/// Regular expressions as one that matches if any of them does.
-fn any_of(texts: &[&str]) -> String {
-    match texts {
-        [one] => (*one).to_owned(),
-        many => many.iter().map(|text| format!("(?:{text})")).collect::<Vec<_>>().join("|"),
+/// What becomes of a list of valid versions. Taffrail requests HTTP/1.1, and accepts what servers respond to it.
+fn versions(texts: &[&str]) -> Outcome {
+    match (texts.contains(&"HTTP/1.1"), texts.contains(&"HTTP/1.0")) {
+        (true, true) => Outcome::NotNeeded("HTTP/1.1 is requested".to_owned()),
+        (true, false) => Outcome::Changed("HTTP/1.1 is requested; a response of HTTP/1.0 is valid, too".to_owned()),
+        _ => Outcome::Missing("HTTP/1.1 is requested: probe_http_version has the version of the response".to_owned()),
     }
-}
-
-/// A size, whose units are powers of 1024 with and without an `i`.
-fn size(text: &str) -> Option<String> {
-    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let (number, unit) = text.split_at(digits);
-    let unit = match unit {
-        "B" => "B",
-        "KB" | "KiB" => "KiB",
-        "MB" | "MiB" => "MiB",
-        "GB" | "GiB" => "GiB",
-        _ => return None,
-    };
-    number.parse::<u64>().is_ok_and(|number| number > 0).then(|| format!("{number}{unit}"))
 }
 
 fn names(reader: &mut YamlFile<'_>, table: &'static str, pair: &Pair<'_>) {
@@ -320,12 +328,13 @@ fn names(reader: &mut YamlFile<'_>, table: &'static str, pair: &Pair<'_>) {
     }
 }
 
-/// One text that is sent, then one expression for the first line.
+/// One text that is sent, then one expression for the first line. A step with both expects first.
 fn exchange(reader: &mut YamlFile<'_>, pair: &Pair<'_>) {
     let steps = pair.mappings();
     let keys: Vec<&Pair<'_>> = steps.iter().flatten().collect();
-    let is_known = keys.iter().map(|pair| pair.key).eq(["send", "expect"])
-        || matches!(keys.as_slice(), [one] if matches!(one.key, "send" | "expect"));
+    let is_known = steps.len() == keys.len()
+        && (keys.iter().map(|pair| pair.key).eq(["send", "expect"])
+            || matches!(keys.as_slice(), [one] if matches!(one.key, "send" | "expect")));
     if !is_known {
         let instead = "one text is sent and the first line of the response checked: write net.send and net.expect";
         reader.whole(pair, Outcome::Missing(instead.to_owned()));

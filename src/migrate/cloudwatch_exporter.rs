@@ -157,7 +157,7 @@ fn rule(reader: &mut YamlFile<'_>, rule: &[Pair<'_>]) -> Option<EntryId> {
         }
     }
     if let (Some(head), Some(key)) = (head, lost) {
-        reader.drop_element(head, first, key, "the job would import other metrics");
+        reader.translation.drop_element(head, first, key, "the job would import other metrics");
         return None;
     }
     head

@@ -7,6 +7,8 @@ use super::entry::{Entry, EntryId};
 
 mod elements;
 
+use self::elements::{ADDRESSES, remove};
+
 /// A TOML document in the order in which its tables were first used.
 #[derive(Clone, Debug, Default)]
 pub struct Output {
@@ -333,36 +335,6 @@ fn find_or_add<'t>(tables: &'t mut Vec<Table>, path: &str) -> &'t mut Table {
     });
     &mut tables[index]
 }
-
-/// Tables without which a job of [`JOBS`] would ask for more, or another account.
-const SELECTIONS: [&str; 5] = ["dimensions", "tags", "search_tags", "roles", "static"];
-
-/// Jobs that select metrics, which are billed.
-const JOBS: &str = "collectors.cloudwatch";
-
-fn remove(tables: &mut Vec<Table>, entries: &BTreeSet<EntryId>, removed: &mut BTreeMap<EntryId, EntryId>) {
-    tables.retain_mut(|table| {
-        let selections = table.children.iter().filter(|child| {
-            child.path.rsplit_once('.').is_some_and(|(job, name)| job == JOBS && SELECTIONS.contains(&name))
-        });
-        let lost = selections.flat_map(Table::entries).find(|entry| entries.contains(entry));
-        let own = table.entry.filter(|entry| entries.contains(entry));
-        if let Some(entry) = own.or(lost.filter(|_| table.is_element)) {
-            removed.extend(table.entries().into_iter().map(|lost| (lost, entry)));
-            return false;
-        }
-        let lost_address = table.remove_settings(entries, removed);
-        remove(&mut table.children, entries, removed);
-        let Some(address) = lost_address.filter(|_| table.is_element) else { return true };
-        // Lists have values of other lines, which are not lost with the sink.
-        table.settings.retain(|setting| !setting.is_list);
-        removed.extend(table.entries().into_iter().map(|lost| (lost, address)));
-        false
-    });
-}
-
-/// Settings without which a sink would write to the default address.
-const ADDRESSES: [&str; 3] = ["url", "urls", "path"];
 
 impl Rendered {
     fn line(&mut self, text: &str, entry: Option<EntryId>) {

@@ -289,7 +289,7 @@ pub(super) fn assign(translation: &mut Translation, path: &str, jobs: &[Job]) {
     }
     for (index, job) in jobs.iter().enumerate().filter(|(index, _)| !is_used[*index]) {
         for entry in &ids[index] {
-            let instead = format!("no file that was given has the module {:?}", job.module);
+            let instead = format!("the module {:?} is missing, or in no file that was given", job.module);
             translation.entries[*entry].outcome = Outcome::Missing(instead);
         }
     }

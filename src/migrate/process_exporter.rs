@@ -63,7 +63,7 @@ fn group(reader: &mut YamlFile<'_>, item: &[Pair<'_>]) {
         reader.translation.entries[entry].outcome = outcome;
     }
     if let (Some(head), Some(key)) = (head, lost) {
-        reader.drop_element(head, first, key, "the group would have other processes, or another name");
+        reader.translation.drop_element(head, first, key, "the group would have other processes, or another name");
     }
 }
 

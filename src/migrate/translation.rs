@@ -36,6 +36,22 @@ impl Translation {
         self.output.renumber(&|id| if id > entry { id + 1 } else { id });
     }
 
+    /// Drops the element of the entry `head`, whose entries begin at `first`: without `key` it would do more.
+    pub(super) fn drop_element(&mut self, head: EntryId, first: EntryId, key: &str, more: &str) {
+        self.output.remove(&[head].into());
+        let instead = format!("without {key} {more}: write it by hand");
+        for entry in &mut self.entries[first..] {
+            if !matches!(entry.outcome, Outcome::Missing(_)) {
+                entry.outcome = Outcome::Missing(instead.clone());
+            }
+        }
+    }
+
+    /// Whether an entry from `first` on is missing.
+    pub(super) fn has_missing(&self, first: EntryId) -> bool {
+        self.entries[first..].iter().any(|entry| matches!(entry.outcome, Outcome::Missing(_)))
+    }
+
     /// Whether a line has nothing in Taffrail.
     pub fn is_incomplete(&self) -> bool {
         self.missing().next().is_some()

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::output::literal;
+
 /// Parses a duration as Go's `time.ParseDuration` does: `1h30m`, `3.46608s`, `500ms`, `0`.
 pub(super) fn go_duration(text: &str) -> Option<Duration> {
     const UNITS: [(&str, f64); 7] =
@@ -26,6 +28,41 @@ pub(super) fn go_duration(text: &str) -> Option<Duration> {
 /// A duration as the configuration has it.
 pub(super) fn duration(duration: Duration) -> String {
     humantime::format_duration(duration).to_string()
+}
+
+/// A list of texts as TOML.
+pub(super) fn list<T: AsRef<str>>(texts: &[T]) -> String {
+    format!("[{}]", texts.iter().map(|text| literal(text.as_ref())).collect::<Vec<_>>().join(", "))
+}
+
+/// A number, or a list of numbers, as TOML.
+pub(super) fn numbers(texts: &[&str], is_list: bool) -> Option<String> {
+    let is_number = |text: &&str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let joined = texts.join(", ");
+    (texts.iter().all(is_number) && (is_list || texts.len() == 1))
+        .then(|| if is_list { format!("[{joined}]") } else { joined })
+}
+
+/// Regular expressions as one that matches if any of them does.
+pub(super) fn any_of(texts: &[&str]) -> String {
+    match texts {
+        [one] => (*one).to_owned(),
+        many => many.iter().map(|text| format!("(?:{text})")).collect::<Vec<_>>().join("|"),
+    }
+}
+
+/// A size, whose units are powers of 1024 with and without an `i`.
+pub(super) fn size(text: &str) -> Option<String> {
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let unit = match unit {
+        "B" => "B",
+        "KB" | "KiB" => "KiB",
+        "MB" | "MiB" => "MiB",
+        "GB" | "GiB" => "GiB",
+        _ => return None,
+    };
+    number.parse::<u64>().is_ok_and(|number| number > 0).then(|| format!("{number}{unit}"))
 }
 
 #[cfg(test)]

@@ -204,7 +204,7 @@ fn job(reader: &mut YamlFile<'_>, job: &[Pair<'_>], exported: &[Pair<'_>], kind:
         let is_selection = SELECTIONS.contains(&pair.key) && !is_ignored;
         let is_lost = match pair.key {
             "metrics" => of_static.is_empty() && !reader.translation.output.last_element(JOBS).has("metrics"),
-            _ => reader.has_missing(entry),
+            _ => reader.translation.has_missing(entry),
         };
         if is_selection && is_lost {
             lost = Some(pair.key);
@@ -212,7 +212,7 @@ fn job(reader: &mut YamlFile<'_>, job: &[Pair<'_>], exported: &[Pair<'_>], kind:
     }
     lost = lost.or_else(|| (!job.iter().any(|pair| pair.key == "metrics")).then_some("metrics"));
     if let Some(key) = lost {
-        reader.drop_element(head, first_entry, key, "the job would import other metrics");
+        reader.translation.drop_element(head, first_entry, key, "the job would import other metrics");
         return false;
     }
     for (metric, entry) in of_static {

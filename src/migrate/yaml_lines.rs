@@ -38,6 +38,16 @@ impl<'n> Pair<'n> {
         }
     }
 
+    /// Whether there is nothing.
+    pub(super) fn is_empty(&self) -> bool {
+        match &self.node.value {
+            Value::String(text) => text.is_empty(),
+            Value::Array(nodes) => nodes.is_empty(),
+            Value::Table(table) => table.is_empty(),
+            _ => false,
+        }
+    }
+
     /// The mappings of a list.
     pub(super) fn mappings(&self) -> Vec<Vec<Pair<'n>>> {
         match &self.node.value {
@@ -145,22 +155,6 @@ impl YamlFile<'_> {
     /// Reports an item that is no mapping.
     pub(super) fn no_mapping(&mut self, node: &Node) {
         self.item(node, Outcome::Missing("expected a mapping".to_owned()));
-    }
-
-    /// Drops the element of the entry `head`, whose entries begin at `first`: without `key` it would do more.
-    pub(super) fn drop_element(&mut self, head: EntryId, first: EntryId, key: &str, more: &str) {
-        self.translation.output.remove(&[head].into());
-        let instead = format!("without {key} {more}: write it by hand");
-        for entry in &mut self.translation.entries[first..] {
-            if !matches!(entry.outcome, Outcome::Missing(_)) {
-                entry.outcome = Outcome::Missing(instead.clone());
-            }
-        }
-    }
-
-    /// Whether an entry from `first` on is missing.
-    pub(super) fn has_missing(&self, first: EntryId) -> bool {
-        self.translation.entries[first..].iter().any(|entry| matches!(entry.outcome, Outcome::Missing(_)))
     }
 
     /// Reports the line of a key whose value is a list of mappings, and what is none. Returns the mappings.

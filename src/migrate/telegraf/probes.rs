@@ -41,7 +41,7 @@ const HTTP: &[Row] = &[
     ("response_body_field",    Unless("\"\"", "the body is no field")),
     ("http_header_tags",       Missing("headers are no tags")),
     ("body_form",              Missing("write the body as it is sent, and its header Content-Type")),
-    ("cookie_auth_url",        Missing("log in by a script of [[collectors.exec]]")),
+    ("cookie_auth_url",        Unless("\"\"", "log in by a script of [[collectors.exec]]")),
 ];
 
 #[rustfmt::skip]
@@ -103,6 +103,14 @@ pub(super) const DNS: &[Row] = &[
     ("include_fields", Unless("[]", "addresses are no fields")),
 ];
 
+/// Options without which no probe succeeds that fails in Telegraf. The others are checks, or parts of the request: without
+/// one of them, the input is missing as a whole.
+#[rustfmt::skip]
+const HARMLESS: [&str; 9] = [
+    "http_header_tags", "response_body_field", "interface", "percentiles", "arguments", "exclude_root_certs",
+    "pad_serial_with_zeroes", "include_fields", "use_proxy",
+];
+
 const PROBES: &[Probe] = &[
     Probe {
         input: "dns_query",
@@ -150,6 +158,11 @@ fn find(block: &Block) -> Option<&'static Probe> {
     PROBES.iter().find(|probe| block.path.last().is_some_and(|name| name == probe.input))
 }
 
+fn is_harmless(Setting { key, value, .. }: &Setting) -> bool {
+    let is_lower_than_ours = key == "tls_min_version" && matches!(value.text(), Some("TLS10" | "TLS11"));
+    is_lower_than_ours || HARMLESS.contains(&&**key) || EVERY_JOB.iter().any(|(of_jobs, _)| of_jobs == key)
+}
+
 impl Reader {
     /// Translates a plugin that becomes a module of probes.
     pub(super) fn probe(&mut self, block: &Block) {
@@ -166,12 +179,21 @@ impl Reader {
         let name = self.name_of_module(block, probe.input);
         let module = self.translation.output.element(PATH, head);
         module.set("name", string(&name), head).set("prober", string(probe.prober), head);
+        let mut lost = None;
         for setting in &block.settings {
+            let first = self.translation.entries.len();
             match setting.key.as_str() {
                 "servers" if probe.prober == "dns" => self.servers_of_dns(block, setting, place),
                 "address" if probe.input == "net_response" => self.address(setting, place),
                 _ => self.setting_of_probe(probe, setting, place),
             }
+            if self.translation.has_missing(first) && !is_harmless(setting) {
+                lost.get_or_insert(&setting.key);
+            }
+        }
+        if let Some(key) = lost {
+            block.tables.iter().for_each(|table| self.whole(table, "it is a part of an input that is missing"));
+            return self.translation.drop_element(head, head, key, "probes would succeed that fail in Telegraf");
         }
         self.defaults_of_probe(probe, block, head);
         if probe.prober == "dns" {

@@ -8,13 +8,90 @@ use taffrail::migrate::check::check;
 use taffrail::migrate::cloudwatch_exporter;
 use taffrail::migrate::node_exporter::{self, NODE_EXPORTER};
 use taffrail::migrate::pushgateway::{self, PUSHGATEWAY};
-use taffrail::migrate::translation::{Source, Translation};
+use taffrail::migrate::translation::{Outcome, Source, Translation};
 #[cfg(feature = "cloudwatch")]
 use taffrail::migrate::yace;
-use taffrail::migrate::{cadvisor, defaults_file, helm_values, telegraf};
+use taffrail::migrate::{blackbox_exporter, cadvisor, defaults_file, helm_values, telegraf};
 
 use super::telegraf::assert_no_line_of_files_vanishes;
 use super::{assert_is_sound, assert_no_line_vanishes};
+
+/// A module without one of its checks would report success where the original reports a failure.
+#[test]
+fn no_probe_is_weaker_than_its_original() {
+    let blackbox = |prober: &str, keys: &str| {
+        let text = format!("modules:\n  m:\n    prober: {prober}\n    {prober}:\n      {keys}\n");
+        let translation = blackbox_exporter::translate("b.yml", &text, &[]).unwrap();
+        assert_no_line_vanishes(&text, &translation);
+        check(translation)
+    };
+    let telegraf = |input: &str, options: &str| {
+        let text = format!("[[inputs.{input}]]\n  {options}\n  [inputs.{input}.tags]\n    a = \"b\"\n");
+        check(telegraf::translate::translate(&[("t.conf".to_owned(), text)]).unwrap())
+    };
+    for (prober, keys) in [
+        ("tcp", "query_response: [{starttls: true}]"),
+        ("tcp", "query_response: [{expect: a}, {send: b}, {expect: c}]"),
+        // Expects first.
+        ("tcp", "query_response: [{send: a, expect: b}]"),
+        ("tcp", "query_response: [{expect: 'a(?=b)'}]"),
+        ("tcp", "tls: perhaps"),
+        ("tcp", "of_the_future: true"),
+        ("tcp", "tls_config: {min_version: TLS13}"),
+        ("tcp", "tls_config: {ca: '-----BEGIN CERTIFICATE-----'}"),
+        ("http", "fail_if_header_matches: [{header: A, regexp: b}]"),
+        ("http", "fail_if_header_not_matches: [{header: A, regexp: b}]"),
+        ("http", "fail_if_body_json_matches_cel: 'body.a'"),
+        ("http", "fail_if_body_matches_regexp: [a, 'b(?=c)']"),
+        ("http", "valid_http_versions: [HTTP/2.0]"),
+        ("http", "valid_status_codes: [200, 9999]"),
+        ("http", "compression: gzip"),
+        ("http", "enable_http3: true"),
+        ("icmp", "ttl: 3"),
+        ("icmp", "dont_fragment: true"),
+        ("dns", "query_name: a\n      validate_additional_rrs: {fail_if_matches_regexp: [a]}"),
+        ("dns", "query_name: a\n      validate_authority_rrs: {fail_if_matches_regexp: [a]}"),
+        ("dns", "query_name: a\n      validate_answer_rrs: {fail_if_all_match_regexp: [a]}"),
+    ] {
+        let checked = blackbox(prober, keys);
+        assert!(!checked.toml.contains("probe"), "{keys}: {}", checked.toml);
+        let is_missing = |line| checked.translation.missing().any(|entry| entry.source.lines.unwrap().0 == line);
+        assert!([2, 3, 5].into_iter().all(is_missing), "{keys}: {checked:#?}");
+    }
+    for (input, options) in [
+        ("http_response", "response_string_match = \"a(?=b)\""),
+        ("http_response", "response_status_code = \"204\""),
+        ("http_response", "tls_min_version = \"TLS13\""),
+        ("http_response", "cookie_auth_url = \"http://a\""),
+        ("net_response", "address = \"a:1\"\n  protocol = \"udp4\""),
+        ("net_response", "address = \"a:1\"\n  expect = \"(\""),
+    ] {
+        let checked = telegraf(input, options);
+        assert!(!checked.toml.contains("probe"), "{options}: {}", checked.toml);
+        assert!(
+            checked.translation.entries.iter().skip(1).all(|entry| { matches!(entry.outcome, Outcome::Missing(_)) }),
+            "{options}: {checked:#?}"
+        );
+    }
+    for (prober, keys, missing) in [
+        ("http", "source_ip_address: 192.0.2.9", 1),
+        ("http", "proxy_from_environment: true", 1),
+        ("tcp", "tls_config: {min_version: TLS10}", 1),
+        ("tcp", "query_response: []", 0),
+        ("http", "compression: ''", 0),
+        ("http", "fail_if_header_matches: []", 0),
+        ("http", "valid_http_versions: [HTTP/1.0, HTTP/1.1]", 0),
+        ("http", "no_follow_redirects: false", 0),
+    ] {
+        let checked = blackbox(prober, keys);
+        assert_is_sound(&checked);
+        assert!(checked.toml.contains("[[collectors.probe]]"), "{keys}: {checked:#?}");
+        assert_eq!(checked.translation.missing().count(), missing, "{keys}: {checked:#?}");
+    }
+    assert!(blackbox("http", "no_follow_redirects: true").toml.contains("follow_redirects = false"));
+    let lower = telegraf("http_response", "tls_min_version = \"TLS11\"\n  namepass = [\"a\"]");
+    assert!(lower.toml.contains("[[collectors.probe]]"), "{lower:#?}");
+}
 
 fn any_argument() -> impl Strategy<Value = String> {
     let names: Vec<String> = [&NODE_EXPORTER, &PUSHGATEWAY, &cadvisor::CADVISOR]

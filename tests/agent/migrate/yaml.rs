@@ -169,7 +169,7 @@ const BLACKBOX: &str = r#"modules:
         Accept: text/html
       fail_if_body_not_matches_regexp:
         - "a${1}"
-      valid_http_versions: ["HTTP/2.0"]
+      valid_http_versions: ["HTTP/1.1", "HTTP/2.0"]
       tls_config:
         insecure_skip_verify: true
       basic_auth:
@@ -194,7 +194,7 @@ const BLACKBOX: &str = r#"modules:
         - send: NICK
         - expect: PING
           send: PONG
-  ping: {prober: icmp, icmp: {payload_size: 100, ttl: 3}}
+  ping: {prober: icmp, icmp: {payload_size: 100, source_ip_address: 192.0.2.9}}
   soa:
     prober: dns
     dns:
@@ -282,10 +282,10 @@ Accept = "text/html"
     ] {
         assert!(toml.contains(part), "{part}\n{}", checked.toml);
     }
-    assert!(!toml.contains("grpc"), "{toml}");
+    assert!(!toml.contains("grpc") && !toml.contains("irc"), "{toml}");
     let missing: Vec<_> = checked.translation.missing().map(|entry| entry.source.place()).collect();
     let lines_of = |file: &str, lines: &[usize]| lines.iter().map(|line| format!("{file}:{line}")).collect::<Vec<_>>();
-    let expected = [lines_of("b.yml", &[11, 32, 36, 45]), lines_of("p.yml", &[17, 29, 31])].concat();
+    let expected = [lines_of("b.yml", &[29, 30, 31, 32, 36, 45]), lines_of("p.yml", &[17, 29, 31])].concat();
     assert_eq!(missing, expected, "{checked:#?}");
     assert!(checked.translation.entries.iter().all(|entry| !entry.text.contains("geheim")), "{checked:?}");
     let alone = blackbox_exporter::translate("b.yml", BLACKBOX, &[]).unwrap();
