@@ -25,8 +25,8 @@ enum Command {
         #[command(flatten)]
         configuration: Configuration,
         /// Number of NATS servers that store it
-        #[arg(long, value_name = "NUMBER", default_value_t = 3)]
-        replicas: usize,
+        #[arg(long, value_name = "NUMBER", default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=5))]
+        replicas: u8,
         /// Put the groups in this directory into it: of a gateway that was alone and is stopped, or of a replica after the loss
         /// of the stream
         #[arg(long, value_name = "DIRECTORY")]
@@ -58,7 +58,7 @@ impl Stream {
         match &self.command {
             Command::Create { configuration, replicas, from, replace } => {
                 let (settings, _) = settings(configuration)?;
-                let created = admin::create(&settings, *replicas, from.as_deref(), *replace);
+                let created = admin::create(&settings, usize::from(*replicas), from.as_deref(), *replace);
                 let (created, groups) = runtime()?.block_on(created)?;
                 print(format_args!("created the stream {} with {groups} groups", settings.stream))?;
                 describe(&created)?;

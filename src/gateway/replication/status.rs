@@ -78,8 +78,8 @@ impl Status {
 
     /// The status of a replica that follows no stream for this reason, at the position of this one.
     pub fn without_stream(&self, role: Role, reason: String) -> Status {
-        let Status { applied, last, seen, .. } = *self;
-        Status { role, reason: Some(reason), applied, last, seen, ..Status::default() }
+        let Status { applied, last, persisted, seen, .. } = *self;
+        Status { role, reason: Some(reason), applied, last, persisted, seen, ..Status::default() }
     }
 
     /// Whether it sees the stream: without, its lag is not known. Longer than an election of the servers, which takes 4 to 9 s.

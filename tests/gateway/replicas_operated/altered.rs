@@ -199,3 +199,46 @@ fn groups_come_from_the_directory_of_a_gateway_only() {
     assert!(!missing.exists());
     assert_eq!(std::fs::read_dir(&empty).unwrap().count(), 0);
 }
+
+/// Without the bucket, which is created last, no replica takes a part of the groups for all of them.
+#[test]
+fn a_restoration_that_was_interrupted_is_not_taken_for_the_whole() {
+    let deployment = Deployment::new();
+    let config = deployment.config("a", &deployment.address);
+    let saved = deployment.folder.path().join("saved");
+    let alone =
+        Taffrail::start_command("gateway", "", &["--listen", &deployment.address, "--state", saved.to_str().unwrap()]);
+    assert_eq!(alone.gateway(), deployment.address);
+    push(&deployment.address, "a", 1);
+    stop(alone);
+    let saved = saved.to_str().unwrap();
+    let replica = Taffrail::start_command("gateway", &config, &[]);
+    replica.wait_for_log("stream not found (code 404, error code 10059); `taffrail gateway stream create` creates it");
+    stop(replica);
+    wait_until("the stream", || stream(&config, &["create", "--replicas", "1"]).ok());
+    assert!(stream(&config, &["restore", "--from", saved]).unwrap().starts_with("1 groups of "));
+    // As after an interruption.
+    jetstream(&deployment.servers, "STREAM.DELETE.KV_groups_lease", &Value::Null);
+    let incomplete =
+        "it is incomplete: create it again with `taffrail gateway stream create --replace --from DIRECTORY`";
+    let refused = stream(&config, &["restore", "--from", saved]).unwrap_err();
+    assert!(refused.contains("the stream groups has messages already") && refused.contains(incomplete), "{refused}");
+    let replica = Taffrail::start_command("gateway", &config, &[]);
+    replica.wait_for_log(incomplete);
+    stop(replica);
+
+    let replace = ["create", "--replicas", "1", "--replace", "--from", saved];
+    stream(&config, &replace).unwrap();
+    let replica = Taffrail::start_command("gateway", &config, &[]);
+    deployment.wait_until_ready(200);
+    let persisted = || deployment.metric("taffrail_gateway_stream_persisted_sequence");
+    wait_until("the copy", || persisted().filter(|sequence| *sequence >= 2.0));
+    stop(replica);
+    // Another stream: the replica stops, and shows what its directory has.
+    stream(&config, &replace).unwrap();
+    let replica = Taffrail::start_command("gateway", &config, &[]);
+    replica.wait_for_log("this replica has stopped: the stream groups is not the one");
+    wait_until("its copy", || persisted().filter(|sequence| *sequence >= 2.0));
+    stop(replica);
+    assert!(stream(&config, &["create", "--replicas", "6"]).unwrap_err().contains("6 is not in 1..=5"));
+}

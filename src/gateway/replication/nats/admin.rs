@@ -26,6 +26,10 @@ use crate::nats::connection::{Connection, connect};
 /// How long the servers remember the ids of messages.
 const DUPLICATE_WINDOW: Duration = Duration::from_secs(120);
 
+/// What to do with a stream whose creation or restoration was interrupted: it has no bucket.
+pub(super) const INCOMPLETE: &str = "; if nobody is creating or restoring it, it is incomplete: create it again with \
+     `taffrail gateway stream create --replace --from DIRECTORY`";
+
 /// Attempts to create something: the first request to a new cluster may time out.
 const ATTEMPTS: usize = 10;
 
@@ -53,7 +57,10 @@ pub async fn create(
     if replaces {
         delete(&connection, &settings.stream).await?;
     }
-    let description = create_stream(&connection, &settings.stream, replicas).await?;
+    let description = create_stream(&connection, &settings.stream, replicas).await.map_err(|error| match replaces {
+        true => format!("{error}; the old stream is deleted: repeat the command with what the servers can do"),
+        false => error,
+    })?;
     groups.publish(context, settings, &description).await.map_err(|error| connection.explain(error))?;
     let bucket = create_bucket(context, &settings.stream, replicas).await;
     bucket.map_err(|error| connection.explain(error))?;
@@ -62,28 +69,33 @@ pub async fn create(
 
 /// Deletes the stream and the bucket, if they exist and no replica is running.
 async fn delete(connection: &Connection, name: &str) -> Result<(), String> {
-    let Connection { client, context, .. } = connection;
     // Also waits for a connection: without one, no replica would be heard.
-    describe(connection, name).await.map(drop).or_else(|error| match client.connection_state() {
+    describe(connection, name).await.map(drop).or_else(|error| match connection.client.connection_state() {
         State::Connected => Ok(()),
         _ => Err(error),
     })?;
-    if let Some(peer) = announcements::listen(client, name).await?.first() {
+    delete_bucket(connection, name).await?;
+    delete_stream(&connection.context, name).await
+}
+
+/// Deletes the bucket, if it exists and no replica is running. Replicas wait for it: without it, the stream is not complete.
+async fn delete_bucket(connection: &Connection, name: &str) -> Result<(), String> {
+    if let Some(peer) = announcements::listen(&connection.client, name).await?.first() {
         let Announcement { name, url, .. } = &peer.announced;
         return Err(format!("the replica {name} at {url} is running; stop all replicas first"));
     }
-    // The replicas wait for the bucket: it goes first.
+    delete_stream(&connection.context, &format!("KV_{}", bucket(name))).await
+}
+
+async fn delete_stream(context: &Context, stream: &str) -> Result<(), String> {
     let is_absent = |error: &DeleteStreamError| match error.kind() {
         DeleteStreamErrorKind::JetStream(error) => error.error_code() == ErrorCode::STREAM_NOT_FOUND,
         _ => false,
     };
-    for stream in [format!("KV_{}", bucket(name)), name.to_owned()] {
-        match context.delete_stream(&stream).await {
-            Err(error) if !is_absent(&error) => return Err(format!("the stream {stream}: {error}")),
-            _ => {}
-        }
+    match context.delete_stream(stream).await {
+        Err(error) if !is_absent(&error) => Err(format!("the stream {stream}: {error}")),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 async fn create_stream(connection: &Connection, name: &str, replicas: usize) -> Result<Description, String> {
@@ -227,11 +239,19 @@ pub async fn restore(settings: &Settings, directory: &Path) -> Result<usize, Str
     let connection = connect(&settings.nats, &settings.name).await?;
     let context = &connection.context;
     let description = describe(&connection, &settings.stream).await?;
+    let name = &settings.stream;
     if description.last > 0 {
-        return Err(format!("the stream {} has messages already", settings.stream));
+        let remedy = match context.get_key_value(bucket(name)).await {
+            Ok(_) => "",
+            Err(_) => INCOMPLETE,
+        };
+        return Err(format!("the stream {name} has messages already{remedy}"));
     }
     let groups = read(directory).await?;
-    groups.publish(context, settings, &description).await?;
+    // Created again at the end: no replica takes a part of the groups for all of them.
+    delete_bucket(&connection, name).await?;
+    groups.publish(context, settings, &description).await.map_err(|error| format!("{error}{INCOMPLETE}"))?;
+    create_bucket(context, name, description.replicas).await.map_err(|error| connection.explain(error))?;
     Ok(groups.number)
 }
 

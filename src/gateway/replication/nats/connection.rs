@@ -1,8 +1,9 @@
 //! The description of the stream.
 
 use async_nats::Client;
+use async_nats::jetstream::context::GetStreamErrorKind;
 use async_nats::jetstream::stream::{Config, Info, RetentionPolicy, StorageType};
-use async_nats::jetstream::{self, Context};
+use async_nats::jetstream::{self, Context, ErrorCode};
 
 use super::announcements;
 use crate::gateway::groups::position::{Identity, Position};
@@ -116,7 +117,12 @@ pub(super) async fn describe(
     context: &Context,
     stream: &str,
 ) -> Result<(jetstream::stream::Stream, Description), String> {
-    let found = context.get_stream(stream).await.map_err(|error| format!("the stream {stream}: {error}"))?;
+    let found = context.get_stream(stream).await.map_err(|error| {
+        let is_absent = matches!(error.kind(), GetStreamErrorKind::JetStream(error)
+            if error.error_code() == ErrorCode::STREAM_NOT_FOUND);
+        let remedy = if is_absent { "; `taffrail gateway stream create` creates it" } else { "" };
+        format!("the stream {stream}: {error}{remedy}")
+    })?;
     let description = Description::new(found.cached_info());
     Ok((found, description))
 }

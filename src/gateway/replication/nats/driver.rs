@@ -14,6 +14,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
+use super::admin::INCOMPLETE;
 use super::announcements;
 use super::connection::{self, Description, LEASE_KEY, subject};
 use super::loading::{self, LoadError};
@@ -79,6 +80,8 @@ impl Driver {
 }
 
 async fn run(settings: &Settings, store: ReplicaStore, mut copy: Copy, status: &Arc<Shared>) {
+    let applied = store.decided().map_or(0, |position| position.sequence);
+    status.set(Status { applied, persisted: store.persisted(), ..Status::default() });
     let connection = match connect(&settings.nats, &settings.name).await {
         Ok(connection) => connection,
         Err(reason) => return stop(reason, &store, status).await,
@@ -169,15 +172,15 @@ async fn open(
         let lease = match context.get_key_value(connection::bucket(name)).await {
             Ok(lease) => lease,
             Err(error) => {
-                let reason = format!("the bucket {}: {error}", connection::bucket(name));
+                let reason = format!("the bucket {}: {error}{INCOMPLETE}", connection::bucket(name));
                 retry(connection.explain(reason), status, &mut trouble).await;
                 continue;
             }
         };
         connection::check_size(client)?;
         let mut position = known.unwrap_or(Position::start(identity));
-        let (applied, last) = (known.map_or(0, |position| position.sequence), description.last);
-        status.set(Status { applied, last, seen: Some(Instant::now()), reason: None, ..Status::default() });
+        let (applied, persisted, last) = (position.sequence, store.persisted(), description.last);
+        status.set(Status { applied, last, persisted, seen: Some(Instant::now()), ..Status::default() });
         if let Err(reason) = description.check(name, position) {
             if refused.get_or_insert_with(Instant::now).elapsed() >= CONFIRMED {
                 return Err(reason);
