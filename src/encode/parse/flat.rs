@@ -61,7 +61,7 @@ impl<'a> Flat<'a> {
                 (std::str::from_utf8(&before[..lines]).unwrap_or_default(), error)
             }
         };
-        let scanner = Scanner::of_text(text, &NO_LIMITS, is_open_metrics).as_scraped();
+        let scanner = Scanner::of_text(text, &NO_LIMITS, is_open_metrics).lenient();
         Flat { scanner, is_open_metrics, invalid }
     }
 

@@ -32,7 +32,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// As lenient as Prometheus: unknown escape sequences are kept in text too, and labels need no comma between them.
-    pub(super) fn as_scraped(self) -> Self {
+    pub(super) fn lenient(self) -> Self {
         Scanner { is_scraped: true, ..self }
     }
 
