@@ -172,11 +172,13 @@ impl Exposition {
         if self.has_times {
             out = out.with_times();
         }
+        // Without times, samples of other collectors may join, which have no identifiers.
+        let is_identified = |series: &Series| self.has_times && series.is_plain;
         self.each(entry, &mut |(scrape, series), suffix, names, values, value, time| match value {
-            Some(Value::Number(value)) if series.is_plain => {
+            Some(Value::Number(value)) if is_identified(series) => {
                 out.identified_sample(series.id, suffix, names, values, *value, time);
             }
-            None if series.is_plain => out.identified_sample(series.id, suffix, names, values, STALE, time),
+            None if is_identified(series) => out.identified_sample(series.id, suffix, names, values, STALE, time),
             None => out.borrowed_sample(suffix, names, values, STALE, time),
             Some(Value::Number(value)) => out.borrowed_sample(suffix, names, values, *value, time),
             Some(Value::Native(histogram)) => {
