@@ -1,6 +1,6 @@
 //! `[nats]`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use reqwest::Url;
 
@@ -132,7 +132,7 @@ impl Nats {
             section.wrong(second, format!("expected it without {first}, found both; servers accept one of them"));
         }
         if let Some(path) = credentials.clone() {
-            section.depends("credentials", move || read_pem(&path).map(drop).map_err(|error| error.to_string()));
+            section.depends("credentials", move || check_credentials(&path));
         }
         let ca: Option<PathBuf> = section.optional(&TLS_CA);
         depends_on_files(section, &Tls { ca: ca.clone(), identity: identity.clone(), trusts_any: false });
@@ -183,6 +183,21 @@ fn both<A: Setting, B: Setting>(
         (None, Some(_)) => section.wrong(second_name, format!("expected {first_name} with it, found none")),
     }
     None
+}
+
+/// Whether a file has a JWT and its key.
+fn check_credentials(path: &Path) -> Result<(), String> {
+    let text = read_pem(path).map_err(|error| error.to_string())?;
+    let text = String::from_utf8_lossy(&text);
+    for part in ["BEGIN NATS USER JWT", "BEGIN USER NKEY SEED"] {
+        if !text.contains(part) {
+            return Err(format!(
+                "{}: expected a block {part}, as `nsc generate creds` writes it, found none",
+                path.display()
+            ));
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -265,6 +265,11 @@ mod tests {
             "{NATS}credentials = \"/nowhere/c\"\ntls_ca = \"/nowhere/ca\"\ntls_cert = \"/nowhere/cert\"\n\
              tls_key = \"/nowhere/key\"\n{gateway}replica_ca = \"/nowhere/replicas\"\n"
         ));
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("c");
+        std::fs::write(&file, "-----BEGIN NATS USER JWT-----\nx\n").unwrap();
+        let wrong = said_of(&format!("{NATS}credentials = {file:?}\n{gateway}"));
+        assert!(wrong[0].contains("c: expected a block BEGIN USER NKEY SEED"), "{wrong:?}");
         let places =
             ["f:3:15: nats.credentials", "f:4:10: nats.tls_ca", "f:5:12: nats.tls_cert", "f:11:14: gateway.replica_ca"];
         let files = ["c", "ca", "cert", "replicas"];

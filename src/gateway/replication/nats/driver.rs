@@ -145,9 +145,9 @@ async fn open(
         Copy::Empty => None,
         Copy::At(position) => Some(position),
         Copy::Foreign => {
-            let command = "taffrail gateway stream restore";
             return Err(format!(
-                "its directory has groups that belong to no stream; `{command}` puts them into {name}"
+                "its directory has groups that belong to no stream; move it away, and start again to follow {name}, or stop all \
+                 replicas and put them into the stream by `taffrail gateway stream create --replace --from DIRECTORY`"
             ));
         }
         Copy::Damaged => {
