@@ -236,6 +236,16 @@ fn refuse_overlaps(root: &mut Section<'_>, settings: &Settings, overrides: &Over
             earlier.push((format!("{table}.listen[{index}]"), address));
         }
     }
+    for Configured { about, collector, .. } in &settings.collectors {
+        for (index, address) in collector.listens() {
+            if let Some((name, other)) = earlier.iter().find(|(_, other)| other.overlaps(&address)) {
+                let message = format!("{address} is configured twice: {name} is {other}");
+                let mut collectors = root.table("collectors");
+                let mut section = collectors.open().table(about.name);
+                section.open().wrong_element("listen", index, message);
+            }
+        }
+    }
 }
 
 /// Reports tables of Telegraf among those of Taffrail.

@@ -181,8 +181,14 @@ impl Secrets {
             && (before.contains('/') && (rest.is_some() || query.contains('=')))
         {
             self.add(query);
-            let values = query.split(['&', '#']).filter_map(|pair| pair.split_once('='));
-            values.for_each(|(_, value)| self.add(value));
+            for pair in query.split(['&', '#']) {
+                match pair.split_once('=') {
+                    // Other messages contain such a value by chance, such as a digit of an address.
+                    Some((name, value)) if value.len() < LONG && !is_secret_name(name) => self.add(pair),
+                    Some((_, value)) => self.add(value),
+                    None => {}
+                }
+            }
         }
     }
 
@@ -238,7 +244,12 @@ fn hide(message: &mut String, secret: &str) {
     while let Some(at) = message[from..].to_ascii_lowercase().find(&secret).map(|at| at + from) {
         let end = at + secret.len();
         let is_of_a_word = |c: char| c.is_alphanumeric() || c == '-' || c == '_';
-        let is_within_a_word = message[..at].ends_with(is_of_a_word) || message[end..].starts_with(is_of_a_word);
+        let is_digit = |text: &str, at: usize| text.as_bytes().get(at).is_some_and(u8::is_ascii_digit);
+        // A part of a number or an IP address.
+        let is_of_a_number = message[..at].ends_with('.') && at > 1 && is_digit(message, at - 2)
+            || message[end..].starts_with('.') && is_digit(message, end + 1);
+        let is_within_a_word =
+            is_of_a_number || message[..at].ends_with(is_of_a_word) || message[end..].starts_with(is_of_a_word);
         if secret.len() < LONG && (is_within_a_word || !is_quoted(&message[..at])) {
             from = end;
             continue;
@@ -336,6 +347,18 @@ mod tests {
         assert_eq!(hidden("found \"x-b\""), "found \"x-b\"");
         assert_eq!(hidden("found \"a \\\"b\\\"\""), "found \"[secret]\"");
         assert_eq!(hidden("\"http://user:p@ss@h\" 12345 maximum"), "\"http://[secret]@h\" [secret] maximum");
+    }
+
+    #[test]
+    fn a_short_value_of_a_query_is_hidden_in_its_url_only() {
+        let mut secrets = Secrets::default();
+        secrets.add_parts_of_url("http://127.0.0.1:9104/metrics?x=1&token=7&long=abcdef");
+        let hidden = |message: &str| secrets.hide(message);
+        assert_eq!(hidden("\"127.0.0.1:9105\": expected http"), "\"127.0.0.1:9105\": expected http");
+        assert_eq!(hidden("found \"1\", \"1.7\", \"10.0.0.7:1\""), "found \"1\", \"1.7\", \"10.0.0.7:1\"");
+        assert_eq!(hidden("\"http://h/?x=1&y=2\""), "\"http://h/?[secret]&y=2\"");
+        assert_eq!(hidden("\"/metrics?x=1&token=7&long=abcdef\""), "\"/metrics?[secret]\"");
+        assert_eq!(hidden("the token \"7\" of abcdef"), "the token \"[secret]\" of [secret]");
     }
 
     #[test]

@@ -340,7 +340,7 @@ impl<'d> Section<'d> {
         self.register(key, Box::new(check), false);
     }
 
-    /// Registers that the value of `key` has no effect, and why.
+    /// Registers that the value of `key` has no effect, or can never have the wanted one, and why.
     pub fn has_no_effect(&self, key: &str, reason: &'static str) {
         self.register(key, Box::new(|| Err(reason.to_owned())), true);
     }

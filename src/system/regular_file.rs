@@ -135,6 +135,16 @@ pub fn read_regular_within(path: &Path, max_bytes: u64, timeout: Duration) -> Re
         .map_err(|reason| RegularFileError { path: path.to_owned(), reason })
 }
 
+/// The metadata of a file of any type, with a timeout like [`read_regular_within`].
+///
+/// # Errors
+/// There is no such file, or its file system does not respond.
+pub fn metadata_within(path: &Path, timeout: Duration) -> Result<Metadata, RegularFileError> {
+    let named = path.to_owned();
+    let found = within(path, timeout, move || named.metadata().map_err(ReadFailure::Io));
+    found.and_then(|found| found).map_err(|reason| RegularFileError { path: path.to_owned(), reason })
+}
+
 /// Like [`read_regular_within`], for text.
 ///
 /// # Errors

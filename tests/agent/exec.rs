@@ -222,3 +222,30 @@ fn mistakes_are_found_by_check() {
         assert!(errors.contains(error), "{error}: {errors}");
     }
 }
+
+/// The agent starts without them, as they may be installed later.
+#[test]
+fn check_warns_of_programs_that_cannot_be_started() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("text"), "a\n").unwrap();
+    script(folder.path(), "good.sh", "echo 1");
+    let dir = folder.path().display().to_string();
+    let (_folder, path) = config_file(&format!(
+        "[[collectors.exec]]\nname = 'a'\ncommands = ['{dir}/none x', '{dir}/good.sh', '{dir}/no*ne', 'none']\n\
+         [[collectors.exec]]\nname = 'b'\ncommand = ['{dir}/text', 'x']\n\
+         [[collectors.execd]]\ncommand = '{dir}'\n"
+    ));
+    let output = taffrail(&["check", "--config", &path]);
+    let (_, errors) = printed(&output);
+    assert!(output.status.success(), "{errors}");
+    let warnings: Vec<&str> = errors.lines().filter(|line| line.starts_with("warning: ")).collect();
+    let expected = [
+        format!("exec[0].commands: {dir}/none: No such file or directory"),
+        format!("exec[1].command: {dir}/text: expected a program, found a file that is not executable"),
+        format!("execd[0].command: {dir}: expected a program, found a directory"),
+    ];
+    assert_eq!(warnings.len(), expected.len(), "{errors}");
+    for (warning, expected) in warnings.iter().zip(&expected) {
+        assert!(warning.contains(expected), "{expected} in {errors}");
+    }
+}

@@ -8,7 +8,7 @@ use std::process::Command;
 
 use crate::harness::http::{Reply, request};
 use crate::harness::tls::Certificates;
-use crate::harness::{Taffrail, get, recorded_host, wait_until};
+use crate::harness::{Taffrail, config_file, get, printed, recorded_host, taffrail, wait_until};
 use rustix::process::Signal;
 
 fn has_ipv6() -> bool {
@@ -168,4 +168,39 @@ fn tls_does_not_apply_to_a_unix_socket_and_users_do() {
     assert_eq!(get_over(&socket, "/metrics").status, 401);
     let known = request("GET", "/metrics", "").header("Authorization", "Bearer t");
     assert_eq!(known.send_over(&mut UnixStream::connect(&socket).unwrap()).unwrap().status, 200);
+}
+
+#[test]
+fn check_finds_an_address_of_statsd_that_is_listened_on_twice() {
+    for (listen, expected) in [
+        (
+            "'udp://127.0.0.1:1', 'udp://localhost:1'",
+            "[1]: udp://localhost:1 is configured twice: listen[0] is udp://127.0.0.1:1",
+        ),
+        ("'udp://:1', 'udp://127.0.0.1:1'", "[1]: udp://127.0.0.1:1 is configured twice: listen[0] is udp://[::]:1"),
+        ("'unixgram:///x', 'unix:///x'", "[1]: unix:///x is configured twice: listen[0] is unixgram:///x"),
+        (
+            "'udp://127.0.0.1:2', 'tcp://127.0.0.1:2'",
+            "[1]: 127.0.0.1:2 is configured twice: http.listen[0] is localhost:2",
+        ),
+        ("'tcp://:3'", "[0]: [::]:3 is configured twice: gateway.listen[0] is 127.0.0.1:3"),
+        ("'unixgram:///g'", "[0]: unix:/g is configured twice: gateway.listen[1] is unix:/g"),
+    ] {
+        let (_folder, path) = config_file(&format!(
+            "[http]\nlisten = ['localhost:2']\n[gateway]\nlisten = ['127.0.0.1:3', 'unix:/g']\n\
+             [collectors.statsd]\nlisten = [{listen}]\n"
+        ));
+        let output = taffrail(&["check", "--config", &path]);
+        let (_, errors) = printed(&output);
+        assert_eq!(output.status.code(), Some(1), "{listen}: {errors}");
+        assert!(errors.contains(&format!(": collectors.statsd.listen{expected}\n")), "{listen}: {errors}");
+        assert_eq!(errors.matches("error: ").count(), 1, "{errors}");
+    }
+    // UDP has ports of its own.
+    let (_folder, path) = config_file(
+        "[http]\nlisten = ['127.0.0.1:1']\n[collectors.statsd]\n\
+         listen = ['udp://127.0.0.1:1', 'udp://[::1]:1', 'tcp://127.0.0.2:1', 'unix:///a', 'unixgram:///b']\n",
+    );
+    let output = taffrail(&["check", "--config", &path]);
+    assert!(output.status.success(), "{}", printed(&output).1);
 }

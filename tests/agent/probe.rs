@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::process::{Command, Output};
 
-use crate::harness::{Taffrail, printed, sample, wait_until};
+use crate::harness::{Taffrail, config_file, printed, sample, taffrail, wait_until};
 
 /// A server that responds to every request with status 200.
 fn web() -> String {
@@ -155,4 +155,41 @@ fn with_mount_and_namespaces_hosts_are_pinged_over_unprivileged_sockets() {
     has("ping,url=127.0.0.1 ", "packets_transmitted=3i,packets_received=0i,percent_packet_loss=100,result_code=1i");
     has("ping,url=127.0.0.1 ", "result_code=2i");
     has("ping,url=no-such-host.invalid ", "result_code=1i");
+}
+
+#[test]
+fn check_finds_probes_that_cannot_succeed_and_tables_without_effect() {
+    for (settings, expected) in [
+        (
+            "targets = ['https://a']\nhttp = { fail_if_ssl = true, fail_if_not_ssl = true }",
+            "http.fail_if_not_ssl: expected false, as fail_if_ssl is true: no probe would succeed",
+        ),
+        (
+            "targets = ['https://a', 'http://a']\nhttp.fail_if_not_ssl = true",
+            "targets: a probe fails if fail_if_ssl or fail_if_not_ssl of http excludes the scheme of its target",
+        ),
+        (
+            "targets = ['https://a']\nhttp.fail_if_ssl = true",
+            "targets: a probe fails if fail_if_ssl or fail_if_not_ssl of http excludes the scheme of its target",
+        ),
+        (
+            "targets = ['a:1']\nprober = 'tcp'\ndns.query_name = 'a'",
+            "dns: it has no effect with this prober; remove it",
+        ),
+        ("targets = ['a']\nprober = 'icmp'\nheaders.A = 'b'", "headers: it has no effect with this prober; remove it"),
+        // A redirect may lead to the other scheme.
+        ("targets = ['http://a']\nfollow_redirects = true\nhttp.fail_if_not_ssl = true", ""),
+        ("targets = ['https://a', 'http://*']\nhttp.fail_if_not_ssl = true\nheaders.A = 'b'", ""),
+        ("targets = ['a:1']\nprober = 'udp'\nnet = { send = 'a', expect = 'b' }", ""),
+    ] {
+        let (_folder, path) = config_file(&format!("[[collectors.probe]]\n{settings}\n"));
+        let (_, errors) = printed(&taffrail(&["check", "--config", &path]));
+        match expected {
+            "" => assert!(!errors.contains("probe"), "{settings}: {errors}"),
+            expected => {
+                assert!(errors.contains(&format!(": collectors.probe[0].{expected}\n")), "{settings}: {errors}")
+            }
+        }
+        assert!(errors.lines().filter(|line| line.contains("probe[0]")).count() <= 1, "{settings}: {errors}");
+    }
 }

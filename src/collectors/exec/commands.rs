@@ -10,7 +10,7 @@ use tokio::task::{JoinSet, spawn_blocking};
 
 use super::format::{self, Format};
 use super::job::{INTERVAL, Job, Kind, NAME, ValueOf, all_of, write_families};
-use super::process::{COMMAND, PROCESS_KEYS, Process, StderrLog, status_of};
+use super::process::{COMMAND, PROCESS_KEYS, Process, StderrLog, depends_on_programs, status_of};
 use super::results::{Outcome, Results, Shown, errors_of};
 use super::run::{Bounds, End, Run, run};
 use super::words::Words;
@@ -88,7 +88,11 @@ impl Kind for Exec {
 
     fn new(_: &Host, table: &mut Section<'_>) -> Self {
         let mut commands = table.optional(&COMMANDS).unwrap_or_default();
-        commands.extend(table.optional(&COMMAND));
+        depends_on_programs(table, "commands", &commands);
+        if let Some(command) = table.optional(&COMMAND) {
+            depends_on_programs(table, "command", std::slice::from_ref(&command));
+            commands.push(command);
+        }
         if commands.is_empty() {
             table.wrong("commands", "required: the programs to run, such as [\"/usr/local/bin/check\"]");
         }

@@ -11,7 +11,7 @@ use tokio::time::sleep;
 use super::format::{self, Format};
 use super::job::{INTERVAL, Job, Kind, NAME, ValueOf, all_of, write_families};
 use super::lines::{MAX_LINE, follow_messages};
-use super::process::{COMMAND, PROCESS_KEYS, Process, StderrLog, status_of};
+use super::process::{COMMAND, PROCESS_KEYS, Process, StderrLog, depends_on_programs, status_of};
 use super::results::{Outcome, Results, Shown, errors_of};
 use super::series::Series;
 use super::words::Words;
@@ -97,6 +97,7 @@ impl Kind for Execd {
             table.wrong("command", "required: the program to run, such as [\"/usr/local/bin/watch\", \"--all\"]");
             Words(vec![String::new()])
         });
+        depends_on_programs(table, "command", std::slice::from_ref(&command));
         let signal = table.get(&SIGNAL);
         let signal = match signal.as_str() {
             "none" => None,

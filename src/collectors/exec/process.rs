@@ -1,11 +1,14 @@
 //! The processes of `exec` and `execd`: their settings, statuses and messages.
 
 use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::words::Words;
+use crate::collectors::framework::globs;
 use crate::config::{Key, KeyInfo, Section};
 use crate::subprocess::{Program, find_user};
+use crate::system::regular_file::{READ_TIMEOUT, metadata_within};
 
 /// The settings of a process, which `exec` and `execd` share.
 #[derive(Clone, Debug)]
@@ -61,6 +64,32 @@ impl Process {
             has_stdin: false,
         }
     }
+}
+
+/// Registers the programs that the commands of `key` name by absolute paths without wildcards.
+pub(super) fn depends_on_programs(section: &Section<'_>, key: &str, commands: &[Words]) {
+    for Words(words) in commands {
+        let path = PathBuf::from(&words[0]);
+        if path.is_absolute() && !globs::has_wildcard(&words[0]) {
+            section.depends(key, move || check_program(&path));
+        }
+    }
+}
+
+/// Checks that there is a program.
+fn check_program(path: &Path) -> Result<(), String> {
+    let file = metadata_within(path, READ_TIMEOUT).map_err(|error| error.to_string())?;
+    #[cfg(unix)]
+    let is_executable = std::os::unix::fs::PermissionsExt::mode(&file.permissions()) & 0o111 != 0;
+    #[cfg(not(unix))]
+    let is_executable = true;
+    let found = match (file.is_file(), is_executable) {
+        (true, true) => return Ok(()),
+        (true, false) => "a file that is not executable",
+        (false, _) if file.is_dir() => "a directory",
+        (false, _) => "no regular file",
+    };
+    Err(format!("{}: expected a program, found {found}", path.display()))
 }
 
 /// The status of a program; 128 and the number of the signal that ended it.

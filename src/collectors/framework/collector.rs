@@ -10,6 +10,7 @@ use crate::encode::family::ForeignFamilies;
 use crate::encode::generic_points::PointsFromFamilies;
 use crate::encode::{FamilyWriter, PointWriter};
 use crate::host::{Host, ReadError};
+use crate::http::ListenAddress;
 use crate::nats::settings::Nats;
 
 /// Reads one subject.
@@ -37,6 +38,11 @@ pub trait Collector: Send + Sized + 'static {
     fn use_servers(&mut self, nats: &Nats) -> Result<bool, String> {
         let _ = nats;
         Ok(false)
+    }
+
+    /// The addresses of TCP and the Unix sockets that it listens on, each with its index in its setting `listen`.
+    fn listens(&self) -> Vec<(usize, ListenAddress)> {
+        Vec::new()
     }
 
     /// Starts background work, if there is any. Waits until it has a result, or until `limit` has passed.

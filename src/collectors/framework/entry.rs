@@ -12,6 +12,7 @@ use crate::encode::Timestamp;
 use crate::encode::family::ForeignFamilies;
 use crate::encode::{FamilyWriter, PointWriter};
 use crate::host::{Host, ReadError};
+use crate::http::ListenAddress;
 use crate::nats::settings::Nats;
 
 /// A completed reading.
@@ -118,6 +119,11 @@ pub trait AnyCollector: Send {
         Ok(false)
     }
 
+    /// See [`Collector::listens`].
+    fn listens(&self) -> Vec<(usize, ListenAddress)> {
+        Vec::new()
+    }
+
     /// See [`Collector::begin`].
     fn begin(&mut self, limit: Duration);
 
@@ -177,6 +183,10 @@ impl<C: Collector> AnyCollector for Instance<C> {
 
     fn use_servers(&mut self, nats: &Nats) -> Result<bool, String> {
         self.collector.use_servers(nats)
+    }
+
+    fn listens(&self) -> Vec<(usize, ListenAddress)> {
+        self.collector.listens()
     }
 
     fn begin(&mut self, limit: Duration) {

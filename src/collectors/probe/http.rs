@@ -53,14 +53,9 @@ const MATCHES_NOT: Key<Vec<Regex>> =
 const FAIL_IF_SSL: Key<bool> = Key::new("fail_if_ssl", "false", "Fails if the last request used TLS.");
 const FAIL_IF_NOT_SSL: Key<bool> = Key::new("fail_if_not_ssl", "false", "Fails if the last request did not use TLS.");
 
+#[rustfmt::skip]
 const KEYS: &[KeyInfo] = &[
-    METHOD.info(),
-    BODY.info(),
-    VALID.info(),
-    MATCHES.info(),
-    MATCHES_NOT.info(),
-    FAIL_IF_SSL.info(),
-    FAIL_IF_NOT_SSL.info(),
+    METHOD.info(), BODY.info(), VALID.info(), MATCHES.info(), MATCHES_NOT.info(), FAIL_IF_SSL.info(), FAIL_IF_NOT_SSL.info(),
 ];
 /// The table of the prober.
 pub(super) const TABLE: TableInfo =
@@ -82,7 +77,7 @@ impl Http {
                 _ => section.wrong_element("valid_status_codes", index, "expected a status of HTTP, such as 200"),
             }
         }
-        Http {
+        let http = Http {
             tls: Tls::new(client.http.tls.clone(), client.server_name.clone()),
             client,
             method,
@@ -92,7 +87,26 @@ impl Http {
             matches_not: section.get(&MATCHES_NOT),
             fail_if_ssl: section.get(&FAIL_IF_SSL),
             fail_if_not_ssl: section.get(&FAIL_IF_NOT_SSL),
+        };
+        if http.fail_if_ssl && http.fail_if_not_ssl {
+            section.wrong("fail_if_not_ssl", "expected false, as fail_if_ssl is true: no probe would succeed");
         }
+        http
+    }
+
+    /// Why a request with TLS, or without it, fails.
+    fn exclusion(&self, is_tls: bool) -> Option<&'static str> {
+        match is_tls {
+            true if self.fail_if_ssl => Some("the request used TLS, and fail_if_ssl is set"),
+            false if self.fail_if_not_ssl => Some("the request did not use TLS, and fail_if_not_ssl is set"),
+            _ => None,
+        }
+    }
+
+    /// Whether each probe of a target fails, whatever its server responds.
+    pub(super) fn excludes(&self, target: &str) -> bool {
+        let is_excluded = |url: Url| self.exclusion(url.scheme() == "https").is_some();
+        !self.client.follows_redirects && target::parse(target).is_ok_and(is_excluded)
     }
 
     /// Probes one target.
@@ -280,11 +294,8 @@ impl Http {
                 true => "the body matches fail_if_body_matches_regexp".to_owned(),
             });
         }
-        if done.is_tls && self.fail_if_ssl {
-            verdict.failure = Some("the request used TLS, and fail_if_ssl is set".to_owned());
-        }
-        if !done.is_tls && self.fail_if_not_ssl {
-            verdict.failure = Some("the request did not use TLS, and fail_if_not_ssl is set".to_owned());
+        if let Some(reason) = self.exclusion(done.is_tls) {
+            verdict.failure = Some(reason.to_owned());
         }
         if !is_valid {
             verdict.failure = Some(format!("the server responded with status {status}"));

@@ -62,6 +62,15 @@ pub(super) const KEYS: [KeyInfo; OWN_KEYS.len() + connect::KEYS.len() + target::
 /// The tables of a module.
 pub(super) const TABLES: &[TableInfo] = &[http::TABLE, net::TABLE, icmp::TABLE, dns::TABLE, HEADERS];
 
+/// The tables, each with its probers.
+const OF_PROBERS: [(&str, &[&str]); 5] = [
+    (http::TABLE.name, &["http"]),
+    (net::TABLE.name, &["tcp", "udp"]),
+    (icmp::TABLE.name, &["icmp"]),
+    (dns::TABLE.name, &["dns"]),
+    (HEADERS.name, &["http"]),
+];
+
 impl Module {
     /// The modules in `[collectors]`.
     pub(super) fn all(collectors: &mut Section<'_>) -> Vec<Arc<Module>> {
@@ -98,6 +107,10 @@ impl Module {
             } else if targets[..index].contains(text) {
                 section.wrong_element("targets", index, "this target is there twice");
             }
+        }
+        if targets.iter().any(|text| prober.pattern(text).is_none() && prober.excludes(text)) {
+            let reason = "a probe fails if fail_if_ssl or fail_if_not_ssl of http excludes the scheme of its target";
+            section.has_no_effect("targets", reason);
         }
         let targets = targets.into_iter().filter(|text| prober.pattern(text).is_none());
         Module {
@@ -157,6 +170,10 @@ impl Module {
 
 impl Prober {
     fn new(section: &mut Section<'_>, name: &str, client: target::Settings, timeout: Duration) -> Prober {
+        let of_others = OF_PROBERS.iter().filter(|(_, probers)| !probers.contains(&name));
+        for (table, _) in of_others.filter(|(table, _)| section.keys().any(|key| key == *table)) {
+            section.has_no_effect(table, "it has no effect with this prober; remove it");
+        }
         // All tables are read, so that each mistake is found.
         let http = Http::new(&mut section.table("http"), client.clone());
         let net = Net::new(&mut section.table("net"), &client, name == "udp");
@@ -185,6 +202,11 @@ impl Prober {
             Prober::Dns(_) => dns::split(target).map(drop),
             Prober::X509(_) => x509::Source::new(target).map(drop),
         }
+    }
+
+    /// Whether each probe of a target fails.
+    fn excludes(&self, target: &str) -> bool {
+        matches!(self, Prober::Http(http) if http.excludes(target))
     }
 
     /// The pattern that a target is.

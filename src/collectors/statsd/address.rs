@@ -40,6 +40,12 @@ impl Address {
             ListenAddress::Unix(_) => true,
         }
     }
+
+    /// Whether a process cannot listen on both.
+    pub(super) fn overlaps(&self, other: &Address) -> bool {
+        let share_names = matches!(self.address, ListenAddress::Unix(_)) || self.transport == other.transport;
+        share_names && self.address.overlaps(&other.address)
+    }
 }
 
 impl Default for Address {

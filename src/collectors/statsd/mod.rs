@@ -26,6 +26,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use self::address::Transport;
 use self::counts::Counts;
 use self::families::FamilyValues;
 use self::settings::{KEYS, LISTEN, Settings};
@@ -37,6 +38,7 @@ use super::framework::{About, Collector, ReadContext, Reading, Since, Vocabulari
 use crate::config::Section;
 use crate::encode::{FamilyWriter, PointWriter};
 use crate::host::{Host, ReadError};
+use crate::http::ListenAddress;
 
 /// What is wrong in the text of a mapping file, if anything is.
 pub(crate) fn mapping_problems(name: &str, text: &str) -> Option<String> {
@@ -110,6 +112,12 @@ impl Collector for Statsd {
         let counts = store.counts(shared.connections());
         *reading = StatsdReading { counts: Some(Box::new(counts)), families, claims, read };
         Ok(())
+    }
+
+    fn listens(&self) -> Vec<(usize, ListenAddress)> {
+        let addresses = self.settings.listen.iter().enumerate();
+        let shared = addresses.filter(|(_, address)| address.transport != Transport::Udp);
+        shared.map(|(index, address)| (index, address.address.clone())).collect()
     }
 
     fn begin(&mut self, limit: Duration) {

@@ -174,8 +174,9 @@ impl Settings {
     pub(super) fn new(section: &mut Section<'_>) -> Settings {
         let listen = section.optional(&LISTEN).unwrap_or_else(|| vec![Address::default()]);
         for (index, address) in listen.iter().enumerate() {
-            if listen[..index].contains(address) {
-                section.wrong_element("listen", index, "the address is there twice");
+            if let Some(other) = listen[..index].iter().position(|other| other.overlaps(address)) {
+                let message = format!("{address} is configured twice: listen[{other}] is {}", listen[other]);
+                section.wrong_element("listen", index, message);
             }
         }
         Settings {
