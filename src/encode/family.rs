@@ -6,7 +6,7 @@
 
 use super::parse;
 use super::parse::model::Histogram;
-pub use super::writer::{FamilyWriter, ForeignFamilies, FreeSamples, PutSample, Samples, Written};
+pub use super::writer::{FamilyWriter, ForeignFamilies, FreeSamples, Limit, OpenFamily, Samples, Written};
 use crate::encode::Timestamp;
 
 /// The type of a family.
@@ -34,6 +34,16 @@ impl Kind {
             Kind::Histogram => "histogram",
             Kind::Summary => "summary",
         }
+    }
+
+    /// Whether it has samples with several names.
+    pub fn is_compound(self) -> bool {
+        matches!(self, Kind::Histogram | Kind::Summary)
+    }
+
+    /// Whether samples of a family of the `other` type can be in a family of this one.
+    pub fn goes_with(self, other: Kind) -> bool {
+        self == other || !self.is_compound() && !other.is_compound()
     }
 }
 

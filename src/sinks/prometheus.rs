@@ -15,11 +15,11 @@ use super::negotiate::{Wanted, accepts_gzip};
 use super::render;
 use super::state::{self, RunningSink};
 use crate::client;
-use crate::collectors::readers::{self, CollectorReading, Readers, write_families};
+use crate::collectors::readers::{self, CollectorReading, Readers, add_scraped, scraped_below, write_families};
 use crate::collectors::settings::unknown;
 use crate::collectors::{About, Vocabularies, list};
 use crate::descriptors;
-use crate::encode::family::{FamilyInfo, ForeignFamilies};
+use crate::encode::family::{FamilyInfo, Limit};
 use crate::encode::{Family, FamilyWriter};
 use crate::http::access::{Right, Viewer};
 use crate::http::{self, connections};
@@ -108,7 +108,7 @@ impl Exporter {
             let of_process = [descriptors::FAMILIES, connections::FAMILIES, log::FAMILIES, turn::FAMILIES];
             let of_self = [readers::FAMILIES, state::FAMILIES, FAMILIES];
             of_self.into_iter().chain(of_process).flatten().for_each(|family| out.reserve(family.name));
-            out.set_foreign(foreign(readings, None));
+            add_scraped(readings, out);
             write_families(readings, None, out);
             self.write_self_metrics(out);
             out.value(&REFUSED_SAMPLES, out.refused());
@@ -124,7 +124,7 @@ impl Exporter {
     ) {
         out.reserve(REFUSED_SAMPLES.name());
         if previous.is_none() {
-            out.set_foreign(foreign(readings, None));
+            add_scraped(readings, out);
         }
         self.write_self_metrics(out);
         // Last: jobs and textfiles may use the names of the families above.
@@ -215,11 +215,6 @@ pub async fn metrics(
     ([content_type, vary], body).into_response()
 }
 
-/// The families from elsewhere in these readings: of `/metrics`, or of a page below it.
-fn foreign(readings: &[CollectorReading], page: Option<&str>) -> Option<Arc<dyn ForeignFamilies>> {
-    readings.iter().find_map(|reading| reading.collected.as_ref().ok()?.foreign_families(page))
-}
-
 /// `GET /metrics/JOB` and `GET /metrics/JOB/INSTANCE`: what was scraped from the targets of a job.
 pub async fn scraped(
     State(exporter): State<Arc<Exporter>>,
@@ -231,19 +226,20 @@ pub async fn scraped(
         return forbidden;
     }
     if is_own_scrape(&headers) {
-        let reason = "this page has what the same Taffrail scrapes: it cannot be a target of its own\n";
+        let reason = "this page has what the same Taffrail scrapes: it cannot be a target of its own
+";
         return (StatusCode::LOOP_DETECTED, reason).into_response();
     }
     let is_wanted = |name: &str| name == SCRAPED;
     let Some(readings) = exporter.read(is_wanted, time_limit(&headers)).await else { return exporter.too_many() };
-    let below = uri.path().strip_prefix(exporter.telemetry_path().as_str()).unwrap_or_default();
-    let page = decode_text(below.trim_start_matches('/'));
-    let Some(families) = foreign(&readings, Some(&page)) else { return StatusCode::NOT_FOUND.into_response() };
+    let path = uri.path().strip_prefix(exporter.telemetry_path().as_str()).unwrap_or_default();
+    let page = decode_text(path.trim_start_matches('/'));
+    let Some(families) = scraped_below(&readings, &page) else { return StatusCode::NOT_FOUND.into_response() };
     let header = |name: header::HeaderName| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let wanted = Wanted::from_accept(header(header::ACCEPT));
     let produce = render::families(wanted, |out: &mut FamilyWriter<'_>| {
-        out.set_foreign(Some(families.clone()));
-        families.write_others(out);
+        out.add_foreign(SCRAPED, families, Limit::NONE);
+        out.write_foreign(SCRAPED);
     });
     let head = [
         (header::CONTENT_TYPE, wanted.content_type()),

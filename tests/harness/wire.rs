@@ -50,3 +50,27 @@ impl Incoming {
         Some(content)
     }
 }
+
+/// The fields of a protobuf message: numbers, and bytes.
+pub fn fields(mut message: &[u8]) -> Vec<(u64, &[u8])> {
+    fn varint(message: &mut &[u8]) -> u64 {
+        let length = message.iter().position(|byte| byte & 0x80 == 0).unwrap() + 1;
+        let (bytes, rest) = message.split_at(length);
+        *message = rest;
+        bytes.iter().rev().fold(0, |value, byte| value << 7 | u64::from(byte & 0x7f))
+    }
+    let mut fields = Vec::new();
+    while !message.is_empty() {
+        let key = varint(&mut message);
+        let length = match key & 7 {
+            0 => message.iter().position(|byte| byte & 0x80 == 0).unwrap() + 1,
+            1 => 8,
+            2 => varint(&mut message) as usize,
+            other => panic!("wire type {other}"),
+        };
+        let (field, rest) = message.split_at(length);
+        fields.push((key >> 3, field));
+        message = rest;
+    }
+    fields
+}

@@ -10,8 +10,9 @@ use tokio::time::sleep;
 
 use super::format::{self, Format};
 use super::job::{INTERVAL, Job, Kind, NAME, ValueOf, all_of, write_families};
-use super::lines::{MAX_LINE, follow_messages};
-use super::process::{COMMAND, PROCESS_KEYS, Process, StderrLog, depends_on_programs, status_of};
+use super::process::{
+    COMMAND, MAX_LINE, PROCESS_KEYS, Process, StderrLog, depends_on_programs, follow_messages, status_of,
+};
 use super::results::{Outcome, Results, Shown, errors_of};
 use super::series::Series;
 use super::words::Words;

@@ -12,6 +12,7 @@ use crate::collectors::foreign::Sources;
 use crate::collectors::framework::background::Background;
 use crate::collectors::framework::{About, Collector, ReadContext, Reading, Since, Vocabularies};
 use crate::config::{Key, KeyInfo, Section};
+use crate::encode::family::ForeignFamilies;
 use crate::encode::{Family, FamilyWriter, PointWriter};
 use crate::host::{Host, ReadError};
 use crate::nats::settings::{self, Nats};
@@ -224,6 +225,10 @@ impl<K> Default for ResultsReading<K> {
 impl<K: Kind> Reading for ResultsReading<K> {
     fn families(&self, out: &mut FamilyWriter<'_>) {
         self.0.families(K::families, out);
+    }
+
+    fn named_elsewhere(&self, out: &FamilyWriter<'_>) -> Option<Arc<dyn ForeignFamilies>> {
+        self.0.named_elsewhere(out)
     }
 
     fn points(&self, since: Option<Since<'_, Self>>, out: &mut PointWriter<'_>) {

@@ -8,7 +8,6 @@ mod daemon;
 mod files;
 mod format;
 mod job;
-mod lines;
 pub(super) mod process;
 mod results;
 pub(super) mod run;

@@ -10,6 +10,7 @@ use super::series::Series;
 use crate::collectors::foreign::{Family, Retained, Sources};
 use crate::collectors::framework::arrivals::{Cursor, Log};
 use crate::collectors::framework::write_generic_points;
+use crate::encode::family::ForeignFamilies;
 use crate::encode::parse::line::{FieldValue, Point};
 use crate::encode::{FamilyWriter, PointWriter, Timestamp, point};
 use crate::host::ReadError;
@@ -158,15 +159,18 @@ pub(super) struct Snapshot {
 }
 
 impl Snapshot {
-    /// Writes the families. `own` are those of the collector itself.
+    /// Writes the families of the collector itself, by `own`.
     pub(super) fn families(
         &self,
         own: impl FnOnce(&[Arc<Outcome>], &mut FamilyWriter<'_>),
         out: &mut FamilyWriter<'_>,
     ) {
         own(&self.outcomes, out);
-        let taken = self.families.taken(out);
-        self.families.write(&taken, out);
+    }
+
+    /// The families of the sources.
+    pub(super) fn named_elsewhere(&self, out: &FamilyWriter<'_>) -> Option<Arc<dyn ForeignFamilies>> {
+        self.families.shared(out)
     }
 
     /// Writes the points since the `previous` snapshot for the same sink.

@@ -122,17 +122,32 @@ pub trait Reading: Default + Send + Sync + 'static {
         self.families(out);
     }
 
-    /// Families from elsewhere, which join Taffrail's own of the same names: those of `/metrics`, or those of the page
+    /// Families that were named elsewhere, and that join Taffrail's own, too: those of `/metrics`, or those of the page
     /// below it. `None` if it has no such page.
     fn foreign_families(&self, page: Option<&str>) -> Option<Arc<dyn ForeignFamilies>> {
         let _ = page;
         None
     }
 
+    /// Families that were named elsewhere, and that share names with those of other such collectors, but not with
+    /// Taffrail's own, which were written or reserved before. [`Reading::families`] has the collector's own families.
+    fn named_elsewhere(&self, out: &FamilyWriter<'_>) -> Option<Arc<dyn ForeignFamilies>> {
+        let _ = out;
+        None
+    }
+
+    /// Writes the collector's own families, and those that were named elsewhere.
+    fn all_families(&self, out: &mut FamilyWriter<'_>) {
+        self.families(out);
+        if let Some(named) = self.named_elsewhere(out) {
+            named.write_others(out);
+        }
+    }
+
     /// Writes the reading as InfluxDB points. Rates and differences come from `since`; they are omitted without it.
     fn points(&self, since: Option<Since<'_, Self>>, out: &mut PointWriter<'_>) {
         let _ = since;
-        write_generic_points(|families| self.families(families), out);
+        write_generic_points(|families| self.all_families(families), out);
     }
 }
 

@@ -54,6 +54,11 @@ impl Collected {
         self.reading.foreign_families(page)
     }
 
+    /// See [`Reading::named_elsewhere`].
+    pub fn named_elsewhere(&self, out: &FamilyWriter<'_>) -> Option<Arc<dyn ForeignFamilies>> {
+        self.reading.named_elsewhere(out)
+    }
+
     /// Writes the reading as points, with differences since `previous`, an earlier reading of the same collector.
     pub fn points(&self, previous: Option<&Collected>, out: &mut PointWriter<'_>) {
         let since = previous.and_then(|previous| {
@@ -71,6 +76,7 @@ pub(super) trait AnyReading: Any + Send + Sync {
     fn families_since(&self, previous: Option<&dyn AnyReading>, out: &mut FamilyWriter<'_>);
     fn families_of_end(&self, out: &mut FamilyWriter<'_>);
     fn foreign_families(&self, page: Option<&str>) -> Option<Arc<dyn ForeignFamilies>>;
+    fn named_elsewhere(&self, out: &FamilyWriter<'_>) -> Option<Arc<dyn ForeignFamilies>>;
     fn points(&self, since: Option<(&dyn AnyReading, Duration)>, out: &mut PointWriter<'_>);
 }
 
@@ -94,6 +100,10 @@ impl<R: Reading> AnyReading for R {
 
     fn foreign_families(&self, page: Option<&str>) -> Option<Arc<dyn ForeignFamilies>> {
         Reading::foreign_families(self, page)
+    }
+
+    fn named_elsewhere(&self, out: &FamilyWriter<'_>) -> Option<Arc<dyn ForeignFamilies>> {
+        Reading::named_elsewhere(self, out)
     }
 
     fn points(&self, since: Option<(&dyn AnyReading, Duration)>, out: &mut PointWriter<'_>) {

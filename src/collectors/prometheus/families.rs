@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use super::scrape::{Report, Scrape};
 use super::series::{Head, Series, Value, hash};
-use crate::encode::family::{self, FamilyInfo, ForeignFamilies, PutSample};
+use crate::collectors::foreign::{Claims, Collision};
+use crate::encode::family::{self, FamilyInfo, ForeignFamilies, OpenFamily};
 use crate::encode::parse::model::Kind;
 use crate::encode::remote::STALE;
 use crate::encode::{Family, FamilyWriter, Timestamp};
@@ -53,6 +54,11 @@ pub(super) struct Exposition {
     entries: Vec<Entry>,
     /// Indexes of entries by the hashes of their names.
     by_name: HashMap<u64, usize>,
+    /// Whether each family of the scrapes themselves has joined another.
+    own_have_joined: [AtomicBool; OWN.len()],
+    is_written: AtomicBool,
+    /// Families that collide with other collectors'.
+    claims: Arc<Claims>,
 }
 
 /// Samples of one scrape, or series of it that ended, which belong to one family.
@@ -75,9 +81,16 @@ struct Entry {
 
 impl Exposition {
     /// The families of scrapes.
-    pub(super) fn new(scrapes: Vec<Arc<Scrape>>, has_times: bool) -> Exposition {
-        let mut exposition =
-            Exposition { scrapes: Vec::new(), has_times, entries: Vec::new(), by_name: HashMap::new() };
+    pub(super) fn new(scrapes: Vec<Arc<Scrape>>, has_times: bool, claims: Arc<Claims>) -> Exposition {
+        let mut exposition = Exposition {
+            scrapes: Vec::new(),
+            has_times,
+            entries: Vec::new(),
+            by_name: HashMap::new(),
+            own_have_joined: Default::default(),
+            is_written: AtomicBool::new(false),
+            claims,
+        };
         for (index, scrape) in scrapes.iter().enumerate() {
             for (head, range) in &scrape.families {
                 exposition
@@ -168,40 +181,90 @@ impl Exposition {
     }
 
     fn write_entry(&self, entry: &Entry, out: &mut FamilyWriter<'_>) {
+        // Samples of other collectors have no identifiers.
+        let is_identified = !out.is_shared(&entry.head.name);
         let mut out = out.free_family(&entry.head.name, family_kind(entry.head.kind), &entry.head.help);
         if self.has_times {
             out = out.with_times();
         }
-        // Without times, samples of other collectors may join, which have no identifiers.
-        let is_identified = |series: &Series| self.has_times && series.is_plain;
+        let out = out.open();
         self.each(entry, &mut |(scrape, series), suffix, names, values, value, time| match value {
-            Some(Value::Number(value)) if is_identified(series) => {
-                out.identified_sample(series.id, suffix, names, values, *value, time);
+            None | Some(Value::Number(_)) if series.is_plain && is_identified => {
+                out.identified_sample(series.id, suffix, names, values, number(value), time);
             }
-            None if is_identified(series) => out.identified_sample(series.id, suffix, names, values, STALE, time),
-            None => out.borrowed_sample(suffix, names, values, STALE, time),
-            Some(Value::Number(value)) => out.borrowed_sample(suffix, names, values, *value, time),
-            Some(Value::Native(histogram)) => {
-                let is_with_classic = scrape.target.job.rules.classic_histograms;
-                out.native_sample(names, values, (histogram, entry.head.kind), !is_with_classic, time);
+            _ => put(entry, scrape, (suffix, names, values, value, time), out),
+        });
+    }
+
+    /// Adds the samples of a family to another collector's, except histograms and summaries that it has.
+    fn join_entry(&self, entry: &Entry, out: &mut dyn OpenFamily) {
+        let mut known: HashMap<Vec<(String, String)>, bool> = HashMap::new();
+        self.each(entry, &mut |(scrape, _), suffix, names, values, value, time| {
+            let sample = (suffix, names, values, value, time);
+            if !entry.head.is_compound() {
+                return put(entry, scrape, sample, out);
+            }
+            let labels = names.iter().zip(values).filter(|(name, _)| !["le", "quantile"].contains(*name));
+            let (names, values): (Vec<&str>, Vec<&str>) = labels.unzip();
+            let metric = names.iter().zip(&values).map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+            match known.entry(metric.collect()).or_insert_with(|| out.has_metric(&names, &values)) {
+                true => out.refuse(1),
+                false => put(entry, scrape, sample, out),
             }
         });
     }
 
-    /// Writes the series of the scrapes themselves.
+    /// Adds the samples of a family of the scrapes themselves.
+    fn put_own(&self, value: fn(&Report) -> f64, out: &mut dyn OpenFamily) {
+        for scrape in &self.scrapes {
+            let (names, values): (Vec<&str>, Vec<&str>) =
+                scrape.target.labels.iter().map(|(name, value)| (name.as_str(), value.as_str())).unzip();
+            let value = scrape.report.as_ref().map_or(STALE, value);
+            out.sample("", &names, &values, value.into(), self.has_times.then_some(scrape.at));
+        }
+    }
+
+    /// Writes the series of the scrapes themselves that have joined none.
     fn write_own(&self, out: &mut FamilyWriter<'_>) {
-        for (info, value) in &FAMILIES_OF_SCRAPES {
+        for ((info, value), has_joined) in FAMILIES_OF_SCRAPES.iter().zip(&self.own_have_joined) {
+            if has_joined.swap(true, Relaxed) {
+                continue;
+            }
             let mut out = out.free_family(info.name, info.kind, info.help);
             if self.has_times {
                 out = out.with_times();
             }
-            for scrape in &self.scrapes {
-                let (names, values): (Vec<&str>, Vec<&str>) =
-                    scrape.target.labels.iter().map(|(name, value)| (name.as_str(), value.as_str())).unzip();
-                let value = scrape.report.as_ref().map_or(STALE, value);
-                out.borrowed_sample("", &names, &values, value, self.has_times.then_some(scrape.at));
-            }
+            self.put_own(*value, out.open());
         }
+    }
+
+    /// The job of the first scrape of a family, and the other collector that has its name, if they collide.
+    fn collision(&self, entry: &Entry, out: &FamilyWriter<'_>) -> Option<Collision> {
+        let (name, kind) = (&entry.head.name, family_kind(entry.head.kind));
+        let keeper = out.keeper(name, kind).filter(|_| out.is_taken(name, kind))?;
+        let job = self.scrapes[entry.parts.first()?.scrape].target.job.name.clone();
+        Some((name.to_string(), job.as_str().into(), Some(keeper)))
+    }
+}
+
+/// A sample: suffix, names and values of labels, the value unless the series ended, and its time.
+type Sample<'s> = (&'static str, &'s [&'s str], &'s [&'s str], Option<&'s Value>, Option<Timestamp>);
+
+fn put(entry: &Entry, scrape: &Scrape, (suffix, names, values, value, time): Sample<'_>, out: &mut dyn OpenFamily) {
+    match value {
+        Some(Value::Native(histogram)) => {
+            let is_with_classic = scrape.target.job.rules.classic_histograms;
+            out.native(names, values, (histogram, entry.head.kind), !is_with_classic, time);
+        }
+        _ => out.sample(suffix, names, values, number(value), time),
+    }
+}
+
+/// The number of a sample that is no native histogram.
+fn number(value: Option<&Value>) -> family::Value {
+    match value {
+        Some(Value::Number(value)) => (*value).into(),
+        _ => STALE.into(),
     }
 }
 
@@ -221,26 +284,38 @@ type EachSeries<'e> =
     dyn FnMut((&Scrape, &Series), &'static str, &[&str], &[&str], Option<&Value>, Option<Timestamp>) + 'e;
 
 impl ForeignFamilies for Exposition {
-    fn join(&self, name: &str, kind: family::Kind, put: &mut PutSample<'_>) {
-        let Some(entry) = self.by_name.get(&hash(name)).map(|index| &self.entries[*index]) else { return };
-        let is_compound = matches!(kind, family::Kind::Histogram | family::Kind::Summary);
-        if is_compound || entry.head.is_compound() || entry.has_joined.swap(true, Relaxed) {
-            return;
+    fn has(&self, name: &str) -> bool {
+        OWN.contains(&name) || self.by_name.contains_key(&hash(name))
+    }
+
+    fn join(&self, name: &str, kind: family::Kind, out: &mut dyn OpenFamily) {
+        if let Some(index) = OWN.iter().position(|own| *own == name) {
+            let (info, value) = FAMILIES_OF_SCRAPES[index];
+            if info.kind.goes_with(kind) && !self.own_have_joined[index].swap(true, Relaxed) {
+                self.put_own(value, out);
+            }
         }
-        self.each(entry, &mut |_, suffix, names, values, value, time| match value {
-            None => put(suffix, names, values, STALE.into(), time),
-            Some(Value::Number(value)) => put(suffix, names, values, (*value).into(), time),
-            Some(Value::Native(_)) => {}
-        });
+        let Some(entry) = self.by_name.get(&hash(name)).map(|index| &self.entries[*index]) else { return };
+        if family_kind(entry.head.kind).goes_with(kind) && !entry.has_joined.swap(true, Relaxed) {
+            self.join_entry(entry, out);
+        }
     }
 
     fn write_others(&self, out: &mut FamilyWriter<'_>) {
         self.write_own(out);
+        let mut collisions = Vec::new();
         for entry in &self.entries {
             // A reserved name is that of a family that follows, which it joins then.
-            if !out.is_reserved(&entry.head.name) && !entry.has_joined.swap(true, Relaxed) {
-                self.write_entry(entry, out);
+            if out.is_reserved(&entry.head.name) || entry.has_joined.swap(true, Relaxed) {
+                continue;
             }
+            match self.collision(entry, out) {
+                Some(collision) => collisions.push(collision),
+                None => self.write_entry(entry, out),
+            }
+        }
+        if !self.is_written.swap(true, Relaxed) {
+            self.claims.set_others(collisions);
         }
     }
 }

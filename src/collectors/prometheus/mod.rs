@@ -26,11 +26,12 @@ use self::job::{Exposed, Job};
 use self::running::Shared;
 use self::scrape::Scrape;
 use crate::client::settings::HEADERS;
+use crate::collectors::foreign::Claims;
 use crate::collectors::framework::arrivals::Cursor;
 use crate::collectors::framework::background::Background;
 use crate::collectors::framework::{About, Collector, ReadContext, Reading, Since, Vocabularies};
 use crate::config::{Section, TableInfo};
-use crate::encode::family::ForeignFamilies;
+use crate::encode::family::{ForeignFamilies, Limit};
 use crate::encode::infos::concat;
 use crate::encode::{FamilyWriter, PointWriter};
 use crate::host::{Host, ReadError};
@@ -42,6 +43,7 @@ pub(super) struct Prometheus {
     /// The servers of leases.
     nats: Nats,
     running: Option<(Shared, Background)>,
+    claims: Arc<Claims>,
 }
 
 /// What was scraped.
@@ -51,6 +53,8 @@ pub(super) struct PrometheusReading {
     newest: Arc<[Arc<Scrape>]>,
     /// Where all scrapes are, and the position to read up to.
     read: Option<(Shared, Arc<Cursor>)>,
+    /// Families that collide with other collectors' on `/metrics`.
+    claims: Arc<Claims>,
 }
 
 const RELABEL: &str = "Relabelling of targets, before they are scraped: all actions of Prometheus.";
@@ -90,7 +94,8 @@ impl Collector for Prometheus {
     type Reading = PrometheusReading;
 
     fn new(_: &Host, section: &mut Section<'_>) -> Self {
-        Prometheus { jobs: target::jobs(section), nats: Nats::default(), running: None }
+        let claims = Arc::new(Claims::new("prometheus", "pages"));
+        Prometheus { jobs: target::jobs(section), nats: Nats::default(), running: None, claims }
     }
 
     fn use_servers(&mut self, nats: &Nats) -> Result<bool, String> {
@@ -99,9 +104,10 @@ impl Collector for Prometheus {
     }
 
     fn read(&mut self, _: &mut ReadContext<'_>, reading: &mut PrometheusReading) -> Result<(), ReadError> {
+        let claims = self.claims.clone();
         let (shared, _) = self.running();
         let (newest, cursor) = shared.read();
-        *reading = PrometheusReading { newest, read: Some((shared.clone(), cursor)) };
+        *reading = PrometheusReading { newest, read: Some((shared.clone(), cursor)), claims };
         Ok(())
     }
 
@@ -127,18 +133,16 @@ impl Prometheus {
 impl Reading for PrometheusReading {
     const HAS_HISTORY: bool = true;
 
-    fn families(&self, out: &mut FamilyWriter<'_>) {
-        if let Some(families) = out.foreign().or_else(|| self.foreign_families(None)) {
-            families.write_others(out);
-        }
-    }
+    /// All of them were named elsewhere, see [`Reading::foreign_families`].
+    fn families(&self, _: &mut FamilyWriter<'_>) {}
 
     fn families_since(&self, previous: Option<&Self>, out: &mut FamilyWriter<'_>) {
-        let exposition = Arc::new(Exposition::new(self.since(previous), true));
+        let exposition = Arc::new(Exposition::new(self.since(previous), true, Arc::default()));
         // Families of Taffrail may have the same names: that matters to expositions only.
         let mut out = out.apart();
-        out.set_foreign(Some(exposition.clone()));
-        exposition.write_others(&mut out);
+        let limit = out.set_limit(Limit::NONE);
+        out.add_foreign(Prometheus::ABOUT.name, exposition, limit);
+        out.write_foreign(Prometheus::ABOUT.name);
     }
 
     fn foreign_families(&self, page: Option<&str>) -> Option<Arc<dyn ForeignFamilies>> {
@@ -147,7 +151,9 @@ impl Reading for PrometheusReading {
             Some(page) => scrape.target.job.exposed != Exposed::Nowhere && scrape.target.is_on(page),
         };
         let scrapes: Vec<Arc<Scrape>> = self.newest.iter().filter(|scrape| is_on(scrape)).cloned().collect();
-        (page.is_none() || !scrapes.is_empty()).then(|| Arc::new(Exposition::new(scrapes, false)) as _)
+        // Nothing collides on a page of its own.
+        let claims = || if page.is_none() { self.claims.clone() } else { Arc::default() };
+        (page.is_none() || !scrapes.is_empty()).then(|| Arc::new(Exposition::new(scrapes, false, claims())) as _)
     }
 
     fn points(&self, since: Option<Since<'_, Self>>, out: &mut PointWriter<'_>) {

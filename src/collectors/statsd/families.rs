@@ -4,11 +4,13 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::counts;
 use super::mapping::{MetricKind, Observer, Options};
 use super::pool::Pool;
 use super::quantiles::Summary;
+use crate::collectors::foreign::Named;
 use crate::encode::FamilyWriter;
-use crate::encode::family::Kind;
+use crate::encode::family::{Kind, OpenFamily, Value};
 use crate::encode::number::go_float;
 
 /// Label names and values, sorted by name.
@@ -254,39 +256,77 @@ enum Values {
     Summary(Box<[(f64, f64)]>, f64, u64),
 }
 
-impl FamilyValues {
-    pub(super) fn write(&self, out: &mut FamilyWriter<'_>) {
-        let mut samples = out.free_family(&self.name, self.kind, &self.help);
+impl Named for FamilyValues {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn kind(&self) -> Option<Kind> {
+        Some(self.kind)
+    }
+
+    fn source(&self) -> Arc<str> {
+        "samples".into()
+    }
+
+    fn is_taken(&self, out: &FamilyWriter<'_>) -> bool {
+        out.is_taken(&self.name, self.kind) || counts::is_own(&self.name)
+    }
+
+    fn put(&self, out: &mut dyn OpenFamily) {
         for (labels, values) in &self.series {
             let labels = labels.iter().filter(|(_, value)| !value.is_empty());
             let (names, texts): (Vec<&str>, Vec<&str>) =
                 labels.map(|(name, value)| (name.as_str(), value.as_str())).unzip();
-            // The label of a bucket or quantile, and its value.
-            let mut part = |suffix, label: &str, bound: f64, value: crate::encode::family::Value| {
-                let (mut names, mut texts, bound) = (names.clone(), texts.clone(), go_float(bound));
-                let index = names.partition_point(|name| *name < label);
-                names.insert(index, label);
-                texts.insert(index, &bound);
-                samples.borrowed_sample(suffix, &names, &texts, value, None);
-            };
-            match values {
-                Values::One(value) => samples.borrowed_sample("", &names, &texts, *value, None),
-                Values::Histogram(bounds, counts, sum) => {
-                    let mut count = 0;
-                    for (bound, observed) in bounds.iter().chain([&f64::INFINITY]).zip(counts) {
-                        count += observed;
-                        part("_bucket", "le", *bound, count.into());
-                    }
-                    samples.borrowed_sample("_sum", &names, &texts, *sum, None);
-                    samples.borrowed_sample("_count", &names, &texts, count, None);
+            match self.kind.is_compound() && out.has_metric(&names, &texts) {
+                true => out.refuse(values.samples()),
+                false => values.put(&names, &texts, out),
+            }
+        }
+    }
+
+    fn write(&self, out: &mut FamilyWriter<'_>) {
+        self.put(out.free_family(&self.name, self.kind, &self.help).open());
+    }
+}
+
+impl Values {
+    /// The number of samples.
+    fn samples(&self) -> usize {
+        match self {
+            Values::One(_) => 1,
+            Values::Histogram(bounds, ..) => bounds.len() + 3,
+            Values::Summary(quantiles, ..) => quantiles.len() + 2,
+        }
+    }
+
+    /// Adds the samples with label `names` and `texts`.
+    fn put(&self, names: &[&str], texts: &[&str], out: &mut dyn OpenFamily) {
+        // The label of a bucket or quantile, and its value.
+        let part = |out: &mut dyn OpenFamily, suffix, label: &str, bound: f64, value: Value| {
+            let (mut names, mut texts, bound) = (names.to_vec(), texts.to_vec(), go_float(bound));
+            let index = names.partition_point(|name| *name < label);
+            names.insert(index, label);
+            texts.insert(index, &bound);
+            out.sample(suffix, &names, &texts, value, None);
+        };
+        match self {
+            Values::One(value) => out.sample("", names, texts, (*value).into(), None),
+            Values::Histogram(bounds, counts, sum) => {
+                let mut count = 0;
+                for (bound, observed) in bounds.iter().chain([&f64::INFINITY]).zip(counts) {
+                    count += observed;
+                    part(out, "_bucket", "le", *bound, count.into());
                 }
-                Values::Summary(quantiles, sum, count) => {
-                    for (quantile, value) in quantiles {
-                        part("", "quantile", *quantile, (*value).into());
-                    }
-                    samples.borrowed_sample("_sum", &names, &texts, *sum, None);
-                    samples.borrowed_sample("_count", &names, &texts, *count, None);
+                out.sample("_sum", names, texts, (*sum).into(), None);
+                out.sample("_count", names, texts, count.into(), None);
+            }
+            Values::Summary(quantiles, sum, count) => {
+                for (quantile, value) in quantiles {
+                    part(out, "", "quantile", *quantile, (*value).into());
                 }
+                out.sample("_sum", names, texts, (*sum).into(), None);
+                out.sample("_count", names, texts, (*count).into(), None);
             }
         }
     }

@@ -31,11 +31,12 @@ use self::counts::Counts;
 use self::families::FamilyValues;
 use self::settings::{KEYS, LISTEN, Settings};
 use self::shared::{Arrivals, Shared};
-use super::foreign::Claims;
+use super::foreign::{self, Claims};
 use super::framework::arrivals::Cursor;
 use super::framework::background::Background;
 use super::framework::{About, Collector, ReadContext, Reading, Since, Vocabularies, write_generic_points};
 use crate::config::Section;
+use crate::encode::family::ForeignFamilies;
 use crate::encode::{FamilyWriter, PointWriter};
 use crate::host::{Host, ReadError};
 use crate::http::ListenAddress;
@@ -60,7 +61,7 @@ pub(super) struct Statsd {
 #[derive(Default)]
 pub(super) struct StatsdReading {
     counts: Option<Box<Counts>>,
-    families: Vec<FamilyValues>,
+    families: Arc<[FamilyValues]>,
     claims: Arc<Claims>,
     /// The points of intervals, and the position to read up to.
     read: Option<(Arc<Arrivals>, Arc<Cursor>)>,
@@ -110,7 +111,7 @@ impl Collector for Statsd {
         let mut store = shared.store();
         let families = if cx.wanted.families { store.families(Instant::now()) } else { Vec::new() };
         let counts = store.counts(shared.connections());
-        *reading = StatsdReading { counts: Some(Box::new(counts)), families, claims, read };
+        *reading = StatsdReading { counts: Some(Box::new(counts)), families: families.into(), claims, read };
         Ok(())
     }
 
@@ -149,17 +150,15 @@ impl Statsd {
 
 impl Reading for StatsdReading {
     fn families(&self, out: &mut FamilyWriter<'_>) {
-        let is_ours = |family: &&FamilyValues| {
-            self.claims.has(&family.name) || out.is_taken(&family.name, family.kind) || counts::is_own(&family.name)
-        };
-        let (ours, others): (Vec<&FamilyValues>, Vec<&FamilyValues>) = self.families.iter().partition(is_ours);
-        if !ours.is_empty() || !self.claims.is_empty() {
-            let source: Arc<str> = "samples".into();
-            self.claims.note(ours.iter().map(|family| (&*family.name, &source)));
+        self.write_own(out);
+    }
+
+    fn named_elsewhere(&self, out: &FamilyWriter<'_>) -> Option<Arc<dyn ForeignFamilies>> {
+        let named = foreign::shared(&self.families, &self.claims, out);
+        if !self.claims.is_empty() {
             self.claims.keep(|name| self.families.iter().any(|family| &*family.name == name));
         }
-        self.write_own(out);
-        others.into_iter().for_each(|family| family.write(out));
+        named
     }
 
     fn points(&self, since: Option<Since<'_, Self>>, out: &mut PointWriter<'_>) {

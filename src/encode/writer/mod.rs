@@ -1,31 +1,19 @@
 //! Writes families such that every format is valid.
 
+mod foreign;
 mod points;
 mod samples;
 mod written;
 
-use std::sync::Arc;
-
 use super::family::{Family, FamilyEncoder, Kind, Pattern, Value};
 use super::names::{Escaping, is_plain_metric_name};
-use crate::encode::Timestamp;
 
+use self::foreign::Foreign;
+pub use self::foreign::{ForeignFamilies, Limit, OpenFamily};
 pub use self::points::{Point, PointWriter, reserved_tags};
 use self::samples::State;
 pub use self::samples::{FreeSamples, Samples};
 pub use self::written::Written;
-
-/// Families from elsewhere. Samples of the same names join those that are written.
-pub trait ForeignFamilies: Send + Sync {
-    /// Adds the samples of the family `name`, if its type goes with `kind`.
-    fn join(&self, name: &str, kind: Kind, put: &mut PutSample<'_>);
-
-    /// Writes the families that have joined none.
-    fn write_others(&self, out: &mut FamilyWriter<'_>);
-}
-
-/// Adds a sample: the suffix, the names and the values of its labels, its value, and its time.
-pub type PutSample<'p> = dyn FnMut(&'static str, &[&str], &[&str], Value, Option<Timestamp>) + 'p;
 
 /// Writes families, and enforces the rules of all formats. A sample that breaks a rule is left out and counted: one
 /// that repeats a series, or whose family was closed before, or collides with a part of such a family. Invalid dynamic
@@ -37,12 +25,13 @@ pub struct FamilyWriter<'a> {
     escaping: Escaping,
     written: Written,
     name: String,
+    /// The name before it was escaped; empty if it is the same.
+    unescaped: String,
     help: String,
     refused: u64,
-    /// Samples left within the limit, and samples in excess of it.
-    remaining: usize,
-    exceeded: u64,
-    foreign: Option<Arc<dyn ForeignFamilies>>,
+    /// The limit on further samples.
+    limit: Limit,
+    foreign: Foreign,
 }
 
 impl<'a> FamilyWriter<'a> {
@@ -64,11 +53,11 @@ impl<'a> FamilyWriter<'a> {
             escaping: Escaping::AllowUtf8,
             written,
             name: String::new(),
+            unescaped: String::new(),
             help: String::new(),
             refused: 0,
-            remaining: usize::MAX,
-            exceeded: 0,
-            foreign: None,
+            limit: Limit::NONE,
+            foreign: Foreign::default(),
         }
     }
 
@@ -82,6 +71,11 @@ impl<'a> FamilyWriter<'a> {
         self.written.reserve(name);
     }
 
+    /// Ends the reservation of a name: its family has been written, or has no samples.
+    pub fn release(&mut self, name: &'static str) {
+        self.written.release(name);
+    }
+
     /// Whether a family of this name and type would collide with what was written so far.
     pub fn is_taken(&self, name: &str, kind: Kind) -> bool {
         self.written.is_taken(name, kind)
@@ -92,34 +86,26 @@ impl<'a> FamilyWriter<'a> {
         self.written.is_reserved(name)
     }
 
-    /// Sets families from elsewhere, which join those that follow.
-    pub fn set_foreign(&mut self, foreign: Option<Arc<dyn ForeignFamilies>>) {
-        self.foreign = foreign;
-    }
-
-    /// The families from elsewhere.
-    pub fn foreign(&self) -> Option<Arc<dyn ForeignFamilies>> {
-        self.foreign.clone()
-    }
-
-    /// Limits the number of further samples. Returns how many samples exceeded the previous limit.
-    pub fn set_limit(&mut self, max: usize) -> u64 {
-        self.remaining = max;
-        std::mem::take(&mut self.exceeded)
+    /// Limits the number of further samples. Returns what is left of the previous limit.
+    pub fn set_limit(&mut self, limit: Limit) -> Limit {
+        std::mem::replace(&mut self.limit, limit)
     }
 
     /// Counts a sample against the limit. Returns whether it is within the limit.
     fn is_within_limit(&mut self) -> bool {
-        let left = self.remaining.checked_sub(1);
-        self.remaining = left.unwrap_or(0);
-        self.exceeded += u64::from(left.is_none());
-        left.is_some()
+        self.limit.admits()
+    }
+
+    /// Sets the name of the family that is opened next.
+    fn set_name(&mut self, name: &str) {
+        self.unescaped.clear();
+        self.name.clear();
+        self.name.push_str(name);
     }
 
     /// Opens a family. Its header is written with its first sample, so that a family without samples leaves nothing.
     pub fn family<'w, const LABELS: usize>(&'w mut self, family: &'w Family<LABELS>) -> Samples<'w, 'a, LABELS> {
-        self.name.clear();
-        self.name.push_str(family.name);
+        self.set_name(family.name);
         Samples::new(self, family.kind, family.help, family.labels)
     }
 
@@ -130,8 +116,7 @@ impl<'a> FamilyWriter<'a> {
 
     /// Writes the family of `pattern` for `key`. Invalid characters become `_`.
     pub fn keyed(&mut self, pattern: &Pattern, key: &str, value: impl Into<Value>) {
-        self.name.clear();
-        self.name.push_str(pattern.prefix);
+        self.set_name(pattern.prefix);
         let is_valid = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
         match key.bytes().all(is_valid) {
             true => self.name.push_str(key),
@@ -148,7 +133,7 @@ impl<'a> FamilyWriter<'a> {
 
     /// Opens a family with a dynamic name and labels.
     pub fn free_family<'w>(&'w mut self, name: &str, kind: Kind, help: &'w str) -> FreeSamples<'w, 'a> {
-        self.name.clear();
+        self.set_name("");
         let is_plain = is_plain_metric_name(name);
         match is_plain {
             true => self.name.push_str(name),
@@ -165,13 +150,13 @@ impl<'a> FamilyWriter<'a> {
     /// Opens a family with a dynamic name that needs no escaping. All of its samples have the same labels.
     pub fn plain_family<'w>(&'w mut self, name: &str, kind: Kind, help: &'w str) -> FreeSamples<'w, 'a> {
         debug_assert!(is_plain_metric_name(name), "{name:?}");
-        self.name.clear();
-        self.name.push_str(name);
+        self.set_name(name);
         FreeSamples::new(Samples::new(self, kind, help, []))
     }
 
     /// Sets the escaped name, such that it does not collide with another.
     fn push_escaped(&mut self, name: &str) {
+        self.unescaped.push_str(name);
         self.escaping.push_metric_name(&mut self.name, name);
         let collides_with_counter = self.has_bare_counters && self.written.has_with(&self.name, "_total");
         if self.escaping.is_lossy() && (collides_with_counter || self.written.has(&self.name)) {
@@ -192,7 +177,7 @@ impl<'a> FamilyWriter<'a> {
 
     /// A writer that does not know what this one has written. Only an encoder of series accepts a family again.
     pub fn apart(&mut self) -> FamilyWriter<'_> {
-        FamilyWriter { remaining: self.remaining, ..FamilyWriter::continuing(self.encoder, Written::default()) }
+        FamilyWriter { limit: self.limit, ..FamilyWriter::continuing(self.encoder, Written::default()) }
     }
 
     /// The number of samples left out because they broke a rule.

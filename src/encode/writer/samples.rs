@@ -4,7 +4,6 @@ use super::FamilyWriter;
 use crate::encode::Timestamp;
 use crate::encode::family::{Kind, Native, Value};
 use crate::encode::names::{Escaping, escaped_labels, is_plain_label_name};
-use crate::encode::number::go_float;
 
 /// The state of the family.
 pub(super) enum State {
@@ -15,7 +14,7 @@ pub(super) enum State {
 
 /// The open family of a [`FamilyWriter`].
 pub struct Samples<'w, 'a, const LABELS: usize> {
-    writer: &'w mut FamilyWriter<'a>,
+    pub(super) writer: &'w mut FamilyWriter<'a>,
     kind: Kind,
     help: &'w str,
     labels: [&'static str; LABELS],
@@ -69,16 +68,21 @@ impl<'w, 'a, const LABELS: usize> Samples<'w, 'a, LABELS> {
 
     /// Adds samples of families from elsewhere.
     fn join(&mut self) {
-        let Some(foreign) = self.writer.foreign.clone() else { return };
-        let (name, kind) = (std::mem::take(&mut self.writer.name), self.kind);
-        foreign.join(&name, kind, &mut |suffix, names, values, value, at| {
-            self.named_sample(suffix, names, values, value, at);
-        });
-        self.writer.name = name;
+        if self.writer.foreign_count() == 0 {
+            return;
+        }
+        let (name, unescaped) = (std::mem::take(&mut self.writer.name), std::mem::take(&mut self.writer.unescaped));
+        for index in 0..self.writer.foreign_count() {
+            let families = self.writer.foreign(index);
+            self.writer.swap_limit(index);
+            families.join(if unescaped.is_empty() { &name } else { &unescaped }, self.kind, self);
+            self.writer.swap_limit(index);
+        }
+        (self.writer.name, self.writer.unescaped) = (name, unescaped);
     }
 
     /// Adds a sample of a part, with labels of any names.
-    fn named_sample(
+    pub(super) fn named_sample(
         &mut self,
         suffix: &'static str,
         names: &[&str],
@@ -137,7 +141,7 @@ impl<'w, 'a, const LABELS: usize> Samples<'w, 'a, LABELS> {
     }
 
     /// Adds a sample of a series with an identifier. Its label names are plain and sorted.
-    fn identified_sample(
+    pub(super) fn sample_with_id(
         &mut self,
         id: u64,
         suffix: &'static str,
@@ -177,7 +181,13 @@ impl<'w, 'a, const LABELS: usize> Samples<'w, 'a, LABELS> {
     }
 
     /// Writes a native histogram. Returns false if it was not written, because the format has none.
-    fn put_native(&mut self, names: &[&str], values: &[&str], native: Native<'_>, at: Option<Timestamp>) -> bool {
+    pub(super) fn put_native(
+        &mut self,
+        names: &[&str],
+        values: &[&str],
+        native: Native<'_>,
+        at: Option<Timestamp>,
+    ) -> bool {
         /// Distinguishes it from the classic samples with the same labels.
         const PART: &str = "native";
         let Some(hash) = self.opened() else { return false };
@@ -220,7 +230,7 @@ impl<'w, 'a, const LABELS: usize> Samples<'w, 'a, LABELS> {
 
 /// The open family of a [`FamilyWriter`], with a dynamic name and labels.
 pub struct FreeSamples<'w, 'a> {
-    samples: Samples<'w, 'a, 0>,
+    pub(super) samples: Samples<'w, 'a, 0>,
 }
 
 impl<'w, 'a> FreeSamples<'w, 'a> {
@@ -268,48 +278,6 @@ impl<'w, 'a> FreeSamples<'w, 'a> {
         at: Option<Timestamp>,
     ) {
         self.samples.named_sample(suffix, names, values, value.into(), at);
-    }
-
-    /// As [`FreeSamples::borrowed_sample`], for a series with an identifier, which stands for its name and its labels in
-    /// this process. Their names are plain.
-    pub fn identified_sample(
-        &mut self,
-        id: u64,
-        suffix: &'static str,
-        names: &[&str],
-        values: &[&str],
-        value: impl Into<Value>,
-        at: Option<Timestamp>,
-    ) {
-        self.samples.identified_sample(id, suffix, names, values, value.into(), at);
-    }
-
-    /// Adds a native histogram, with labels as for [`FreeSamples::borrowed_sample`]. In a format without native
-    /// histograms, it becomes the samples of a classic one if `is_alone`.
-    pub fn native_sample(
-        &mut self,
-        names: &[&str],
-        values: &[&str],
-        native: Native<'_>,
-        is_alone: bool,
-        at: Option<Timestamp>,
-    ) {
-        if self.samples.put_native(names, values, native, at) || !is_alone {
-            return;
-        }
-        let (histogram, _) = native;
-        let index = names.partition_point(|name| *name < "le");
-        let (mut names_and_bound, mut values_and_bound) = (names.to_vec(), values.to_vec());
-        names_and_bound.insert(index, "le");
-        let bounds = histogram.buckets.iter().filter(|(bound, _)| bound.is_finite()).copied();
-        for (bound, count) in bounds.chain([(f64::INFINITY, histogram.count)]) {
-            let bound = go_float(bound);
-            values_and_bound.insert(index, &bound);
-            self.borrowed_sample("_bucket", &names_and_bound, &values_and_bound, count, at);
-            values_and_bound = values.to_vec();
-        }
-        self.borrowed_sample("_sum", names, values, histogram.sum, at);
-        self.borrowed_sample("_count", names, values, histogram.count, at);
     }
 
     /// Adds a sample of a part of the family, such as `_bucket`.

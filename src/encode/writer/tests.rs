@@ -1,5 +1,8 @@
 //! Tests of the text that the writer produces.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
 use super::*;
 use crate::encode::text::{Dialect, TextEncoder};
 
@@ -51,12 +54,12 @@ fn a_family_that_comes_again_is_left_out() {
 fn what_comes_beyond_the_room_is_left_out_and_counted() {
     let mut exceeded = 0;
     let (text, refused) = text(|out| {
-        out.set_limit(2);
+        out.set_limit(Limit::new(2));
         let mut requests = out.family(&REQUESTS);
         ["a", "b", "c"].into_iter().for_each(|path| requests.sample(["get", path], 1u64));
         drop(requests);
         out.value(&UP, 1u64);
-        exceeded = out.set_limit(usize::MAX);
+        exceeded = out.set_limit(Limit::NONE).exceeded();
         out.keyed(&KEYS, "a", 1u64);
     });
     assert_eq!(text.lines().filter(|line| !line.starts_with('#')).count(), 3, "{text}");
@@ -175,4 +178,56 @@ fn a_family_that_is_gathered_has_each_series_once_and_may_have_no_labels() {
     });
     let samples: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
     assert_eq!((samples, refused), (vec!["bare 1", "sparse{a=\"x\"} 3", "sparse{b=\"x\"} 3", "sparse 3"], 2));
+}
+
+/// One family with a series for each of these labels, until it is done.
+struct Named {
+    name: &'static str,
+    labels: &'static [&'static str],
+    is_done: AtomicBool,
+}
+
+impl Named {
+    fn put(&self, out: &mut dyn OpenFamily) {
+        self.labels.iter().for_each(|label| out.sample("", &["l"], &[label], Value::Unsigned(1), None));
+    }
+}
+
+impl ForeignFamilies for Named {
+    fn has(&self, name: &str) -> bool {
+        self.name == name
+    }
+
+    fn join(&self, name: &str, kind: Kind, out: &mut dyn OpenFamily) {
+        if self.has(name) && kind.goes_with(Kind::Gauge) && !self.is_done.swap(true, Relaxed) {
+            self.put(out);
+        }
+    }
+
+    fn write_others(&self, out: &mut FamilyWriter<'_>) {
+        if !self.is_done.swap(true, Relaxed) {
+            self.put(out.free_family(self.name, Kind::Gauge, "").open());
+        }
+    }
+}
+
+#[test]
+fn families_that_join_count_against_the_limit_of_their_own_collector() {
+    let named = |name, labels| Arc::new(Named { name, labels, is_done: AtomicBool::new(false) });
+    for (name, escaping) in [("x", Escaping::AllowUtf8), ("x.y", Escaping::Underscores), ("x.y", Escaping::Values)] {
+        let (text, refused) = escaped_text(Dialect::Plain, escaping, |out| {
+            out.add_foreign("b", named(name, &["3", "4", "5"]), Limit::new(2));
+            out.add_foreign("a", named(name, &["1", "2", "3"]), Limit::new(3));
+            out.add_foreign("c", named("z", &["6"]), Limit::NONE);
+            let exceeded = ["a", "b", "c"].map(|collector| out.write_foreign(collector).unwrap().exceeded());
+            assert_eq!(exceeded, [0, 1, 0]);
+            assert!(out.write_foreign("d").is_none());
+            assert!(out.is_shared(name) && !out.is_shared("other"));
+            assert_eq!(out.keeper("z", Kind::Histogram), Some("c"));
+            out.value(&UP, 1u64);
+        });
+        let labels = text.lines().filter_map(|line| line.split_once("{l=")?.1.split_once('}')).map(|(label, _)| label);
+        assert_eq!(labels.collect::<Vec<_>>(), ["\"1\"", "\"2\"", "\"3\"", "\"4\"", "\"6\""], "{text}");
+        assert!(refused == 1 && text.ends_with("up 1\n") && text.matches("# TYPE ").count() == 3, "{text}");
+    }
 }

@@ -55,6 +55,11 @@ impl Written {
         self.hashes.insert(self.hasher.hash_one((RESERVED, name)));
     }
 
+    /// Ends the reservation of a name.
+    pub(super) fn release(&mut self, name: &str) {
+        self.hashes.remove(&self.hasher.hash_one((RESERVED, name)));
+    }
+
     /// Enters a family with the names of its parts. Returns the key for its series, or none if one of the names is
     /// taken.
     pub(super) fn enter(&mut self, name: &str, kind: Kind) -> Option<u64> {
@@ -93,6 +98,11 @@ impl Written {
         })
     }
 
+    /// Whether a series of a part of a family was entered by [`Written::enter_series`], without a time.
+    pub(super) fn has_series(&self, family: u64, suffix: &str, names: &[&str], values: &[&str]) -> bool {
+        self.hashes.contains(&self.hasher.hash_one((family, suffix, names, values)))
+    }
+
     /// Enters a series of a family whose series all have identifiers, or one at `time`. Returns whether it is new.
     pub(super) fn enter_identified(&mut self, family: u64, id: u64, time: Option<Timestamp>) -> bool {
         self.hashes.insert(match time {
@@ -103,7 +113,7 @@ impl Written {
 }
 
 /// The suffixes of the samples of a family of this type.
-fn parts(kind: Kind) -> &'static [&'static str] {
+pub(super) fn parts(kind: Kind) -> &'static [&'static str] {
     match kind {
         Kind::Counter | Kind::Gauge | Kind::Untyped => &[],
         Kind::Histogram => &["_bucket", "_sum", "_count"],

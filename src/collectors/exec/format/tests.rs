@@ -30,8 +30,9 @@ fn series(content: &Content) -> Vec<String> {
     let mut encoder = TextEncoder::new(Dialect::Plain, Vec::new());
     let mut out = FamilyWriter::new(&mut encoder);
     let retained: Retained = Sources::new("exec", "programs").update(vec![("a".into(), content.families.clone())]);
-    let taken = retained.taken(&out);
-    retained.write(&taken, &mut out);
+    if let Some(named) = retained.shared(&out) {
+        named.write_others(&mut out);
+    }
     let text = String::from_utf8(encoder.finish()).unwrap();
     text.lines().filter(|line| !line.starts_with("# HELP")).map(str::to_owned).collect()
 }

@@ -1,9 +1,11 @@
 //! Encodes the readings as families, with the families about the readings themselves.
 
+use std::sync::Arc;
+
 use super::Readers;
 use super::reading::CollectorReading;
 use crate::collectors::framework::{About, Collected, Vocabularies};
-use crate::encode::family::FamilyInfo;
+use crate::encode::family::{FamilyInfo, ForeignFamilies, Limit};
 use crate::encode::{Family, FamilyWriter};
 
 const DURATION: Family<1> =
@@ -49,33 +51,71 @@ pub(super) fn of(
     readings.iter().enumerate().filter(move |(_, reading)| reading.about.is_named_by_others == are_named_by_others)
 }
 
-/// Writes the readings as families, and the families about them. Families that are named outside come last, so that
-/// they cannot take the name of another. `previous` are the previous readings of a sink that is sent each sample once;
-/// `None` for a scrape.
+/// Adds what was scraped to the families that join those that follow.
+pub fn add_scraped(readings: &[CollectorReading], out: &mut FamilyWriter<'_>) {
+    for CollectorReading { about, collected, series_limit, .. } in readings {
+        if let Ok(collected) = collected
+            && let Some(families) = collected.foreign_families(None)
+        {
+            out.add_foreign(about.name, families, Limit::new(series_limit.max));
+        }
+    }
+}
+
+/// What was scraped and is exposed on a page below `/metrics`, if it is the page of a job or target.
+pub fn scraped_below(readings: &[CollectorReading], page: &str) -> Option<Arc<dyn ForeignFamilies>> {
+    readings.iter().find_map(|reading| reading.collected.as_ref().ok()?.foreign_families(Some(page)))
+}
+
+/// Writes the readings as families, and the families about them. Families that were named elsewhere come last, so that
+/// they cannot take the name of another; those of several collectors share their names. `previous` are the previous
+/// readings of a sink that is sent each sample once; `None` for a scrape.
 pub fn write_families(
     readings: &[CollectorReading],
     previous: Option<&[CollectorReading]>,
     out: &mut FamilyWriter<'_>,
 ) {
-    let mut left_out = vec![0; readings.len()];
+    let mut limits = vec![Limit::NONE; readings.len()];
     let mut write = |(number, reading): (usize, &CollectorReading), out: &mut FamilyWriter<'_>| {
-        let CollectorReading { about, collected, series_limit, .. } = reading;
-        out.set_limit(series_limit.max);
-        match (collected, previous) {
-            (Ok(collected), Some(previous)) => collected.families_since(same(previous, about), out),
+        out.set_limit(Limit::new(reading.series_limit.max));
+        match (&reading.collected, previous) {
+            (Ok(collected), Some(previous)) => collected.families_since(same(previous, reading.about), out),
             (Ok(collected), None) => collected.families(out),
             (Err(_), _) => {}
         }
-        let excess = out.set_limit(usize::MAX);
-        series_limit.report(about, Vocabularies::FAMILIES, excess);
-        left_out[number] = excess;
+        limits[number] = out.set_limit(Limit::NONE);
     };
     of(readings, false).for_each(|reading| write(reading, out));
     write_own_families(readings, out);
     out.reserve(LEFT_OUT.name());
     of(readings, true).for_each(|reading| write(reading, out));
+    write_named_elsewhere(readings, &mut limits, out);
     previous.unwrap_or_default().iter().for_each(|before| write_end(before, readings, out));
-    write_left_out(readings, &left_out, out);
+    for (reading, limit) in readings.iter().zip(&limits) {
+        reading.series_limit.report(reading.about, Vocabularies::FAMILIES, limit.exceeded());
+    }
+    write_left_out(readings, &limits, out);
+    out.release(LEFT_OUT.name());
+    // It may have had no samples that those named elsewhere could join.
+    for (_, reading) in of(readings, true) {
+        out.write_foreign(reading.about.name);
+    }
+}
+
+/// Writes the families that were named elsewhere, after all families of Taffrail's own, within what is left of `limits`.
+fn write_named_elsewhere(readings: &[CollectorReading], limits: &mut [Limit], out: &mut FamilyWriter<'_>) {
+    for (number, reading) in of(readings, true) {
+        if let Ok(collected) = &reading.collected
+            && let Some(families) = collected.named_elsewhere(out)
+        {
+            out.add_foreign(reading.about.name, families, limits[number]);
+        }
+    }
+    for (number, reading) in of(readings, true) {
+        if let Some(limit) = out.write_foreign(reading.about.name) {
+            limits[number] = limit;
+        }
+    }
 }
 
 /// Ends the series of a collector that is no longer configured.
@@ -114,9 +154,9 @@ fn write_own_families(readings: &[CollectorReading], out: &mut FamilyWriter<'_>)
     }
 }
 
-fn write_left_out(readings: &[CollectorReading], left_out: &[u64], out: &mut FamilyWriter<'_>) {
+fn write_left_out(readings: &[CollectorReading], limits: &[Limit], out: &mut FamilyWriter<'_>) {
     let mut excess = out.family(&LEFT_OUT);
-    for (reading, count) in readings.iter().zip(left_out).filter(|(reading, _)| reading.series_limit.max < usize::MAX) {
-        excess.sample([reading.about.name], *count);
+    for (reading, limit) in readings.iter().zip(limits).filter(|(reading, _)| reading.series_limit.max < usize::MAX) {
+        excess.sample([reading.about.name], limit.exceeded());
     }
 }

@@ -43,7 +43,7 @@ use crate::collectors::framework::{About, Vocabularies};
 use crate::host::Host;
 use crate::system::regular_file;
 
-pub use self::families::{FAMILIES, write_families};
+pub use self::families::{FAMILIES, add_scraped, scraped_below, write_families};
 pub use self::points::{MEASUREMENTS, Totals, VERSION, write_points};
 pub use self::reading::CollectorReading;
 pub use self::status::{CollectorState, CollectorStatus};

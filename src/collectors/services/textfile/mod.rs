@@ -12,7 +12,7 @@ use self::scanner::Scanner;
 use crate::collectors::foreign::{Retained, Source, Sources};
 use crate::collectors::framework::{About, Collector, ReadContext, Reading};
 use crate::config::{Key, Section};
-use crate::encode::family::{FamilyInfo, Kind};
+use crate::encode::family::{FamilyInfo, ForeignFamilies, Kind};
 use crate::encode::{self, FamilyWriter};
 use crate::host::{Host, ReadError};
 
@@ -34,7 +34,8 @@ is expected, once for each kind of mistake, and the number of further ones. It d
 A file cannot repeat one of Taffrail's own families, such as `node_load1`. That family is left out of the file and the others are \
 exposed, `node_textfile_scrape_error` is 1, and the log names the file with its first such family and the number of further \
 ones. It stays left out until no file contains it, even while the collector that owns it fails. A family whose collector is \
-off may come from a file.
+off may come from a file. A family that another such collector has, too, such as `exec` or `statsd`, is shared if the types \
+allow it.
 
 Names may be any UTF-8 text, in quotes: `{\"my.metric\",\"a label\"=\"x\"} 1`. The scraper selects their form with `Accept`: \
 quoted with `escaping=allow-utf-8`, otherwise escaped with `underscores`, `dots` or `values`, which is the default. A name that \
@@ -147,13 +148,18 @@ impl Reading for TextfileReading {
         out.reserve(ERROR.name());
         out.reserve(MTIME.name());
         let taken = self.families.taken(out);
-        out.value(&ERROR, self.has_error || taken.any());
+        out.value(&ERROR, self.has_error || taken.any() || self.families.has_left_out());
         let mut changed = out.family(&MTIME);
         for (file, seconds) in &self.files {
             changed.sample([file], *seconds);
         }
         drop(changed);
-        self.families.write(&taken, out);
+        out.release(ERROR.name());
+        out.release(MTIME.name());
+    }
+
+    fn named_elsewhere(&self, out: &FamilyWriter<'_>) -> Option<Arc<dyn ForeignFamilies>> {
+        self.families.shared(out)
     }
 }
 

@@ -23,7 +23,7 @@ fn written(reading: &TextfileReading, format: Format, escaping: Escaping) -> (Ve
         Format::Protobuf => {
             let mut encoder = ProtobufEncoder::new(Vec::new());
             let mut out = FamilyWriter::escaping(&mut encoder, escaping);
-            reading.families(&mut out);
+            reading.all_families(&mut out);
             let refused = out.refused();
             (encoder.finish(), refused)
         }
@@ -31,7 +31,7 @@ fn written(reading: &TextfileReading, format: Format, escaping: Escaping) -> (Ve
             let dialect = if format == Format::Text { Dialect::Plain } else { Dialect::OpenMetrics };
             let mut encoder = TextEncoder::new(dialect, Vec::new());
             let mut out = FamilyWriter::escaping(&mut encoder, escaping);
-            reading.families(&mut out);
+            reading.all_families(&mut out);
             let refused = out.refused();
             (encoder.finish(), refused)
         }
@@ -192,7 +192,7 @@ fn families_of_our_own_are_not_displaced() {
             out.value(&OWN, 1u64);
             out.value(&OWN_TOTAL, 2u64);
         }
-        reading.families(&mut out);
+        reading.all_families(&mut out);
         assert_eq!(out.refused(), 0);
         let text = String::from_utf8(encoder.finish()).unwrap();
         text.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect::<Vec<_>>()

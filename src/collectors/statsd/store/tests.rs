@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::collectors::foreign::Named;
 use crate::config::{Document, Section};
 use crate::encode::line::LineEncoder;
 use crate::encode::lines::Lines;
