@@ -12,7 +12,7 @@ use super::relabel::{self, Labels, Rule};
 use super::series::{Head, Sample, Series, Value, hash, id};
 use crate::encode::hashed::HashedMap;
 use crate::encode::number::go_float;
-use crate::encode::parse::flat::{Flat, Line, Metadata};
+use crate::encode::parse::flat::{Flat, Line, Metadata, without_foreign_comments};
 use crate::encode::parse::model::{Kind, Measure, Metric};
 use crate::encode::parse::{self, Format};
 
@@ -247,6 +247,7 @@ struct Reading<'p> {
 impl Reading<'_> {
     fn text(&mut self, format: Format, body: &[u8]) -> Result<(), String> {
         let is_open_metrics = format == Format::OpenMetrics;
+        let body = &*without_foreign_comments(body);
         // The second attempt is for a page whose metadata has changed: it may follow its samples.
         for _ in 0..2 {
             if self.text_has_known_metadata(is_open_metrics, body)? {

@@ -95,25 +95,30 @@ impl Rule {
     pub(super) fn new(section: &mut Section<'_>) -> Rule {
         let name = section.get(&ACTION);
         let action = ACTIONS.iter().find(|(known, _)| name.eq_ignore_ascii_case(known)).map(|(_, action)| *action);
-        let action = action.unwrap_or_else(|| {
+        if action.is_none() {
             let known: Vec<&str> = ACTIONS.iter().map(|(known, _)| *known).collect();
             section.wrong("action", format!("expected one of {}, found {name:?}", known.join(", ")));
-            Action::Replace
-        });
+        }
         let target = section.optional(&TARGET_LABEL);
         let modulus = section.optional(&MODULUS);
         let needs_target = matches!(
             action,
-            Action::Replace
-                | Action::HashMod
-                | Action::Lowercase
-                | Action::Uppercase
-                | Action::KeepEqual
-                | Action::DropEqual
+            Some(
+                Action::Replace
+                    | Action::HashMod
+                    | Action::Lowercase
+                    | Action::Uppercase
+                    | Action::KeepEqual
+                    | Action::DropEqual
+            )
         );
         if needs_target && target.as_ref().is_none_or(String::is_empty) {
             section.wrong("target_label", format!("required: the action is {name}"));
         }
+        if let Some(action) = action {
+            refuse_unused(section, action, &name);
+        }
+        let action = action.unwrap_or(Action::Replace);
         if action == Action::HashMod && modulus.is_none() {
             section.wrong("modulus", "required: the action is hashmod");
         }
@@ -193,6 +198,20 @@ impl Rule {
             }
         }
         true
+    }
+}
+
+/// Reports settings that the action does not use. Most are a slip: a `labeldrop` without a `regex` drops every label.
+fn refuse_unused(section: &Section<'_>, action: Action, name: &str) {
+    let used: &[&str] = match action {
+        Action::LabelDrop | Action::LabelKeep => &["action", "regex"],
+        Action::KeepEqual | Action::DropEqual => &["action", "source_labels", "target_label"],
+        _ => return,
+    };
+    let keys: Vec<&str> = KEYS.iter().map(|key| key.name).collect();
+    for key in section.keys().filter(|key| keys.contains(key) && !used.contains(key)) {
+        section
+            .wrong(key, format!("expected only {} with the action {name}, as in Prometheus", used[1..].join(" and ")));
     }
 }
 
@@ -290,6 +309,13 @@ mod tests {
             ("action = 'hashmod'\ntarget_label = 'a'", "modulus"),
             ("action = 'odd'\ntarget_label = 'a'", "action"),
             ("regex = '('\ntarget_label = 'a'", "regex"),
+            ("action = 'odd'", "action"),
+            (
+                "action = 'labeldrop'\nsource_labels = ['a']",
+                "source_labels: expected only regex with the action labeldrop",
+            ),
+            ("action = 'labelkeep'\nregex = 'a'\ntarget_label = 'a'", "target_label: expected only regex"),
+            ("action = 'dropequal'\nsource_labels = ['a']\ntarget_label = 'a'\nregex = 'a'", "regex: expected only"),
         ] {
             let found = rules(&format!("[[rules]]\n{toml}")).unwrap_err();
             assert!(found.len() == 1 && found[0].contains(key), "{found:?}");

@@ -14,7 +14,7 @@ use super::job::Job;
 use super::page::{PageError, Pages, Read};
 use super::relabel::Labels;
 use super::scrape::{Failed, Report, Scrape};
-use super::target::Target;
+use super::target::{self, Target};
 use crate::client::target::Page;
 use crate::client::{SCRAPER, process_id};
 use crate::collectors::framework::arrivals::{Cursor, Log};
@@ -140,8 +140,8 @@ async fn run(index: usize, job: Arc<Job>, shared: Shared) {
             job.sources[source].watch(&job.name, publish).await;
         });
     }
-    let (running, refused, invalid) = Default::default();
-    let mut targets = Targets { index, job, shared, running, refused, invalid };
+    let (running, refused, invalid, same) = Default::default();
+    let mut targets = Targets { index, job, shared, running, refused, invalid, same };
     loop {
         tokio::select! {
             () = found.changed.notified() => {
@@ -164,15 +164,18 @@ struct Targets {
     running: HashMap<(Labels, String), (Arc<Target>, AbortHandle)>,
     refused: Refused,
     invalid: Episode<String>,
+    same: Episode<String>,
 }
 
 impl Targets {
     /// Starts new targets, and ends those that are gone.
     fn update(&mut self, groups: &[Option<Vec<Group>>], tasks: &mut JoinSet<()>) {
         let targets = groups.iter().flatten().flatten().flat_map(|group| Target::all(&self.job, group));
-        let wanted: HashMap<(Labels, String), Target> = targets.map(|target| (target.key(), target)).collect();
-        let invalid = wanted.iter().filter_map(|(key, target)| Some((key, target.url.as_ref().err()?)));
-        self.report(invalid.clone().count(), invalid.min().map(|(_, reason)| reason.clone()));
+        let mut wanted: target::Targets = targets.map(|target| (target.key(), target)).collect();
+        let same = target::remove_same(&mut wanted);
+        let invalid = wanted.values().filter_map(|target| target.url.as_ref().err());
+        self.report(invalid.clone().count(), invalid.min().cloned());
+        self.report_same(same);
         let limit = self.job.target_limit;
         let refused =
             (wanted.len() > limit).then(|| format!("target_limit: {} targets, more than {limit}", wanted.len()));
@@ -193,6 +196,23 @@ impl Targets {
         }
         let is_complete = groups.iter().all(Option::is_some);
         self.shared.state().found[self.index] = is_complete.then_some(self.running.len());
+    }
+
+    /// Logs the beginning and the end of targets with the labels of others.
+    fn report_same(&mut self, message: Option<String>) {
+        let job = &self.job.name;
+        match message {
+            Some(message) => {
+                if self.same.fails(message.clone()) {
+                    tracing::warn!(job, "{message}");
+                }
+            }
+            None => {
+                if let Some(over) = self.same.recovered() {
+                    tracing::info!(job, "all targets have labels of their own again {over}");
+                }
+            }
+        }
     }
 
     /// Logs the beginning and the end of invalid targets, whose `up` is 0, with the reason of the first in order.

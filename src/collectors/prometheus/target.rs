@@ -49,21 +49,23 @@ impl Target {
 
     /// The target at `address`; `None` if relabelling drops it.
     fn new(job: &Arc<Job>, address: &str, group: &BTreeMap<String, String>) -> Option<Target> {
-        let mut labels = Labels::from([
+        let (mut labels, mut params) = (Labels::new(), job.params.clone());
+        let added = add_address(&mut labels, &mut params, address);
+        // As in Prometheus, the target's own labels precede those of its group, which precede those of the job.
+        let of_group = group.iter().map(|(name, value)| (name.clone(), value.clone()));
+        let of_job = [
             (SCHEME.to_owned(), job.scheme.clone()),
             (PATH.to_owned(), job.metrics_path.clone()),
             (INTERVAL.to_owned(), text(job.interval)),
             (TIMEOUT.to_owned(), text(job.timeout)),
             ("job".to_owned(), job.name.clone()),
-        ]);
-        let mut params = job.params.clone();
-        let added = add_address(&mut labels, &mut params, address);
-        for (name, values) in &params {
-            if let Some(first) = values.first() {
-                relabel::set(&mut labels, format!("{PARAM}{name}"), first.clone());
+        ];
+        let first = |(name, values): (&String, &Vec<String>)| Some((format!("{PARAM}{name}"), values.first()?.clone()));
+        for (name, value) in of_group.chain(of_job).chain(params.iter().filter_map(first)) {
+            if !labels.contains_key(&name) {
+                relabel::set(&mut labels, name, value);
             }
         }
-        group.iter().for_each(|(name, value)| relabel::set(&mut labels, name.clone(), value.clone()));
         if !relabel::apply(&job.relabel, &mut labels) {
             return None;
         }
@@ -128,16 +130,38 @@ fn refuse_targets(section: &mut Section<'_>, job: &Arc<Job>) {
     if !["http", "https"].contains(&job.scheme.as_str()) || job.timeout.is_zero() {
         return;
     }
+    let mut targets: Targets = Targets::new();
     for (at, source) in job.sources.iter().enumerate() {
         let Source::Static(group) = source else { continue };
         for (index, address) in group.targets.iter().enumerate() {
-            match Target::new(job, address, &group.labels).and_then(|target| target.url.err()) {
-                None => {}
-                Some(reason) if at == 0 && has_targets => section.wrong_element("targets", index, reason),
-                Some(reason) => section.wrong("static_configs", reason),
+            let Some(target) = Target::new(job, address, &group.labels) else { continue };
+            match &target.url {
+                Ok(_) => drop(targets.insert(target.key(), target)),
+                Err(reason) if at == 0 && has_targets => section.wrong_element("targets", index, reason.clone()),
+                Err(reason) => section.wrong("static_configs", reason.clone()),
             }
         }
     }
+    if let Some(reason) = remove_same(&mut targets) {
+        section.depends(if has_targets { "targets" } else { "static_configs" }, move || Err(reason.clone()));
+    }
+}
+
+/// The targets of a job by their labels and URLs.
+pub(super) type Targets = BTreeMap<(Labels, String), Target>;
+
+/// Removes targets with the labels of another one: their series would be the same. Returns a message about the first.
+pub(super) fn remove_same(targets: &mut Targets) -> Option<String> {
+    let pairs = targets.iter().zip(targets.iter().skip(1));
+    let same: Vec<_> = pairs.filter(|((one, _), (other, _))| one.0 == other.0).collect();
+    let ((_, one), (_, other)) = *same.first()?;
+    let message = format!(
+        "{} has the labels of {} and is left out; relabel_configs can give them different ones, such as path from __metrics_path__",
+        other.shown_url, one.shown_url
+    );
+    let same: Vec<(Labels, String)> = same.into_iter().map(|(_, (key, _))| key.clone()).collect();
+    same.iter().for_each(|key| drop(targets.remove(key)));
+    Some(message)
 }
 
 /// Sets the labels that follow from an address, which may be a URL.
@@ -183,7 +207,7 @@ fn url(labels: &Labels, address: &str, params: &BTreeMap<String, Vec<String>>) -
         "" if address.contains('@') => {
             return Err("expected an address without credentials, which have settings of their own".to_owned());
         }
-        "" if !["http", "https"].contains(&of(SCHEME)) => {
+        "" if !["http", "https"].iter().any(|scheme| scheme.eq_ignore_ascii_case(of(SCHEME))) => {
             return Err(format!("expected http or https as {SCHEME}, found {:?}", of(SCHEME)));
         }
         "" if address.is_empty() || address.contains('/') => {
@@ -310,6 +334,46 @@ mod tests {
         assert!(target("name = 'j'", "a:1", &[("__scrape_interval__", "x")]).is_err());
         let toml = "name = 'j'\n[[relabel_configs]]\nsource_labels = ['env']\nregex = 'prod'\naction = 'keep'";
         assert_eq!(target(toml, "a:1", &[("env", "test")]), Ok(None));
+    }
+
+    /// Its own labels precede those of its group, and an empty label is none, as in Prometheus.
+    #[test]
+    fn labels_of_a_group_do_not_replace_the_target() {
+        let labels = [("__address__", "b:2"), ("job", ""), ("__metrics_path__", "/m"), ("__scheme__", "HTTP")];
+        assert_eq!(found("name = 'j'", "a:1", &labels), ("http://a:1/m".to_owned(), "instance=a:1,job=j".to_owned()));
+        let url = found(
+            "name = 'j'\n[params]\nx = ['0']",
+            "http://a:1/own",
+            &[("__metrics_path__", "/m"), ("__param_x", "1")],
+        );
+        assert_eq!(url.0, "http://a:1/own?x=1");
+    }
+
+    #[test]
+    fn targets_with_the_same_labels_are_left_out_but_for_the_first() {
+        let job = Arc::new(job("name = 'j'"));
+        let target = |address: &str| Target::new(&job, address, &BTreeMap::new()).unwrap();
+        let all = ["http://a:1/y", "http://a:1/x", "http://a:1/z", "http://b:1/x", "b:1"];
+        let mut targets: Targets = all.map(target).map(|target| (target.key(), target)).into();
+        let message = remove_same(&mut targets).unwrap();
+        assert!(message.starts_with("http://a:1/y has the labels of http://a:1/x and is left out"), "{message}");
+        let left: Vec<&str> = targets.values().map(|target| target.shown_url.as_str()).collect();
+        assert_eq!(left, ["http://a:1/x", "http://b:1/metrics"]);
+        assert_eq!(remove_same(&mut targets), None);
+
+        let toml = "[[prometheus]]\nname = 'j'\ntargets = ['http://a:1/x', 'http://a:1/y']\n";
+        let relabelled =
+            "[[prometheus.relabel_configs]]\nsource_labels = ['__metrics_path__']\ntarget_label = 'path'\n";
+        let warnings = |toml: &str| {
+            let document = Document::parse("test", toml, &|_| None).unwrap();
+            let found = Section::check(&document, |section| {
+                jobs(section);
+                section.dependencies(&document)
+            });
+            found.unwrap().problems().to_string()
+        };
+        assert!(warnings(toml).contains("targets: http://a:1/y has the labels of http://a:1/x"), "{}", warnings(toml));
+        assert_eq!(warnings(&format!("{toml}{relabelled}")), "");
     }
 
     #[test]

@@ -45,6 +45,8 @@ enum ToFamily {
     Series(usize, f64, bool),
     /// The name of a family of another type, and whether a mapping matches.
     Conflict(bool),
+    /// A refused sample of a counter that may have no series yet, and whether a mapping matches.
+    Negative(bool),
     NoName,
     Dropped,
     /// Sets, and what a limit refused.
@@ -205,6 +207,10 @@ impl Store {
                 self.conflict(kind, sample.name, events);
             }
             ToFamily::None => {}
+            ToFamily::Negative(is_mapped) => {
+                self.count_mapped(is_mapped, events);
+                self.counts.negative_counters += 1;
+            }
             ToFamily::Series(index, scale, is_mapped) => {
                 self.count_mapped(is_mapped, events);
                 let in_unit = match sample.kind {
@@ -260,19 +266,21 @@ impl Store {
             self.refuse_by(Limit::Tags);
             return None;
         }
-        let (family, has_family) = self.family_of(&tagged, sample.kind, container, now);
+        let (family, has_family) = self.family_of(&tagged, sample, container, now);
         let (point, has_point) = self.point_of(&tagged, sample.kind, container, now);
         if !(has_family && has_point) {
             self.refuse_by(Limit::Metrics);
         }
         let has_tags = tagged.tags.iter().any(|(_, value)| value.is_some());
         let tag_errors = tagged.errors;
-        Some((Route::To { family, point, has_tags, tag_errors }, has_family && has_point))
+        // Another sample of the counter may be positive.
+        let is_final = has_family && has_point && !matches!(family, ToFamily::Negative(_));
+        Some((Route::To { family, point, has_tags, tag_errors }, is_final))
     }
 
     /// The family of a sample, and whether no limit refuses it.
-    fn family_of(&mut self, tagged: &Tagged, kind: Kind, container: &str, now: Instant) -> (ToFamily, bool) {
-        let Some(kind) = MetricKind::of(kind) else { return (ToFamily::None, true) };
+    fn family_of(&mut self, tagged: &Tagged, sample: &Sample<'_>, container: &str, now: Instant) -> (ToFamily, bool) {
+        let Some(kind) = MetricKind::of(sample.kind) else { return (ToFamily::None, true) };
         let (name, more, options, is_mapped) = match self.mapping.map(&tagged.name, kind) {
             Mapped::Dropped => return (ToFamily::Dropped, true),
             Mapped::Unmapped(options) => (tagged.name.clone(), Vec::new(), options, false),
@@ -280,6 +288,10 @@ impl Store {
         };
         if name.is_empty() {
             return (ToFamily::NoName, true);
+        }
+        if kind == MetricKind::Counter && matches!(sample.value, Value::Number(value, _) if value * options.scale < 0.0)
+        {
+            return (ToFamily::Negative(is_mapped), true);
         }
         let labels = labels(tagged, container, more, &options);
         let limits = (self.settings.expire_after, self.settings.limits.metrics, now);

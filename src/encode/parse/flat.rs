@@ -41,6 +41,22 @@ pub enum Metadata<'a> {
     Unit(&'a str),
 }
 
+/// The text with an empty comment in place of each one that is not UTF-8. Prometheus reads only HELP, TYPE and UNIT.
+pub fn without_foreign_comments(body: &[u8]) -> Cow<'_, [u8]> {
+    if std::str::from_utf8(body).is_ok() {
+        return Cow::Borrowed(body);
+    }
+    let is_foreign = |line: &[u8]| {
+        let comment = line.trim_ascii_start().strip_prefix(b"#").map(<[u8]>::trim_ascii_start);
+        let is_metadata =
+            |comment: &[u8]| [&b"HELP"[..], b"TYPE", b"UNIT"].iter().any(|word| comment.starts_with(word));
+        comment.is_some_and(|comment| !is_metadata(comment)) && std::str::from_utf8(line).is_err()
+    };
+    let lines: Vec<&[u8]> =
+        body.split(|byte| *byte == b'\n').map(|line| if is_foreign(line) { b"#" } else { line }).collect();
+    Cow::Owned(lines.join(&b'\n'))
+}
+
 /// A parser of one exposition.
 pub struct Flat<'a> {
     scanner: Scanner<'a>,
@@ -329,6 +345,13 @@ mod tests {
         ] {
             assert!(read(body, false).is_err(), "{body}");
         }
+        for body in [&b"# HELP a \xff\na 1"[..], b"a{b=\"\xff\"} 1", b"# TYPE a\xff gauge\na 1"] {
+            let body = without_foreign_comments(body);
+            let mut flat = Flat::new(&body, false);
+            assert!(std::iter::from_fn(|| flat.line().transpose()).any(|line| line.is_err()), "{body:?}");
+        }
+        let body = without_foreign_comments(b"a 1\n # \xff\n#x\xff\nb 2\n");
+        assert_eq!(&*body, b"a 1\n#\n#\nb 2\n");
         let mut flat = Flat::new(b"a 1\nb{c=\"\xff\"} 1\nd 1", false);
         assert!(matches!(flat.line(), Ok(Some(Line::Sample(Sample { series: "a", .. })))));
         assert!(flat.line().is_err_and(|error| error.to_string().contains("line 2: invalid UTF-8")));

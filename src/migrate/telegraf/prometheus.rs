@@ -6,7 +6,7 @@ use super::tables::{Becomes, Row};
 use super::targets::{EVERY_JOB, TLS};
 use super::translate::{Place, Reader};
 use super::values::{duration_of, obstacle_of_urls, raw, shown};
-use crate::migrate::output::{literal, string};
+use crate::migrate::output::{literal, string, strings};
 use crate::migrate::translation::{EntryId, Outcome};
 
 use Becomes::{Duration, Missing, NotNeeded, Opposite, To, Unless, Urls};
@@ -66,6 +66,16 @@ fn ignored_beside(block: &Block, key: &str) -> Option<&'static str> {
     order[..rank].iter().map(|options| options[0]).find(|option| has_value(option))
 }
 
+/// Whether two URLs differ in their paths only: targets of a job are told apart by their labels.
+fn have_same_host(block: &Block) -> bool {
+    let urls = setting(block, "urls").and_then(|urls| urls.value.texts()).unwrap_or_default();
+    let host = |url: &str| url.split_once("://").map_or(url, |(_, rest)| rest).split('/').next().map(str::to_owned);
+    let mut hosts: Vec<Option<String>> =
+        urls.iter().filter(|url| !url.starts_with("unix:")).map(|url| host(url)).collect();
+    hosts.sort_unstable();
+    hosts.array_windows().any(|[one, other]| one == other)
+}
+
 impl Reader {
     pub(super) fn scraping(&mut self, block: &Block) {
         if has_no_urls(block) {
@@ -75,7 +85,14 @@ impl Reader {
             return self.whole(block, instead);
         }
         let place = Place::Sink(JOBS);
-        let head = self.head(block, Outcome::Same);
+        let have_same_host = have_same_host(block);
+        let head = self.head(
+            block,
+            match have_same_host {
+                true => Outcome::Changed("URLs with the same host have the label path, too".to_owned()),
+                false => Outcome::Same,
+            },
+        );
         let number = self.scraping_jobs + 1;
         self.scraping_jobs = number;
         self.translation.output.element(JOBS, head);
@@ -112,6 +129,16 @@ impl Reader {
                 HTTP_DISCOVERY if table.tables.is_empty() => self.http_discovery(table),
                 _ => self.whole(table, "Taffrail has no such table"),
             }
+        }
+        if have_same_host {
+            let job = self.translation.output.last_element(JOBS);
+            job.element("relabel_configs", head);
+            job.last_or_new_element("relabel_configs").set(
+                "source_labels",
+                strings(&["__metrics_path__".to_owned()]),
+                head,
+            );
+            job.last_or_new_element("relabel_configs").set("target_label", literal("path"), head);
         }
         self.measurements_of_scraping(setting(block, "metric_version"), head);
     }

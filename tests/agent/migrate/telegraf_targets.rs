@@ -51,6 +51,15 @@ fn scraped_exporters_become_jobs() {
 }
 
 #[test]
+fn urls_of_one_host_have_labels_of_their_own() {
+    let of = |urls: &str| of_text(&format!("[[inputs.prometheus]]\n  urls = [{urls}]\n"));
+    let toml = of("\"http://a:1/x\", \"http://a:1/y\"").toml;
+    assert!(toml.contains("relabel_configs") && toml.contains("\"path\""), "{toml}");
+    let toml = of("\"http://a:1/x\", \"http://b:1/x\"").toml;
+    assert!(!toml.contains("relabel_configs"), "{toml}");
+}
+
+#[test]
 fn a_server_of_targets_is_discovery() {
     let of = |urls: &str, table: &str| {
         of_text(&format!("[[inputs.prometheus]]\n{urls}[inputs.prometheus.http_service_discovery]\n{table}"))
