@@ -171,11 +171,10 @@ impl Targets {
     /// Starts new targets, and ends those that are gone.
     fn update(&mut self, groups: &[Option<Vec<Group>>], tasks: &mut JoinSet<()>) {
         let targets = groups.iter().flatten().flatten().flat_map(|group| Target::all(&self.job, group));
-        let mut wanted: target::Targets = targets.map(|target| (target.key(), target)).collect();
-        let same = target::remove_same(&mut wanted);
+        let wanted: target::Targets = targets.map(|target| (target.key(), target)).collect();
         let invalid = wanted.values().filter_map(|target| target.url.as_ref().err());
         self.report(invalid.clone().count(), invalid.min().cloned());
-        self.report_same(same);
+        self.report_same(target::same_labels(&wanted));
         let limit = self.job.target_limit;
         let refused =
             (wanted.len() > limit).then(|| format!("target_limit: {} targets, more than {limit}", wanted.len()));

@@ -142,7 +142,7 @@ fn refuse_targets(section: &mut Section<'_>, job: &Arc<Job>) {
             }
         }
     }
-    if let Some(reason) = remove_same(&mut targets) {
+    if let Some(reason) = same_labels(&targets) {
         section.depends(if has_targets { "targets" } else { "static_configs" }, move || Err(reason.clone()));
     }
 }
@@ -150,18 +150,15 @@ fn refuse_targets(section: &mut Section<'_>, job: &Arc<Job>) {
 /// The targets of a job by their labels and URLs.
 pub(super) type Targets = BTreeMap<(Labels, String), Target>;
 
-/// Removes targets with the labels of another one: their series would be the same. Returns a message about the first.
-pub(super) fn remove_same(targets: &mut Targets) -> Option<String> {
-    let pairs = targets.iter().zip(targets.iter().skip(1));
-    let same: Vec<_> = pairs.filter(|((one, _), (other, _))| one.0 == other.0).collect();
-    let ((_, one), (_, other)) = *same.first()?;
-    let message = format!(
-        "{} has the labels of {} and is left out; relabel_configs can give them different ones, such as path from __metrics_path__",
-        other.shown_url, one.shown_url
-    );
-    let same: Vec<(Labels, String)> = same.into_iter().map(|(_, (key, _))| key.clone()).collect();
-    same.iter().for_each(|key| drop(targets.remove(key)));
-    Some(message)
+/// A message about the first target with the labels of another one: points have the tag `url`, but their series are the same.
+pub(super) fn same_labels(targets: &Targets) -> Option<String> {
+    let mut pairs = targets.iter().zip(targets.iter().skip(1));
+    let ((_, one), (_, other)) = pairs.find(|((one, _), (other, _))| one.0 == other.0)?;
+    Some(format!(
+        "{} and {} have the same labels, and so have their series; relabel_configs can give them different ones, such as path from \
+         __metrics_path__",
+        one.shown_url, other.shown_url
+    ))
 }
 
 /// Sets the labels that follow from an address, which may be a URL.
@@ -350,16 +347,15 @@ mod tests {
     }
 
     #[test]
-    fn targets_with_the_same_labels_are_left_out_but_for_the_first() {
+    fn targets_with_the_same_labels_are_warned_of() {
         let job = Arc::new(job("name = 'j'"));
         let target = |address: &str| Target::new(&job, address, &BTreeMap::new()).unwrap();
         let all = ["http://a:1/y", "http://a:1/x", "http://a:1/z", "http://b:1/x", "b:1"];
-        let mut targets: Targets = all.map(target).map(|target| (target.key(), target)).into();
-        let message = remove_same(&mut targets).unwrap();
-        assert!(message.starts_with("http://a:1/y has the labels of http://a:1/x and is left out"), "{message}");
-        let left: Vec<&str> = targets.values().map(|target| target.shown_url.as_str()).collect();
-        assert_eq!(left, ["http://a:1/x", "http://b:1/metrics"]);
-        assert_eq!(remove_same(&mut targets), None);
+        let targets =
+            |all: &[&str]| all.iter().map(|address| target(address)).map(|target| (target.key(), target)).collect();
+        let message = same_labels(&targets(&all)).unwrap();
+        assert!(message.starts_with("http://a:1/x and http://a:1/y have the same labels"), "{message}");
+        assert_eq!(same_labels(&targets(&all[2..4])), None);
 
         let toml = "[[prometheus]]\nname = 'j'\ntargets = ['http://a:1/x', 'http://a:1/y']\n";
         let relabelled =
@@ -372,7 +368,11 @@ mod tests {
             });
             found.unwrap().problems().to_string()
         };
-        assert!(warnings(toml).contains("targets: http://a:1/y has the labels of http://a:1/x"), "{}", warnings(toml));
+        assert!(
+            warnings(toml).contains("targets: http://a:1/x and http://a:1/y have the same labels"),
+            "{}",
+            warnings(toml)
+        );
         assert_eq!(warnings(&format!("{toml}{relabelled}")), "");
     }
 
