@@ -226,8 +226,7 @@ pub async fn scraped(
         return forbidden;
     }
     if is_own_scrape(&headers) {
-        let reason = "this page has what the same Taffrail scrapes: it cannot be a target of its own
-";
+        let reason = "this page has what the same Taffrail scrapes: it cannot be a target of its own\n";
         return (StatusCode::LOOP_DETECTED, reason).into_response();
     }
     let is_wanted = |name: &str| name == SCRAPED;

@@ -173,8 +173,12 @@ impl Targets {
         let targets = groups.iter().flatten().flatten().flat_map(|group| Target::all(&self.job, group));
         let wanted: target::Targets = targets.map(|target| (target.key(), target)).collect();
         let invalid = wanted.values().filter_map(|target| target.url.as_ref().err());
-        self.report(invalid.clone().count(), invalid.min().cloned());
-        self.report_same(target::same_labels(&wanted));
+        let count = invalid.clone().count();
+        // The reason of the first in order: their `up` is 0.
+        let problem = invalid.min().map(|reason| (reason.clone(), format!("invalid targets: {count}; {reason}")));
+        report(&mut self.invalid, &self.job.name, problem, "all targets are valid");
+        let problem = target::same_labels(&wanted).map(|message| (message.clone(), message));
+        report(&mut self.same, &self.job.name, problem, "all targets have labels of their own");
         let limit = self.job.target_limit;
         let refused =
             (wanted.len() > limit).then(|| format!("target_limit: {} targets, more than {limit}", wanted.len()));
@@ -196,37 +200,19 @@ impl Targets {
         let is_complete = groups.iter().all(Option::is_some);
         self.shared.state().found[self.index] = is_complete.then_some(self.running.len());
     }
+}
 
-    /// Logs the beginning and the end of targets with the labels of others.
-    fn report_same(&mut self, message: Option<String>) {
-        let job = &self.job.name;
-        match message {
-            Some(message) => {
-                if self.same.fails(message.clone()) {
-                    tracing::warn!(job, "{message}");
-                }
-            }
-            None => {
-                if let Some(over) = self.same.recovered() {
-                    tracing::info!(job, "all targets have labels of their own again {over}");
-                }
+/// Logs the beginning and the end of a problem with the targets of a job: its reason, and the message about it.
+fn report(episode: &mut Episode<String>, job: &str, problem: Option<(String, String)>, recovered: &str) {
+    match problem {
+        Some((reason, message)) => {
+            if episode.fails(reason) {
+                tracing::warn!(job, "{message}");
             }
         }
-    }
-
-    /// Logs the beginning and the end of invalid targets, whose `up` is 0, with the reason of the first in order.
-    fn report(&mut self, count: usize, first: Option<String>) {
-        let job = &self.job.name;
-        match first {
-            Some(reason) => {
-                if self.invalid.fails(reason.clone()) {
-                    tracing::warn!(job, "invalid targets: {count}; {reason}");
-                }
-            }
-            None => {
-                if let Some(over) = self.invalid.recovered() {
-                    tracing::info!(job, "all targets are valid again {over}");
-                }
+        None => {
+            if let Some(over) = episode.recovered() {
+                tracing::info!(job, "{recovered} again {over}");
             }
         }
     }
